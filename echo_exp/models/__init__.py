@@ -1,0 +1,27 @@
+"""The networks, one topology a file; each is a plain module that anybody could train.
+
+A model takes a batch and a state and returns outputs and the state after them:
+``forward(x, state) -> (outputs, state)``, with ``initial_state(batch)`` to begin from. Nothing is
+remembered between calls. Every tensor has a leading replica axis R: independently seeded copies of
+the network that share nothing but the program.
+"""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from echo_exp.models.encoder_decoder import EncoderDecoder
+from echo_exp.models.lstm import LSTM, State
+from echo_exp.models.seq2seq import Seq2Seq
+
+__all__ = ["LSTM", "EncoderDecoder", "Model", "Seq2Seq", "State"]
+
+
+class Model(Protocol):
+    """What `EchoModule` asks of a network."""
+
+    def initial_state(self, batch: int) -> State:
+        """Returns the state to begin with, its tensors [R, B, ...]."""
+
+    def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Returns the outputs of a batch and the state after it."""

@@ -1,0 +1,43 @@
+"""Keras' initial weights, drawn for each replica from a generator of its own.
+
+Rules: Glorot & Bengio 2010 (uniform), Saxe et al. 2014 (orthogonal), as in `keras.initializers`.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from echo_exp.problem import Stream, random_stream
+
+Generators = Sequence[torch.Generator]
+
+
+def generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """Returns one generator a replica, at the beginning of the weight stream of its seed."""
+    states = (random_stream(seed, Stream.WEIGHTS).integers(2**63) for seed in seeds)
+    return [torch.Generator().manual_seed(int(state)) for state in states]
+
+
+def glorot_uniform(n_in: int, n_out: int, generators: Generators) -> nn.Parameter:
+    """Returns [R, n_in, n_out] kernels, uniform within ±sqrt(6 / (n_in + n_out))."""
+    return _draw(n_in, n_out, generators, nn.init.xavier_uniform_)
+
+
+def orthogonal(n_in: int, n_out: int, generators: Generators) -> nn.Parameter:
+    """Returns [R, n_in, n_out] kernels whose rows (or columns, the fewer) are orthonormal."""
+    return _draw(n_in, n_out, generators, nn.init.orthogonal_)
+
+
+def zeros(size: int, generators: Generators) -> nn.Parameter:
+    """Returns [R, 1, size] biases of zero."""
+    return nn.Parameter(torch.zeros(len(generators), 1, size))
+
+
+def _draw(
+    n_in: int, n_out: int, generators: Generators, fill: Callable[..., Tensor]
+) -> nn.Parameter:
+    kernels = torch.empty(len(generators), n_in, n_out)
+    for kernel, generator in zip(kernels, generators, strict=True):
+        fill(kernel, generator=generator)
+    return nn.Parameter(kernels)

@@ -1,0 +1,155 @@
+"""The one recurrent layer of this package: an LSTM with one bias and a leading replica axis.
+
+`torch.nn.LSTM` adds two biases that receive the same gradient, so that Adam moves their sum twice
+as fast as Keras moves its one; and it cannot hold many independent copies of the weights.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from echo_exp.models import initializers
+
+State = tuple[Tensor, ...]
+"""Hidden and cell states, each [R, B, U], of all recurrent layers of a model in their order."""
+
+
+class LSTM(nn.Module):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gates: Gers et al. 2000).
+
+    The gates lie in the order input, forget, output, candidate, the three sigmoids side by side.
+
+    Args:
+        n_features: Features of the input (F), or number of categories for an input of integers.
+        units: Size of the hidden and the cell state (U).
+        generators: One a replica; the initial weights are drawn from them.
+    """
+
+    def __init__(self, n_features: int, units: int, generators: initializers.Generators) -> None:
+        super().__init__()
+        self.units = units
+        self.kernel = initializers.glorot_uniform(n_features, 4 * units, generators)  # [R, F, 4U]
+        self.recurrent_kernel = initializers.orthogonal(units, 4 * units, generators)  # [R, U, 4U]
+        self.bias = initializers.zeros(4 * units, generators)  # [R, 1, 4U]
+        with torch.no_grad():  # remember at first (Jozefowicz et al. 2015; Keras' unit_forget_bias)
+            self.bias[..., units : 2 * units] = 1.0
+
+    def initial_state(self, batch: int) -> State:
+        """Returns zero hidden and cell states, each [R, B, U]."""
+        zero = self.kernel.new_zeros(self.kernel.shape[0], batch, self.units)
+        return zero, zero
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Runs the layer over a window.
+
+        Args:
+            x: [R, B, T, F] features, or [R, B, T] integers, each a category out of F.
+            state: Hidden and cell state, each [R, B, U].
+
+        Returns:
+            The hidden states of all timesteps, [R, B, T, U], and the state after the last.
+        """
+        return self.recur(self.project(x), state)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Returns what the input adds to the gates of each timestep, [R, B, T, 4U].
+
+        The product of a one-hot vector with the kernel is a row of the kernel: integers are looked
+        up, and their one-hot vectors are never made.
+        """
+        replicas, features, gates = self.kernel.shape
+        if x.is_floating_point():
+            rows = x.reshape(replicas, -1, features)  # [R, B*T, F]
+            return torch.baddbmm(self.bias, rows, self.kernel).view(*x.shape[:3], gates)
+        if replicas > 1:  # the rows of all replicas' kernels lie below one another
+            x = x + features * torch.arange(replicas, device=x.device).view(-1, 1, 1)
+        rows = nn.functional.embedding(x, self.kernel.view(-1, gates))  # [R, B, T, 4U]
+        return rows + self.bias.unsqueeze(2)
+
+    def recur(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
+        """Runs the recurrence over projected inputs, [R, B, T, 4U] -> [R, B, T, U] and the state."""
+        outputs, hidden, cell = _Recurrence.apply(projected, self.recurrent_kernel, *state)
+        return outputs, (hidden, cell)
+
+
+class _Recurrence(torch.autograd.Function):
+    """The recurrence of a whole window as one node of the graph, its backward written by hand.
+
+    Autograd through the elementwise gates takes half as long again: it keeps a node, an output and
+    a Python object for each of some forty small operations. Here the local derivatives of all
+    timesteps are computed at once, and only what depends on the next timestep stays in the loop.
+
+    With i, f, o = sigmoid and g = tanh of the gates, at each timestep
+        c = f * c_before + i * g
+        h = o * tanh(c)
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, projected: Tensor, kernel: Tensor, hidden: Tensor, cell: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        replicas, batch, timesteps, width = projected.shape
+        units = width // 4
+        gates = projected.new_empty(timesteps, replicas, batch, width)  # [T, R, B, 4U]
+        gates.copy_(projected.permute(2, 0, 1, 3))
+        hiddens = gates.new_empty(timesteps + 1, replicas, batch, units)  # [T+1, R, B, U]
+        cells = torch.empty_like(hiddens)  # [T+1, R, B, U]
+        squashed = torch.empty_like(hiddens[1:])  # tanh(cells), [T, R, B, U]
+        hiddens[0], cells[0] = hidden, cell
+        sigmoids, candidates = gates[..., : 3 * units], gates[..., 3 * units :]
+        h, c, tanh_c = hiddens.unbind(), cells.unbind(), squashed.unbind()
+        views = (gates, sigmoids, *gates.chunk(4, -1))
+        for t, (gate, ifo, i, f, o, g) in enumerate(
+            zip(*(view.unbind() for view in views), strict=True)
+        ):
+            gate.baddbmm_(h[t], kernel)
+            ifo.sigmoid_()
+            g.tanh_()
+            torch.mul(f, c[t], out=c[t + 1]).addcmul_(i, g)
+            torch.tanh(c[t + 1], out=tanh_c[t])
+            torch.mul(o, tanh_c[t], out=h[t + 1])
+        ctx.save_for_backward(gates, kernel, hiddens, cells, squashed)
+        return hiddens[1:].permute(1, 2, 0, 3), h[-1].clone(), c[-1].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: FunctionCtx, d_outputs: Tensor, d_hidden: Tensor, d_cell: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        gates, kernel, hiddens, cells, squashed = ctx.saved_tensors  # type: ignore[attr-defined]
+        timesteps, replicas, batch, width = gates.shape
+        units = width // 4
+        i, f, o, g = gates.chunk(4, -1)
+        sigmoids = gates[..., : 3 * units]
+
+        # d_gates first holds the derivatives of c (for i, f and g) and of h (for o) by the gates.
+        d_gates = torch.empty_like(gates)  # [T, R, B, 4U]
+        slopes = torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1)  # s - s*s, [T, R, B, 3U]
+        slope_i, slope_f, slope_o = slopes.chunk(3, -1)
+        by_i, by_f, by_o, by_g = d_gates.chunk(4, -1)
+        torch.mul(slope_i, g, out=by_i)
+        torch.mul(slope_f, cells[:-1], out=by_f)
+        torch.mul(slope_o, squashed, out=by_o)
+        torch.addcmul(i, i, g.square(), value=-1, out=by_g)
+        h_by_c = torch.addcmul(o, o, squashed.square(), value=-1)  # [T, R, B, U]
+
+        kernel_back = kernel.transpose(1, 2)  # [R, 4U, U]
+        quarters = d_gates.view(timesteps, replicas, batch, 4, units)
+        by_if, by_o, by_g = quarters[..., :2, :], quarters[..., 2, :], quarters[..., 3, :]
+        views = (d_outputs.permute(2, 0, 1, 3), h_by_c, f, d_gates, by_if, by_o, by_g)
+        steps = list(zip(*(view.unbind() for view in views), strict=True))
+        for d_output, h_c, f_t, d_gate, d_if, d_o, d_g in reversed(steps):
+            d_hidden = d_output + d_hidden
+            d_cell = torch.addcmul(d_cell, d_hidden, h_c)
+            d_o.mul_(d_hidden)
+            d_if.mul_(d_cell.unsqueeze(2))
+            d_g.mul_(d_cell)
+            d_hidden = torch.bmm(d_gate, kernel_back)
+            d_cell = d_cell * f_t
+
+        before = hiddens[:-1].transpose(0, 1).reshape(replicas, timesteps * batch, units)
+        after = d_gates.transpose(0, 1).reshape(replicas, timesteps * batch, width)
+        d_kernel = torch.bmm(before.transpose(1, 2), after)  # [R, U, 4U]
+        return d_gates.permute(1, 2, 0, 3), d_kernel, d_hidden, d_cell

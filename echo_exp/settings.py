@@ -1,0 +1,52 @@
+"""What a setting may be: the one error that bad values raise, and the checks that raise it.
+
+Light on purpose (no torch, no Lightning), so that a wrong value is answered at once.
+"""
+
+import math
+from typing import Any
+
+
+class SettingError(ValueError):
+    """A setting has a value that is not allowed.
+
+    Args:
+        key: Full name of the setting, as on the command line (``problem.n_in``).
+        value: The value that was given.
+        allowed: What is allowed, as a sentence without its full stop.
+    """
+
+    def __init__(self, key: str, value: Any, allowed: str) -> None:
+        super().__init__(key, value, allowed)
+        self.key, self.value, self.allowed = key, value, allowed
+
+    def __str__(self) -> str:
+        value = "null" if self.value is None else self.value
+        return f"{self.key}={value} is not allowed: {self.allowed}."
+
+
+def integer(key: str, value: Any, least: int, most: int | None = None) -> int:
+    """Returns ``value`` where it is an integer from ``least`` to ``most``, both included.
+
+    Raises:
+        SettingError: It is not.
+    """
+    span = f"at least {least}" if most is None else f"from {least:,} to {most:,}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise SettingError(key, value, f"it must be an integer {span}")
+    if value < least or (most is not None and value > most):
+        raise SettingError(key, value, f"it must be an integer {span}")
+    return value
+
+
+def number(key: str, value: Any, above: float, below: float = math.inf) -> float:
+    """Returns ``value`` as a float where it is finite and strictly between ``above`` and ``below``.
+
+    Raises:
+        SettingError: It is not.
+    """
+    span = f"above {above:g}" + ("" if math.isinf(below) else f" and below {below:g}")
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (real and math.isfinite(value) and above < value < below):
+        raise SettingError(key, value, f"it must be a number {span}")
+    return float(value)
