@@ -67,7 +67,8 @@ class EchoDataModule(pl.LightningDataModule):
 
     def _draw(self, stream: Stream, count: int) -> Integers:
         return np.stack(
-            [self.problem.generate(random_stream(seed, stream), count) for seed in self.seeds], 1
+            [self.problem.generate(random_stream(seed, stream), count) for seed in self.seeds],
+            1,
         )  # [S, R, length]
 
     def _fixed(self, stream: Stream, count: int) -> DataLoader[Tensor]:

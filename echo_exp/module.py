@@ -49,6 +49,7 @@ class EchoModule(pl.LightningModule):
     Attributes:
         epochs: Tutorial epochs trained so far.
         scores: Each replica's scores [R] at the last validation and test, by metric name.
+        correct: Which integers of the last validation or test were right, [S, R, rows, n_out].
 
     Raises:
         SettingError: The batch size is not allowed.
@@ -70,6 +71,7 @@ class EchoModule(pl.LightningModule):
         self.batch_size = problem.check_batch_size(batch_size)
         self.epochs = 0
         self.scores: dict[str, Tensor] = {}
+        self.correct = torch.empty(0)
         self._optimizer = optimizer
         self._evaluated: list[tuple[Tensor, Tensor]] = []
 
@@ -190,7 +192,7 @@ class EchoModule(pl.LightningModule):
         losses, corrects = zip(*self._evaluated, strict=True)
         self._evaluated.clear()
         weights = torch.tensor([len(c) for c in corrects], device=losses[0].device)
-        correct = torch.cat(corrects)  # [S, R, rows, n_out]
+        self.correct = correct = torch.cat(corrects)  # [S, R, rows, n_out]
         self.scores |= {
             f"{stage}/loss": (torch.stack(losses) * weights[:, None]).sum(0) / weights.sum(),
             f"{stage}/accuracy": correct.float().mean((0, 2, 3)),

@@ -68,8 +68,8 @@ class Problem:
     n_out: int = 5
 
     def __post_init__(self) -> None:
-        settings.integer("problem.n_values", self.n_values, 2, 2**31 - 1)
-        settings.integer("problem.length", self.length, 1, 10**9)
+        settings.integer("problem.n_values", self.n_values, 2, 1_000_000)
+        settings.integer("problem.length", self.length, 1, 1_000_000)
         settings.integer("problem.n_in", self.n_in, 1)
         settings.integer("problem.n_out", self.n_out, 1)
         if self.n_in > self.length:

@@ -22,7 +22,7 @@ class SettingError(ValueError):
 
     def __str__(self) -> str:
         value = "null" if self.value is None else self.value
-        return f"{self.key}={value} is not allowed: {self.allowed}."
+        return f"{self.key}={value} is not allowed: {self.allowed}"
 
 
 def integer(key: str, value: Any, least: int, most: int | None = None) -> int:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
-from echo_exp.models.lstm import LSTM, State
+from echo_exp.models.lstm import LSTM, MOST_UNITS, State
 
 
 class EncoderDecoder(nn.Module):
@@ -26,10 +26,17 @@ class EncoderDecoder(nn.Module):
     """
 
     def __init__(
-        self, *, n_features: int, n_outputs: int, n_in: int, n_out: int, units: int, seeds: Sequence[int]
+        self,
+        *,
+        n_features: int,
+        n_outputs: int,
+        n_in: int,
+        n_out: int,
+        units: int,
+        seeds: Sequence[int],
     ) -> None:
         super().__init__()
-        settings.integer("model.units", units, 1)
+        settings.integer("model.units", units, 1, MOST_UNITS)
         generators = initializers.generators(seeds)
         self.n_out = n_out
         self.encoder = LSTM(n_features, units, generators)

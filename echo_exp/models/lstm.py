@@ -15,6 +15,9 @@ from echo_exp.models import initializers
 State = tuple[Tensor, ...]
 """Hidden and cell states, each [R, B, U], of all recurrent layers of a model in their order."""
 
+MOST_UNITS = 8192
+"""A recurrent kernel of more units would take more than a gibibyte."""
+
 
 class LSTM(nn.Module):
     """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gates: Gers et al. 2000).
@@ -137,7 +140,11 @@ class _Recurrence(torch.autograd.Function):
 
         kernel_back = kernel.transpose(1, 2)  # [R, 4U, U]
         quarters = d_gates.view(timesteps, replicas, batch, 4, units)
-        by_if, by_o, by_g = quarters[..., :2, :], quarters[..., 2, :], quarters[..., 3, :]
+        by_if, by_o, by_g = (
+            quarters[..., :2, :],
+            quarters[..., 2, :],
+            quarters[..., 3, :],
+        )
         views = (d_outputs.permute(2, 0, 1, 3), h_by_c, f, d_gates, by_if, by_o, by_g)
         steps = list(zip(*(view.unbind() for view in views), strict=True))
         for d_output, h_c, f_t, d_gate, d_if, d_o, d_g in reversed(steps):

@@ -1,0 +1,44 @@
+"""A laboratory for LSTMs that echo sequences of random integers.
+
+The public names are imported when they are first used: `import echo_exp` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from echo_exp.data import EchoDataModule
+    from echo_exp.models import EncoderDecoder, Seq2Seq
+    from echo_exp.module import EchoModule
+    from echo_exp.optimizer import Adam
+    from echo_exp.problem import Problem
+    from echo_exp.representation import OneHot
+    from echo_exp.settings import SettingError
+
+_HOMES = {
+    "Adam": "optimizer",
+    "EchoDataModule": "data",
+    "EchoModule": "module",
+    "EncoderDecoder": "models",
+    "OneHot": "representation",
+    "Problem": "problem",
+    "Seq2Seq": "models",
+    "SettingError": "settings",
+}
+
+__all__ = [
+    "Adam",
+    "EchoDataModule",
+    "EchoModule",
+    "EncoderDecoder",
+    "OneHot",
+    "Problem",
+    "Seq2Seq",
+    "SettingError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

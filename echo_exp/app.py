@@ -1,0 +1,56 @@
+"""The command `echo-exp`: compose, check, train, tell.
+
+Torch, Lightning and MLflow are imported only when a training starts, so that help, a printed
+configuration and a wrong setting are answered at once.
+"""
+
+import os
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from echo_exp import config as configuration
+from echo_exp import mistakes, run, sweep
+from echo_exp.interrupts import Interrupted
+
+
+def main() -> None:
+    """Runs `echo-exp` and exits: 0 done, 1 failed, 2 a setting is wrong, 128 + n a signal."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
+    with mistakes.explained():
+        _hydra_main()
+
+
+@hydra.main(version_base="1.3", config_path=str(configuration.FOLDER), config_name="config")
+def _hydra_main(config: DictConfig) -> None:
+    context = HydraConfig.get()
+    overrides = list(context.overrides.task)
+    with mistakes.explained():  # here too: Hydra prints a line of its own for what leaves a job
+        if context.mode == RunMode.MULTIRUN:
+            folder, sweep_folder = Path(context.runtime.output_dir), Path(context.sweep.dir)
+            sweep.run_job(config, context.job.num, overrides, folder, sweep_folder)
+        else:
+            _tell(run.execute(config, overrides), config)
+
+
+def _tell(result: run.Result, config: DictConfig) -> None:
+    outcome = result.outcome
+    print(f"\nThe echo of one new sequence (wrong integers in asterisks):\n{outcome.listing}\n")
+    print(f"test loss          {outcome.loss:.4f}")
+    print(f"accuracy           {outcome.accuracy}  single integers, 95 % interval")
+    print(f"sequence accuracy  {outcome.sequence_accuracy}  whole outputs")
+    print(f"                   over {outcome.windows:,} windows of fresh sequences")
+    print(f"training took      {outcome.seconds:.1f} s\n")
+    store = run.open_store(config)
+    if store is None or result.stored is None:
+        print(f"Its checkpoints: {result.folder}")
+        return
+    print(f"Look at it: {run.ui_command(store)}")
+    print(f"      then: {run.ui_page(result.stored)}")
+
+
+if __name__ == "__main__":
+    main()

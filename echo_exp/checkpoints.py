@@ -1,0 +1,130 @@
+"""Checkpoints: the last and the best, whole at every moment, and a stop that loses nothing."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from echo_exp.interrupts import Interrupted, Interrupts
+from echo_exp.module import EchoModule
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint without running anything that it may contain.
+
+    Raises:
+        ValueError: The file is truncated or no checkpoint of this program.
+    """
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        content["state_dict"], content["loops"], content["echo_epochs"]
+    except Exception as error:
+        raise ValueError(f"{path} is truncated or no checkpoint of echo_exp") from error
+    return content  # type: ignore[no-any-return]
+
+
+class Checkpoints(pl.Callback):
+    """Writes ``last.ckpt`` every few seconds and at the end, ``best.ckpt`` beside it.
+
+    Both are whole checkpoints of Lightning. They are written between two blocks, when the
+    validation of the block before is over: training goes on from there as if it had never stopped.
+    The best (by validation accuracy, then loss) is kept in memory until the next writing, so that
+    a network that improves at every validation does not wait for the disk each time.
+
+    Args:
+        folder: Where they are written.
+        seconds: Time between two writings.
+        interrupts: Signals that stop the training after a last writing.
+        clock: Returns seconds; for tests.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seconds: float,
+        interrupts: Interrupts,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder = folder
+        self.seconds = seconds
+        self.interrupts = interrupts
+        self.clock = clock
+        self.best_score: tuple[float, float] | None = None
+        self._best: dict[str, Any] | None = None
+        self._written = clock()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the score of the best validation so far."""
+        return {"best_score": self.best_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the score of the best validation before the interruption."""
+        self.best_score = state_dict["best_score"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Puts signals off; here, because Lightning has by now put its own handler in place."""
+        self.interrupts.put_off()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keeps the network where it is the best so far."""
+        assert isinstance(pl_module, EchoModule)
+        scores = pl_module.scores
+        score = float(scores["val/accuracy"].mean()), -float(scores["val/loss"].mean())
+        if self.best_score is None or score > self.best_score:
+            self.best_score = score
+            weights = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}
+            self._best = {
+                "state_dict": weights,
+                "echo_epochs": pl_module.epochs,
+                "loops": None,
+            }
+
+    def on_train_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Writes the checkpoints when it is time, or when a signal asks to stop."""
+        due = self.clock() - self._written >= self.seconds
+        if due or self.interrupts.pending is not None:
+            self._write(trainer)
+        if self.interrupts.pending is not None:
+            raise Interrupted(self.interrupts.pending)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the final checkpoints."""
+        self._write(trainer)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Lets signals through again."""
+        if stage == "fit":
+            self.interrupts.raise_at_once()
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._best is not None:
+            with _whole(self.folder / BEST) as path:
+                torch.save(self._best, path)
+            self._best = None
+        with _whole(self.folder / LAST) as path:
+            trainer.save_checkpoint(path)
+        self._written = self.clock()
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Gives a path to write to, which then takes the place of ``path`` at once and as a whole."""
+    partial = path.with_suffix(".partial")
+    yield partial
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)

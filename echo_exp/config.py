@@ -1,0 +1,155 @@
+"""From a composed configuration to checked settings; imports nothing heavy."""
+
+import difflib
+import hashlib
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from echo_exp.problem import Problem
+from echo_exp.settings import SettingError, integer
+from echo_exp.trainer import TrainerSettings
+
+_PACKAGE = Path(__file__).parent
+FOLDER = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
+"""The configuration: inside an installed package, beside it in a checkout."""
+
+GROUPS = ("problem", "model", "representation", "optimizer", "trainer", "tracking")
+ROOT = ("seed", "epochs", "batch_size", "resume", "output_dir")
+INCIDENTAL = ("resume", "output_dir", "tracking")
+"""Settings that change nothing of what is measured."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings that can be checked without torch."""
+
+    problem: Problem
+    trainer: TrainerSettings
+    seed: int
+    epochs: int
+    batch_size: int
+    output_dir: Path
+
+
+def read(config: DictConfig) -> Settings:
+    """Checks a composed configuration as far as that is possible without torch.
+
+    Raises:
+        SettingError: A setting is unknown, missing or has a value that is not allowed.
+    """
+    try:
+        OmegaConf.resolve(config)
+    except OmegaConfBaseException as error:
+        raise SettingError(error.full_key or "?", "?", str(error).splitlines()[0]) from error
+    for key in config:
+        if key not in GROUPS + ROOT:
+            raise unknown(str(key), config[key], GROUPS + ROOT)
+    for group in GROUPS:
+        if not isinstance(config.get(group), DictConfig):
+            raise SettingError(group, config.get(group), "it must name an option of this group")
+    problem = build(config.problem, "problem")
+    return Settings(
+        problem=problem,
+        trainer=build(config.trainer, "trainer"),
+        seed=integer("seed", config.get("seed"), 0, 2**63 - 1),
+        epochs=integer("epochs", config.get("epochs"), 1),
+        batch_size=problem.check_batch_size(config.get("batch_size")),
+        output_dir=Path(str(config.output_dir)),
+    )
+
+
+def build(node: DictConfig, key: str, **runtime: Any) -> Any:
+    """Makes the object that a group's ``_target_`` names from the settings beside it.
+
+    Args:
+        node: The group's configuration.
+        key: The group's name, for messages.
+        runtime: Arguments that are no settings.
+
+    Raises:
+        SettingError: A setting is unknown, missing or has a value that is not allowed.
+    """
+    target = node.get("_target_")
+    try:
+        parameters = inspect.signature(get_object(target)).parameters
+    except Exception as error:
+        raise SettingError(f"{key}._target_", target, "it must name something callable") from error
+    settings = [str(name) for name in node if name not in ("_target_", "_partial_")]
+    allowed = [name for name in parameters if name not in runtime]
+    for name in settings:
+        if name not in allowed:
+            raise unknown(f"{key}.{name}", node[name], [f"{key}.{name}" for name in allowed])
+    for name in allowed:
+        required = parameters[name].default is inspect.Parameter.empty
+        if required and name not in settings and not node.get("_partial_"):
+            raise SettingError(f"{key}.{name}", None, f"{target} needs it")
+    try:
+        return instantiate(node, **runtime)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, SettingError):
+            raise error.__cause__ from None
+        raise
+
+
+def unknown(key: str, value: Any, known: Iterable[str]) -> SettingError:
+    """Returns the error for a setting that does not exist, with the nearest that does."""
+    known = list(known)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(sorted(known))
+    return SettingError(key, value, f"there is no such setting; {hint}")
+
+
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Returns a nested configuration as one level of dotted keys, without Hydra's own."""
+    if not isinstance(config, Mapping | DictConfig):
+        return {prefix: config}
+    return {
+        key: value
+        for name, node in config.items()
+        if not str(name).startswith("_")
+        for key, value in flat(node, f"{prefix}.{name}" if prefix else str(name)).items()
+    }
+
+
+def parameters(config: DictConfig) -> dict[str, Any]:
+    """Returns what is worth comparing between runs: each group's class and all that it is given."""
+    chosen = {
+        group: config[group]._target_.rsplit(".", 1)[-1]
+        for group in ("model", "representation", "optimizer")
+    }
+    rest = {
+        key: value
+        for key, value in flat(config).items()
+        if key.split(".")[0] not in INCIDENTAL and key != "trainer.progress"
+    }
+    return chosen | rest
+
+
+def fingerprint(config: DictConfig) -> str:
+    """Returns a hash of everything that a result may depend on."""
+    content = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    measured = {key: value for key, value in content.items() if key not in INCIDENTAL}
+    text = OmegaConf.to_yaml(OmegaConf.create(measured), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str]) -> list[str]:
+    """Lists the settings named by ``overrides`` whose value is not that of a stored run."""
+    before, now = flat(stored), flat(given)
+    named = [override.lstrip("+~").split("=")[0].split("@")[0] for override in overrides]
+    everything = "experiment" in named
+    return [
+        f"{key} is {now.get(key)} here and {before.get(key)} there"
+        for key in sorted(before.keys() | now.keys())
+        if key.split(".")[0] not in INCIDENTAL
+        and before.get(key) != now.get(key)
+        and (everything or any(key == name or key.startswith(f"{name}.") for name in named))
+    ]

@@ -1,0 +1,307 @@
+"""One experiment: builds the parts from the settings, trains, tests and tells what came out."""
+
+import contextlib
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.utilities.types import STEP_OUTPUT
+
+from echo_exp.checkpoints import LAST, Checkpoints, load
+from echo_exp.config import Settings, build
+from echo_exp.data import EchoDataModule
+from echo_exp.evaluation import Listing, Share, share
+from echo_exp.interrupts import Interrupts
+from echo_exp.module import EchoModule
+from echo_exp.progress import Progress
+from echo_exp.settings import SettingError
+from echo_exp.tracking import Run
+from echo_exp.trainer import Display
+
+SOLVED = 0.99
+"""A network has solved the problem at the first validation with at least this accuracy."""
+BYTES_A_PARAMETER = 16  # the weight, its gradient and Adam's two moments, each of 4 bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of an experiment.
+
+    Attributes:
+        loss: Test loss.
+        accuracy: Share of single integers right, on the test windows.
+        sequence_accuracy: Share of windows with every integer right.
+        windows: Number of test windows.
+        seconds: Time of the training with its validations.
+        parameters: Trainable parameters.
+        epochs_to_solve: First validated epoch with an accuracy of at least `SOLVED`, if any.
+        listing: The echo of one new sequence.
+    """
+
+    loss: float
+    accuracy: Share
+    sequence_accuracy: Share
+    windows: int
+    seconds: float
+    parameters: int
+    epochs_to_solve: int | None
+    listing: Listing
+
+    def metrics(self) -> dict[str, float]:
+        """Returns the final metrics by their names in MLflow."""
+        values = {
+            "test/loss": self.loss,
+            "test/accuracy": self.accuracy.value,
+            "test/accuracy/low": self.accuracy.low,
+            "test/accuracy/high": self.accuracy.high,
+            "test/sequence_accuracy": self.sequence_accuracy.value,
+            "test/sequence_accuracy/low": self.sequence_accuracy.low,
+            "test/sequence_accuracy/high": self.sequence_accuracy.high,
+            "fit_seconds": self.seconds,
+            "parameters": float(self.parameters),
+        }
+        if self.epochs_to_solve is not None:
+            values["epochs_to_solve"] = float(self.epochs_to_solve)
+        return values
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The objects of an experiment."""
+
+    module: EchoModule
+    data: EchoDataModule
+
+
+class Recorder(pl.Callback):
+    """Sends the metrics of every epoch and validation to the run, and keeps the time.
+
+    Args:
+        run: Where they go; None keeps only what the outcome needs.
+    """
+
+    def __init__(self, run: Run | None) -> None:
+        self.run = run
+        self.seconds = 0.0
+        self.epochs_to_solve: int | None = None
+        self._resumed_seconds = 0.0
+        self._began = self._block_began = time.time()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the time so far and the epoch that solved the problem."""
+        return {"seconds": self._now(), "epochs_to_solve": self.epochs_to_solve}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from the time before the interruption."""
+        self._resumed_seconds = self.seconds = state_dict["seconds"]
+        self.epochs_to_solve = state_dict["epochs_to_solve"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begins to count the time."""
+        self._began = self._block_began = time.time()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Sends loss and accuracy of each epoch of the block."""
+        now = time.time()
+        if self.run is not None:
+            assert isinstance(pl_module, EchoModule)
+            count = len(outputs["loss"])  # type: ignore[index, call-overload, arg-type]
+            last = pl_module.epochs
+            share = (now - self._block_began) / count
+            self.run.log_metrics(
+                steps=range(last - count + 1, last + 1),
+                values={
+                    f"train/{name}": outputs[name].mean(1).tolist()  # type: ignore[index, call-overload]
+                    for name in ("loss", "accuracy")
+                },
+                timestamps=[
+                    int(1000 * (self._block_began + share * (index + 1))) for index in range(count)
+                ],
+            )
+        self._block_began = now
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Sends the scores of the validation."""
+        assert isinstance(pl_module, EchoModule)
+        scores = {
+            name: [float(score.mean())]
+            for name, score in pl_module.scores.items()
+            if name.startswith("val/")
+        }
+        if self.epochs_to_solve is None and scores["val/accuracy"][0] >= SOLVED:
+            self.epochs_to_solve = pl_module.epochs
+        if self.run is not None:
+            self.run.log_metrics([pl_module.epochs], scores)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stops counting."""
+        self.seconds = self._now()
+
+    def _now(self) -> float:
+        return self._resumed_seconds + time.time() - self._began
+
+
+def assemble(config: DictConfig, settings: Settings) -> Parts:
+    """Builds the experiment's objects from its configuration.
+
+    Raises:
+        SettingError: A setting is unknown, missing or has a value that is not allowed.
+    """
+    problem = settings.problem
+    seeds = [settings.seed]
+    representation = build(config.representation, "representation")
+    model = build(
+        config.model,
+        "model",
+        n_features=representation.n_features,
+        n_outputs=representation.n_outputs,
+        n_in=problem.n_in,
+        n_out=problem.n_out,
+        seeds=seeds,
+    )
+    _check_memory(config, model)
+    optimizer = build(config.optimizer, "optimizer")
+    module = EchoModule(model, problem, representation, settings.batch_size, optimizer)
+    module.configure_optimizers()  # a bad value shows now, before anything is written
+    data = EchoDataModule(
+        problem,
+        settings.epochs,
+        seeds,
+        block=settings.trainer.block,
+        validation_sequences=settings.trainer.validation_sequences,
+        test_sequences=settings.trainer.test_sequences,
+    )
+    return Parts(module, data)
+
+
+def last_checkpoint(folder: Path, parts: Parts) -> dict[str, Any] | None:
+    """Returns the last checkpoint in a folder, if there is one.
+
+    Raises:
+        SettingError: It is truncated, or of another network.
+    """
+    path = folder / LAST
+    if not path.exists():
+        return None
+    try:
+        checkpoint = load(path)
+        parts.module.load_state_dict(checkpoint["state_dict"])
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingError("resume", path, f"the checkpoint cannot be used: {reason}") from error
+    return checkpoint
+
+
+def train(
+    parts: Parts,
+    settings: Settings,
+    run: Run | None,
+    folder: Path,
+    interrupts: Interrupts,
+    checkpoint: dict[str, Any] | None = None,
+) -> Outcome:
+    """Trains, or goes on training, and tests.
+
+    Args:
+        parts: The experiment's objects.
+        settings: Its settings.
+        run: Where metrics go; None tracks nothing.
+        folder: Where checkpoints are written.
+        interrupts: Signals that stop the training.
+        checkpoint: The content of ``last.ckpt`` in ``folder``, to go on from.
+
+    Raises:
+        DivergedError: The loss became NaN or infinite.
+        Interrupted: A signal asked to stop; the last checkpoint holds all that was trained.
+    """
+    torch.set_num_threads(settings.trainer.threads)
+    recorder = Recorder(run)
+    checkpoints = Checkpoints(folder, settings.trainer.checkpoint_seconds, interrupts)
+    callbacks: list[pl.Callback] = [recorder, checkpoints, *_progress(settings)]
+    with _quiet():
+        trainer = settings.trainer.trainer(callbacks)
+        if checkpoint is None:
+            trainer.fit(parts.module, parts.data)
+        elif checkpoint["echo_epochs"] < settings.epochs:
+            trainer.fit(parts.module, parts.data, ckpt_path=folder / LAST, weights_only=True)
+        else:  # it was interrupted after the training
+            parts.module.on_load_checkpoint(checkpoint)
+            recorder.load_state_dict(checkpoint["callbacks"][recorder.state_key])
+        trainer.test(parts.module, parts.data, verbose=False)
+    return _outcome(parts, recorder)
+
+
+def _outcome(parts: Parts, recorder: Recorder) -> Outcome:
+    module, problem = parts.module, parts.module.problem
+    correct = module.correct[:, 0].numpy()  # [S, rows, n_out]
+    sequence = parts.data.listing_sequence()  # [R, length]
+    windows = problem.windows(sequence[None])  # [1, R, rows, n_in]
+    with torch.inference_mode():
+        predicted = module.predict_step(torch.from_numpy(windows)).numpy()
+    return Outcome(
+        loss=float(module.scores["test/loss"][0]),
+        accuracy=share(correct.reshape(len(correct), -1)),
+        sequence_accuracy=share(correct.all(-1)),
+        windows=correct.shape[0] * correct.shape[1],
+        seconds=recorder.seconds,
+        parameters=sum(p.numel() for p in module.parameters()),
+        epochs_to_solve=recorder.epochs_to_solve,
+        listing=Listing.of(windows[0, 0], problem.targets(windows)[0, 0], predicted[0, 0]),
+    )
+
+
+def _progress(settings: Settings) -> list[pl.Callback]:
+    display = settings.trainer.progress
+    if display == Display.NONE:
+        return []
+    bar = display == Display.BAR or (display == Display.AUTO and sys.stderr.isatty())
+    return [Progress(settings.epochs, bar)]
+
+
+def _check_memory(config: DictConfig, model: torch.nn.Module) -> None:
+    needed = BYTES_A_PARAMETER * sum(p.numel() for p in model.parameters())
+    available = _memory()
+    if needed > available:
+        raise SettingError(
+            "model.units",
+            config.model.get("units"),
+            f"with problem.n_values={config.problem.n_values} the weights need "
+            f"{needed / 2**30:,.0f} GiB to be trained and this machine has {available / 2**30:,.0f}",
+        )
+
+
+def _memory() -> float:
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):  # not every system tells
+        return float("inf")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences what Lightning says by itself: nothing of it is for the user of this program."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
+        yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)

@@ -1,0 +1,54 @@
+"""Ctrl-C and SIGTERM as one exception, put off while training until a checkpoint can be written."""
+
+import signal
+import threading
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """The program was asked to stop.
+
+    Args:
+        signum: The signal that asked.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+    def __str__(self) -> str:
+        return f"stopped by {signal.Signals(self.signum).name}"
+
+
+class Interrupts:
+    """Turns the signals that ask a program to stop into `Interrupted`.
+
+    Attributes:
+        pending: The signal that asks, while it is put off; a second one is not put off.
+    """
+
+    def __init__(self) -> None:
+        self.pending: int | None = None
+        self._put_off = False
+
+    def raise_at_once(self) -> None:
+        """Raises from now on wherever the program stands."""
+        self._put_off = False
+        self._install()
+
+    def put_off(self) -> None:
+        """Keeps the next signal as ``pending``, for the training loop to raise between blocks."""
+        self._put_off = True
+        self._install()
+
+    def _install(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for signum in SIGNALS:
+                signal.signal(signum, self._handle)
+
+    def _handle(self, signum: int, _: FrameType | None) -> None:
+        if not self._put_off or self.pending is not None:
+            raise Interrupted(signum)
+        self.pending = signum

@@ -1,0 +1,88 @@
+"""What the program says when something is wrong: one message, and the exit code that goes with it."""
+
+import contextlib
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+from hydra import compose
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from hydra.initialize import initialize_config_dir
+from omegaconf.errors import OmegaConfBaseException
+
+from echo_exp import config as configuration
+from echo_exp.interrupts import Interrupted
+from echo_exp.settings import SettingError
+
+FAILED, WRONG_SETTING, SIGNALLED = 1, 2, 128
+TRACEBACK = "hydra.verbose=true shows the traceback"
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Ends the program with a message and an exit code where an error comes out of the block."""
+    try:
+        yield
+    except (Exception, Interrupted) as error:
+        if any(a.startswith("hydra.verbose=") and not a.endswith("false") for a in sys.argv):
+            traceback.print_exc()
+        message, code = explain(error)
+        print(f"echo-exp: {message}", file=sys.stderr)
+        sys.exit(code)
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """Returns what to tell the user about an error, and the program's exit code."""
+    message, code = _explain(error)
+    return "\n".join([message, *getattr(error, "__notes__", ())]), code
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, Interrupted):
+        return str(error), SIGNALLED + error.signum
+    if isinstance(error, SettingError):
+        return str(error), WRONG_SETTING
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _explain_composition(error), WRONG_SETTING
+    if isinstance(error, OSError) and error.filename is not None:
+        wrong = SettingError(
+            "output_dir", error.filename, f"it cannot be written ({error.strerror})"
+        )
+        return str(wrong), WRONG_SETTING
+    return f"{type(error).__name__}: {error}\n{TRACEBACK}", FAILED
+
+
+def _explain_composition(error: Exception) -> str:
+    """Says what is wrong with an override, and what may have been meant."""
+    text = str(error)
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        wrong = SettingError(group, option, "it must be " + " or ".join(error.options))
+        return str(wrong)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} cannot be read as setting=value: {text.splitlines()[0]}"
+    named = re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
+    named = named or re.search(r"Key '([^']+)' is not in struct", text)
+    if isinstance(error, ConfigCompositionException) and named:
+        key = named.group(1)
+        return str(configuration.unknown(key, _given(text, key), _known()))
+    return text.strip().splitlines()[0]
+
+
+def _given(text: str, key: str) -> str:
+    value = re.search(rf"{re.escape(key)}=(\S+)", text)
+    return value.group(1) if value else "..."
+
+
+def _known() -> list[str]:
+    """Returns every setting and group of the program."""
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        settings: list[Any] = list(configuration.flat(compose("config")))
+    return [*settings, *configuration.GROUPS, "experiment"]

@@ -1,0 +1,218 @@
+"""One run: from a configuration to a finished entry in the tracking store."""
+
+import contextlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp import config as configuration
+from echo_exp import resume
+from echo_exp.config import Settings
+from echo_exp.interrupts import Interrupted, Interrupts
+from echo_exp.settings import SettingError
+from echo_exp.tracking import Run, Store, StoredRun
+
+if TYPE_CHECKING:
+    from echo_exp.experiment import Outcome
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run leaves.
+
+    Attributes:
+        outcome: What came out of the experiment.
+        stored: The run in the tracking store, if it was tracked.
+        folder: Where its checkpoints lie.
+    """
+
+    outcome: "Outcome"
+    stored: StoredRun | None
+    folder: Path
+
+
+def open_store(config: DictConfig) -> Store | None:
+    """Opens the tracking store of a configuration, once a process.
+
+    Raises:
+        SettingError: A setting of ``tracking`` is unknown or has a value that is not allowed.
+    """
+    settings = dict(config.tracking)
+    for key in settings:
+        if key not in ("uri", "artifacts", "experiment"):
+            known = ("tracking.uri", "tracking.artifacts", "tracking.experiment")
+            raise configuration.unknown(f"tracking.{key}", settings[key], known)
+    if settings.get("uri") is None:
+        return None
+    return _store(settings["uri"], settings.get("artifacts"), settings.get("experiment"))
+
+
+@cache
+def _store(uri: str, artifacts: str | None, experiment: str) -> Store:
+    return Store(uri, artifacts, experiment)
+
+
+def execute(config: DictConfig, overrides: Sequence[str] = (), parent: str | None = None) -> Result:
+    """Trains and tests what a configuration describes, and records it.
+
+    Args:
+        config: The composed configuration.
+        overrides: What the user changed in it, for the record.
+        parent: The run that this one is nested under: a run id, or a tag ``key=value`` of it.
+
+    Raises:
+        SettingError: A setting is wrong; nothing was recorded.
+        DivergedError: The loss became NaN or infinite; the run is FAILED.
+        Interrupted: A signal asked to stop; the run is KILLED and can be resumed.
+        TrackingError: Something could not be recorded; the run is FAILED.
+    """
+    settings = configuration.read(config)
+    _check_writable(settings.output_dir)
+    interrupts = Interrupts()
+    interrupts.raise_at_once()
+    store = open_store(config)
+    earlier: StoredRun | None = None
+    if config.resume is not None:
+        if store is None:
+            raise SettingError("resume", config.resume, "tracking=none has no runs")
+        earlier, config = resume.find(store, config, overrides)
+        settings = configuration.read(config)
+
+    from echo_exp import (
+        experiment,
+    )  # torch and Lightning, while the writer imports MLflow
+
+    parts = experiment.assemble(config, settings)
+    checkpoint = None
+    if earlier is not None:
+        checkpoint = experiment.last_checkpoint(_folder(settings, earlier), parts)
+    run = _open_run(store, config, overrides, parent, earlier)
+    folder = _folder(settings, run.stored if run else None)
+    try:
+        outcome = experiment.train(parts, settings, run, folder, interrupts, checkpoint)
+        if run is not None:
+            _record(run, settings, outcome, folder)
+    except BaseException as error:
+        if run is not None:
+            _close_early(run, error)
+        raise
+    return Result(outcome, run.stored if run else None, folder)
+
+
+def _open_run(
+    store: Store | None,
+    config: DictConfig,
+    overrides: Sequence[str],
+    parent: str | None,
+    earlier: StoredRun | None,
+) -> Run | None:
+    if store is None:
+        return None
+    if earlier is not None:
+        return store.resume_run(earlier.run_id)
+    problem = config.problem
+    model = config.model._target_.rsplit(".", 1)[-1]
+    return store.create_run(
+        name=f"{model} {problem.n_in}→{problem.n_out} seed {config.seed}",
+        tags=tags() | {"kind": "run", "fingerprint": configuration.fingerprint(config)},
+        params=configuration.parameters(config),
+        files={
+            "config.yaml": OmegaConf.to_yaml(config, resolve=True),
+            "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(overrides))),
+        },
+        parent=parent,
+    )
+
+
+def _record(run: Run, settings: Settings, outcome: "Outcome", folder: Path) -> None:
+    metrics = outcome.metrics()
+    run.log_metrics([settings.epochs], {name: [value] for name, value in metrics.items()})
+    run.log_table(outcome.listing.columns(), "samples.json")
+    run.log_learning_curve()
+    run.log_files(folder, CHECKPOINTS)
+    run.finish()
+
+
+def _close_early(run: Run, error: BaseException) -> None:
+    if isinstance(error, Interrupted | KeyboardInterrupt):
+        error.add_note(f"`echo-exp resume={run.run_id}` goes on where it stopped")
+        run.finish("KILLED", str(error))
+    else:
+        run.finish("FAILED", f"{type(error).__name__}: {error}")
+
+
+def _folder(settings: Settings, stored: StoredRun | None) -> Path:
+    """Returns where a run's checkpoints lie: among its artifacts, where these are on this machine."""
+    if stored is not None and stored.artifacts is not None:
+        return stored.artifacts / CHECKPOINTS
+    name = stored.run_id if stored else f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{os.getpid()}"
+    return settings.output_dir / "runs" / name / CHECKPOINTS
+
+
+def _check_writable(folder: Path) -> None:
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(bytes(2**16))
+        probe.unlink()
+    except OSError as error:
+        probe.unlink(missing_ok=True)
+        reason = f"it cannot be written ({error.strerror})"
+        raise SettingError("output_dir", folder, reason) from error
+
+
+def tags() -> dict[str, str]:
+    """Returns what a result may depend on beside its configuration: code, versions, machine."""
+    found = {}
+    for name in ("echo_exp", "torch", "pytorch-lightning", "hydra-core", "mlflow", "numpy"):
+        with contextlib.suppress(PackageNotFoundError):  # a checkout that was not installed
+            found[f"version.{name}"] = version(name)
+    found["version.python"] = platform.python_version()
+    found["machine"] = f"{platform.node()} ({platform.machine()}, {os.cpu_count()} cores)"
+    commit = _git_commit()
+    return found | ({"mlflow.source.git.commit": commit} if commit else {})
+
+
+def _git_commit() -> str | None:
+    checkout = configuration.FOLDER.parent
+    if not (checkout / ".git").exists():
+        return None
+    command = [
+        "git",
+        "-C",
+        str(checkout),
+        "describe",
+        "--always",
+        "--abbrev=40",
+        "--dirty",
+    ]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def ui_command(store: Store) -> str:
+    """Returns the command that shows a store in the MLflow UI, whole and ready to paste."""
+    beside = Path(sys.executable).with_name("mlflow")
+    mlflow = "mlflow" if shutil.which("mlflow") or not beside.exists() else str(beside)
+    return shlex.join([mlflow, "ui", "--backend-store-uri", store.uri])
+
+
+def ui_page(stored: StoredRun) -> str:
+    """Returns the address of a run's page once the UI is open."""
+    return f"http://127.0.0.1:5000/#/experiments/{stored.experiment_id}/runs/{stored.run_id}"

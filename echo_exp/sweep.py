@@ -1,0 +1,156 @@
+"""A sweep (Hydra multirun): one parent run, jobs that may fail by themselves, a table at the end."""
+
+import atexit
+import itertools
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from echo_exp import mistakes, run
+from echo_exp.interrupts import Interrupted
+from echo_exp.tracking import Run
+
+RESULT = "result.json"
+TAG = "sweep"
+OK = "ok"
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a job of a sweep leaves in its folder, for the table.
+
+    Attributes:
+        job: Its number.
+        overrides: What it changed.
+        status: `OK`, or what went wrong.
+        accuracy: Test accuracy, where it came to that.
+        seconds: Time of its training.
+    """
+
+    job: int
+    overrides: str
+    status: str
+    accuracy: float | None = None
+    seconds: float | None = None
+
+
+def run_job(config: DictConfig, job: int, overrides: list[str], folder: Path, sweep: Path) -> None:
+    """Runs one job of a sweep; where it fails, that is its result and the sweep goes on.
+
+    Raises:
+        Interrupted: A signal asked to stop; this ends the sweep.
+    """
+    named = " ".join(overrides)
+    print(f"[job {job}] {named}", file=sys.stderr, flush=True)
+    try:
+        outcome = run.execute(config, overrides, parent=f"{TAG}={sweep.absolute()}").outcome
+        result = JobResult(job, named, OK, outcome.accuracy.value, outcome.seconds)
+    except Interrupted as error:
+        _leave(JobResult(job, named, str(error)), folder)
+        raise
+    except Exception as error:
+        message, _ = mistakes.explain(error)
+        print(f"[job {job}] {message}", file=sys.stderr, flush=True)
+        result = JobResult(job, named, message.splitlines()[0])
+    _leave(result, folder)
+
+
+def _leave(result: JobResult, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RESULT).write_text(json.dumps(asdict(result)))
+
+
+class SweepCallback(Callback):
+    """Opens the parent run before the jobs and closes it, with the table, after them."""
+
+    def __init__(self) -> None:
+        self._parent: Run | None = None
+        self._jobs: list[str] = []
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Checks that every job can be composed and opens the parent run."""
+        with mistakes.explained():  # Hydra would only warn of an error in a callback
+            self._jobs = _expand(list(config.hydra.overrides.task))
+            self._open(config)
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Prints the table; exits with 1 where a job failed."""
+        results = [self._result(config, number) for number in range(len(self._jobs))]
+        failed = [result for result in results if result.status != OK]
+        print(_table(results))
+        print(f"{len(results) - len(failed)} of {len(results)} jobs succeeded")
+        store = run.open_store(config)
+        if store is not None and self._parent is not None:
+            print(f"Look at them: {run.ui_command(store)}")
+            print(f"        then: {run.ui_page(self._parent.stored)}")
+        self._close("FAILED" if failed else "FINISHED")
+        if failed:
+            sys.exit(mistakes.FAILED)
+
+    def _open(self, config: DictConfig) -> None:
+        store = run.open_store(config)
+        if store is None:
+            return
+        sweep = str(Path(config.hydra.sweep.dir).absolute())
+        self._parent = store.create_run(
+            name=f"sweep of {len(self._jobs)}: {' '.join(config.hydra.overrides.task)}"[:250],
+            tags=run.tags() | {"kind": TAG, TAG: sweep},
+            params={},
+            files={"jobs.txt": "\n".join(self._jobs)},
+        )
+        atexit.register(self._close, "KILLED")
+
+    def _close(self, status: str) -> None:
+        if self._parent is not None:
+            self._parent.finish(status)
+            self._parent = None
+
+    def _result(self, config: DictConfig, number: int) -> JobResult:
+        file = Path(config.hydra.sweep.dir) / str(number) / RESULT
+        if not file.exists():
+            return JobResult(number, self._jobs[number], "it ended without a result")
+        return JobResult(**json.loads(file.read_text()))
+
+
+def _expand(overrides: list[str]) -> list[str]:
+    """Returns the overrides of every job, after composing once with each value of each setting.
+
+    A wrong name among many values then shows before the first job, not after hours in the middle.
+    """
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    choices = [
+        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        if override.is_sweep_override()
+        else [override.input_line]
+        for override in parsed
+    ]
+    first = [values[0] for values in choices]
+    for position, values in enumerate(choices):
+        for value in values:
+            compose("config", [*first[:position], value, *first[position + 1 :]])  # type: ignore[list-item]
+    return [" ".join(str(part) for part in job) for job in itertools.product(*choices)]
+
+
+def _table(results: list[JobResult]) -> str:
+    rows = [("job", "settings", "accuracy", "seconds", "result")]
+    for result in results:
+        accuracy = "" if result.accuracy is None else f"{result.accuracy:.4f}"
+        seconds = "" if result.seconds is None else f"{result.seconds:.1f}"
+        rows.append((str(result.job), result.overrides, accuracy, seconds, result.status))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        "  ".join(
+            [
+                *(cell.ljust(width) for cell, width in zip(row, widths, strict=False)),
+                row[4],
+            ]
+        )
+        for row in rows
+    )

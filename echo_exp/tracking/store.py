@@ -1,0 +1,247 @@
+"""The program's side of tracking: sends what happens in a run to the writer process."""
+
+import atexit
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from echo_exp.settings import SettingError
+
+SEND_SECONDS = 1.0
+"""Metrics are sent to the writer about this often; it writes what it has every second."""
+
+SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
+
+
+class TrackingError(RuntimeError):
+    """The tracking store refused or lost something."""
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as the store knows it.
+
+    Attributes:
+        run_id: MLflow's name of the run.
+        experiment_id: MLflow's name of its experiment.
+        name: The run's name in the UI.
+        status: RUNNING, FINISHED, FAILED or KILLED.
+        artifacts: Folder of its artifacts where that is on this machine.
+        config: Its resolved configuration as YAML, where it was written.
+    """
+
+    run_id: str
+    experiment_id: str
+    name: str
+    status: str
+    artifacts: Path | None
+    config: str | None
+
+
+def check_uri(uri: Any) -> str:
+    """Returns an MLflow tracking URI where its scheme is one that holds runs.
+
+    Raises:
+        SettingError: It is not.
+    """
+    scheme = urlsplit(uri).scheme.split("+")[0] if isinstance(uri, str) else None
+    if scheme not in SCHEMES:
+        raise SettingError(
+            "tracking.uri",
+            uri,
+            "it must be a database or a server of MLflow, one of "
+            + ", ".join(f"{scheme}://" for scheme in SCHEMES),
+        )
+    return str(uri)
+
+
+class Store:
+    """A tracking store, reached through a writer process that starts at once.
+
+    Args:
+        uri: MLflow tracking URI; the path of an SQLite file may be relative.
+        artifacts: Folder, or URI, of the artifacts of new experiments; None leaves it to a server.
+        experiment: MLflow experiment of new runs, made where it is missing.
+
+    Raises:
+        SettingError: The URI is of an unknown scheme.
+    """
+
+    def __init__(self, uri: str, artifacts: str | None = None, experiment: str = "echo") -> None:
+        self.uri = _absolute(check_uri(uri))
+        if artifacts is not None and "://" not in artifacts:
+            artifacts = str(Path(artifacts).absolute())
+        command = [
+            sys.executable,
+            "-m",
+            "echo_exp.tracking.writer",
+            self.uri,
+            experiment,
+        ]
+        self._process = subprocess.Popen(
+            [*command, artifacts or ""],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the program; the writer must see it end
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        assert self._process.stdin and self._process.stdout
+        self._commands: IO[bytes] = self._process.stdin
+        self._answers: IO[bytes] = self._process.stdout
+        atexit.register(self.close)
+
+    def create_run(
+        self,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        files: Mapping[str, str],
+        parent: str | None = None,
+    ) -> "Run":
+        """Creates a run and returns the means to write to it.
+
+        Args:
+            name: The run's name in the UI.
+            tags: Its tags.
+            params: Its parameters, flat.
+            files: Texts to store as artifacts, by file name.
+            parent: The run that it is nested under: a run id, or a tag ``key=value`` of that run.
+        """
+        stored = self.request(
+            "create",
+            name=name,
+            tags=dict(tags),
+            params=dict(params),
+            files=dict(files),
+            parent=parent,
+        )
+        return Run(self, stored)
+
+    def resume_run(self, run_id: str) -> "Run":
+        """Returns the means to go on writing to an unfinished run; what it has is not doubled."""
+        return Run(self, self.request("resume", run_id=run_id))
+
+    def find_run(self, which: str) -> StoredRun:
+        """Returns a run of the experiment by its id, or the newest for ``last``.
+
+        Raises:
+            LookupError: There is none; the message names the newest runs.
+        """
+        found = self.request("find", which=which)
+        if isinstance(found, str):
+            raise LookupError(found)
+        return found  # type: ignore[no-any-return]
+
+    def send(self, command: str, **arguments: Any) -> None:
+        """Sends a command that needs no answer."""
+        self._write((command, arguments))
+
+    def request(self, command: str, **arguments: Any) -> Any:
+        """Sends a command and returns its answer.
+
+        Raises:
+            TrackingError: The writer could not do it.
+        """
+        self._write((command, arguments))
+        kind, answer = self._read()
+        if kind == "error":
+            raise TrackingError(answer)
+        return answer
+
+    def close(self) -> None:
+        """Lets the writer write what it has, and waits for its end."""
+        with contextlib.suppress(BrokenPipeError):
+            self._commands.close()
+        self._process.wait()
+
+    def _write(self, message: tuple[str, dict[str, Any]]) -> None:
+        try:
+            pickle.dump(message, self._commands)
+            self._commands.flush()
+        except BrokenPipeError:
+            raise TrackingError(self._read()[1]) from None
+
+    def _read(self) -> tuple[str, Any]:
+        try:
+            kind, answer = pickle.load(self._answers)
+        except EOFError:
+            return "error", "the process that writes to the tracking store has ended"
+        return kind, answer
+
+
+@dataclass
+class Run:
+    """An open run; metrics are gathered and sent about once a second."""
+
+    store: Store
+    stored: StoredRun
+    _metrics: list[tuple[str, list[int], list[int], list[float]]] = field(default_factory=list)
+    _sent: float = field(default_factory=time.monotonic)
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's name of the run."""
+        return self.stored.run_id
+
+    def log_metrics(
+        self,
+        steps: Sequence[int],
+        values: Mapping[str, Sequence[float]],
+        timestamps: Sequence[int] | None = None,
+    ) -> None:
+        """Records metrics.
+
+        Args:
+            steps: Tutorial epochs, counted from 1.
+            values: For each metric its value at each step.
+            timestamps: Milliseconds since 1970 of each step; now, where not given.
+        """
+        times = list(timestamps or [time.time_ns() // 1_000_000] * len(steps))
+        for name, series in values.items():
+            self._metrics.append((name, list(steps), times, list(series)))
+        if time.monotonic() - self._sent >= SEND_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sends the metrics gathered so far."""
+        self._sent = time.monotonic()
+        if self._metrics:
+            self.store.send("metrics", run_id=self.run_id, series=self._metrics)
+            self._metrics = []
+
+    def log_table(self, columns: Mapping[str, Sequence[Any]], file: str) -> None:
+        """Records a table as an artifact."""
+        self.store.send("table", run_id=self.run_id, columns=dict(columns), file=file)
+
+    def log_files(self, folder: Path, name: str) -> None:
+        """Copies a folder to the artifacts, under ``name``, where it does not lie there already."""
+        if self.stored.artifacts is None:
+            self.store.send("files", run_id=self.run_id, folder=str(folder), name=name)
+
+    def log_learning_curve(self) -> None:
+        """Draws the recorded losses and accuracies as ``learning_curve.png``."""
+        self.flush()
+        self.store.send("learning_curve", run_id=self.run_id)
+
+    def finish(self, status: str = "FINISHED", error: str | None = None) -> None:
+        """Ends the run once all of it is written.
+
+        Raises:
+            TrackingError: Something could not be written; the run is then FAILED.
+        """
+        self.flush()
+        self.store.request("finish", run_id=self.run_id, status=status, error=error)
+
+
+def _absolute(uri: str) -> str:
+    """Makes the path of an SQLite file absolute: the writer may look from another folder."""
+    path = uri.removeprefix("sqlite:///")
+    return uri if path == uri else f"sqlite:///{Path(path).absolute()}"

@@ -1,0 +1,91 @@
+"""How a network is trained and scored: everything about a run that is not the experiment itself."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from echo_exp import settings
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+LARGEST_BLOCK = 25
+"""Lightning's work around a step is paid once a block; beyond this it is lost in the training."""
+
+
+class Display(StrEnum):
+    """What is shown while training: `auto` is a bar on a terminal and lines elsewhere."""
+
+    AUTO = "auto"
+    BAR = "bar"
+    LINES = "lines"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """The trainer's settings.
+
+    Args:
+        accelerator: Lightning's name of the device.
+        threads: Threads of torch; small networks are fastest with one.
+        validate_every: Tutorial epochs between two validations.
+        validation_sequences: Sequences of the validation set.
+        test_sequences: Fresh sequences that the trained network is tested on.
+        checkpoint_seconds: Seconds between two checkpoints.
+        progress: What is shown while training, a `Display`.
+        detect_anomaly: Whether autograd looks for the operation that made a NaN (slow).
+
+    Raises:
+        SettingError: A value is not allowed.
+    """
+
+    accelerator: str
+    threads: int
+    validate_every: int
+    validation_sequences: int
+    test_sequences: int
+    checkpoint_seconds: float
+    progress: str
+    detect_anomaly: bool
+
+    def __post_init__(self) -> None:
+        _choice("trainer.accelerator", self.accelerator, ("cpu",))
+        _choice("trainer.progress", self.progress, tuple(Display))
+        _choice("trainer.detect_anomaly", self.detect_anomaly, (True, False))
+        settings.integer("trainer.threads", self.threads, 1, 1024)
+        settings.integer("trainer.validate_every", self.validate_every, 1)
+        settings.integer("trainer.validation_sequences", self.validation_sequences, 1)
+        settings.integer("trainer.test_sequences", self.test_sequences, 2)
+        settings.number("trainer.checkpoint_seconds", self.checkpoint_seconds, above=0)
+
+    @property
+    def block(self) -> int:
+        """Epochs in a training step: the largest divisor of ``validate_every`` that is not large."""
+        largest = min(LARGEST_BLOCK, self.validate_every)
+        return next(n for n in range(largest, 0, -1) if self.validate_every % n == 0)
+
+    def trainer(self, callbacks: "list[pl.Callback]") -> "pl.Trainer":
+        """Returns a Lightning trainer whose one epoch holds all tutorial epochs."""
+        import pytorch_lightning as pl
+
+        return pl.Trainer(
+            accelerator=self.accelerator,
+            devices=1,
+            max_epochs=1,
+            callbacks=callbacks,
+            check_val_every_n_epoch=None,
+            val_check_interval=self.validate_every // self.block,
+            num_sanity_val_steps=0,
+            detect_anomaly=self.detect_anomaly,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+
+
+def _choice(key: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    if value not in allowed:
+        names = [str(name).lower() if isinstance(name, bool) else name for name in allowed]
+        raise settings.SettingError(key, value, f"it must be {' or '.join(names)}")
