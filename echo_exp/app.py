@@ -27,8 +27,8 @@ def main() -> None:
 @hydra.main(version_base="1.3", config_path=str(configuration.FOLDER), config_name="config")
 def _hydra_main(config: DictConfig) -> None:
     context = HydraConfig.get()
-    overrides = list(context.overrides.task)
     with mistakes.explained():  # here too: Hydra prints a line of its own for what leaves a job
+        overrides = configuration.overrides(context)
         if context.mode == RunMode.MULTIRUN:
             folder, sweep_folder = Path(context.runtime.output_dir), Path(context.sweep.dir)
             sweep.run_job(config, context.job.num, overrides, folder, sweep_folder)

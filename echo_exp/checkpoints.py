@@ -42,6 +42,8 @@ class Checkpoints(pl.Callback):
         folder: Where they are written.
         seconds: Time between two writings.
         interrupts: Signals that stop the training after a last writing.
+        before: Called before each writing, to bring to safety what a resumed run will not see
+            again.
         clock: Returns seconds; for tests.
     """
 
@@ -50,11 +52,13 @@ class Checkpoints(pl.Callback):
         folder: Path,
         seconds: float,
         interrupts: Interrupts,
+        before: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = folder
         self.seconds = seconds
         self.interrupts = interrupts
+        self.before = before
         self.clock = clock
         self.best_score: tuple[float, float] | None = None
         self._best: dict[str, Any] | None = None
@@ -110,6 +114,7 @@ class Checkpoints(pl.Callback):
             self.interrupts.raise_at_once()
 
     def _write(self, trainer: pl.Trainer) -> None:
+        self.before()
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._best is not None:
             with _whole(self.folder / BEST) as path:

@@ -45,10 +45,7 @@ def read(config: DictConfig) -> Settings:
     Raises:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
     """
-    try:
-        OmegaConf.resolve(config)
-    except OmegaConfBaseException as error:
-        raise SettingError(error.full_key or "?", "?", str(error).splitlines()[0]) from error
+    _resolve(config)
     for key in config:
         if key not in GROUPS + ROOT:
             raise unknown(str(key), config[key], GROUPS + ROOT)
@@ -64,6 +61,16 @@ def read(config: DictConfig) -> Settings:
         batch_size=problem.check_batch_size(config.get("batch_size")),
         output_dir=Path(str(config.output_dir)),
     )
+
+
+def _resolve(config: DictConfig) -> None:
+    for key, value in flat(OmegaConf.to_container(config, resolve=False)).items():
+        try:
+            OmegaConf.select(config, key)
+        except OmegaConfBaseException as error:
+            reason = str(error).splitlines()[0]
+            raise SettingError(key, value, f"it cannot be resolved ({reason})") from error
+    OmegaConf.resolve(config)
 
 
 def build(node: DictConfig, key: str, **runtime: Any) -> Any:
@@ -105,6 +112,11 @@ def unknown(key: str, value: Any, known: Iterable[str]) -> SettingError:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(sorted(known))
     return SettingError(key, value, f"there is no such setting; {hint}")
+
+
+def overrides(hydra: Any) -> list[str]:
+    """Returns what the user changed on the command line, word by word, from Hydra's own settings."""
+    return cast(list[str], OmegaConf.to_container(hydra.overrides.task, resolve=False))
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:

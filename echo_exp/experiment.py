@@ -1,6 +1,7 @@
 """One experiment: builds the parts from the settings, trains, tests and tells what came out."""
 
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -105,6 +106,11 @@ class Recorder(pl.Callback):
         self._resumed_seconds = self.seconds = state_dict["seconds"]
         self.epochs_to_solve = state_dict["epochs_to_solve"]
 
+    def settle(self) -> None:
+        """Returns when everything so far is in the store."""
+        if self.run is not None:
+            self.run.settle()
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begins to count the time."""
         self._began = self._block_began = time.time()
@@ -166,16 +172,17 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
     problem = settings.problem
     seeds = [settings.seed]
     representation = build(config.representation, "representation")
-    model = build(
+    make_model = functools.partial(
+        build,
         config.model,
         "model",
         n_features=representation.n_features,
         n_outputs=representation.n_outputs,
         n_in=problem.n_in,
         n_out=problem.n_out,
-        seeds=seeds,
     )
-    _check_memory(config, model)
+    _check_memory(config, make_model(seeds=()))
+    model = make_model(seeds=seeds)
     optimizer = build(config.optimizer, "optimizer")
     module = EchoModule(model, problem, representation, settings.batch_size, optimizer)
     module.configure_optimizers()  # a bad value shows now, before anything is written
@@ -232,7 +239,9 @@ def train(
     """
     torch.set_num_threads(settings.trainer.threads)
     recorder = Recorder(run)
-    checkpoints = Checkpoints(folder, settings.trainer.checkpoint_seconds, interrupts)
+    checkpoints = Checkpoints(
+        folder, settings.trainer.checkpoint_seconds, interrupts, before=recorder.settle
+    )
     callbacks: list[pl.Callback] = [recorder, checkpoints, *_progress(settings)]
     with _quiet():
         trainer = settings.trainer.trainer(callbacks)
@@ -274,8 +283,9 @@ def _progress(settings: Settings) -> list[pl.Callback]:
     return [Progress(settings.epochs, bar)]
 
 
-def _check_memory(config: DictConfig, model: torch.nn.Module) -> None:
-    needed = BYTES_A_PARAMETER * sum(p.numel() for p in model.parameters())
+def _check_memory(config: DictConfig, empty: torch.nn.Module) -> None:
+    """Refuses a network that could not be trained here, judged by one of no replicas."""
+    needed = BYTES_A_PARAMETER * sum(p.shape[1:].numel() for p in empty.parameters())
     available = _memory()
     if needed > available:
         raise SettingError(

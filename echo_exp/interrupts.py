@@ -3,6 +3,7 @@
 import signal
 import threading
 from types import FrameType
+from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -23,7 +24,7 @@ class Interrupted(BaseException):
 
 
 class Interrupts:
-    """Turns the signals that ask a program to stop into `Interrupted`.
+    """Turns the signals that ask a program to stop into `Interrupted`, inside a ``with`` block.
 
     Attributes:
         pending: The signal that asks, while it is put off; a second one is not put off.
@@ -32,6 +33,17 @@ class Interrupts:
     def __init__(self) -> None:
         self.pending: int | None = None
         self._put_off = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # others cannot handle signals
+            self._before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+        self.raise_at_once()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
 
     def raise_at_once(self) -> None:
         """Raises from now on wherever the program stands."""
@@ -44,9 +56,8 @@ class Interrupts:
         self._install()
 
     def _install(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for signum in SIGNALS:
-                signal.signal(signum, self._handle)
+        for signum in self._before:
+            signal.signal(signum, self._handle)
 
     def _handle(self, signum: int, _: FrameType | None) -> None:
         if not self._put_off or self.pending is not None:

@@ -51,6 +51,8 @@ def _explain(error: BaseException) -> tuple[str, int]:
         return str(error), WRONG_SETTING
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _explain_composition(error), WRONG_SETTING
+    if isinstance(error, ValueError) and "Config group override" in str(error):  # Hydra's
+        return "a group must be given the name of an option, as in model=seq2seq", WRONG_SETTING
     if isinstance(error, OSError) and error.filename is not None:
         wrong = SettingError(
             "output_dir", error.filename, f"it cannot be written ({error.strerror})"

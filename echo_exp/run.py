@@ -80,10 +80,15 @@ def execute(config: DictConfig, overrides: Sequence[str] = (), parent: str | Non
         Interrupted: A signal asked to stop; the run is KILLED and can be resumed.
         TrackingError: Something could not be recorded; the run is FAILED.
     """
+    with Interrupts() as interrupts:
+        return _execute(config, overrides, parent, interrupts)
+
+
+def _execute(
+    config: DictConfig, overrides: Sequence[str], parent: str | None, interrupts: Interrupts
+) -> Result:
     settings = configuration.read(config)
     _check_writable(settings.output_dir)
-    interrupts = Interrupts()
-    interrupts.raise_at_once()
     store = open_store(config)
     earlier: StoredRun | None = None
     if config.resume is not None:

@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from echo_exp import config as configuration
 from echo_exp import mistakes, run
 from echo_exp.interrupts import Interrupted
 from echo_exp.tracking import Run
@@ -77,8 +78,9 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Checks that every job can be composed and opens the parent run."""
         with mistakes.explained():  # Hydra would only warn of an error in a callback
-            self._jobs = _expand(list(config.hydra.overrides.task))
-            self._open(config)
+            overrides = configuration.overrides(config.hydra)
+            self._jobs = _expand(overrides)
+            self._open(config, overrides)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Prints the table; exits with 1 where a job failed."""
@@ -94,13 +96,13 @@ class SweepCallback(Callback):
         if failed:
             sys.exit(mistakes.FAILED)
 
-    def _open(self, config: DictConfig) -> None:
+    def _open(self, config: DictConfig, overrides: list[str]) -> None:
         store = run.open_store(config)
         if store is None:
             return
         sweep = str(Path(config.hydra.sweep.dir).absolute())
         self._parent = store.create_run(
-            name=f"sweep of {len(self._jobs)}: {' '.join(config.hydra.overrides.task)}"[:250],
+            name=f"sweep of {len(self._jobs)}: {' '.join(overrides)}"[:250],
             tags=run.tags() | {"kind": TAG, TAG: sweep},
             params={},
             files={"jobs.txt": "\n".join(self._jobs)},

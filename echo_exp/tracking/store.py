@@ -217,6 +217,11 @@ class Run:
             self.store.send("metrics", run_id=self.run_id, series=self._metrics)
             self._metrics = []
 
+    def settle(self) -> None:
+        """Returns when the metrics are in the store, or the store has refused them for now."""
+        self.flush()
+        self.store.request("settle")
+
     def log_table(self, columns: Mapping[str, Sequence[Any]], file: str) -> None:
         """Records a table as an artifact."""
         self.store.send("table", run_id=self.run_id, columns=dict(columns), file=file)

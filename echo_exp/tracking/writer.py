@@ -39,7 +39,7 @@ BATCH = 1000
 """MLflow's limit of metrics in one request."""
 PARENT_TAG = "mlflow.parentRunId"
 ERROR_TAG = "error"
-ANSWERED = ("create", "resume", "find", "finish")
+ANSWERED = ("create", "resume", "find", "settle", "finish")
 """Commands that the program waits for; the others are carried out behind its back."""
 
 Series = tuple[str, list[int], list[int], list[float]]
@@ -141,7 +141,7 @@ class Writer:
 
     def finish(self, run_id: str, status: str, error: str | None) -> None:
         """Ends a run; raises what kept it from being whole, after marking it FAILED."""
-        failure = self._settle()
+        failure = self._failure()
         if failure is not None:
             status, error = "FAILED", failure
         if error is not None:
@@ -163,7 +163,12 @@ class Writer:
                 self.client.log_batch(run_id, metrics=metrics[:size])
                 del metrics[:size]
 
-    def _settle(self) -> str | None:
+    def settle(self) -> None:
+        """Tries to write the pending metrics; where that fails they go on waiting."""
+        with contextlib.suppress(Exception):
+            self.write()
+
+    def _failure(self) -> str | None:
         """Writes what is pending; returns what could not be written in this run, if anything."""
         try:
             self.write()
@@ -260,8 +265,7 @@ def _serve(writer: Writer, commands: "queue.Queue[Any]", answers: IO[bytes]) -> 
                 return
             _carry_out(writer, *message, answers)
         if time.monotonic() - written >= WRITE_SECONDS:
-            with contextlib.suppress(Exception):  # it stays pending; `finish` tells if for good
-                writer.write()
+            writer.settle()
             written = time.monotonic()
 
 

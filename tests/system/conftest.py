@@ -1,0 +1,91 @@
+"""The program as its users run it: real processes, a real SQLite store, real signals."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+TIMEOUT = 240
+
+
+@dataclass(frozen=True)
+class Program:
+    """`echo-exp` in a working folder of its own."""
+
+    folder: Path
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Starts the program."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "echo_exp", *arguments],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "COLUMNS": "100"},
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs the program to its end."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=TIMEOUT)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(f"sqlite:///{self.folder / 'outputs' / 'mlflow.db'}")
+
+    def runs(self) -> list[Run]:
+        """All runs of the store, the oldest first."""
+        if not (self.folder / "outputs" / "mlflow.db").exists():
+            return []
+        client = self.client
+        experiments = [e.experiment_id for e in client.search_experiments()]
+        return list(client.search_runs(experiments, order_by=["attributes.start_time ASC"]))
+
+    def history(self, run: Run, key: str) -> list[tuple[int, float]]:
+        """(step, value) of a metric, in the order of the steps."""
+        points = self.client.get_metric_history(run.info.run_id, key)
+        return sorted((point.step, point.value) for point in points)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def baseline(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Program, subprocess.CompletedProcess[str]]:
+    """The seq2seq baseline, run once for all tests that look at what it leaves."""
+    program = Program(tmp_path_factory.mktemp("baseline"))
+    return program, program.run()
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Waits until a condition holds; fails where the process ends before."""
+    for _ in range(10 * TIMEOUT):
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    raise AssertionError("it never came")
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool], subprocess.Popen[str]], None]:
+    return wait_for
+
+
+def last_checkpoint(program: Program) -> Path | None:
+    """The last checkpoint of the only run, once it is there."""
+    found: Sequence[Path] = list((program.folder / "outputs").glob("**/last.ckpt"))
+    return found[0] if found else None

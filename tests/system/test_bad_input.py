@@ -1,0 +1,188 @@
+"""Bad input gets one message that names the setting, its value and what is allowed; exit code 2."""
+
+from pathlib import Path
+
+import pytest
+
+from echo_exp import app
+
+from .conftest import Program
+
+CASES = {
+    # arguments: words of the message
+    ("problem.n_out=6",): ("problem.n_out=6", "problem.n_in=5"),
+    ("problem.n_out=0",): ("problem.n_out=0", "at least 1"),
+    ("problem.n_out=-1",): ("problem.n_out=-1", "at least 1"),
+    ("problem.n_out=3",): ("problem.n_out=3", "must equal problem.n_in=5", "encoder_decoder"),
+    ("problem.length=4",): ("problem.length=4", "problem.n_in=5"),
+    ("problem.length=0",): ("problem.length=0", "from 1"),
+    ("problem.n_in=0",): ("problem.n_in=0", "at least 1"),
+    ("problem.n_in=2.5",): ("problem.n_in=2.5", "integer"),
+    ("problem.n_values=1",): ("problem.n_values=1", "from 2"),
+    ("problem.n_values=null",): ("problem.n_values=null", "integer"),
+    ("problem.n_in=[5]",): ("problem.n_in=[5]", "integer"),
+    ("batch_size=0",): ("batch_size=0", "1, 3, 7 or 21"),
+    ("batch_size=22",): ("batch_size=22", "1, 3, 7 or 21"),
+    ("batch_size=5",): ("batch_size=5", "1, 3, 7 or 21"),
+    ("batch_size=true",): ("batch_size=True", "1, 3, 7 or 21"),
+    ("batch_size=[7]",): ("batch_size=[7]", "1, 3, 7 or 21"),
+    ("model.units=0",): ("model.units=0", "from 1 to 8,192"),
+    ("model.units=many",): ("model.units=many", "integer"),
+    ("model.units=1000000000",): ("model.units=1000000000", "8,192"),
+    ("model.units=null",): ("model.units=null", "integer"),
+    ("model.units=8192", "problem.n_values=1000000"): ("model.units=8192", "GiB"),
+    ("epochs=0",): ("epochs=0", "at least 1"),
+    ("epochs=-5",): ("epochs=-5", "at least 1"),
+    ("epochs=1.5",): ("epochs=1.5", "integer"),
+    ("epochs=null",): ("epochs=null", "integer"),
+    ("seed=-1",): ("seed=-1", "from 0"),
+    ("seed=one",): ("seed=one", "integer"),
+    ("optimizer.learning_rate=-1",): ("optimizer.learning_rate=-1", "above 0"),
+    ("optimizer.learning_rate=nan",): ("optimizer.learning_rate=nan", "above 0"),
+    ("optimizer.learning_rate=[1]",): ("optimizer.learning_rate=[1]", "number"),
+    ("optimizer.beta_1=1",): ("optimizer.beta_1=1", "below 1"),
+    ("trainer.validate_every=0",): ("trainer.validate_every=0", "at least 1"),
+    ("trainer.progress=loud",): ("trainer.progress=loud", "bar", "lines"),
+    ("trainer.accelerator=abacus",): ("trainer.accelerator=abacus", "cpu"),
+    ("model=seq2sqe",): ("model=seq2sqe", "encoder_decoder or seq2seq"),
+    ("experiment=baseline",): ("experiment=baseline", "seq2seq_baseline"),
+    ("modle=seq2seq",): ("modle=seq2seq", "did you mean model?"),
+    ("model.unit=5",): ("model.unit=5", "did you mean model.units?"),
+    ("epoch=5",): ("epoch=5", "did you mean epochs?"),
+    ("+unknown=1",): ("unknown=1", "no such setting", "batch_size"),
+    ("+model.layer=1",): ("model.layer=1", "no such setting"),
+    ("+tracking.url=x",): ("tracking.url=x", "did you mean tracking.uri?"),
+    ("~model",): ("model", "must name an option"),
+    ("model=null",): ("model=seq2seq", "name of an option"),
+    ("~model.units",): ("model.units=null", "needs it"),
+    ("epochs=[1",): ("epochs=[1", "cannot be read"),
+    ("epochs",): ("epochs", "cannot be read"),
+    ("epochs=${nowhere}",): ("epochs=${nowhere}", "cannot be resolved"),
+    ("model._target_=echo_exp.models.Nothing",): ("model._target_", "callable"),
+    ("tracking.uri=carrier-pigeon://x",): ("tracking.uri=carrier-pigeon://x", "sqlite://"),
+    ("tracking=server",): ("tracking.uri", "sqlite://"),
+    ("resume=last", "tracking=none"): ("resume=last", "tracking=none"),
+    ("output_dir=/dev/null",): ("output_dir=/dev/null", "cannot be written"),
+    ("output_dir=/proc/nowhere",): ("output_dir=/proc/nowhere", "cannot be written"),
+}
+
+
+@pytest.fixture
+def no_tracking_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("no_tracking_server")
+@pytest.mark.parametrize("arguments", CASES, ids=" ".join)
+def test_bad_input_is_explained(
+    arguments: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tracked = any(word in argument for argument in arguments for word in ("tracking", "model"))
+    extra = () if tracked else ("tracking=none",)
+    monkeypatch.setattr("sys.argv", ["echo-exp", *arguments, *extra])
+    with pytest.raises(SystemExit) as exit_:
+        app.main()
+    captured = capsys.readouterr()
+    assert exit_.value.code == 2
+    for word in CASES[arguments]:
+        assert word in captured.err
+    assert len(captured.err.strip().splitlines()) == 1
+    assert not captured.out
+    assert not list(tmp_path.glob("**/*.ckpt")) and not list(tmp_path.glob("**/artifacts/*"))
+
+
+@pytest.mark.usefixtures("no_tracking_server")
+def test_the_traceback_is_shown_on_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["echo-exp", "epochs=0", "hydra.verbose=true"])
+    with pytest.raises(SystemExit):
+        app.main()
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_wrong_value_leaves_no_run(program: Program) -> None:
+    done = program.run("model.units=0")
+    assert done.returncode == 2
+    assert program.runs() == []
+
+
+def test_a_full_disk_is_named(program: Program) -> None:
+    """/dev/full cannot hold a folder, so a file system of 64 KiB that is full stands in."""
+    import subprocess
+
+    folder = program.folder / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        (folder / "ballast").write_bytes(bytes(60 * 1024))
+        done = program.run("output_dir=small/outputs")
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+    assert done.returncode == 2
+    assert "output_dir=small/outputs" in done.stderr
+    assert "No space left" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """A program with one run that has a checkpoint and did not finish."""
+    program = Program(tmp_path_factory.mktemp("unfinished"))
+    assert program.run("epochs=25").returncode == 0
+    (run,) = program.runs()
+    program.client.set_terminated(run.info.run_id, "FAILED")
+    return program
+
+
+def test_resuming_an_unknown_run_names_the_newest(unfinished: Program) -> None:
+    done = unfinished.run("resume=0123456789abcdef")
+    (run,) = unfinished.runs()
+    assert done.returncode == 2
+    assert "resume=0123456789abcdef" in done.stderr
+    assert run.info.run_id in done.stderr
+
+
+def test_resuming_a_finished_run_is_refused(
+    baseline: tuple[Program, object],
+) -> None:
+    program, _ = baseline
+    done = program.run("resume=last")
+    assert done.returncode == 2
+    assert "has finished" in done.stderr
+    assert len(program.runs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "difference"),
+    [
+        ("model.units=30", "model.units is 30 here and 20 there"),
+        ("epochs=900", "epochs is 900 here and 25 there"),
+        ("experiment=encoder_decoder_baseline", "batch_size is 21 here and 7 there"),
+    ],
+)
+def test_resuming_with_another_configuration_says_what_differs(
+    unfinished: Program, override: str, difference: str
+) -> None:
+    done = unfinished.run("resume=last", override)
+    assert done.returncode == 2
+    assert difference in done.stderr
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign"])
+def test_a_checkpoint_that_cannot_be_used_is_named(unfinished: Program, damage: str) -> None:
+    (path,) = (unfinished.folder / "outputs").glob("**/last.ckpt")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"foreign")
+    try:
+        done = unfinished.run("resume=last")
+    finally:
+        path.write_bytes(content)
+    assert done.returncode == 2
+    assert str(path) in done.stderr
+    assert "Traceback" not in done.stderr

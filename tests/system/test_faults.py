@@ -1,0 +1,133 @@
+"""Kills, signals, starts at the same instant, a diverging loss: nothing measured is lost."""
+
+import signal
+import subprocess
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from .conftest import Program, last_checkpoint
+
+Until = Callable[[Callable[[], bool], subprocess.Popen[str]], None]
+
+# Slow enough to be caught in the middle, quick enough to be finished afterwards.
+LONG = (
+    "model=encoder_decoder",
+    "problem=echo_partial",
+    "batch_size=21",
+    "model.units=40",
+    "epochs=2000",
+    "trainer.checkpoint_seconds=0.2",
+)
+
+
+def _weights(program: Program) -> dict[str, torch.Tensor]:
+    path = last_checkpoint(program)
+    assert path is not None
+    return dict(torch.load(path, weights_only=True)["state_dict"])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    program = Program(tmp_path_factory.mktemp("uninterrupted"))
+    assert program.run(*LONG).returncode == 0
+    return program
+
+
+def _assert_same(program: Program, uninterrupted: Program) -> None:
+    """Same weights and, in the store, every epoch once and with the same value."""
+    weights, expected = _weights(program), _weights(uninterrupted)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    (run,), (reference,) = program.runs(), uninterrupted.runs()
+    assert run.info.status == "FINISHED"
+    for key in ("train/loss", "train/accuracy", "val/accuracy", "test/loss"):
+        assert program.history(run, key) == uninterrupted.history(reference, key)
+
+
+def test_a_killed_run_is_marked_failed_and_resumes_bit_for_bit(
+    program: Program, uninterrupted: Program, until: Until
+) -> None:
+    for _ in range(2):  # killed twice
+        arguments = ("resume=last",) if program.runs() else LONG
+        before = _epochs(program)
+        process = program.start(*arguments)
+        until(lambda before=before: _epochs(program) > before, process)  # type: ignore[misc]
+        process.kill()
+        process.communicate()
+        until(lambda: program.runs()[0].info.status == "FAILED", _Alive())
+        assert "killed" in program.runs()[0].data.tags["error"]
+    assert program.run("resume=last").returncode == 0
+    _assert_same(program, uninterrupted)
+
+
+class _Alive(subprocess.Popen[str]):
+    """Stands for a process where there is none left to watch."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __del__(self) -> None:
+        pass
+
+    def poll(self) -> None:
+        return None
+
+
+def _epochs(program: Program) -> int:
+    path = last_checkpoint(program)
+    return 0 if path is None else int(torch.load(path, weights_only=True)["echo_epochs"])
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_marks_the_run_killed_and_it_resumes_bit_for_bit(
+    program: Program, uninterrupted: Program, until: Until, signum: signal.Signals
+) -> None:
+    process = program.start(*LONG)
+    until(lambda: _epochs(program) > 0, process)
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum
+    (run,) = program.runs()
+    assert run.info.status == "KILLED"
+    assert f"resume={run.info.run_id}" in err
+    assert "Traceback" not in err
+    epochs = _epochs(program)
+    assert [step for step, _ in program.history(run, "train/loss")] == list(range(1, epochs + 1))
+    assert program.run(f"resume={run.info.run_id}").returncode == 0
+    _assert_same(program, uninterrupted)
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_processes_that_start_at_once_on_a_fresh_folder_all_succeed(
+    program: Program, count: int
+) -> None:
+    processes = [
+        program.start("epochs=5", f"seed={seed}", "trainer.progress=none") for seed in range(count)
+    ]
+    for process in processes:
+        _, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+    assert [run.info.status for run in program.runs()] == ["FINISHED"] * count
+    assert {run.data.params["seed"] for run in program.runs()} == {str(n) for n in range(count)}
+
+
+def test_a_diverging_loss_ends_the_run_as_failed_with_its_curve(program: Program) -> None:
+    done = program.run("optimizer.learning_rate=1e38", "epochs=100")
+    assert done.returncode == 1
+    assert "is not finite" in done.stderr
+    assert "Traceback" not in done.stderr
+    (run,) = program.runs()
+    assert run.info.status == "FAILED"
+    assert "is not finite" in run.data.tags["error"]
+    assert len(program.history(run, "train/loss")) >= 25
+
+
+def test_a_kill_of_the_writer_ends_the_run_with_a_message(program: Program, until: Until) -> None:
+    process = program.start(*LONG)
+    until(lambda: _epochs(program) > 0, process)
+    subprocess.run(["pkill", "-KILL", "-P", str(process.pid), "-f", "echo_exp.tracking"], check=True)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "tracking store" in err
+    assert "Traceback" not in err
