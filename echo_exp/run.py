@@ -22,7 +22,7 @@ from echo_exp import resume
 from echo_exp.config import Settings
 from echo_exp.interrupts import Interrupted, Interrupts
 from echo_exp.settings import SettingError
-from echo_exp.tracking import Run, Store, StoredRun
+from echo_exp.tracking import Run, Store, StoredRun, TrackingError
 
 if TYPE_CHECKING:
     from echo_exp.experiment import Outcome
@@ -128,7 +128,10 @@ def _open_run(
     if store is None:
         return None
     if earlier is not None:
-        return store.resume_run(earlier.run_id)
+        try:
+            return store.resume_run(earlier.run_id)
+        except TrackingError as error:  # another process is still at it
+            raise SettingError("resume", earlier.run_id, str(error)) from error
     problem = config.problem
     model = config.model._target_.rsplit(".", 1)[-1]
     return store.create_run(

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from echo_exp.settings import SettingError
 
-SEND_SECONDS = 1.0
-"""Metrics are sent to the writer about this often; it writes what it has every second."""
+SEND_SECONDS = 0.25
+"""Metrics are sent to the writer about this often, and written by it as often."""
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
 
@@ -179,7 +179,7 @@ class Store:
 
 @dataclass
 class Run:
-    """An open run; metrics are gathered and sent about once a second."""
+    """An open run; metrics are gathered and sent a few times a second."""
 
     store: Store
     stored: StoredRun

@@ -2,7 +2,7 @@
 
 It reads commands from its standard input and answers on its standard output. When the input ends
 while a run is open, the program was killed: what had arrived is written and the run is marked
-FAILED. Metrics are written a second after they arrive at the latest; what cannot be written waits
+FAILED. Metrics are written soon after they arrive; what cannot be written waits
 and is tried again, and the run does not end as FINISHED without it.
 """
 
@@ -34,7 +34,7 @@ from mlflow.tracking import MlflowClient  # noqa: E402
 
 from echo_exp.tracking.store import StoredRun  # noqa: E402
 
-WRITE_SECONDS = 1.0
+WRITE_SECONDS = 0.25
 BATCH = 1000
 """MLflow's limit of metrics in one request."""
 PARENT_TAG = "mlflow.parentRunId"
@@ -246,7 +246,8 @@ def _request_size(metrics: list[Metric]) -> int:
 
 def _reason(error: Exception) -> str:
     """Says in one line what went wrong; database errors come with pages of SQL."""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    lines = str(error).strip().splitlines()
+    return ": ".join([type(error).__name__, *lines[:1]])
 
 
 def _read(stream: IO[bytes], commands: "queue.Queue[tuple[str, dict[str, Any]] | None]") -> None:

@@ -1,0 +1,157 @@
+"""How fast `echo-exp` is, as ratios against peers that run in turn with it on the same machine.
+
+    python benchmarks/speed.py [--rounds 5] [--keras]
+
+For each baseline: the fit with everything logged and validated, and the whole process, over a bare
+PyTorch loop (`bare_loop.py`); the peak memory; and, on request, the tutorial's own code shape in
+Keras (`keras_peer.py`). Then framing against pandas. Prints Markdown and writes
+`benchmarks/results/speed.json`. Nothing else should run meanwhile.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from mlflow.tracking import MlflowClient
+
+from echo_exp import Problem
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "speed.json"
+BASELINES = ("seq2seq", "encoder_decoder")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run of a command: seconds of the fit, of the whole process, and its peak memory."""
+
+    fit: float
+    process: float
+    megabytes: float
+
+
+def execute(command: Sequence[str], folder: Path) -> tuple[str, float, float]:
+    """Runs a command; returns what it printed, its seconds and its peak memory in MB."""
+    began = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL, cwd=folder)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        output.seek(0)
+        printed = output.read()
+    if status != 0:
+        raise RuntimeError(f"{' '.join(command)} failed")
+    return printed, seconds, usage.ru_maxrss / 1024
+
+
+def ours(net: str, folder: Path) -> Measured:
+    command = [sys.executable, "-m", "echo_exp", f"experiment={net}_baseline"]
+    _, seconds, megabytes = execute(command, folder)
+    client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
+    experiment = client.get_experiment_by_name("echo")
+    (run, *_) = client.search_runs([experiment.experiment_id])
+    return Measured(run.data.metrics["fit_seconds"], seconds, megabytes)
+
+
+def peer(script: str) -> Callable[[str, Path], Measured]:
+    def measure(net: str, folder: Path) -> Measured:
+        command = [sys.executable, str(HERE.absolute() / script), net]
+        printed, seconds, megabytes = execute(command, folder)
+        return Measured(json.loads(printed.splitlines()[-1])["fit_seconds"], seconds, megabytes)
+
+    return measure
+
+
+def ratio(above: Sequence[float], below: Sequence[float]) -> str:
+    """The ratios of runs that followed each other: their median and range."""
+    ratios = [a / b for a, b in zip(above, below, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def compare(net: str, rounds: int, keras: bool, folder: Path) -> dict[str, list[Measured]]:
+    """Runs the peers in turn, after one round that is not counted."""
+    runners = {"echo-exp": ours, "bare": peer("bare_loop.py")}
+    if keras:
+        runners["keras"] = peer("keras_peer.py")
+    measured: dict[str, list[Measured]] = {name: [] for name in runners}
+    for counted in [False] * (net == "seq2seq") + [True] * rounds:
+        for name, run in runners.items():
+            result = run(net, folder)
+            if counted:
+                measured[name].append(result)
+    return measured
+
+
+def report(net: str, measured: dict[str, list[Measured]]) -> None:
+    ours_ = measured["echo-exp"]
+    print(f"\n**{net}**, {len(ours_)} rounds; ratios run by run: median (range)\n")
+    print("| | fit, s | process, s | peak memory, MB | our fit / its | our process / its |")
+    print("|---|---|---|---|---|---|")
+    for name, runs in measured.items():
+        median = [
+            statistics.median(values)
+            for values in zip(*((r.fit, r.process, r.megabytes) for r in runs), strict=True)
+        ]
+        ratios = "| | " if name == "echo-exp" else (
+            f"| {ratio([r.fit for r in ours_], [r.fit for r in runs])} "
+            f"| {ratio([r.process for r in ours_], [r.process for r in runs])} "
+        )
+        print(f"| {name} | {median[0]:.2f} | {median[1]:.2f} | {median[2]:.0f} {ratios}|")
+
+
+def framing(count: int = 10_000_000, rounds: int = 5) -> dict[str, list[float]]:
+    """Frames integers here and as the tutorial does it: shifted pandas columns, joined."""
+    problem = Problem()
+    sequence = np.random.default_rng(0).integers(0, 100, count)
+
+    def shifted() -> object:
+        frame = pd.DataFrame(sequence)
+        columns = [frame.shift(problem.n_in - 1 - n) for n in range(problem.n_in)]
+        return pd.concat(columns, axis=1).dropna().to_numpy()[:, : problem.n_out]
+
+    timed: dict[str, list[float]] = {"echo_exp": [], "pandas": []}
+    for _ in range(rounds):
+        for name, frame in (
+            ("echo_exp", lambda: problem.targets(problem.windows(sequence))),
+            ("pandas", shifted),
+        ):
+            began = time.perf_counter()
+            frame()
+            timed[name].append(time.perf_counter() - began)
+    return timed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keras", action="store_true", help="also time Keras (minutes)")
+    parser.add_argument("--only", choices=BASELINES)
+    arguments = parser.parse_args()
+    results: dict[str, object] = {}
+    for net in [arguments.only] if arguments.only else BASELINES:
+        with tempfile.TemporaryDirectory() as folder:
+            measured = compare(net, arguments.rounds, arguments.keras, Path(folder))
+        report(net, measured)
+        results[net] = {name: [vars(run) for run in runs] for name, runs in measured.items()}
+    timed = framing()
+    results["framing"] = timed
+    print("\n**framing** 10 million integers, n_in 5\n")
+    print(f"echo_exp {statistics.median(timed['echo_exp']) * 1e6:.0f} µs, ", end="")
+    print(f"pandas {statistics.median(timed['pandas']):.2f} s: ", end="")
+    print(f"pandas takes {ratio(timed['pandas'], timed['echo_exp'])} times as long")
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The configuration: every shipped file is whole, and what tells runs apart is hashed."""
+
+from collections.abc import Iterator
+
+import pytest
+from hydra import compose
+from hydra.initialize import initialize_config_dir
+from omegaconf import DictConfig
+
+from echo_exp import config as configuration
+from echo_exp.settings import SettingError
+
+EXPERIMENTS = sorted(path.stem for path in (configuration.FOLDER / "experiment").glob("*.yaml"))
+OPTIONS = sorted(
+    f"{path.parent.name}={path.stem}"
+    for path in configuration.FOLDER.glob("*/*.yaml")
+    if path.parent.name != "experiment"
+)
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        yield
+
+
+def _composed(*overrides: str) -> DictConfig:
+    return compose("config", list(overrides))
+
+
+def test_alone_it_is_the_tutorials_first_baseline() -> None:
+    settings = configuration.read(_composed())
+    problem = settings.problem
+    assert (problem.length, problem.n_values, problem.n_in, problem.n_out) == (25, 100, 5, 5)
+    assert (settings.batch_size, settings.epochs) == (7, 500)
+    assert _composed().model == {"_target_": "echo_exp.models.Seq2Seq", "units": 20}
+    assert _composed() == _composed("experiment=seq2seq_baseline")
+
+
+def test_the_encoder_decoder_baseline_is_the_tutorials_second() -> None:
+    config = _composed("experiment=encoder_decoder_baseline")
+    settings = configuration.read(config)
+    assert (settings.problem.n_in, settings.problem.n_out) == (5, 2)
+    assert (settings.batch_size, settings.epochs) == (21, 5000)
+    assert config.model.units == 150
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_can_be_read(experiment: str) -> None:
+    configuration.read(_composed(f"experiment={experiment}"))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_can_be_read(option: str) -> None:
+    configuration.read(_composed(option))
+
+
+def test_the_fingerprint_tells_experiments_apart() -> None:
+    reference = configuration.fingerprint(_composed())
+    for override in ("seed=2", "model.units=21", "optimizer.epsilon=1e-8", "problem.n_values=99"):
+        assert configuration.fingerprint(_composed(override)) != reference
+
+
+def test_the_fingerprint_ignores_where_results_go() -> None:
+    reference = configuration.fingerprint(_composed())
+    for override in ("output_dir=elsewhere", "tracking=none", "resume=last"):
+        assert configuration.fingerprint(_composed(override)) == reference
+
+
+def test_parameters_are_flat_and_name_the_chosen_classes() -> None:
+    parameters = configuration.parameters(_composed("model=encoder_decoder"))
+    assert parameters["model"] == "EncoderDecoder"
+    assert parameters["model.units"] == 150
+    assert all(not isinstance(value, dict | DictConfig) for value in parameters.values())
+
+
+def test_differences_are_those_of_the_settings_that_were_given() -> None:
+    stored, given = _composed("model.units=30", "epochs=9"), _composed("model.units=40")
+    assert configuration.differences(stored, given, ["model.units=40"]) == [
+        "model.units is 40 here and 30 there"
+    ]
+    assert configuration.differences(stored, given, []) == []
+    assert configuration.differences(stored, stored, ["epochs=9"]) == []
+
+
+def test_a_group_without_its_needed_setting_is_refused() -> None:
+    with pytest.raises(SettingError, match="n_in"):
+        configuration.read(_composed("~trainer.threads", "problem.n_in=0"))

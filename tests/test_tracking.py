@@ -1,0 +1,162 @@
+"""The writer process: all that is sent arrives once, in order, and the end of a run is told truly."""
+
+import math
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow.entities import Metric
+from mlflow.tracking import MlflowClient
+
+from echo_exp.settings import SettingError
+from echo_exp.tracking import Run, Store, TrackingError
+from echo_exp.tracking.store import check_uri
+from echo_exp.tracking.writer import BATCH, _local, _reason, _request_size
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def store(folder: Path) -> Iterator[Store]:
+    store = Store(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
+    yield store
+    store.close()
+
+
+def _run(store: Store, **extra: str) -> Run:
+    return store.create_run("a run", {"kind": "run"} | extra, {"units": 20}, {"config.yaml": "a: 1"})
+
+
+def test_a_run_has_its_name_tags_parameters_and_files(store: Store) -> None:
+    run = _run(store, colour="blue")
+    run.finish()
+    stored = MlflowClient(store.uri).get_run(run.run_id)
+    assert stored.info.run_name == "a run"
+    assert stored.info.status == "FINISHED"
+    assert stored.data.tags["colour"] == "blue"
+    assert stored.data.params == {"units": "20"}
+    assert run.stored.artifacts is not None
+    assert (run.stored.artifacts / "config.yaml").read_text() == "a: 1"
+
+
+def test_metrics_arrive_in_order_even_where_they_are_no_numbers(store: Store) -> None:
+    run = _run(store)
+    run.log_metrics([1, 2, 3], {"loss": [0.5, math.nan, math.inf]}, timestamps=[10, 20, 30])
+    run.log_metrics([3], {"val": [0.25]})
+    run.finish()
+    points = MlflowClient(store.uri).get_metric_history(run.run_id, "loss")
+    assert [(p.step, p.timestamp) for p in points] == [(1, 10), (2, 20), (3, 30)]
+    assert points[0].value == 0.5
+    assert math.isnan(points[1].value)
+
+
+def test_settled_metrics_are_in_the_store(store: Store) -> None:
+    run = _run(store)
+    run.log_metrics([1], {"loss": [0.5]})
+    run.settle()
+    assert MlflowClient(store.uri).get_run(run.run_id).data.metrics == {"loss": 0.5}
+    run.finish()
+
+
+def test_a_resumed_run_is_not_doubled(folder: Path, store: Store) -> None:
+    run = _run(store)
+    run.log_metrics([1, 2, 3], {"loss": [3.0, 2.0, 1.0]})
+    run.finish("FAILED", "it broke")
+    resumed = store.resume_run(run.run_id)
+    resumed.log_metrics([2, 3, 4], {"loss": [2.0, 1.0, 0.5], "new": [1.0, 1.0, 1.0]})
+    resumed.finish()
+    client = MlflowClient(store.uri)
+    assert [p.step for p in client.get_metric_history(run.run_id, "loss")] == [1, 2, 3, 4]
+    assert [p.step for p in client.get_metric_history(run.run_id, "new")] == [2, 3, 4]
+    stored = client.get_run(run.run_id)
+    assert stored.info.status == "FINISHED"
+    assert "error" not in stored.data.tags
+
+
+def test_what_could_not_be_written_makes_the_run_fail(store: Store) -> None:
+    run = _run(store)
+    run.log_table({"a": [1]}, "../outside.json")
+    with pytest.raises(TrackingError, match="table"):
+        run.finish()
+    stored = MlflowClient(store.uri).get_run(run.run_id)
+    assert stored.info.status == "FAILED"
+    assert "table" in stored.data.tags["error"]
+
+
+def test_a_program_that_ends_without_a_word_leaves_a_failed_run(folder: Path) -> None:
+    store = Store(f"sqlite:///{folder}/mlflow.db")
+    run = _run(store)
+    run.log_metrics([1], {"loss": [0.5]})
+    run.flush()
+    store.close()
+    stored = MlflowClient(store.uri).get_run(run.run_id)
+    assert stored.info.status == "FAILED"
+    assert stored.data.metrics == {"loss": 0.5}
+
+
+def test_a_run_is_written_by_one_process_at_a_time(folder: Path, store: Store) -> None:
+    run = _run(store)
+    other = Store(f"sqlite:///{folder}/mlflow.db")
+    threading.Timer(1.0, run.finish, ["FAILED"]).start()
+    assert other.resume_run(run.run_id).run_id == run.run_id  # it waited for the other to finish
+    other.close()
+
+
+def test_a_nested_run_finds_its_parent_by_a_tag(store: Store) -> None:
+    parent = _run(store, sweep="/some/folder")
+    child = store.create_run("child", {}, {}, {}, parent="sweep=/some/folder")
+    tags = MlflowClient(store.uri).get_run(child.run_id).data.tags
+    assert tags["mlflow.parentRunId"] == parent.run_id
+    child.finish()
+    parent.finish()
+
+
+def test_an_unknown_run_is_answered_with_the_newest(store: Store) -> None:
+    run = _run(store)
+    run.finish()
+    with pytest.raises(LookupError, match=run.run_id):
+        store.find_run("nobody")
+    assert store.find_run("last").run_id == run.run_id
+    assert store.find_run(run.run_id).config == "a: 1"
+
+
+def test_a_store_that_cannot_be_opened_is_told_at_the_first_request(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("this is no database at all, but text" * 100)
+    store = Store(f"sqlite:///{tmp_path}/mlflow.db")
+    with pytest.raises(TrackingError, match="database"):
+        _run(store)
+    store.close()
+
+
+@pytest.mark.parametrize("uri", ["foo://x", "mlflow.db", "", "file:///tmp/x", 3])
+def test_an_unknown_scheme_is_refused(uri: object) -> None:
+    with pytest.raises(SettingError, match=r"tracking\.uri"):
+        check_uri(uri)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=900))
+def test_a_request_never_tears_the_points_of_a_step_apart(sizes: list[int]) -> None:
+    steps = [step for step, size in enumerate(sizes) for _ in range(size)]
+    metrics = [Metric("m", 0.0, 0, step) for step in steps]
+    size = _request_size(metrics)
+    assert 0 < size <= BATCH
+    assert size == len(metrics) or metrics[size].step != metrics[size - 1].step
+    assert size == len(metrics) or size > BATCH - 6
+
+
+def test_an_artifact_folder_is_local_where_its_uri_is() -> None:
+    assert _local("file:///a/b%20c") == Path("/a/b c")
+    assert _local("/a/b") == Path("/a/b")
+    assert _local("mlflow-artifacts:/1/2") is None
+    assert _local("s3://bucket/a") is None
+
+
+def test_a_reason_is_one_line() -> None:
+    assert _reason(ValueError("first\nsecond")) == "ValueError: first"
+    assert _reason(ValueError()) == "ValueError"
