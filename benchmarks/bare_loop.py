@@ -20,7 +20,9 @@ State = tuple[tuple[Tensor, Tensor], ...]
 
 
 class Seq2Seq(nn.Module):
-    batch, n_out, epochs, layers = 7, 5, 500, 1
+    batch = 7
+    n_out = 5
+    epochs = 500
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +35,9 @@ class Seq2Seq(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    batch, n_out, epochs, layers = 21, 2, 5000, 2
+    batch = 21
+    n_out = 2
+    epochs = 5000
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +74,10 @@ def train(net: Seq2Seq | EncoderDecoder, epochs: int, seed: int) -> tuple[float,
 
 
 def main() -> None:
-    nets = {"seq2seq": Seq2Seq, "encoder_decoder": EncoderDecoder}
+    nets: dict[str, type[Seq2Seq | EncoderDecoder]] = {
+        "seq2seq": Seq2Seq,
+        "encoder_decoder": EncoderDecoder,
+    }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("net", choices=nets)
     parser.add_argument("--epochs", type=int)

@@ -59,7 +59,8 @@ def ours(net: str, folder: Path) -> Measured:
     _, seconds, megabytes = execute(command, folder)
     client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
     experiment = client.get_experiment_by_name("echo")
-    (run, *_) = client.search_runs([experiment.experiment_id])
+    assert experiment is not None
+    run = client.search_runs([experiment.experiment_id])[0]
     return Measured(run.data.metrics["fit_seconds"], seconds, megabytes)
 
 
@@ -102,9 +103,13 @@ def report(net: str, measured: dict[str, list[Measured]]) -> None:
             statistics.median(values)
             for values in zip(*((r.fit, r.process, r.megabytes) for r in runs), strict=True)
         ]
-        ratios = "| | " if name == "echo-exp" else (
-            f"| {ratio([r.fit for r in ours_], [r.fit for r in runs])} "
-            f"| {ratio([r.process for r in ours_], [r.process for r in runs])} "
+        ratios = (
+            "| | "
+            if name == "echo-exp"
+            else (
+                f"| {ratio([r.fit for r in ours_], [r.fit for r in runs])} "
+                f"| {ratio([r.process for r in ours_], [r.process for r in runs])} "
+            )
         )
         print(f"| {name} | {median[0]:.2f} | {median[1]:.2f} | {median[2]:.0f} {ratios}|")
 

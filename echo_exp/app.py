@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 
 from echo_exp import config as configuration
 from echo_exp import mistakes, run, sweep
-from echo_exp.interrupts import Interrupted
 
 
 def main() -> None:

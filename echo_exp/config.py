@@ -115,8 +115,8 @@ def unknown(key: str, value: Any, known: Iterable[str]) -> SettingError:
 
 
 def overrides(hydra: Any) -> list[str]:
-    """Returns what the user changed on the command line, word by word, from Hydra's own settings."""
-    return cast(list[str], OmegaConf.to_container(hydra.overrides.task, resolve=False))
+    """Returns what the user changed on the command line, from Hydra's own settings."""
+    return cast("list[str]", OmegaConf.to_container(hydra.overrides.task, resolve=False))
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -147,7 +147,7 @@ def parameters(config: DictConfig) -> dict[str, Any]:
 
 def fingerprint(config: DictConfig) -> str:
     """Returns a hash of everything that a result may depend on."""
-    content = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    content = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
     measured = {key: value for key, value in content.items() if key not in INCIDENTAL}
     text = OmegaConf.to_yaml(OmegaConf.create(measured), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,6 +1,8 @@
 """The sequences of an experiment as a LightningDataModule."""
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -49,7 +51,7 @@ class EchoDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Returns blocks of fresh sequences, each block a batch."""
-        done = self.trainer.lightning_module.epochs if self.trainer else 0
+        done = cast("int", self.trainer.lightning_module.epochs) if self.trainer else 0
         blocks = _TrainingBlocks(self.problem, self.seeds, self.block, done, self.epochs)
         return DataLoader(blocks, batch_size=None)
 
@@ -63,7 +65,8 @@ class EchoDataModule(pl.LightningDataModule):
 
     def listing_sequence(self) -> Integers:
         """Returns one new sequence for each replica, [R, length], to list its echo."""
-        return self._draw(Stream.LISTING, 1)[0]
+        sequences: Integers = self._draw(Stream.LISTING, 1)[0]
+        return sequences
 
     def _draw(self, stream: Stream, count: int) -> Integers:
         return np.stack(
@@ -75,7 +78,7 @@ class EchoDataModule(pl.LightningDataModule):
         windows = torch.from_numpy(self.problem.windows(self._draw(stream, count)))
         logits = len(self.seeds) * self.problem.n_windows * self.problem.n_out
         size = max(1, EVALUATION_LOGITS // (logits * self.problem.n_values))
-        return DataLoader(windows.split(size), batch_size=None)  # type: ignore[arg-type]
+        return DataLoader(windows.split(size), batch_size=None)
 
 
 class _TrainingBlocks(IterableDataset[Tensor]):
@@ -88,7 +91,7 @@ class _TrainingBlocks(IterableDataset[Tensor]):
         self.block, self.done, self.epochs = block, done, epochs
 
     def __len__(self) -> int:
-        return -(-self.epochs // self.block)
+        return math.ceil(self.epochs / self.block)
 
     def __iter__(self) -> Iterator[Tensor]:
         streams = [random_stream(seed, Stream.TRAINING) for seed in self.seeds]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
@@ -127,13 +128,13 @@ class Recorder(pl.Callback):
         now = time.time()
         if self.run is not None:
             assert isinstance(pl_module, EchoModule)
-            count = len(outputs["loss"])  # type: ignore[index, call-overload, arg-type]
+            count = len(outputs["loss"])  # type: ignore[index]
             last = pl_module.epochs
             share = (now - self._block_began) / count
             self.run.log_metrics(
                 steps=range(last - count + 1, last + 1),
                 values={
-                    f"train/{name}": outputs[name].mean(1).tolist()  # type: ignore[index, call-overload]
+                    f"train/{name}": outputs[name].mean(1).tolist()  # type: ignore[index]
                     for name in ("loss", "accuracy")
                 },
                 timestamps=[
@@ -266,7 +267,7 @@ def _outcome(parts: Parts, recorder: Recorder) -> Outcome:
     return Outcome(
         loss=float(module.scores["test/loss"][0]),
         accuracy=share(correct.reshape(len(correct), -1)),
-        sequence_accuracy=share(correct.all(-1)),
+        sequence_accuracy=share(np.all(correct, axis=-1)),
         windows=correct.shape[0] * correct.shape[1],
         seconds=recorder.seconds,
         parameters=sum(p.numel() for p in module.parameters()),
@@ -291,8 +292,8 @@ def _check_memory(config: DictConfig, empty: torch.nn.Module) -> None:
         raise SettingError(
             "model.units",
             config.model.get("units"),
-            f"with problem.n_values={config.problem.n_values} the weights need "
-            f"{needed / 2**30:,.0f} GiB to be trained and this machine has {available / 2**30:,.0f}",
+            f"with problem.n_values={config.problem.n_values} it takes {needed / 2**30:,.0f} GiB "
+            f"to train the weights, and this machine has {available / 2**30:,.0f}",
         )
 
 

@@ -1,4 +1,4 @@
-"""What the program says when something is wrong: one message, and the exit code that goes with it."""
+"""What the program says when something is wrong: one message and an exit code."""
 
 import contextlib
 import re

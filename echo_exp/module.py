@@ -79,18 +79,19 @@ class EchoModule(pl.LightningModule):
         """Returns the optimizer of the network's parameters."""
         return self._optimizer(self.parameters())
 
-    def training_step(self, windows: Tensor, _: int) -> dict[str, Tensor]:
+    def training_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
         """Trains on a block of fresh sequences, one after the other.
 
         Args:
             windows: [S, R, length - n_in + 1, n_in] integers, S sequences for each replica.
+            batch_idx: Lightning's number of the block.
 
         Returns:
             "loss" and "accuracy" of each sequence, [S, R]: means over its batches, each measured
             before its own update.
         """
         sequences, replicas = windows.shape[:2]
-        lightning_optimizer = cast(LightningOptimizer, self.optimizers())
+        lightning_optimizer = cast("LightningOptimizer", self.optimizers())
         optimizer = lightning_optimizer.optimizer
         updates = sequences * self.problem.n_windows // self.batch_size
         losses, echoes = [], []
@@ -107,20 +108,21 @@ class EchoModule(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Logs the block's last epoch; raises `DivergedError` where a loss is not finite."""
         loss, accuracy = outputs["loss"], outputs["accuracy"]  # [S, R]
-        self.log_dict({"train/loss": loss[-1].mean(), "train/accuracy": accuracy[-1].mean()})
+        if self.trainer.loggers or self.trainer.progress_bar_callback:  # a call takes a millisecond
+            self.log_dict({"train/loss": loss[-1].mean(), "train/accuracy": accuracy[-1].mean()})
         finite = loss.isfinite().all(1)
         if not finite.all():
             raise DivergedError(self.epochs - len(finite) + int(finite.long().argmin()) + 1)
 
-    def validation_step(self, windows: Tensor, _: int) -> dict[str, Tensor]:
+    def validation_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
         """Scores sequences [S, R, rows, n_in]: "loss" [R] and "correct" [S, R, rows, n_out]."""
         return self._score(windows)
 
-    def test_step(self, windows: Tensor, _: int) -> dict[str, Tensor]:
+    def test_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
         """Scores sequences [S, R, rows, n_in]: "loss" [R] and "correct" [S, R, rows, n_out]."""
         return self._score(windows)
 
-    def predict_step(self, windows: Tensor, _: int = 0) -> Tensor:
+    def predict_step(self, windows: Tensor, batch_idx: int = 0) -> Tensor:
         """Returns the echoes of sequences, [S, R, rows, n_in] -> [S, R, rows, n_out] integers."""
         return self._evaluate(windows)[1]
 
@@ -151,8 +153,8 @@ class EchoModule(pl.LightningModule):
         """
         sequences = windows.shape[0]
         state = self.model.initial_state(sequences * self.batch_size)
-        for batch in windows.transpose(0, 1).split(self.batch_size, dim=2):  # [R, S, B, n_in]
-            batch = batch.flatten(1, 2)
+        for side_by_side in windows.transpose(0, 1).split(self.batch_size, dim=2):
+            batch = side_by_side.flatten(1, 2)  # [R, S, B, n_in] -> [R, S*B, n_in]
             outputs, state = self.model(self.representation.encode(batch), state)
             state = tuple(part.detach() for part in state)
             yield batch, outputs
@@ -163,7 +165,7 @@ class EchoModule(pl.LightningModule):
         Yields (loss [R], echo [R, B, n_out]) whenever the gradients of a batch are ready; the
         caller makes the update before it asks for the next.
         """
-        parameters = list(self.model.parameters())
+        parameters = list(self.parameters())
         ones = windows.new_ones(windows.shape[1], dtype=torch.float32)
         for sequence in windows.split(1):
             for batch, outputs in self._walk(sequence):

@@ -48,8 +48,8 @@ class Adam(torch.optim.Optimizer):
         )
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Updates every parameter from its gradient; returns what ``closure`` returned, if given."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Updates every parameter from its gradient; returns what ``closure`` returned."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""How a network sees integers and how its outputs are read: features, loss and decoding together."""
+"""How a network sees integers, and how its outputs are read and judged."""
 
 from typing import Protocol
 
@@ -17,7 +17,7 @@ class Representation(Protocol):
     """Outputs of the network for one integer (V)."""
 
     def encode(self, windows: Tensor) -> Tensor:
-        """Returns a network's input for [R, B, T] integers: [R, B, T, F] or [R, B, T] categories."""
+        """Returns the input for [R, B, T] integers: [R, B, T, F] or [R, B, T] categories."""
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Returns each replica's loss [R] of outputs [R, B, T, V] for [R, B, T] integers."""
@@ -44,7 +44,7 @@ class OneHot:
         return windows
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Categorical cross-entropy of the logits [R, B, T, V], mean over batch and timesteps: [R]."""
+        """Cross-entropy of logits [R, B, T, V], mean over batch and timesteps: [R]."""
         logits = outputs.flatten(0, 2)  # [R*B*T, V]
         losses = functional.cross_entropy(logits, targets.flatten(), reduction="none")
         return losses.view(outputs.shape[0], -1).mean(1)

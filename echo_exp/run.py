@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -52,10 +52,10 @@ def open_store(config: DictConfig) -> Store | None:
         SettingError: A setting of ``tracking`` is unknown or has a value that is not allowed.
     """
     settings = dict(config.tracking)
-    for key in settings:
+    for key, value in settings.items():
         if key not in ("uri", "artifacts", "experiment"):
             known = ("tracking.uri", "tracking.artifacts", "tracking.experiment")
-            raise configuration.unknown(f"tracking.{key}", settings[key], known)
+            raise configuration.unknown(f"tracking.{key}", value, known)
     if settings.get("uri") is None:
         return None
     return _store(settings["uri"], settings.get("artifacts"), settings.get("experiment"))
@@ -164,7 +164,7 @@ def _close_early(run: Run, error: BaseException) -> None:
 
 
 def _folder(settings: Settings, stored: StoredRun | None) -> Path:
-    """Returns where a run's checkpoints lie: among its artifacts, where these are on this machine."""
+    """Returns where a run's checkpoints lie: among its artifacts, if these are here."""
     if stored is not None and stored.artifacts is not None:
         return stored.artifacts / CHECKPOINTS
     name = stored.run_id if stored else f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{os.getpid()}"

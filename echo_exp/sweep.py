@@ -1,4 +1,4 @@
-"""A sweep (Hydra multirun): one parent run, jobs that may fail by themselves, a table at the end."""
+"""A sweep (Hydra multirun): one parent run, jobs that may fail, a table at the end."""
 
 import atexit
 import itertools

@@ -61,7 +61,7 @@ class TrainerSettings:
 
     @property
     def block(self) -> int:
-        """Epochs in a training step: the largest divisor of ``validate_every`` that is not large."""
+        """Epochs in a training step: a divisor of ``validate_every``, where a block ends."""
         largest = min(LARGEST_BLOCK, self.validate_every)
         return next(n for n in range(largest, 0, -1) if self.validate_every % n == 0)
 

@@ -28,5 +28,5 @@ def test_training_and_validation_can_be_told_apart() -> None:
 
 
 def test_a_run_without_validation_has_a_curve_too() -> None:
-    history = {key: ([], []) for key in CURVES}
+    history: dict[str, tuple[list[int], list[float]]] = {key: ([], []) for key in CURVES}
     assert len(learning_curve(history).axes) == 2

@@ -1,4 +1,4 @@
-"""The writer process: all that is sent arrives once, in order, and the end of a run is told truly."""
+"""The writer process: all that is sent arrives once, and a run's end is told truly."""
 
 import math
 import threading
@@ -30,7 +30,9 @@ def store(folder: Path) -> Iterator[Store]:
 
 
 def _run(store: Store, **extra: str) -> Run:
-    return store.create_run("a run", {"kind": "run"} | extra, {"units": 20}, {"config.yaml": "a: 1"})
+    return store.create_run(
+        "a run", {"kind": "run"} | extra, {"units": 20}, {"config.yaml": "a: 1"}
+    )
 
 
 def test_a_run_has_its_name_tags_parameters_and_files(store: Store) -> None:

@@ -4,11 +4,11 @@
 as fast as Keras moves its one; and it cannot hold many independent copies of the weights.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
 
 from echo_exp.models import initializers
 
@@ -22,7 +22,8 @@ MOST_UNITS = 8192
 class LSTM(nn.Module):
     """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gates: Gers et al. 2000).
 
-    The gates lie in the order input, forget, output, candidate, the three sigmoids side by side.
+    The gates lie in the order output, input, forget, candidate: the three sigmoids side by side,
+    and the three that act on the cell state.
 
     Args:
         n_features: Features of the input (F), or number of categories for an input of integers.
@@ -37,7 +38,7 @@ class LSTM(nn.Module):
         self.recurrent_kernel = initializers.orthogonal(units, 4 * units, generators)  # [R, U, 4U]
         self.bias = initializers.zeros(4 * units, generators)  # [R, 1, 4U]
         with torch.no_grad():  # remember at first (Jozefowicz et al. 2015; Keras' unit_forget_bias)
-            self.bias[..., units : 2 * units] = 1.0
+            self.bias[..., 2 * units : 3 * units] = 1.0
 
     def initial_state(self, batch: int) -> State:
         """Returns zero hidden and cell states, each [R, B, U]."""
@@ -57,7 +58,7 @@ class LSTM(nn.Module):
         return self.recur(self.project(x), state)
 
     def project(self, x: Tensor) -> Tensor:
-        """Returns what the input adds to the gates of each timestep, [R, B, T, 4U].
+        """Returns the product of the input with the kernel at each timestep, [R, B, T, 4U].
 
         The product of a one-hot vector with the kernel is a row of the kernel: integers are looked
         up, and their one-hot vectors are never made.
@@ -65,15 +66,15 @@ class LSTM(nn.Module):
         replicas, features, gates = self.kernel.shape
         if x.is_floating_point():
             rows = x.reshape(replicas, -1, features)  # [R, B*T, F]
-            return torch.baddbmm(self.bias, rows, self.kernel).view(*x.shape[:3], gates)
+            return torch.bmm(rows, self.kernel).view(*x.shape[:3], gates)
         if replicas > 1:  # the rows of all replicas' kernels lie below one another
             x = x + features * torch.arange(replicas, device=x.device).view(-1, 1, 1)
-        rows = nn.functional.embedding(x, self.kernel.view(-1, gates))  # [R, B, T, 4U]
-        return rows + self.bias.unsqueeze(2)
+        return nn.functional.embedding(x, self.kernel.view(-1, gates))
 
     def recur(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
-        """Runs the recurrence over projected inputs, [R, B, T, 4U] -> [R, B, T, U] and the state."""
-        outputs, hidden, cell = _Recurrence.apply(projected, self.recurrent_kernel, *state)
+        """Runs over projected inputs, [R, B, T, 4U], as `forward` does over inputs."""
+        kernel, bias = self.recurrent_kernel, self.bias
+        outputs, hidden, cell = _recurrence(projected, kernel, bias, *state)
         return outputs, (hidden, cell)
 
 
@@ -84,31 +85,30 @@ class _Recurrence(torch.autograd.Function):
     a Python object for each of some forty small operations. Here the local derivatives of all
     timesteps are computed at once, and only what depends on the next timestep stays in the loop.
 
-    With i, f, o = sigmoid and g = tanh of the gates, at each timestep
+    With o, i, f = sigmoid and g = tanh of the gates, at each timestep
         c = f * c_before + i * g
         h = o * tanh(c)
     """
 
     @staticmethod
     def forward(
-        ctx: Any, projected: Tensor, kernel: Tensor, hidden: Tensor, cell: Tensor
+        ctx: Any, projected: Tensor, kernel: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         replicas, batch, timesteps, width = projected.shape
         units = width // 4
         gates = projected.new_empty(timesteps, replicas, batch, width)  # [T, R, B, 4U]
-        gates.copy_(projected.permute(2, 0, 1, 3))
+        torch.add(projected.permute(2, 0, 1, 3), bias, out=gates)
         hiddens = gates.new_empty(timesteps + 1, replicas, batch, units)  # [T+1, R, B, U]
         cells = torch.empty_like(hiddens)  # [T+1, R, B, U]
         squashed = torch.empty_like(hiddens[1:])  # tanh(cells), [T, R, B, U]
         hiddens[0], cells[0] = hidden, cell
-        sigmoids, candidates = gates[..., : 3 * units], gates[..., 3 * units :]
         h, c, tanh_c = hiddens.unbind(), cells.unbind(), squashed.unbind()
-        views = (gates, sigmoids, *gates.chunk(4, -1))
-        for t, (gate, ifo, i, f, o, g) in enumerate(
+        views = (gates, gates[..., : 3 * units], *gates.chunk(4, -1))
+        for t, (gate, oif, o, i, f, g) in enumerate(
             zip(*(view.unbind() for view in views), strict=True)
         ):
             gate.baddbmm_(h[t], kernel)
-            ifo.sigmoid_()
+            oif.sigmoid_()
             g.tanh_()
             torch.mul(f, c[t], out=c[t + 1]).addcmul_(i, g)
             torch.tanh(c[t + 1], out=tanh_c[t])
@@ -117,46 +117,44 @@ class _Recurrence(torch.autograd.Function):
         return hiddens[1:].permute(1, 2, 0, 3), h[-1].clone(), c[-1].clone()
 
     @staticmethod
-    @once_differentiable
     def backward(
-        ctx: FunctionCtx, d_outputs: Tensor, d_hidden: Tensor, d_cell: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        gates, kernel, hiddens, cells, squashed = ctx.saved_tensors  # type: ignore[attr-defined]
+        ctx: Any, d_outputs: Tensor, d_hidden: Tensor, d_cell: Tensor
+    ) -> tuple[Tensor, ...]:
+        gates, kernel, hiddens, cells, squashed = ctx.saved_tensors
         timesteps, replicas, batch, width = gates.shape
         units = width // 4
-        i, f, o, g = gates.chunk(4, -1)
+        o, i, f, g = gates.chunk(4, -1)
         sigmoids = gates[..., : 3 * units]
 
-        # d_gates first holds the derivatives of c (for i, f and g) and of h (for o) by the gates.
+        # d_gates first holds the derivatives of h (for o) and of c (for i, f, g) by the gates.
         d_gates = torch.empty_like(gates)  # [T, R, B, 4U]
-        slopes = torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1)  # s - s*s, [T, R, B, 3U]
-        slope_i, slope_f, slope_o = slopes.chunk(3, -1)
-        by_i, by_f, by_o, by_g = d_gates.chunk(4, -1)
+        slope_o, slope_i, slope_f = torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1).chunk(
+            3, -1
+        )
+        by_o, by_i, by_f, by_g = d_gates.chunk(4, -1)
+        torch.mul(slope_o, squashed, out=by_o)
         torch.mul(slope_i, g, out=by_i)
         torch.mul(slope_f, cells[:-1], out=by_f)
-        torch.mul(slope_o, squashed, out=by_o)
         torch.addcmul(i, i, g.square(), value=-1, out=by_g)
         h_by_c = torch.addcmul(o, o, squashed.square(), value=-1)  # [T, R, B, U]
 
         kernel_back = kernel.transpose(1, 2)  # [R, 4U, U]
-        quarters = d_gates.view(timesteps, replicas, batch, 4, units)
-        by_if, by_o, by_g = (
-            quarters[..., :2, :],
-            quarters[..., 2, :],
-            quarters[..., 3, :],
-        )
-        views = (d_outputs.permute(2, 0, 1, 3), h_by_c, f, d_gates, by_if, by_o, by_g)
+        by_ifg = d_gates.view(timesteps, replicas, batch, 4, units)[..., 1:, :]
+        views = (d_outputs.permute(2, 0, 1, 3), h_by_c, f, d_gates, by_o, by_ifg)
         steps = list(zip(*(view.unbind() for view in views), strict=True))
-        for d_output, h_c, f_t, d_gate, d_if, d_o, d_g in reversed(steps):
+        for d_output, h_c, f_t, d_gate, d_o, d_ifg in reversed(steps):
             d_hidden = d_output + d_hidden
             d_cell = torch.addcmul(d_cell, d_hidden, h_c)
             d_o.mul_(d_hidden)
-            d_if.mul_(d_cell.unsqueeze(2))
-            d_g.mul_(d_cell)
+            d_ifg.mul_(d_cell.unsqueeze(2))
             d_hidden = torch.bmm(d_gate, kernel_back)
             d_cell = d_cell * f_t
 
         before = hiddens[:-1].transpose(0, 1).reshape(replicas, timesteps * batch, units)
         after = d_gates.transpose(0, 1).reshape(replicas, timesteps * batch, width)
         d_kernel = torch.bmm(before.transpose(1, 2), after)  # [R, U, 4U]
-        return d_gates.permute(1, 2, 0, 3), d_kernel, d_hidden, d_cell
+        d_bias = after.sum(1, keepdim=True)  # [R, 1, 4U]
+        return d_gates.permute(1, 2, 0, 3), d_kernel, d_bias, d_hidden, d_cell
+
+
+_recurrence: Callable[..., tuple[Tensor, Tensor, Tensor]] = _Recurrence.apply

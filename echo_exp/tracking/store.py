@@ -93,7 +93,8 @@ class Store:
             start_new_session=True,  # Ctrl-C is for the program; the writer must see it end
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._commands: IO[bytes] = self._process.stdin
         self._answers: IO[bytes] = self._process.stdout
         atexit.register(self.close)

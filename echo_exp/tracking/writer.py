@@ -17,7 +17,6 @@ import threading
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
@@ -27,7 +26,7 @@ warnings.simplefilter("ignore")
 logging.disable(logging.WARNING)
 
 from filelock import FileLock, Timeout  # noqa: E402
-from mlflow.entities import Experiment, Metric, Param, RunTag, ViewType  # noqa: E402
+from mlflow.entities import Experiment, Metric, Param, ViewType  # noqa: E402
 from mlflow.entities import Run as MlflowRun  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
@@ -68,8 +67,9 @@ class Writer:
                 location = artifacts and (
                     artifacts if "://" in artifacts else Path(artifacts).as_uri()
                 )
-                client.create_experiment(name, artifact_location=location or None)
-                experiment = client.get_experiment_by_name(name)
+                experiment = client.get_experiment(
+                    client.create_experiment(name, artifact_location=location or None)
+                )
         return client, experiment
 
     def create(
@@ -264,7 +264,8 @@ def _serve(writer: Writer, commands: "queue.Queue[Any]", answers: IO[bytes]) -> 
             message = commands.get(timeout=WRITE_SECONDS)
             if message is None:
                 return
-            _carry_out(writer, *message, answers)
+            command, arguments = message
+            _carry_out(writer, command, arguments, answers)
         if time.monotonic() - written >= WRITE_SECONDS:
             writer.settle()
             written = time.monotonic()

@@ -126,7 +126,9 @@ def test_a_diverging_loss_ends_the_run_as_failed_with_its_curve(program: Program
 def test_a_kill_of_the_writer_ends_the_run_with_a_message(program: Program, until: Until) -> None:
     process = program.start(*LONG)
     until(lambda: _epochs(program) > 0, process)
-    subprocess.run(["pkill", "-KILL", "-P", str(process.pid), "-f", "echo_exp.tracking"], check=True)
+    subprocess.run(
+        ["pkill", "-KILL", "-P", str(process.pid), "-f", "echo_exp.tracking"], check=True
+    )
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "tracking store" in err

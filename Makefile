@@ -1,0 +1,82 @@
+# `make baseline` and `make test` set up everything they need, inside this folder.
+
+# The build of torch: cpu, or a CUDA build as in `make setup TORCH_BACKEND=cu126` (or `auto`).
+TORCH_BACKEND ?= cpu
+TORCH := torch==2.13.0
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# Nothing outside this folder is written: the libraries' caches lie here too.
+export PIP_NO_CACHE_DIR := 1
+export UV_NO_CACHE := 1
+export MPLCONFIGDIR := $(CURDIR)/$(VENV)/cache/matplotlib
+export TORCHINDUCTOR_CACHE_DIR := $(CURDIR)/$(VENV)/cache/torch
+export KERAS_HOME := $(CURDIR)/$(VENV)/cache/keras
+
+.PHONY: help baseline test setup lint types package constraints clean
+
+help:
+	@echo "make baseline     the tutorial's seq2seq baseline, and how to look at it"
+	@echo "make test         the tests"
+	@echo "make setup        only what a run needs"
+	@echo "make lint types   style and types"
+	@echo "make package      the wheel, tried in an empty environment"
+	@echo "make clean        removes what the others made, but not outputs/"
+
+baseline: setup
+	$(VENV)/bin/echo-exp
+
+test: $(VENV)/dev
+	$(PYTHON) -m pytest
+
+setup: $(VENV)/run
+
+lint: $(VENV)/dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/dev
+	$(VENV)/bin/mypy
+
+$(PYTHON):
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed, python3 is $$(python3 --version)"; exit 1; }
+	python3 -m venv $(VENV)
+
+# PyPI's torch for Linux carries CUDA. The CPU build is a version of its own; where pip does not
+# find it, uv knows PyTorch's index.
+$(VENV)/torch: constraints.txt | $(PYTHON)
+	@echo "installing torch ($(TORCH_BACKEND))"
+	@{ [ $(TORCH_BACKEND) = cpu ] && $(PIP) '$(TORCH)+cpu' 2>/dev/null; } \
+		|| { $(PIP) uv && $(VENV)/bin/uv pip install --quiet --python $(PYTHON) \
+			--torch-backend=$(TORCH_BACKEND) '$(TORCH)'; }
+	@touch $@
+
+$(VENV)/run: pyproject.toml constraints.txt $(VENV)/torch
+	@echo "installing echo_exp and what it runs on"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/dev: pyproject.toml constraints.txt $(VENV)/torch
+	@echo "installing echo_exp and what its tests need"
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/run
+
+package: $(VENV)/torch
+	rm -rf build/package dist
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+	python3 -m venv build/package
+	build/package/bin/python -m pip install --quiet -c constraints.txt '$(TORCH)' dist/*.whl
+	cd / && $(CURDIR)/build/package/bin/echo-exp --cfg job
+
+# After changing a dependency: the versions that this environment has now.
+constraints: $(VENV)/dev
+	{ echo "# The versions that everything here was tested with; made by 'make constraints'."; \
+	$(PYTHON) -m pip freeze --exclude-editable --exclude pip --exclude setuptools --exclude uv \
+		| sed -e 's/+cpu$$//' -e 's/ @ .*//'; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist .*_cache .hypothesis

@@ -1,0 +1,35 @@
+"""A setting that is not allowed is named with its value and what is allowed."""
+
+import math
+from typing import Any
+
+import pytest
+
+from echo_exp.settings import SettingError, integer, number
+
+
+def test_the_message_names_key_value_and_what_is_allowed() -> None:
+    assert str(SettingError("a.b", 3, "it must be 4")) == "a.b=3 is not allowed: it must be 4"
+    assert str(SettingError("a.b", None, "it must be 4")).startswith("a.b=null ")
+
+
+def test_allowed_integers_come_back() -> None:
+    assert [integer("k", value, 1, 3) for value in (1, 2, 3)] == [1, 2, 3]
+    assert integer("k", 10**30, 0) == 10**30
+
+
+@pytest.mark.parametrize("value", [0, 4, -1, 2.0, "2", None, True, [2], math.nan])
+def test_other_integers_are_refused(value: Any) -> None:
+    with pytest.raises(SettingError, match="k=.* integer from 1 to 3"):
+        integer("k", value, 1, 3)
+
+
+def test_allowed_numbers_come_back_as_floats() -> None:
+    assert number("k", 1, above=0) == 1.0
+    assert isinstance(number("k", 1, above=0), float)
+
+
+@pytest.mark.parametrize("value", [0, 1, -0.5, math.nan, math.inf, "0.5", None, True, [0.5]])
+def test_other_numbers_are_refused(value: Any) -> None:
+    with pytest.raises(SettingError, match="k=.* number above 0 and below 1"):
+        number("k", value, above=0, below=1)
