@@ -1,18 +1,18 @@
 """The sequences of an experiment as a LightningDataModule."""
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import cast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from echo_exp.problem import Integers, Problem, Stream, random_stream
 
-EVALUATION_LOGITS = 20_000_000
+EVALUATION_OUTPUTS = 20_000_000
 """An evaluation batch holds as many sequences as give about this many outputs at a time."""
 
 
@@ -49,54 +49,66 @@ class EchoDataModule(pl.LightningDataModule):
         self.validation_sequences = validation_sequences
         self.test_sequences = test_sequences
 
-    def train_dataloader(self) -> DataLoader[Tensor]:
+    def train_dataloader(self) -> "Loader":
         """Returns blocks of fresh sequences, each block a batch."""
         done = cast("int", self.trainer.lightning_module.epochs) if self.trainer else 0
-        blocks = _TrainingBlocks(self.problem, self.seeds, self.block, done, self.epochs)
-        return DataLoader(blocks, batch_size=None)
+        return Loader(lambda: self._blocks(done), math.ceil(self.epochs / self.block))
 
-    def val_dataloader(self) -> DataLoader[Tensor]:
+    def val_dataloader(self) -> "Loader":
         """Returns the validation sequences, the same at every validation."""
         return self._fixed(Stream.VALIDATION, self.validation_sequences)
 
-    def test_dataloader(self) -> DataLoader[Tensor]:
+    def test_dataloader(self) -> "Loader":
         """Returns the test sequences."""
         return self._fixed(Stream.TEST, self.test_sequences)
 
     def listing_sequence(self) -> Integers:
         """Returns one new sequence for each replica, [R, length], to list its echo."""
-        sequences: Integers = self._draw(Stream.LISTING, 1)[0]
+        sequences: Integers = self._draw(self._streams(Stream.LISTING), 1)[0]
         return sequences
 
-    def _draw(self, stream: Stream, count: int) -> Integers:
-        return np.stack(
-            [self.problem.generate(random_stream(seed, stream), count) for seed in self.seeds],
-            1,
-        )  # [S, R, length]
+    def _blocks(self, done: int) -> Iterator[Tensor]:
+        streams = self._streams(Stream.TRAINING)
+        for first in range(0, self.epochs, self.block):
+            sequences = self._draw(streams, min(self.block, self.epochs - first))
+            if first >= done:
+                yield torch.from_numpy(self.problem.windows(sequences))
 
-    def _fixed(self, stream: Stream, count: int) -> DataLoader[Tensor]:
-        windows = torch.from_numpy(self.problem.windows(self._draw(stream, count)))
-        logits = len(self.seeds) * self.problem.n_windows * self.problem.n_out
-        size = max(1, EVALUATION_LOGITS // (logits * self.problem.n_values))
-        return DataLoader(windows.split(size), batch_size=None)
+    def _fixed(self, stream: Stream, count: int) -> "Loader":
+        windows = torch.from_numpy(self.problem.windows(self._draw(self._streams(stream), count)))
+        outputs = windows[0].numel() // self.problem.n_in * self.problem.n_out
+        parts = windows.split(max(1, EVALUATION_OUTPUTS // (outputs * self.problem.n_values)))
+        return Loader(lambda: iter(parts), len(parts))
+
+    def _streams(self, stream: Stream) -> list[np.random.Generator]:
+        return [random_stream(seed, stream) for seed in self.seeds]
+
+    def _draw(self, streams: Sequence[np.random.Generator], count: int) -> Integers:
+        sequences = [self.problem.generate(random, count) for random in streams]
+        return np.stack(sequences, axis=1)  # [S, R, length]
 
 
-class _TrainingBlocks(IterableDataset[Tensor]):
-    """Blocks of consecutive training sequences, from the first that is not yet done."""
+@dataclass(frozen=True)
+class Loader:
+    """Batches that are made when they are asked for.
 
-    def __init__(
-        self, problem: Problem, seeds: Sequence[int], block: int, done: int, epochs: int
-    ) -> None:
-        self.problem, self.seeds = problem, seeds
-        self.block, self.done, self.epochs = block, done, epochs
+    Args:
+        begin: Begins to make them.
+        length: How many there will be from the very first; a resumed training makes fewer.
+    """
 
-    def __len__(self) -> int:
-        return math.ceil(self.epochs / self.block)
+    begin: Callable[[], Iterator[Tensor]]
+    length: int
 
     def __iter__(self) -> Iterator[Tensor]:
-        streams = [random_stream(seed, Stream.TRAINING) for seed in self.seeds]
-        for first in range(0, self.epochs, self.block):
-            count = min(self.block, self.epochs - first)
-            sequences = [self.problem.generate(stream, count) for stream in streams]
-            if first >= self.done:
-                yield torch.from_numpy(self.problem.windows(np.stack(sequences, 1)))
+        return self.begin()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tells Lightning that it can be resumed; the module's epochs say where."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Does nothing, see `state_dict`."""
