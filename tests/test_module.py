@@ -176,7 +176,7 @@ def test_divergence_names_the_first_epoch_that_is_not_finite() -> None:
         make_trainer(validate=100).fit(module, make_data(20, block=3))
 
 
-class Interruption(Exception):
+class InterruptionError(Exception):
     """Stands for whatever ends a training early."""
 
 
@@ -189,7 +189,7 @@ class StopAfter(Recorder):
 
     def on_train_batch_start(self, *arguments: Any) -> None:
         if arguments[-1] == self.blocks:
-            raise Interruption
+            raise InterruptionError
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")
@@ -201,7 +201,7 @@ def test_a_users_checkpoint_resumes_bit_for_bit(tmp_path: Path, stop: int) -> No
     def checkpointing() -> ModelCheckpoint:
         return ModelCheckpoint(tmp_path, monitor="val/accuracy", mode="max", save_last=True)
 
-    with pytest.raises(Interruption):
+    with pytest.raises(InterruptionError):
         make_trainer(checkpointing(), StopAfter(stop), enable_checkpointing=True).fit(
             make_module(), make_data(25)
         )

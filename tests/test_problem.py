@@ -81,8 +81,8 @@ def test_the_streams_of_neighbouring_seeds_share_no_sequence() -> None:
 
 
 def test_a_stream_is_the_same_every_time() -> None:
-    draws = [Problem().generate(random_stream(0, Stream.TEST), 2) for _ in range(2)]
-    np.testing.assert_array_equal(*draws)
+    first, second = (Problem().generate(random_stream(0, Stream.TEST), 2) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
 
 
 def test_the_example_prints_pairs() -> None:

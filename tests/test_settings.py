@@ -20,7 +20,7 @@ def test_allowed_integers_come_back() -> None:
 
 @pytest.mark.parametrize("value", [0, 4, -1, 2.0, "2", None, True, [2], math.nan])
 def test_other_integers_are_refused(value: Any) -> None:
-    with pytest.raises(SettingError, match="k=.* integer from 1 to 3"):
+    with pytest.raises(SettingError, match=r"k=.* integer from 1 to 3"):
         integer("k", value, 1, 3)
 
 
@@ -31,5 +31,5 @@ def test_allowed_numbers_come_back_as_floats() -> None:
 
 @pytest.mark.parametrize("value", [0, 1, -0.5, math.nan, math.inf, "0.5", None, True, [0.5]])
 def test_other_numbers_are_refused(value: Any) -> None:
-    with pytest.raises(SettingError, match="k=.* number above 0 and below 1"):
+    with pytest.raises(SettingError, match=r"k=.* number above 0 and below 1"):
         number("k", value, above=0, below=1)

@@ -6,9 +6,10 @@ remembered between calls. Every tensor has a leading replica axis R: independent
 the network that share nothing but the program.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from echo_exp.models.encoder_decoder import EncoderDecoder
 from echo_exp.models.lstm import LSTM, State
@@ -22,6 +23,9 @@ class Model(Protocol):
 
     def initial_state(self, batch: int) -> State:
         """Returns the state to begin with, its tensors [R, B, ...]."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Returns what is trained, each parameter [R, ...]."""
 
     def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Returns the outputs of a batch and the state after it."""

@@ -34,11 +34,15 @@ def _torch_order(gates: Tensor) -> Tensor:
 def _peer(layer: LSTM, replica: int = 0) -> nn.LSTM:
     """`torch.nn.LSTM` with the weights of one replica and its second bias zero."""
     peer = nn.LSTM(layer.kernel.shape[1], layer.units, batch_first=True).double()
-    with torch.no_grad():
-        peer.weight_ih_l0.copy_(_torch_order(layer.kernel[replica]).T)
-        peer.weight_hh_l0.copy_(_torch_order(layer.recurrent_kernel[replica]).T)
-        peer.bias_ih_l0.copy_(_torch_order(layer.bias[replica, 0]))
-        peer.bias_hh_l0.zero_()
+    bias = _torch_order(layer.bias[replica, 0])
+    peer.load_state_dict(
+        {
+            "weight_ih_l0": _torch_order(layer.kernel[replica]).T,
+            "weight_hh_l0": _torch_order(layer.recurrent_kernel[replica]).T,
+            "bias_ih_l0": bias,
+            "bias_hh_l0": torch.zeros_like(bias),
+        }
+    )
     return peer
 
 

@@ -75,12 +75,12 @@ def test_the_baselines_have_the_tutorials_numbers_of_parameters() -> None:
 
 
 def test_seq2seq_answers_at_every_timestep_or_not_at_all() -> None:
-    with pytest.raises(SettingError, match="problem.n_out=2 .*encoder_decoder"):
+    with pytest.raises(SettingError, match=r"problem.n_out=2 .*encoder_decoder"):
         Seq2Seq(n_features=9, n_outputs=9, n_in=5, n_out=2, units=3, seeds=[0])
 
 
 @pytest.mark.parametrize("units", [0, -1, 1.5, "20", None, True, 10**9])
 @pytest.mark.parametrize("model", [Seq2Seq, EncoderDecoder])
 def test_units_that_are_not_allowed_are_refused(model: type[Seq2Seq], units: Any) -> None:
-    with pytest.raises(SettingError, match="model.units="):
+    with pytest.raises(SettingError, match=r"model.units="):
         model(n_features=9, n_outputs=9, n_in=5, n_out=5, units=units, seeds=[0])

@@ -1,0 +1,274 @@
+"""Do our networks learn as those of Keras do? Many independent seeds of each, side by side.
+
+    python -m benchmarks.reproduction                  about half an hour on one core
+    python -m benchmarks.reproduction --from-results   draws and prints again, without training
+
+Writes `benchmarks/results/reproduction.csv` (means over ten epochs) and the figure
+`docs/figures/reproduction.png`, and prints the tables of `docs/reproduction.md`.
+"""
+
+import argparse
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from matplotlib.figure import Figure
+from scipy import stats
+
+from echo_exp import EchoDataModule, EchoModule, EncoderDecoder, OneHot, Problem, Seq2Seq
+from echo_exp.problem import Stream, random_stream
+from tests.parity.keras_nets import Peer, keras
+from tests.training import Recorder
+
+HERE = Path(__file__).parent
+CSV = HERE / "results" / "reproduction.csv"
+SCORES = HERE / "results" / "reproduction_scores.csv"
+FIGURE = HERE.parent / "docs" / "figures" / "reproduction.png"
+BIN = 10  # epochs
+TEST_SEQUENCES = 100
+COLOURS = {"echo_exp": "#0072B2", "Keras": "#D55E00"}
+STYLES = {"echo_exp": "-", "Keras": (0, (4, 2))}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    name: str
+    problem: Problem
+    batch: int
+    units: int
+    epochs: int
+    keras_seeds: int
+
+
+BASELINES = [
+    Baseline("seq2seq", Problem(), 7, 20, 500, keras_seeds=10),
+    Baseline("encoder_decoder", Problem(n_out=2), 21, 150, 5000, keras_seeds=3),
+]
+
+
+def ours(baseline: Baseline, seeds: list[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Trains all seeds as replicas of one program."""
+    representation = OneHot(baseline.problem.n_values)
+    make = Seq2Seq if baseline.name == "seq2seq" else EncoderDecoder
+    model = make(
+        n_features=representation.n_features,
+        n_outputs=representation.n_outputs,
+        n_in=baseline.problem.n_in,
+        n_out=baseline.problem.n_out,
+        units=baseline.units,
+        seeds=seeds,
+    )
+    module = EchoModule(model, baseline.problem, representation, baseline.batch)
+    data = EchoDataModule(baseline.problem, baseline.epochs, seeds, block=25)
+    recorder = Recorder()
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        callbacks=[recorder],
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, data)
+    trainer.test(module, data, verbose=False)
+    correct = module.correct.numpy()  # [S, R, rows, n_out]
+    losses, accuracies = np.array(recorder.losses), np.array(recorder.accuracies)
+    curves = [
+        _curve(baseline, "echo_exp", seed, losses[:, r], accuracies[:, r])
+        for r, seed in enumerate(seeds)
+    ]
+    scores = [_score(baseline, "echo_exp", seed, correct[:, r]) for r, seed in enumerate(seeds)]
+    return pd.concat(curves), pd.concat(scores)
+
+
+def theirs(baseline: Baseline, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Trains one seed in Keras: its own initial weights, fresh sequences of a stream of its own."""
+    keras.utils.set_random_seed(seed)
+    peer = Peer(baseline.name, baseline.problem, baseline.batch, baseline.units)
+    random = random_stream(1_000_000 + seed, Stream.TRAINING)
+    measured = [
+        np.mean(peer.train_epoch(sequence), axis=0)
+        for sequence in baseline.problem.generate(random, baseline.epochs)
+    ]
+    fresh = baseline.problem.generate(random_stream(1_000_000 + seed, Stream.TEST), TEST_SEQUENCES)
+    targets = baseline.problem.targets(baseline.problem.windows(fresh))
+    correct = np.stack([peer.predict(sequence) for sequence in fresh]) == targets
+    losses, accuracies = np.array(measured).T
+    return (
+        _curve(baseline, "Keras", seed, losses, accuracies),
+        _score(baseline, "Keras", seed, correct),
+    )
+
+
+def _curve(
+    baseline: Baseline,
+    source: str,
+    seed: int,
+    losses: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+    accuracies: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+) -> pd.DataFrame:
+    columns = {
+        "net": baseline.name,
+        "source": source,
+        "seed": seed,
+        "epoch": np.arange(BIN, len(losses) + 1, BIN),
+        "loss": losses.reshape(-1, BIN).mean(1).round(5),
+        "accuracy": accuracies.reshape(-1, BIN).mean(1).round(5),
+    }
+    return pd.DataFrame(columns)
+
+
+def _score(
+    baseline: Baseline,
+    source: str,
+    seed: int,
+    correct: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]",
+) -> pd.DataFrame:
+    row = {
+        "net": baseline.name,
+        "source": source,
+        "seed": seed,
+        "accuracy": float(correct.mean()),
+        "sequence_accuracy": float(correct.all(-1).mean()),
+    }
+    return pd.DataFrame([row])
+
+
+def table(curves: pd.DataFrame, baseline: Baseline) -> str:
+    """Loss at five epochs as mean and range, with a test of equality (corrected after Holm)."""
+    epochs = [baseline.epochs * n // 5 for n in range(1, 6)]
+    chosen = curves[curves.net == baseline.name]
+    pairs = [
+        tuple(
+            chosen[(chosen.epoch == epoch) & (chosen.source == source)].loss.to_numpy()
+            for source in COLOURS
+        )
+        for epoch in epochs
+    ]
+    ps = [stats.mannwhitneyu(a, b).pvalue for a, b in pairs]
+    lines = [
+        "| epoch | echo_exp: mean (range) | Keras: mean (range) | difference, 95 % interval | p |",
+        "|---|---|---|---|---|",
+    ]
+    for epoch, (a, b), p in zip(epochs, pairs, _holm(ps), strict=True):
+        interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+        lines.append(
+            f"| {epoch:,} | {_summary(a)} | {_summary(b)} "
+            f"| {a.mean() - b.mean():+.3f} ({interval.low:+.3f} to {interval.high:+.3f}) "
+            f"| {p:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def _summary(values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> str:
+    return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
+
+
+def _holm(ps: list[float]) -> list[float]:
+    adjusted = [0.0] * len(ps)
+    largest = 0.0
+    for rank, index in enumerate(np.argsort(ps)):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def accuracy_table(scores: pd.DataFrame) -> str:
+    """Accuracy of the trained networks on fresh sequences; the interval is over seeds."""
+    lines = [
+        "| network | | seeds | accuracy: mean, 95 % interval, lowest to highest seed "
+        "| whole outputs right: the same |",
+        "|---|---|---|---|---|",
+    ]
+    for (net, source), group in scores.groupby(["net", "source"], sort=False):
+        cells = [
+            _with_interval(group[name].to_numpy()) for name in ("accuracy", "sequence_accuracy")
+        ]
+        lines.append(f"| {net} | {source} | {len(group)} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines)
+
+
+def _with_interval(values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> str:
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
+    return (
+        f"{values.mean():.4f} ({low:.4f} to {min(high, 1):.4f}), "
+        f"{values.min():.4f} to {values.max():.4f}"
+    )
+
+
+def draw(curves: pd.DataFrame) -> None:
+    """Learning curves, each seed thin and the mean thick."""
+    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    axes = figure.subplots(2, len(BASELINES), sharex="col")
+    for column, baseline in enumerate(BASELINES):
+        net = curves[curves.net == baseline.name]
+        for row, (name, label) in enumerate(
+            (("loss", "training loss (nats)"), ("accuracy", "training accuracy"))
+        ):
+            panel = axes[row, column]
+            for source, group in net.groupby("source", sort=False):
+                wide = group.pivot_table(index="epoch", columns="seed", values=name)
+                colour = COLOURS[str(source)]
+                panel.plot(wide.index, wide, color=colour, linewidth=0.6, alpha=0.3)
+                panel.plot(
+                    wide.index,
+                    wide.mean(axis=1),
+                    color=colour,
+                    linewidth=2,
+                    linestyle=STYLES[str(source)],
+                    label=f"{source}, {wide.shape[1]} seeds and their mean",
+                )
+            panel.grid(color="#767676", alpha=0.25)
+            panel.spines[["top", "right"]].set_visible(False)
+            if column == 0:
+                panel.set_ylabel(label)
+        axes[0, column].set_title(
+            f"{baseline.name.replace('_', '-')}: {baseline.problem.n_in} in, "
+            f"{baseline.problem.n_out} out, {baseline.units} units"
+        )
+        axes[0, column].legend(frameon=False)
+        axes[1, column].set_xlabel("epoch (one fresh sequence each; means over ten)")
+    FIGURE.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(FIGURE, dpi=150)
+    figure.savefig(FIGURE.with_suffix(".svg"))
+
+
+def run(seeds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    results = []
+    for baseline in BASELINES:
+        results.append(ours(baseline, list(range(1, seeds + 1))))
+        for seed in range(1, min(seeds, baseline.keras_seeds) + 1):
+            results.append(theirs(baseline, seed))
+            print(f"{baseline.name} seed {seed} in Keras is done", flush=True)
+    curves, scores = (pd.concat(parts) for parts in zip(*results, strict=True))
+    CSV.parent.mkdir(exist_ok=True)
+    curves.to_csv(CSV, index=False)
+    scores.to_csv(SCORES, index=False)
+    return curves, scores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10, help="of each; at most 3 of the larger")
+    parser.add_argument("--from-results", action="store_true", help="without training")
+    arguments = parser.parse_args()
+    if arguments.from_results:
+        curves, scores = pd.read_csv(CSV), pd.read_csv(SCORES)
+    else:
+        curves, scores = run(arguments.seeds)
+    for baseline in BASELINES:
+        print(f"\n**{baseline.name}**\n\n{table(curves, baseline)}")
+    print(f"\n**accuracy of the trained networks**\n\n{accuracy_table(scores)}")
+    draw(curves)
+
+
+if __name__ == "__main__":
+    main()
