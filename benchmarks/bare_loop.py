@@ -3,7 +3,7 @@
 `torch.nn.LSTM`, one-hot inputs, fused Adam, nothing logged, nothing validated. What a person would
 write who wants only the trained network.
 
-    python benchmarks/bare_loop.py seq2seq
+    python -m benchmarks.bare_loop seq2seq
 """
 
 import argparse

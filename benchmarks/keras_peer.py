@@ -1,109 +1,58 @@
-"""The tutorial in Keras 3: the peer of the speed and the reproduction benchmarks.
+"""The peer of the speed benchmark that users come from: the tutorial's way of training, in Keras 3.
 
-A script of the tutorial's own shape: pandas shifts a fresh sequence for every epoch, `model.fit`
-trains on it once, and the states are reset. Keras 3 trains stateful LSTMs on JAX, not on torch.
+A fresh sequence framed with pandas and one-hot encoded, one call of `fit`, the state reset; and so
+on for every epoch. On JAX, the backend of Keras that trains a stateful LSTM fastest here.
 
-    python benchmarks/keras_peer.py seq2seq
+    python -m benchmarks.keras_peer seq2seq
 """
 
 import argparse
 import json
-import os
-import random
 import time
-from dataclasses import dataclass
-from typing import Any
 
-os.environ["KERAS_BACKEND"] = "jax"
-
-import keras
 import numpy as np
 import pandas as pd
-from keras.layers import LSTM, Dense, RepeatVector, TimeDistributed
-from numpy.typing import NDArray
 
-V, LENGTH, N_IN = 100, 25, 5
+from benchmarks.reproduction import BASELINES, Baseline
+from echo_exp.problem import Integers
 
+from tests.parity.keras_nets import Peer, one_hot  # isort: skip; it chooses the backend of Keras
 
-@dataclass(frozen=True)
-class Net:
-    units: int
-    batch: int
-    n_out: int
-    epochs: int
+import keras  # isort: skip
 
 
-NETS = {"seq2seq": Net(20, 7, 5, 500), "encoder_decoder": Net(150, 21, 2, 5000)}
-
-
-def define(name: str, net: Net) -> Any:
-    model = keras.Sequential([keras.Input(batch_shape=(net.batch, N_IN, V))])
-    if name == "encoder_decoder":
-        model.add(LSTM(net.units, stateful=True))
-        model.add(RepeatVector(net.n_out))
-    model.add(LSTM(net.units, stateful=True, return_sequences=True))
-    model.add(TimeDistributed(Dense(V, activation="softmax")))
-    model.compile(loss="categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
-    return model
-
-
-def get_data(n_out: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A fresh random sequence as one-hot windows and targets."""
-    sequence = pd.Series([random.randrange(V) for _ in range(LENGTH)])
-    columns = [sequence.shift(N_IN - 1 - n) for n in range(N_IN)]  # the oldest first
-    windows = pd.concat(columns, axis=1).dropna().to_numpy().astype(int)
-    encoded = np.eye(V, dtype=np.float32)[windows]
-    return encoded, encoded[:, :n_out]
-
-
-def reset_states(model: Any) -> None:
-    for layer in model.layers:
-        if isinstance(layer, LSTM):
-            layer.reset_state()
-
-
-def train(model: Any, net: Net, epochs: int) -> list[tuple[float, float]]:
-    """Returns loss and accuracy of each epoch."""
-    measured = []
-    for _ in range(epochs):
-        x, y = get_data(net.n_out)
-        history = model.fit(x, y, epochs=1, batch_size=net.batch, shuffle=False, verbose=0).history
-        measured.append((float(history["loss"][0]), float(history["accuracy"][0])))
-        reset_states(model)
-    return measured
-
-
-def count_errors(model: Any, net: Net, sequences: int) -> list[int]:
-    """Returns how many integers are echoed wrongly in each of so many fresh sequences."""
-    errors = []
-    for _ in range(sequences):
-        x, y = get_data(net.n_out)
-        echo = model.predict(x, batch_size=net.batch, verbose=0)
-        errors.append(int((echo.argmax(-1) != y.argmax(-1)).sum()))
-        reset_states(model)
-    return errors
+def pairs(baseline: Baseline, random: np.random.Generator) -> tuple[Integers, Integers]:
+    """Frames one fresh sequence by shifting the columns of a data frame."""
+    problem = baseline.problem
+    frame = pd.DataFrame(random.integers(0, problem.n_values, problem.length))
+    columns = [frame.shift(problem.n_in - 1 - step) for step in range(problem.n_in)]
+    windows = pd.concat(columns, axis=1).dropna().to_numpy(dtype=np.int64)
+    return windows, windows[:, : problem.n_out]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("net", choices=NETS)
+    baselines = {baseline.name: baseline for baseline in BASELINES}
+    parser.add_argument("net", choices=baselines)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--test", type=int, help="add all epochs, and errors in so many sequences")
     arguments = parser.parse_args()
-    keras.utils.set_random_seed(arguments.seed)  # Python's, numpy's and Keras' own
-    net = NETS[arguments.net]
-    epochs = arguments.epochs or net.epochs
-    model = define(arguments.net, net)
+    keras.utils.set_random_seed(arguments.seed)
+    baseline = baselines[arguments.net]
+    epochs = arguments.epochs or baseline.epochs
+    peer = Peer(baseline.name, baseline.problem, baseline.batch, baseline.units)
+    random = np.random.default_rng(arguments.seed)
+    loss = float("nan")
     began = time.perf_counter()
-    measured = train(model, net, epochs)
+    for _ in range(epochs):
+        x, y = pairs(baseline, random)
+        history = peer.model.fit(
+            one_hot(x), one_hot(y), epochs=1, batch_size=baseline.batch, verbose=0, shuffle=False
+        )
+        peer.reset_state()
+        loss = history.history["loss"][0]
     seconds = time.perf_counter() - began
-    loss, accuracy = zip(*measured, strict=True)
-    result = {"fit_seconds": seconds, "epochs": epochs, "final_loss": loss[-1]}
-    if arguments.test:
-        result |= {"loss": loss, "accuracy": accuracy}
-        result |= {"errors": count_errors(model, net, arguments.test)}
-    print(json.dumps(result))
+    print(json.dumps({"fit_seconds": seconds, "epochs": epochs, "final_loss": loss}))
 
 
 if __name__ == "__main__":

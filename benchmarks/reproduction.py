@@ -21,7 +21,10 @@ from scipy import stats
 
 from echo_exp import EchoDataModule, EchoModule, EncoderDecoder, OneHot, Problem, Seq2Seq
 from echo_exp.problem import Stream, random_stream
-from tests.parity.keras_nets import Peer, keras
+
+from tests.parity.keras_nets import Peer  # isort: skip; it chooses the backend of Keras
+
+import keras  # isort: skip
 from tests.training import Recorder
 
 HERE = Path(__file__).parent

@@ -1,10 +1,10 @@
 """How fast `echo-exp` is, as ratios against peers that run in turn with it on the same machine.
 
-    python benchmarks/speed.py [--rounds 5] [--keras]
+    python -m benchmarks.speed [--rounds 5] [--keras]
 
 For each baseline: the fit with everything logged and validated, and the whole process, over a bare
-PyTorch loop (`bare_loop.py`); the peak memory; and, on request, the tutorial's own code shape in
-Keras (`keras_peer.py`). Then framing against pandas. Prints Markdown and writes
+PyTorch loop (`bare_loop`); the peak memory; and, on request, the tutorial's own code shape in
+Keras (`keras_peer`). Then framing against pandas. Prints Markdown and writes
 `benchmarks/results/speed.json`. Nothing else should run meanwhile.
 """
 
@@ -64,10 +64,10 @@ def ours(net: str, folder: Path) -> Measured:
     return Measured(run.data.metrics["fit_seconds"], seconds, megabytes)
 
 
-def peer(script: str) -> Callable[[str, Path], Measured]:
-    def measure(net: str, folder: Path) -> Measured:
-        command = [sys.executable, str(HERE.absolute() / script), net]
-        printed, seconds, megabytes = execute(command, folder)
+def peer(module: str) -> Callable[[str, Path], Measured]:
+    def measure(net: str, _: Path) -> Measured:
+        command = [sys.executable, "-m", f"benchmarks.{module}", net]
+        printed, seconds, megabytes = execute(command, HERE.parent)
         return Measured(json.loads(printed.splitlines()[-1])["fit_seconds"], seconds, megabytes)
 
     return measure
@@ -81,9 +81,9 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> str:
 
 def compare(net: str, rounds: int, keras: bool, folder: Path) -> dict[str, list[Measured]]:
     """Runs the peers in turn, after one round that is not counted."""
-    runners = {"echo-exp": ours, "bare": peer("bare_loop.py")}
+    runners = {"echo-exp": ours, "bare": peer("bare_loop")}
     if keras:
-        runners["keras"] = peer("keras_peer.py")
+        runners["keras"] = peer("keras_peer")
     measured: dict[str, list[Measured]] = {name: [] for name in runners}
     for counted in [False] * (net == "seq2seq") + [True] * rounds:
         for name, run in runners.items():

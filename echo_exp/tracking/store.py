@@ -162,6 +162,7 @@ class Store:
         with contextlib.suppress(BrokenPipeError):
             self._commands.close()
         self._process.wait()
+        self._answers.close()
 
     def _write(self, message: tuple[str, dict[str, Any]]) -> None:
         try:
