@@ -1,10 +1,13 @@
 # `make baseline` and `make test` set up everything they need, inside this folder.
 
-# The build of torch: cpu, or a CUDA build as in `make setup TORCH_BACKEND=cu126` (or `auto`).
-TORCH_BACKEND ?= cpu
+VENV := .venv
+
+# The build of torch: cpu, or a CUDA build as in `make setup TORCH_BACKEND=cu126` (or `auto`), which
+# later calls keep: the name of the stamp tells it.
+TORCH_BACKEND ?= $(or $(patsubst $(VENV)/torch-%,%,$(wildcard $(VENV)/torch-*)),cpu)
+TORCH_BACKEND := $(TORCH_BACKEND)
 TORCH := torch==2.13.0
 
-VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -14,6 +17,8 @@ export UV_NO_CACHE := 1
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/cache/matplotlib
 export TORCHINDUCTOR_CACHE_DIR := $(CURDIR)/$(VENV)/cache/torch
 export KERAS_HOME := $(CURDIR)/$(VENV)/cache/keras
+# Its telemetry writes to the home folder; the tests open stores themselves.
+export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: help baseline test setup lint types package constraints clean
 
@@ -40,41 +45,47 @@ lint: $(VENV)/dev
 types: $(VENV)/dev
 	$(VENV)/bin/mypy
 
-$(PYTHON):
+# A venv gets pip last: one without it was interrupted, and is made again.
+$(VENV)/bin/pip:
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed, python3 is $$(python3 --version)"; exit 1; }
 	python3 -m venv $(VENV)
 
 # PyPI's torch for Linux carries CUDA. The CPU build is a version of its own; where pip does not
-# find it, uv knows PyTorch's index.
-$(VENV)/torch: constraints.txt | $(PYTHON)
-	@echo "installing torch ($(TORCH_BACKEND))"
-	@{ [ $(TORCH_BACKEND) = cpu ] && $(PIP) '$(TORCH)+cpu' 2>/dev/null; } \
-		|| { $(PIP) uv && $(VENV)/bin/uv pip install --quiet --python $(PYTHON) \
-			--torch-backend=$(TORCH_BACKEND) '$(TORCH)'; }
-	@touch $@
+# find it, uv knows PyTorch's index. Elsewhere PyPI's torch is the CPU build.
+CPU := $(if $(filter Linux,$(shell uname -s)),+cpu)
+install_torch = { [ $(TORCH_BACKEND) = cpu ] \
+		&& $(1) -m pip install --quiet -c constraints.txt '$(TORCH)$(CPU)' 2>/dev/null; } \
+	|| { $(PIP) uv && $(VENV)/bin/uv pip install --quiet --python $(1) -c constraints.txt \
+		--reinstall-package torch --torch-backend=$(TORCH_BACKEND) '$(TORCH)'; }
 
-$(VENV)/run: pyproject.toml constraints.txt $(VENV)/torch
+$(VENV)/torch-$(TORCH_BACKEND): constraints.txt Makefile | $(VENV)/bin/pip
+	@echo "installing torch ($(TORCH_BACKEND))"
+	@$(call install_torch,$(PYTHON))
+	@rm -f $(VENV)/torch-* && touch $@
+
+$(VENV)/run: pyproject.toml constraints.txt $(VENV)/torch-$(TORCH_BACKEND)
 	@echo "installing echo_exp and what it runs on"
 	@$(PIP) --editable .
 	@touch $@
 
-$(VENV)/dev: pyproject.toml constraints.txt $(VENV)/torch
+$(VENV)/dev: pyproject.toml constraints.txt $(VENV)/torch-$(TORCH_BACKEND)
 	@echo "installing echo_exp and what its tests need"
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/run
 
-package: $(VENV)/torch
+package: $(VENV)/torch-$(TORCH_BACKEND)
 	rm -rf build/package dist
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
 	python3 -m venv build/package
-	build/package/bin/python -m pip install --quiet -c constraints.txt '$(TORCH)' dist/*.whl
-	cd / && $(CURDIR)/build/package/bin/echo-exp --cfg job
+	@$(call install_torch,build/package/bin/python)
+	build/package/bin/python -m pip install --quiet -c constraints.txt dist/*.whl
+	cd / && "$(CURDIR)/build/package/bin/echo-exp" --cfg job
 
 # After changing a dependency: the versions that this environment has now.
 constraints: $(VENV)/dev
 	{ echo "# The versions that everything here was tested with; made by 'make constraints'."; \
-	$(PYTHON) -m pip freeze --exclude-editable --exclude pip --exclude setuptools --exclude uv \
+	$(PYTHON) -m pip freeze --exclude-editable --exclude pip --exclude uv \
 		| sed -e 's/+cpu$$//' -e 's/ @ .*//'; } > constraints.new
 	mv constraints.new constraints.txt
 
