@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--keras", action="store_true", help="also time Keras (minutes)")
     parser.add_argument("--only", choices=BASELINES)
     arguments = parser.parse_args()
-    results: dict[str, object] = {}
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for net in [arguments.only] if arguments.only else BASELINES:
         with tempfile.TemporaryDirectory() as folder:
             measured = compare(net, arguments.rounds, arguments.keras, Path(folder))

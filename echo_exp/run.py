@@ -1,6 +1,7 @@
 """One run: from a configuration to a finished entry in the tracking store."""
 
 import contextlib
+import getpass
 import os
 import platform
 import shlex
@@ -136,7 +137,7 @@ def _open_run(
     model = config.model._target_.rsplit(".", 1)[-1]
     return store.create_run(
         name=f"{model} {problem.n_in}→{problem.n_out} seed {config.seed}",
-        tags=tags() | {"kind": "run", "fingerprint": configuration.fingerprint(config)},
+        tags=tags(overrides) | {"kind": "run", "fingerprint": configuration.fingerprint(config)},
         params=configuration.parameters(config),
         files={
             "config.yaml": OmegaConf.to_yaml(config, resolve=True),
@@ -183,9 +184,14 @@ def _check_writable(folder: Path) -> None:
         raise SettingError("output_dir", folder, reason) from error
 
 
-def tags() -> dict[str, str]:
-    """Returns what a result may depend on beside its configuration: code, versions, machine."""
-    found = {}
+def tags(overrides: Sequence[str]) -> dict[str, str]:
+    """Returns where a run comes from: the command, its user, the code, versions, the machine."""
+    found = {
+        "mlflow.source.name": shlex.join(["echo-exp", *overrides]),
+        "mlflow.source.type": "LOCAL",
+    }
+    with contextlib.suppress(OSError, KeyError):  # a user without a name
+        found["mlflow.user"] = getpass.getuser()
     for name in ("echo_exp", "torch", "pytorch-lightning", "hydra-core", "mlflow", "numpy"):
         with contextlib.suppress(PackageNotFoundError):  # a checkout that was not installed
             found[f"version.{name}"] = version(name)

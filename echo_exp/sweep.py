@@ -103,7 +103,7 @@ class SweepCallback(Callback):
         sweep = str(Path(config.hydra.sweep.dir).absolute())
         self._parent = store.create_run(
             name=f"sweep of {len(self._jobs)}: {' '.join(overrides)}"[:250],
-            tags=run.tags() | {"kind": TAG, TAG: sweep},
+            tags=run.tags(["-m", *overrides]) | {"kind": TAG, TAG: sweep},
             params={},
             files={"jobs.txt": "\n".join(self._jobs)},
         )

@@ -41,10 +41,8 @@ class Peer:
             hidden = _lstm(units)(keras.layers.RepeatVector(problem.n_out)(context))
         dense = keras.layers.Dense(V, activation="softmax")
         self.model = keras.Model(inputs, keras.layers.TimeDistributed(dense)(hidden))
-        self.lstms = [layer for layer in self.model.layers if isinstance(layer, keras.layers.LSTM)]
+        self.lstms = [layer for layer in self.model.layers if isinstance(layer, CarryingLSTM)]
         self.dense = dense
-        for layer in self.lstms:
-            _track_state(layer)
         self.model.compile(loss="categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
 
     def take_weights(self, model: Seq2Seq | EncoderDecoder) -> None:
@@ -91,20 +89,20 @@ class Peer:
             layer.reset_state()
 
 
-def _lstm(units: int, return_sequences: bool = True) -> Any:
-    return keras.layers.LSTM(units, return_sequences=return_sequences, stateful=True)
+class CarryingLSTM(keras.layers.LSTM):  # type: ignore[misc]
+    """A stateful LSTM that carries its state on JAX too.
 
-
-def _track_state(layer: Any) -> None:
-    """Registers the state of a layer as variables of it.
-
-    Keras 3.15 does not, so that its compiled step on JAX forgets the state that it computed: a
-    network that is declared stateful trains as a stateless one.
+    Keras 3.15 hides the state of a layer from its compiled step, which then forgets it in silence:
+    a network that is declared stateful trains as a stateless one. An attribute set here is tracked.
     """
-    layer._tracker.unlock()
-    for state in layer.states:
-        layer._track_variable(state)
-    layer._tracker.lock()
+
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        super().build(sequences_shape, initial_state_shape)
+        self.carried = list(self.states)
+
+
+def _lstm(units: int, return_sequences: bool = True) -> Any:
+    return CarryingLSTM(units, return_sequences=return_sequences, stateful=True)
 
 
 def one_hot(integers: Integers) -> Array:

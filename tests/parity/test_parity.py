@@ -16,11 +16,6 @@ from echo_exp.problem import Integers
 from ..training import Recorder, make_trainer
 from .keras_nets import Peer, V, weights_of
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:keras"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:jax"),
-]
-
 
 @dataclass(frozen=True)
 class Baseline:
@@ -133,7 +128,7 @@ def _ours(optimizer: MakeOptimizer, model: nn.Module | None = None) -> list[tupl
     return _train(model, BASELINES[0], optimizer(model.parameters()))  # type: ignore[arg-type]
 
 
-PARITY = 1e-6  # measured: 2e-7
+PARITY = 2e-6  # measured: 2e-7
 BROKEN = 5e-6  # the least of the mutations below makes 1.1e-5
 
 
@@ -182,6 +177,13 @@ def test_two_biases_break_parity(reference: list[tuple[float, float]]) -> None:
     model = BASELINES[0].model()
     assert isinstance(model, Seq2Seq)
     assert _difference(_ours(Adam, TwoBiases(model)), reference) > BROKEN
+
+
+def test_a_state_that_is_not_carried_breaks_parity(reference: list[tuple[float, float]]) -> None:
+    model = BASELINES[0].model()
+    zero = model.initial_state(BASELINES[0].batch)
+    model.register_forward_pre_hook(lambda _, inputs: (inputs[0], zero))
+    assert _difference(_ours(Adam, model), reference) > BROKEN
 
 
 def test_a_state_that_is_not_reset_breaks_parity(reference: list[tuple[float, float]]) -> None:
