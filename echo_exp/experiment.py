@@ -63,11 +63,11 @@ class Outcome:
         values = {
             "test/loss": self.loss,
             "test/accuracy": self.accuracy.value,
-            "test/accuracy/low": self.accuracy.low,
-            "test/accuracy/high": self.accuracy.high,
+            "test/accuracy_low": self.accuracy.low,
+            "test/accuracy_high": self.accuracy.high,
             "test/sequence_accuracy": self.sequence_accuracy.value,
-            "test/sequence_accuracy/low": self.sequence_accuracy.low,
-            "test/sequence_accuracy/high": self.sequence_accuracy.high,
+            "test/sequence_accuracy_low": self.sequence_accuracy.low,
+            "test/sequence_accuracy_high": self.sequence_accuracy.high,
             "fit_seconds": self.seconds,
             "parameters": float(self.parameters),
         }
@@ -311,8 +311,10 @@ def _quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
-        yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

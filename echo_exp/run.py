@@ -98,9 +98,7 @@ def _execute(
         earlier, config = resume.find(store, config, overrides)
         settings = configuration.read(config)
 
-    from echo_exp import (
-        experiment,
-    )  # torch and Lightning, while the writer imports MLflow
+    from echo_exp import experiment  # torch and Lightning, while the writer imports MLflow
 
     parts = experiment.assemble(config, settings)
     checkpoint = None
@@ -133,6 +131,15 @@ def _open_run(
             return store.resume_run(earlier.run_id)
         except TrackingError as error:  # another process is still at it
             raise SettingError("resume", earlier.run_id, str(error)) from error
+    try:
+        return _create_run(store, config, overrides, parent)
+    except TrackingError as error:
+        raise SettingError("tracking.uri", store.uri, f"it cannot be used ({error})") from error
+
+
+def _create_run(
+    store: Store, config: DictConfig, overrides: Sequence[str], parent: str | None
+) -> Run:
     problem = config.problem
     model = config.model._target_.rsplit(".", 1)[-1]
     return store.create_run(
@@ -157,11 +164,11 @@ def _record(run: Run, settings: Settings, outcome: "Outcome", folder: Path) -> N
 
 
 def _close_early(run: Run, error: BaseException) -> None:
-    if isinstance(error, Interrupted | KeyboardInterrupt):
+    stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+    if stopped:
         error.add_note(f"`echo-exp resume={run.run_id}` goes on where it stopped")
-        run.finish("KILLED", str(error))
-    else:
-        run.finish("FAILED", f"{type(error).__name__}: {error}")
+    with contextlib.suppress(TrackingError):  # the error itself is what the user must see
+        run.finish("KILLED" if stopped else "FAILED", f"{type(error).__name__}: {error}")
 
 
 def _folder(settings: Settings, stored: StoredRun | None) -> Path:
@@ -205,17 +212,9 @@ def _git_commit() -> str | None:
     checkout = configuration.FOLDER.parent
     if not (checkout / ".git").exists():
         return None
-    command = [
-        "git",
-        "-C",
-        str(checkout),
-        "describe",
-        "--always",
-        "--abbrev=40",
-        "--dirty",
-    ]
+    describe = ["git", "-C", str(checkout), "describe", "--always", "--abbrev=40", "--dirty"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 

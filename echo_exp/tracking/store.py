@@ -79,15 +79,9 @@ class Store:
         self.uri = _absolute(check_uri(uri))
         if artifacts is not None and "://" not in artifacts:
             artifacts = str(Path(artifacts).absolute())
-        command = [
-            sys.executable,
-            "-m",
-            "echo_exp.tracking.writer",
-            self.uri,
-            experiment,
-        ]
+        writer = [sys.executable, "-P", "-m", "echo_exp.tracking.writer"]
         self._process = subprocess.Popen(
-            [*command, artifacts or ""],
+            [*writer, self.uri, experiment, artifacts or ""],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the program; the writer must see it end

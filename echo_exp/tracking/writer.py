@@ -36,8 +36,6 @@ from echo_exp.tracking.store import StoredRun  # noqa: E402
 WRITE_SECONDS = 0.25
 BATCH = 1000
 """MLflow's limit of metrics in one request."""
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-"""So that the UI opens on runs and charts, not on traces of language models."""
 PARENT_TAG = "mlflow.parentRunId"
 ERROR_TAG = "error"
 ANSWERED = ("create", "resume", "find", "settle", "finish")
@@ -69,9 +67,7 @@ class Writer:
                 location = artifacts and (
                     artifacts if "://" in artifacts else Path(artifacts).as_uri()
                 )
-                experiment_id = client.create_experiment(
-                    name, artifact_location=location or None, tags=EXPERIMENT_TAGS
-                )
+                experiment_id = client.create_experiment(name, location or None)
                 experiment = client.get_experiment(experiment_id)
         return client, experiment
 

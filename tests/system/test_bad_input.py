@@ -112,6 +112,13 @@ def test_a_wrong_value_leaves_no_run(program: Program) -> None:
     assert program.runs() == []
 
 
+def test_a_store_that_cannot_be_opened_is_named(program: Program) -> None:
+    done = program.run("tracking.uri=sqlite:////dev/null/mlflow.db")
+    assert done.returncode == 2
+    assert "tracking.uri=sqlite:////dev/null/mlflow.db" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_full_disk_is_named(program: Program) -> None:
     """/dev/full cannot hold a folder, so a file system of 64 KiB that is full stands in."""
     import subprocess

@@ -39,7 +39,7 @@ def test_it_learns_to_echo(baseline: Baseline) -> None:
     program, _ = baseline
     metrics = program.runs()[0].data.metrics
     assert metrics["test/accuracy"] > 0.97
-    assert metrics["test/accuracy/low"] < metrics["test/accuracy"] <= metrics["test/accuracy/high"]
+    assert metrics["test/accuracy_low"] < metrics["test/accuracy"] <= metrics["test/accuracy_high"]
     assert 25 <= metrics["epochs_to_solve"] <= 500
     assert metrics["parameters"] == 80 * (100 + 20 + 1) + 100 * 21
 
