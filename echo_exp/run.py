@@ -221,8 +221,9 @@ def _git_commit() -> str | None:
 
 def ui_command(store: Store) -> str:
     """Returns the command that shows a store in the MLflow UI, whole and ready to paste."""
-    beside = Path(sys.executable).with_name("mlflow")
-    mlflow = "mlflow" if shutil.which("mlflow") or not beside.exists() else str(beside)
+    ours = Path(sys.executable).with_name("mlflow")
+    found = shutil.which("mlflow")
+    mlflow = str(ours) if ours.exists() and found != str(ours) else "mlflow"
     return shlex.join([mlflow, "ui", "--backend-store-uri", store.uri])
 
 
