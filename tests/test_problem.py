@@ -74,7 +74,7 @@ def test_the_streams_of_neighbouring_seeds_share_no_sequence() -> None:
     drawn = [
         tuple(sequence)
         for seed in (0, 1, 2, 100)
-        for stream in Stream
+        for stream in Stream.__members__.values()
         for sequence in problem.generate(random_stream(seed, stream), 500).tolist()
     ]
     assert len(set(drawn)) == len(drawn)

@@ -7,10 +7,18 @@ import torch
 from echo_exp.models import EncoderDecoder, Seq2Seq
 from echo_exp.models.initializers import generators, glorot_uniform, orthogonal
 from echo_exp.models.lstm import LSTM
+from echo_exp.problem import Stream, random_stream
 
 
 def _model(*seeds: int) -> EncoderDecoder:
     return EncoderDecoder(n_features=9, n_outputs=9, n_in=4, n_out=2, units=6, seeds=seeds)
+
+
+def test_weights_are_drawn_from_a_stream_of_their_own() -> None:
+    for seed, generator in zip((0, 5), generators([0, 5]), strict=True):
+        first = {stream: int(random_stream(seed, stream).integers(2**63)) for stream in Stream}
+        assert generator.initial_seed() == first.pop(Stream.WEIGHTS)
+        assert generator.initial_seed() not in first.values()
 
 
 def test_forget_gates_begin_at_one_and_other_biases_at_zero() -> None:
