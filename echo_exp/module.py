@@ -126,6 +126,14 @@ class EchoModule(pl.LightningModule):
         """Returns the echoes of sequences, [S, R, rows, n_in] -> [S, R, rows, n_out] integers."""
         return self._evaluate(windows)[1]
 
+    def on_validation_epoch_start(self) -> None:
+        """Forgets an evaluation that was interrupted."""
+        self._evaluated.clear()
+
+    def on_test_epoch_start(self) -> None:
+        """Forgets an evaluation that was interrupted."""
+        self._evaluated.clear()
+
     def on_validation_epoch_end(self) -> None:
         """Logs ``val/loss``, ``val/accuracy`` and ``val/sequence_accuracy``."""
         self._log_scores("val")
@@ -192,7 +200,6 @@ class EchoModule(pl.LightningModule):
 
     def _log_scores(self, stage: str) -> None:
         losses, corrects = zip(*self._evaluated, strict=True)
-        self._evaluated.clear()
         weights = torch.tensor([len(c) for c in corrects], device=losses[0].device)
         self.correct = correct = torch.cat(corrects)  # [S, R, rows, n_out]
         self.scores |= {

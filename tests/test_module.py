@@ -142,6 +142,15 @@ def test_scores_of_many_sequences_are_those_of_each() -> None:
     torch.testing.assert_close(together["loss"], losses)
 
 
+def test_an_interrupted_validation_leaves_nothing_to_the_test() -> None:
+    module, data = make_module(), make_data(1)
+    (windows,) = data.val_dataloader()
+    with torch.no_grad():
+        module.validation_step(windows, 0)  # and no end of the epoch
+    make_trainer().test(module, data, verbose=False)
+    assert module.correct.shape == (4, 1, 8, 3)
+
+
 def test_predictions_come_in_the_order_of_their_windows() -> None:
     module, data = make_module(), make_data(300)
     make_trainer(validate=1000).fit(module, data)
