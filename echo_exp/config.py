@@ -120,15 +120,19 @@ def overrides(hydra: Any) -> list[str]:
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Returns a nested configuration as one level of dotted keys, without Hydra's own."""
+    """Returns a nested configuration as one level of dotted keys."""
     if not isinstance(config, Mapping | DictConfig):
         return {prefix: config}
     return {
         key: value
         for name, node in config.items()
-        if not str(name).startswith("_")
         for key, value in flat(node, f"{prefix}.{name}" if prefix else str(name)).items()
     }
+
+
+def _measured(config: Any) -> dict[str, Any]:
+    """Returns the settings that a result may depend on, flat."""
+    return {k: v for k, v in flat(config).items() if k.split(".")[0] not in INCIDENTAL}
 
 
 def parameters(config: DictConfig) -> dict[str, Any]:
@@ -139,8 +143,8 @@ def parameters(config: DictConfig) -> dict[str, Any]:
     }
     rest = {
         key: value
-        for key, value in flat(config).items()
-        if key.split(".")[0] not in INCIDENTAL and key != "trainer.progress"
+        for key, value in _measured(config).items()
+        if "._" not in key and key != "trainer.progress"
     }
     return chosen | rest
 
@@ -155,13 +159,12 @@ def fingerprint(config: DictConfig) -> str:
 
 def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str]) -> list[str]:
     """Lists the settings named by ``overrides`` whose value is not that of a stored run."""
-    before, now = flat(stored), flat(given)
+    before, now = _measured(stored), _measured(given)
     named = [override.lstrip("+~").split("=")[0].split("@")[0] for override in overrides]
     everything = "experiment" in named
     return [
         f"{key} is {now.get(key)} here and {before.get(key)} there"
         for key in sorted(before.keys() | now.keys())
-        if key.split(".")[0] not in INCIDENTAL
-        and before.get(key) != now.get(key)
+        if before.get(key) != now.get(key)
         and (everything or any(key == name or key.startswith(f"{name}.") for name in named))
     ]

@@ -5,7 +5,6 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import Any
 
 from hydra import compose
 from hydra.errors import (
@@ -86,5 +85,5 @@ def _given(text: str, key: str) -> str:
 def _known() -> list[str]:
     """Returns every setting and group of the program."""
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
-        settings: list[Any] = list(configuration.flat(compose("config")))
-    return [*settings, *configuration.GROUPS, "experiment"]
+        settings = configuration.flat(compose("config"))
+    return [*(key for key in settings if "._" not in key), *configuration.GROUPS, "experiment"]

@@ -83,6 +83,15 @@ def test_differences_are_those_of_the_settings_that_were_given() -> None:
     assert configuration.differences(stored, stored, ["epochs=9"]) == []
 
 
+def test_another_network_of_the_same_size_is_a_difference() -> None:
+    stored, given = (
+        _composed("model.units=20"),
+        _composed("model=encoder_decoder", "model.units=20"),
+    )
+    (difference,) = configuration.differences(stored, given, ["model=encoder_decoder"])
+    assert "model._target_ is echo_exp.models.EncoderDecoder here" in difference
+
+
 def test_a_group_without_its_needed_setting_is_refused() -> None:
     with pytest.raises(SettingError, match="n_in"):
         configuration.read(_composed("~trainer.threads", "problem.n_in=0"))
