@@ -37,6 +37,7 @@ class Net:
 NETS = {"seq2seq": Net(20, 7, 5, 500), "encoder_decoder": Net(150, 21, 2, 5000)}
 
 
+# Also in tests/parity/keras_nets.py, which imports torch: that would count as memory of this peer.
 class StatefulLSTM(LSTM):  # type: ignore[misc]
     """Carries its state from batch to batch on JAX too.
 

@@ -9,23 +9,21 @@ Writes `benchmarks/results/reproduction.csv` (means over twenty epochs) and the 
 
 import argparse
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 import torch
 from matplotlib.figure import Figure
 from scipy import stats
 
-from echo_exp import EchoDataModule, EchoModule, EncoderDecoder, OneHot, Problem, Seq2Seq
+from echo_exp import EchoDataModule, EchoModule, OneHot, Problem
 from echo_exp.problem import Stream, random_stream
 
-from tests.parity.keras_nets import Peer  # isort: skip; it chooses the backend of Keras
+from tests.parity.keras_nets import Baseline, Peer  # isort: skip; it chooses the backend of Keras
 
 import keras  # isort: skip
-from tests.training import Recorder
+from tests.training import Recorder, make_trainer
 
 HERE = Path(__file__).parent
 CSV = HERE / "results" / "reproduction.csv"
@@ -37,47 +35,20 @@ COLOURS = {"echo_exp": "#0072B2", "Keras": "#D55E00"}
 STYLES = {"echo_exp": "-", "Keras": (0, (4, 2))}
 
 
-@dataclass(frozen=True)
-class Baseline:
-    name: str
-    problem: Problem
-    batch: int
-    units: int
-    epochs: int
-    seeds: int
-
-
 BASELINES = [
-    Baseline("seq2seq", Problem(), 7, 20, 500, seeds=10),
-    Baseline("encoder_decoder", Problem(n_out=2), 21, 150, 5000, seeds=20),
+    Baseline("seq2seq", Problem(), batch=7, units=20, epochs=500),
+    Baseline("encoder_decoder", Problem(n_out=2), batch=21, units=150, epochs=5000),
 ]
+SEEDS = {"seq2seq": 10, "encoder_decoder": 20}
 
 
 def ours(baseline: Baseline, seeds: list[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Trains all seeds as replicas of one program."""
     representation = OneHot(baseline.problem.n_values)
-    make = Seq2Seq if baseline.name == "seq2seq" else EncoderDecoder
-    model = make(
-        n_features=representation.n_features,
-        n_outputs=representation.n_outputs,
-        n_in=baseline.problem.n_in,
-        n_out=baseline.problem.n_out,
-        units=baseline.units,
-        seeds=seeds,
-    )
-    module = EchoModule(model, baseline.problem, representation, baseline.batch)
+    module = EchoModule(baseline.model(seeds), baseline.problem, representation, baseline.batch)
     data = EchoDataModule(baseline.problem, baseline.epochs, seeds, block=25)
     recorder = Recorder()
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        callbacks=[recorder],
-        limit_val_batches=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = make_trainer(recorder, limit_val_batches=0)
     trainer.fit(module, data)
     trainer.test(module, data, verbose=False)
     correct = module.correct.numpy()  # [S, R, rows, n_out]
@@ -93,7 +64,7 @@ def ours(baseline: Baseline, seeds: list[int]) -> tuple[pd.DataFrame, pd.DataFra
 def theirs(baseline: Baseline, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Trains one seed in Keras: its own initial weights, fresh sequences of a stream of its own."""
     keras.utils.set_random_seed(seed)
-    peer = Peer(baseline.name, baseline.problem, baseline.batch, baseline.units)
+    peer = Peer(baseline)
     random = random_stream(1_000_000 + seed, Stream.TRAINING)
     measured = [
         np.mean(peer.train_epoch(sequence), axis=0)
@@ -246,7 +217,7 @@ def run(most: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     warnings.filterwarnings("ignore")
     results = []
     for baseline in BASELINES:
-        seeds = list(range(1, min(baseline.seeds, most) + 1))
+        seeds = list(range(1, min(SEEDS[baseline.name], most) + 1))
         results.append(ours(baseline, seeds))
         for seed in seeds:
             results.append(theirs(baseline, seed))

@@ -80,7 +80,7 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> str:
 
 
 def compare(net: str, rounds: int, keras: bool, folder: Path) -> dict[str, list[Measured]]:
-    """Runs the peers in turn, after one round that is not counted."""
+    """Runs the peers in turn; the shorter ones once before, not counted."""
     runners = {"echo-exp": ours, "bare": peer("bare_loop")}
     if keras:
         runners["keras"] = peer("keras_peer")

@@ -47,8 +47,7 @@ def _tell(result: run.Result, config: DictConfig) -> None:
     if store is None or result.stored is None:
         print(f"Its checkpoints: {result.folder}")
         return
-    print(f"Look at it: {run.ui_command(store)}")
-    print(f"      then: {run.ui_page(result.stored)}")
+    print(run.directions(store, result.stored))
 
 
 if __name__ == "__main__":

@@ -33,10 +33,11 @@ def load(path: Path) -> dict[str, Any]:
 class Checkpoints(pl.Callback):
     """Writes ``last.ckpt`` every few seconds and at the end, ``best.ckpt`` beside it.
 
-    Both are whole checkpoints of Lightning. They are written between two blocks, when the
-    validation of the block before is over: training goes on from there as if it had never stopped.
-    The best (by validation accuracy, then loss) is kept in memory until the next writing, so that
-    a network that improves at every validation does not wait for the disk each time.
+    The last is a whole checkpoint of Lightning, written between two blocks, when the validation
+    of the block before is over: training goes on from there as if it had never stopped. The best
+    (by validation accuracy, then loss) holds weights and epoch only; it is kept in memory until
+    the next writing, so that a network that improves at every validation does not wait for the
+    disk each time.
 
     Args:
         folder: Where they are written.
@@ -44,7 +45,6 @@ class Checkpoints(pl.Callback):
         interrupts: Signals that stop the training after a last writing.
         before: Called before each writing, to bring to safety what a resumed run will not see
             again.
-        clock: Returns seconds; for tests.
     """
 
     def __init__(
@@ -53,16 +53,14 @@ class Checkpoints(pl.Callback):
         seconds: float,
         interrupts: Interrupts,
         before: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = folder
         self.seconds = seconds
         self.interrupts = interrupts
         self.before = before
-        self.clock = clock
         self.best_score: tuple[float, float] | None = None
         self._best: dict[str, Any] | None = None
-        self._written = clock()
+        self._written = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the score of the best validation so far."""
@@ -84,11 +82,7 @@ class Checkpoints(pl.Callback):
         if self.best_score is None or score > self.best_score:
             self.best_score = score
             weights = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}
-            self._best = {
-                "state_dict": weights,
-                "echo_epochs": pl_module.epochs,
-                "loops": None,
-            }
+            self._best = {"state_dict": weights, "echo_epochs": pl_module.epochs}
 
     def on_train_batch_start(
         self,
@@ -98,7 +92,7 @@ class Checkpoints(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Writes the checkpoints when it is time, or when a signal asks to stop."""
-        due = self.clock() - self._written >= self.seconds
+        due = time.monotonic() - self._written >= self.seconds
         if due or self.interrupts.pending is not None:
             self._write(trainer)
         if self.interrupts.pending is not None:
@@ -122,7 +116,7 @@ class Checkpoints(pl.Callback):
             self._best = None
         with _whole(self.folder / LAST) as path:
             trainer.save_checkpoint(path)
-        self._written = self.clock()
+        self._written = time.monotonic()
 
 
 @contextlib.contextmanager

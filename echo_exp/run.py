@@ -219,14 +219,12 @@ def _git_commit() -> str | None:
         return None
 
 
-def ui_command(store: Store) -> str:
-    """Returns the command that shows a store in the MLflow UI, whole and ready to paste."""
+def directions(store: Store, stored: StoredRun, what: str = "it") -> str:
+    """Returns two lines: the command that shows a store in the MLflow UI, and the run's page."""
     ours = Path(sys.executable).with_name("mlflow")
     found = shutil.which("mlflow")
     mlflow = str(ours) if ours.exists() and found != str(ours) else "mlflow"
-    return shlex.join([mlflow, "ui", "--backend-store-uri", store.uri])
-
-
-def ui_page(stored: StoredRun) -> str:
-    """Returns the address of a run's page once the UI is open."""
-    return f"http://127.0.0.1:5000/#/experiments/{stored.experiment_id}/runs/{stored.run_id}"
+    command = shlex.join([mlflow, "ui", "--backend-store-uri", store.uri])
+    look = f"Look at {what}:"
+    page = f"http://127.0.0.1:5000/#/experiments/{stored.experiment_id}/runs/{stored.run_id}"
+    return f"{look} {command}\n{'then:':>{len(look)}} {page}"

@@ -4,6 +4,7 @@ Light on purpose (no torch, no Lightning), so that a wrong value is answered at 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -32,11 +33,10 @@ def integer(key: str, value: Any, least: int, most: int | None = None) -> int:
         SettingError: It is not.
     """
     span = f"at least {least}" if most is None else f"from {least:,} to {most:,}"
-    if isinstance(value, bool) or not isinstance(value, int):
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not (whole and least <= value and (most is None or value <= most)):
         raise SettingError(key, value, f"it must be an integer {span}")
-    if value < least or (most is not None and value > most):
-        raise SettingError(key, value, f"it must be an integer {span}")
-    return value
+    return int(value)
 
 
 def number(key: str, value: Any, above: float, below: float = math.inf) -> float:
@@ -50,3 +50,14 @@ def number(key: str, value: Any, above: float, below: float = math.inf) -> float
     if not (real and math.isfinite(value) and above < value < below):
         raise SettingError(key, value, f"it must be a number {span}")
     return float(value)
+
+
+def choice(key: str, value: Any, allowed: Sequence[Any]) -> None:
+    """Checks that ``value`` is one of ``allowed``.
+
+    Raises:
+        SettingError: It is not.
+    """
+    if value not in allowed:
+        names = [str(name).lower() if isinstance(name, bool) else name for name in allowed]
+        raise SettingError(key, value, f"it must be {' or '.join(names)}")

@@ -90,8 +90,7 @@ class SweepCallback(Callback):
         print(f"{len(results) - len(failed)} of {len(results)} jobs succeeded")
         store = run.open_store(config)
         if store is not None and self._parent is not None:
-            print(f"Look at them: {run.ui_command(store)}")
-            print(f"        then: {run.ui_page(self._parent.stored)}")
+            print(run.directions(store, self._parent.stored, "them"))
         self._close("FAILED" if failed else "FINISHED")
         if failed:
             sys.exit(mistakes.FAILED)
@@ -147,12 +146,8 @@ def _table(results: list[JobResult]) -> str:
         seconds = "" if result.seconds is None else f"{result.seconds:.1f}"
         rows.append((str(result.job), result.overrides, accuracy, seconds, result.status))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
-        "  ".join(
-            [
-                *(cell.ljust(width) for cell, width in zip(row, widths, strict=False)),
-                row[4],
-            ]
-        )
-        for row in rows
-    )
+    lines = []
+    for *cells, result_ in rows:
+        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+        lines.append("  ".join([*padded, result_]))
+    return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from echo_exp import settings
 
@@ -50,9 +50,9 @@ class TrainerSettings:
     detect_anomaly: bool
 
     def __post_init__(self) -> None:
-        _choice("trainer.accelerator", self.accelerator, ("cpu",))
-        _choice("trainer.progress", self.progress, tuple(Display))
-        _choice("trainer.detect_anomaly", self.detect_anomaly, (True, False))
+        settings.choice("trainer.accelerator", self.accelerator, ("cpu",))
+        settings.choice("trainer.progress", self.progress, tuple(Display))
+        settings.choice("trainer.detect_anomaly", self.detect_anomaly, (True, False))
         settings.integer("trainer.threads", self.threads, 1, 1024)
         settings.integer("trainer.validate_every", self.validate_every, 1)
         settings.integer("trainer.validation_sequences", self.validation_sequences, 1)
@@ -83,9 +83,3 @@ class TrainerSettings:
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-
-
-def _choice(key: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    if value not in allowed:
-        names = [str(name).lower() if isinstance(name, bool) else name for name in allowed]
-        raise settings.SettingError(key, value, f"it must be {' or '.join(names)}")

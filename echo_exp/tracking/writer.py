@@ -2,8 +2,8 @@
 
 It reads commands from its standard input and answers on its standard output. When the input ends
 while a run is open, the program was killed: what had arrived is written and the run is marked
-FAILED. Metrics are written soon after they arrive; what cannot be written waits
-and is tried again, and the run does not end as FINISHED without it.
+FAILED. Metrics are written soon after they arrive; what cannot be written waits and is tried
+again, and the run does not end as FINISHED without it.
 """
 
 import contextlib
@@ -52,9 +52,7 @@ class Writer:
         self.locks = _lock_folder(uri)
         self.client, self.experiment = self._open(uri, experiment, artifacts)
         self.pending: dict[str, list[Metric]] = defaultdict(list)
-        self.written: dict[
-            tuple[str, str], int
-        ] = {}  # last step of each (run, metric) in the store
+        self.written: dict[tuple[str, str], int] = {}  # last step of a (run, metric)
         self.open_runs: dict[str, FileLock | None] = {}
         self.failures: list[str] = []
 

@@ -7,11 +7,14 @@ import os
 
 os.environ["KERAS_BACKEND"] = "jax"
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from echo_exp.models import LSTM, EncoderDecoder, Seq2Seq
 from echo_exp.models.dense import Dense
@@ -21,20 +24,41 @@ Array = NDArray[np.float32]
 V = 100
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """One of the tutorial's two networks, to be made here and in Keras."""
+
+    name: str
+    problem: Problem
+    batch: int
+    units: int
+    epochs: int
+
+    def model(self, seeds: Sequence[int] = (0,)) -> Seq2Seq | EncoderDecoder:
+        """Returns our network, one replica a seed."""
+        make = Seq2Seq if self.name == "seq2seq" else EncoderDecoder
+        return make(
+            n_features=V,
+            n_outputs=V,
+            n_in=self.problem.n_in,
+            n_out=self.problem.n_out,
+            units=self.units,
+            seeds=seeds,
+        )
+
+
 class Peer:
     """A stateful Keras network that is trained batch by batch, as the tutorial trains it.
 
     Args:
-        net: "seq2seq" or "encoder_decoder".
-        problem: The echo problem.
-        batch: Windows in a batch.
-        units: Units of each LSTM.
+        baseline: Which of the two; Keras draws its initial weights.
     """
 
-    def __init__(self, net: str, problem: Problem, batch: int, units: int) -> None:
+    def __init__(self, baseline: Baseline) -> None:
+        problem, batch, units = baseline.problem, baseline.batch, baseline.units
         self.problem, self.batch = problem, batch
         inputs = keras.Input(batch_shape=(batch, problem.n_in, V))
-        if net == "seq2seq":
+        if baseline.name == "seq2seq":
             hidden = _lstm(units)(inputs)
         else:
             context = _lstm(units, return_sequences=False)(inputs)
@@ -45,7 +69,7 @@ class Peer:
         self.dense = dense
         self.model.compile(loss="categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
 
-    def take_weights(self, model: Seq2Seq | EncoderDecoder) -> None:
+    def take_weights(self, model: nn.Module) -> None:
         """Copies the weights of the first replica of one of our networks."""
         ours = [weights_of(layer) for layer in model.modules() if isinstance(layer, LSTM | Dense)]
         for theirs, weights in zip([*self.lstms, self.dense], ours, strict=True):

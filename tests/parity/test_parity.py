@@ -1,51 +1,18 @@
 """Both baselines train as in Keras: the same weights and batches give the same losses."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from echo_exp import Adam, EchoDataModule, EchoModule, EncoderDecoder, OneHot, Problem, Seq2Seq
+from echo_exp import Adam, EchoDataModule, EchoModule, OneHot, Problem, Seq2Seq
 from echo_exp.models import LSTM, Model
 from echo_exp.models.dense import Dense
 from echo_exp.module import MakeOptimizer
 from echo_exp.problem import Integers
 
 from ..training import Recorder, make_trainer
-from .keras_nets import Peer, V, weights_of
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """One of the tutorial's two networks."""
-
-    name: str
-    problem: Problem
-    batch: int
-    units: int
-    epochs: int
-
-    def model(self, seed: int = 0) -> Seq2Seq | EncoderDecoder:
-        make = Seq2Seq if self.name == "seq2seq" else EncoderDecoder
-        return make(
-            n_features=V,
-            n_outputs=V,
-            n_in=self.problem.n_in,
-            n_out=self.problem.n_out,
-            units=self.units,
-            seeds=[seed],
-        )
-
-    def peer(self, model: Seq2Seq | EncoderDecoder) -> Peer:
-        peer = Peer(self.name, self.problem, self.batch, self.units)
-        peer.take_weights(model)
-        return peer
-
-    def sequences(self) -> Integers:
-        return self.problem.generate(np.random.default_rng(0), self.epochs)
-
+from .keras_nets import Baseline, Peer, V, weights_of
 
 BASELINES = [
     Baseline("seq2seq", Problem(), batch=7, units=20, epochs=40),
@@ -54,13 +21,24 @@ BASELINES = [
 baselines = pytest.mark.parametrize("baseline", BASELINES, ids=lambda baseline: baseline.name)
 
 
+def _sequences(baseline: Baseline) -> Integers:
+    return baseline.problem.generate(np.random.default_rng(0), baseline.epochs)
+
+
+def _peer(baseline: Baseline, model: nn.Module) -> Peer:
+    """Keras' network with the weights of ours."""
+    peer = Peer(baseline)
+    peer.take_weights(model)
+    return peer
+
+
 def _train(
     model: Model, baseline: Baseline, optimizer: torch.optim.Optimizer
 ) -> list[tuple[float, float]]:
     """Our pieces, driven batch by batch; returns loss and accuracy of each batch."""
     representation = OneHot(V)
     measured = []
-    for sequence in baseline.sequences():
+    for sequence in _sequences(baseline):
         windows = torch.from_numpy(baseline.problem.windows(sequence))
         state = model.initial_state(baseline.batch)
         for batch in windows.split(baseline.batch):
@@ -79,9 +57,9 @@ def _train(
 @baselines
 def test_losses_and_weights_stay_those_of_keras(baseline: Baseline) -> None:
     model = baseline.model()
-    peer = baseline.peer(model)
+    peer = _peer(baseline, model)
     ours = _train(model, baseline, Adam(model.parameters()))
-    theirs = [step for sequence in baseline.sequences() for step in peer.train_epoch(sequence)]
+    theirs = [step for sequence in _sequences(baseline) for step in peer.train_epoch(sequence)]
     assert len(ours) >= 12
     np.testing.assert_allclose(ours, theirs, rtol=PARITY, atol=1e-6)
     for layer, weights in zip(_layers(model), peer.weights(), strict=True):
@@ -92,7 +70,7 @@ def test_losses_and_weights_stay_those_of_keras(baseline: Baseline) -> None:
 @baselines
 def test_the_module_measures_the_epochs_of_keras(baseline: Baseline) -> None:
     model = baseline.model()
-    peer = baseline.peer(model)
+    peer = _peer(baseline, model)
     module = EchoModule(model, baseline.problem, OneHot(V), baseline.batch)
     data = EchoDataModule(baseline.problem, baseline.epochs, [0], block=5)
     recorder = Recorder()
@@ -119,8 +97,8 @@ def _difference(ours: list[tuple[float, float]], theirs: list[tuple[float, float
 @pytest.fixture(scope="module")
 def reference() -> list[tuple[float, float]]:
     """What Keras measures for seq2seq."""
-    peer = BASELINES[0].peer(BASELINES[0].model())
-    return [step for s in BASELINES[0].sequences() for step in peer.train_epoch(s)]
+    peer = _peer(BASELINES[0], BASELINES[0].model())
+    return [step for s in _sequences(BASELINES[0]) for step in peer.train_epoch(s)]
 
 
 def _ours(optimizer: MakeOptimizer, model: nn.Module | None = None) -> list[tuple[float, float]]:
@@ -187,8 +165,8 @@ def test_a_state_that_is_not_carried_breaks_parity(reference: list[tuple[float, 
 
 
 def test_a_state_that_is_not_reset_breaks_parity(reference: list[tuple[float, float]]) -> None:
-    peer = BASELINES[0].peer(BASELINES[0].model())
-    leaking = [s for q in BASELINES[0].sequences() for s in peer.train_epoch(q, reset=False)]
+    peer = _peer(BASELINES[0], BASELINES[0].model())
+    leaking = [s for q in _sequences(BASELINES[0]) for s in peer.train_epoch(q, reset=False)]
     assert _difference(leaking, reference) > BROKEN
 
 
@@ -198,7 +176,7 @@ def test_initial_weights_are_distributed_as_in_keras(baseline: Baseline) -> None
     from scipy.stats import ks_2samp
 
     model = baseline.model()
-    theirs = Peer(baseline.name, baseline.problem, baseline.batch, baseline.units)
+    theirs = Peer(baseline)
     for layer, weights in zip(_layers(model), theirs.weights(), strict=True):
         for mine, other in zip(weights_of(layer), weights, strict=True):
             assert mine.shape == other.shape

@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
@@ -55,6 +57,22 @@ class Program:
         points = self.client.get_metric_history(run.info.run_id, key)
         return sorted((point.step, point.value) for point in points)
 
+    def last_checkpoint(self) -> dict[str, Any] | None:
+        """The last checkpoint of the only run, once it is there."""
+        found = list((self.folder / "outputs").glob("**/last.ckpt"))
+        return torch.load(found[0], weights_only=True) if found else None
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The weights of the last checkpoint."""
+        checkpoint = self.last_checkpoint()
+        assert checkpoint is not None
+        return dict(checkpoint["state_dict"])
+
+    def epochs(self) -> int:
+        """The epochs of the last checkpoint, 0 while there is none."""
+        checkpoint = self.last_checkpoint()
+        return 0 if checkpoint is None else int(checkpoint["echo_epochs"])
+
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
@@ -70,22 +88,11 @@ def baseline(
     return program, program.run()
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Waits until a condition holds; fails where the process ends before."""
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    """Waits until a condition holds; fails where the process, if given, ends before."""
     for _ in range(10 * TIMEOUT):
         if condition():
             return
-        assert process.poll() is None, process.communicate()
+        assert process is None or process.poll() is None, process and process.communicate()
         time.sleep(0.1)
     raise AssertionError("it never came")
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], bool], subprocess.Popen[str]], None]:
-    return wait_for
-
-
-def last_checkpoint(program: Program) -> Path | None:
-    """The last checkpoint of the only run, once it is there."""
-    found: Sequence[Path] = list((program.folder / "outputs").glob("**/last.ckpt"))
-    return found[0] if found else None

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,14 +115,9 @@ def test_tracking_progress_and_validation_change_no_bit(
 ) -> None:
     reference, _ = baseline
     assert program.run(*variation).returncode == 0
-    weights = [_weights(reference), _weights(program)]
+    weights = [reference.weights(), program.weights()]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-
-
-def _weights(program: Program) -> dict[str, torch.Tensor]:
-    (path,) = (program.folder / "outputs").glob("**/last.ckpt")
-    return dict(torch.load(path, weights_only=True)["state_dict"])
 
 
 def test_the_encoder_decoder_baseline_runs_too(program: Program) -> None:
@@ -142,8 +138,6 @@ def test_help_and_configuration_are_printed_without_importing_torch(program: Pro
             "except SystemExit: pass\n"
             "print(sorted({'torch', 'pytorch_lightning', 'mlflow', 'pandas'} & set(sys.modules)))"
         )
-        import sys
-
         done = subprocess.run(
             [sys.executable, "-c", probe, argument],
             cwd=program.folder,

@@ -2,14 +2,11 @@
 
 import signal
 import subprocess
-from collections.abc import Callable
 
 import pytest
 import torch
 
-from .conftest import Program, last_checkpoint
-
-Until = Callable[[Callable[[], bool], subprocess.Popen[str]], None]
+from .conftest import Program, wait_for
 
 # Slow enough to be caught in the middle, quick enough to be finished afterwards.
 LONG = (
@@ -22,12 +19,6 @@ LONG = (
 )
 
 
-def _weights(program: Program) -> dict[str, torch.Tensor]:
-    path = last_checkpoint(program)
-    assert path is not None
-    return dict(torch.load(path, weights_only=True)["state_dict"])
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Program:
     program = Program(tmp_path_factory.mktemp("uninterrupted"))
@@ -37,7 +28,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Program:
 
 def _assert_same(program: Program, uninterrupted: Program) -> None:
     """Same weights and, in the store, every epoch once and with the same value."""
-    weights, expected = _weights(program), _weights(uninterrupted)
+    weights, expected = program.weights(), uninterrupted.weights()
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
     (run,), (reference,) = program.runs(), uninterrupted.runs()
     assert run.info.status == "FINISHED"
@@ -46,45 +37,27 @@ def _assert_same(program: Program, uninterrupted: Program) -> None:
 
 
 def test_a_killed_run_is_marked_failed_and_resumes_bit_for_bit(
-    program: Program, uninterrupted: Program, until: Until
+    program: Program, uninterrupted: Program
 ) -> None:
     for _ in range(2):  # killed twice
         arguments = ("resume=last",) if program.runs() else LONG
-        before = _epochs(program)
+        before = program.epochs()
         process = program.start(*arguments)
-        until(lambda before=before: _epochs(program) > before, process)  # type: ignore[misc]
+        wait_for(lambda before=before: program.epochs() > before, process)  # type: ignore[misc]
         process.kill()
         process.communicate()
-        until(lambda: program.runs()[0].info.status == "FAILED", _Alive())
+        wait_for(lambda: program.runs()[0].info.status == "FAILED")
         assert "killed" in program.runs()[0].data.tags["error"]
     assert program.run("resume=last").returncode == 0
     _assert_same(program, uninterrupted)
 
 
-class _Alive(subprocess.Popen[str]):
-    """Stands for a process where there is none left to watch."""
-
-    def __init__(self) -> None:
-        pass
-
-    def __del__(self) -> None:
-        pass
-
-    def poll(self) -> None:
-        return None
-
-
-def _epochs(program: Program) -> int:
-    path = last_checkpoint(program)
-    return 0 if path is None else int(torch.load(path, weights_only=True)["echo_epochs"])
-
-
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_marks_the_run_killed_and_it_resumes_bit_for_bit(
-    program: Program, uninterrupted: Program, until: Until, signum: signal.Signals
+    program: Program, uninterrupted: Program, signum: signal.Signals
 ) -> None:
     process = program.start(*LONG)
-    until(lambda: _epochs(program) > 0, process)
+    wait_for(lambda: program.epochs() > 0, process)
     process.send_signal(signum)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signum
@@ -92,7 +65,7 @@ def test_a_signal_marks_the_run_killed_and_it_resumes_bit_for_bit(
     assert run.info.status == "KILLED"
     assert f"resume={run.info.run_id}" in err
     assert "Traceback" not in err
-    epochs = _epochs(program)
+    epochs = program.epochs()
     assert [step for step, _ in program.history(run, "train/loss")] == list(range(1, epochs + 1))
     assert program.run(f"resume={run.info.run_id}").returncode == 0
     _assert_same(program, uninterrupted)
@@ -123,9 +96,9 @@ def test_a_diverging_loss_ends_the_run_as_failed_with_its_curve(program: Program
     assert len(program.history(run, "train/loss")) >= 25
 
 
-def test_a_kill_of_the_writer_ends_the_run_with_a_message(program: Program, until: Until) -> None:
+def test_a_kill_of_the_writer_ends_the_run_with_a_message(program: Program) -> None:
     process = program.start(*LONG)
-    until(lambda: _epochs(program) > 0, process)
+    wait_for(lambda: program.epochs() > 0, process)
     subprocess.run(
         ["pkill", "-KILL", "-P", str(process.pid), "-f", "echo_exp.tracking"], check=True
     )

@@ -1,12 +1,8 @@
 """A sweep: nested runs under one parent, a table at the end, one failure that stops nobody."""
 
 import signal
-import subprocess
-from collections.abc import Callable
 
-from .conftest import Program
-
-Until = Callable[[Callable[[], bool], subprocess.Popen[str]], None]
+from .conftest import Program, wait_for
 
 
 def test_jobs_are_nested_under_one_parent(program: Program) -> None:
@@ -41,11 +37,9 @@ def test_a_wrong_name_among_the_values_shows_before_the_first_job(program: Progr
     assert program.runs() == []
 
 
-def test_ctrl_c_ends_the_sweep_and_marks_job_and_parent_killed(
-    program: Program, until: Until
-) -> None:
+def test_ctrl_c_ends_the_sweep_and_marks_job_and_parent_killed(program: Program) -> None:
     process = program.start("-m", "seed=1,2", "epochs=100000", "trainer.checkpoint_seconds=0.5")
-    until(lambda: bool(list((program.folder / "outputs").glob("**/last.ckpt"))), process)
+    wait_for(lambda: program.epochs() > 0, process)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
