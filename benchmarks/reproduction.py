@@ -20,7 +20,7 @@ from scipy import stats
 from echo_exp import EchoDataModule, EchoModule, OneHot, Problem
 from echo_exp.problem import Stream, random_stream
 
-from tests.parity.keras_nets import Baseline, Peer  # isort: skip; it chooses the backend of Keras
+from tests.parity.keras_nets import Net, Peer  # isort: skip; it chooses the backend of Keras
 
 import keras  # isort: skip
 from tests.training import Recorder, make_trainer
@@ -36,13 +36,13 @@ STYLES = {"echo_exp": "-", "Keras": (0, (4, 2))}
 
 
 BASELINES = [
-    Baseline("seq2seq", Problem(), batch=7, units=20, epochs=500),
-    Baseline("encoder_decoder", Problem(n_out=2), batch=21, units=150, epochs=5000),
+    Net("seq2seq", Problem(), batch=7, units=20, epochs=500),
+    Net("encoder_decoder", Problem(n_out=2), batch=21, units=150, epochs=5000),
 ]
 SEEDS = {"seq2seq": 10, "encoder_decoder": 20}
 
 
-def ours(baseline: Baseline, seeds: list[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def ours(baseline: Net, seeds: list[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Trains all seeds as replicas of one program."""
     representation = OneHot(baseline.problem.n_values)
     module = EchoModule(baseline.model(seeds), baseline.problem, representation, baseline.batch)
@@ -51,17 +51,18 @@ def ours(baseline: Baseline, seeds: list[int]) -> tuple[pd.DataFrame, pd.DataFra
     trainer = make_trainer(recorder, limit_val_batches=0)
     trainer.fit(module, data)
     trainer.test(module, data, verbose=False)
-    correct = module.correct.numpy()  # [S, R, rows, n_out]
     losses, accuracies = np.array(recorder.losses), np.array(recorder.accuracies)
     curves = [
         _curve(baseline, "echo_exp", seed, losses[:, r], accuracies[:, r])
         for r, seed in enumerate(seeds)
     ]
-    scores = [_score(baseline, "echo_exp", seed, correct[:, r]) for r, seed in enumerate(seeds)]
-    return pd.concat(curves), pd.concat(scores)
+    columns: dict[str, object] = {"net": baseline.name, "source": "echo_exp", "seed": seeds}
+    for name in ("accuracy", "sequence_accuracy"):
+        columns[name] = module.scores[f"test/{name}"].tolist()
+    return pd.concat(curves), pd.DataFrame(columns)
 
 
-def theirs(baseline: Baseline, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def theirs(baseline: Net, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Trains one seed in Keras: its own initial weights, fresh sequences of a stream of its own."""
     keras.utils.set_random_seed(seed)
     peer = Peer(baseline)
@@ -74,14 +75,18 @@ def theirs(baseline: Baseline, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     targets = baseline.problem.targets(baseline.problem.windows(fresh))
     correct = np.stack([peer.predict(sequence) for sequence in fresh]) == targets
     losses, accuracies = np.array(measured).T
-    return (
-        _curve(baseline, "Keras", seed, losses, accuracies),
-        _score(baseline, "Keras", seed, correct),
-    )
+    score = {
+        "net": baseline.name,
+        "source": "Keras",
+        "seed": seed,
+        "accuracy": float(correct.mean()),
+        "sequence_accuracy": float(correct.all(-1).mean()),
+    }
+    return _curve(baseline, "Keras", seed, losses, accuracies), pd.DataFrame([score])
 
 
 def _curve(
-    baseline: Baseline,
+    baseline: Net,
     source: str,
     seed: int,
     losses: "np.ndarray[tuple[int], np.dtype[np.float64]]",
@@ -98,23 +103,7 @@ def _curve(
     return pd.DataFrame(columns)
 
 
-def _score(
-    baseline: Baseline,
-    source: str,
-    seed: int,
-    correct: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]",
-) -> pd.DataFrame:
-    row = {
-        "net": baseline.name,
-        "source": source,
-        "seed": seed,
-        "accuracy": float(correct.mean()),
-        "sequence_accuracy": float(correct.all(-1).mean()),
-    }
-    return pd.DataFrame([row])
-
-
-def table(curves: pd.DataFrame, baseline: Baseline) -> str:
+def table(curves: pd.DataFrame, baseline: Net) -> str:
     """Loss at five epochs as mean and range, with a test of equality (corrected after Holm)."""
     epochs = [baseline.epochs * n // 5 for n in range(1, 6)]
     chosen = curves[curves.net == baseline.name]

@@ -8,31 +8,44 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from echo_exp.data import EchoDataModule
-    from echo_exp.models import EncoderDecoder, Seq2Seq
+    from echo_exp.missing import Drop, Mask, Sentinel
+    from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
     from echo_exp.module import EchoModule
     from echo_exp.optimizer import Adam
     from echo_exp.problem import Problem
-    from echo_exp.representation import OneHot
+    from echo_exp.representation import OneHot, Scaled
     from echo_exp.settings import SettingError
 
 _HOMES = {
     "Adam": "optimizer",
+    "Drop": "missing",
     "EchoDataModule": "data",
     "EchoModule": "module",
     "EncoderDecoder": "models",
+    "ManyToOne": "models",
+    "Mask": "missing",
     "OneHot": "representation",
+    "OneToOne": "models",
     "Problem": "problem",
+    "Scaled": "representation",
+    "Sentinel": "missing",
     "Seq2Seq": "models",
     "SettingError": "settings",
 }
 
 __all__ = [
     "Adam",
+    "Drop",
     "EchoDataModule",
     "EchoModule",
     "EncoderDecoder",
+    "ManyToOne",
+    "Mask",
     "OneHot",
+    "OneToOne",
     "Problem",
+    "Scaled",
+    "Sentinel",
     "Seq2Seq",
     "SettingError",
 ]

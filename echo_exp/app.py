@@ -37,12 +37,9 @@ def _hydra_main(config: DictConfig) -> None:
 
 def _tell(result: run.Result, config: DictConfig) -> None:
     outcome = result.outcome
-    print(f"\nThe echo of one new sequence (wrong integers in asterisks):\n{outcome.listing}\n")
-    print(f"test loss          {outcome.loss:.4f}")
-    print(f"accuracy           {outcome.accuracy}  single integers, 95 % interval")
-    print(f"sequence accuracy  {outcome.sequence_accuracy}  whole outputs")
-    print(f"                   over {outcome.windows:,} windows of fresh sequences")
-    print(f"training took      {outcome.seconds:.1f} s\n")
+    whose = f" by the replica of seed {outcome.listed}" if len(outcome.seeds) > 1 else ""
+    print(f"\nThe echo of one new sequence{whose} (wrong integers in asterisks):")
+    print(f"{outcome.listing}\n\n{outcome}\n")
     store = run.open_store(config)
     if store is None or result.stored is None:
         print(f"Its checkpoints: {result.folder}")

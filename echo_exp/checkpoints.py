@@ -35,9 +35,9 @@ class Checkpoints(pl.Callback):
 
     The last is a whole checkpoint of Lightning, written between two blocks, when the validation
     of the block before is over: training goes on from there as if it had never stopped. The best
-    (by validation accuracy, then loss) holds weights and epoch only; it is kept in memory until
-    the next writing, so that a network that improves at every validation does not wait for the
-    disk each time.
+    (by validation accuracy, then loss, means over the replicas) holds weights and epoch only; it is
+    kept in memory until the next writing, so that a network that improves at every validation does
+    not wait for the disk each time.
 
     Args:
         folder: Where they are written.
@@ -78,7 +78,7 @@ class Checkpoints(pl.Callback):
         """Keeps the network where it is the best so far."""
         assert isinstance(pl_module, EchoModule)
         scores = pl_module.scores
-        score = float(scores["val/accuracy"].mean()), -float(scores["val/loss"].mean())
+        score = float(scores["val/accuracy"].nanmean()), -float(scores["val/loss"].nanmean())
         if self.best_score is None or score > self.best_score:
             self.best_score = score
             weights = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}

@@ -13,6 +13,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from echo_exp.missing import Missing
 from echo_exp.problem import Problem
 from echo_exp.settings import SettingError, integer
 from echo_exp.trainer import TrainerSettings
@@ -21,19 +22,31 @@ _PACKAGE = Path(__file__).parent
 FOLDER = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
 """The configuration: inside an installed package, beside it in a checkout."""
 
-GROUPS = ("problem", "model", "representation", "optimizer", "trainer", "tracking")
-ROOT = ("seed", "epochs", "batch_size", "resume", "output_dir")
+GROUPS = ("problem", "missing", "model", "representation", "optimizer", "trainer", "tracking")
+ROOT = ("seed", "replicas", "epochs", "batch_size", "resume", "output_dir")
+MOST_REPLICAS = 1_000_000
 INCIDENTAL = ("resume", "output_dir", "tracking")
 """Settings that change nothing of what is measured."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings that can be checked without torch."""
+    """The settings that can be checked without torch.
+
+    Attributes:
+        problem: The echo problem.
+        missing: What is done with missing values.
+        trainer: The trainer's settings.
+        seeds: One seed a replica (R of them), from ``seed`` on.
+        epochs: Tutorial epochs.
+        batch_size: Windows in an update.
+        output_dir: Where everything is written.
+    """
 
     problem: Problem
+    missing: Missing
     trainer: TrainerSettings
-    seed: int
+    seeds: range
     epochs: int
     batch_size: int
     output_dir: Path
@@ -52,11 +65,15 @@ def read(config: DictConfig) -> Settings:
     for group in GROUPS:
         if not isinstance(config.get(group), DictConfig):
             raise SettingError(group, config.get(group), "it must name an option of this group")
-    problem = build(config.problem, "problem")
+    missing = build(config.missing, "missing")
+    problem = build(config.problem, "problem", incomplete=missing.incomplete)
+    replicas = integer("replicas", config.get("replicas"), 1, MOST_REPLICAS)
+    seed = integer("seed", config.get("seed"), 0, 2**63 - replicas)
     return Settings(
         problem=problem,
+        missing=missing,
         trainer=build(config.trainer, "trainer"),
-        seed=integer("seed", config.get("seed"), 0, 2**63 - 1),
+        seeds=range(seed, seed + replicas),
         epochs=integer("epochs", config.get("epochs"), 1),
         batch_size=problem.check_batch_size(config.get("batch_size")),
         output_dir=Path(str(config.output_dir)),
@@ -101,9 +118,7 @@ def build(node: DictConfig, key: str, **runtime: Any) -> Any:
     try:
         return instantiate(node, **runtime)
     except InstantiationException as error:
-        if isinstance(error.__cause__, SettingError):
-            raise error.__cause__ from None
-        raise
+        raise error.__cause__ or error from None
 
 
 def unknown(key: str, value: Any, known: Iterable[str]) -> SettingError:
@@ -139,7 +154,7 @@ def parameters(config: DictConfig) -> dict[str, Any]:
     """Returns what is worth comparing between runs: each group's class and all that it is given."""
     chosen = {
         group: config[group]._target_.rsplit(".", 1)[-1]
-        for group in ("model", "representation", "optimizer")
+        for group in ("model", "representation", "missing", "optimizer")
     }
     rest = {
         key: value

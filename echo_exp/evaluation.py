@@ -4,10 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from echo_exp.problem import Integers
+from echo_exp.replicas import Floats
 
 Z = 1.959963984540054  # of the normal distribution, two-sided 95 %
 
@@ -24,7 +22,7 @@ class Share:
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
-def share(correct: NDArray[np.bool_]) -> Share:
+def share(shares: Floats, answers: int) -> Share:
     """Estimates the share of right answers from answers that come in sequences.
 
     Wilson's score interval (Wilson 1927), for as many independent answers as the answers of whole
@@ -32,13 +30,13 @@ def share(correct: NDArray[np.bool_]) -> Share:
     right or wrong together (design effect, Kish 1965; it is taken as 1 where it is below).
 
     Args:
-        correct: [sequences, answers of a sequence].
+        shares: The share of right answers in each sequence, [sequences].
+        answers: Answers of a sequence.
     """
-    sequences, answers = correct.shape
-    value = float(correct.mean())
+    value = float(shares.mean())
     chance = value * (1 - value) / answers
-    effect = max(1.0, float(correct.mean(1).var(ddof=1)) / chance) if chance > 0 else 1.0
-    n = sequences * answers / effect
+    effect = max(1.0, float(shares.var(ddof=1)) / chance) if chance > 0 else 1.0
+    n = len(shares) * answers / effect
     center = (value + Z**2 / (2 * n)) / (1 + Z**2 / n)
     spread = Z / (1 + Z**2 / n) * math.sqrt(value * (1 - value) / n + Z**2 / (4 * n**2))
     return Share(value, max(0.0, center - spread), min(1.0, center + spread))

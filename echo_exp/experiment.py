@@ -19,58 +19,18 @@ from omegaconf import DictConfig
 from echo_exp.checkpoints import LAST, Checkpoints, load
 from echo_exp.config import Settings, build
 from echo_exp.data import EchoDataModule
-from echo_exp.evaluation import Listing, Share, share
+from echo_exp.evaluation import Listing, share
 from echo_exp.interrupts import Interrupts
 from echo_exp.module import EchoModule
+from echo_exp.outcome import Outcome
 from echo_exp.progress import Progress
 from echo_exp.recorder import Recorder
+from echo_exp.replicas import Floats
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Run
 from echo_exp.trainer import Display
 
 BYTES_A_PARAMETER = 16  # the weight, its gradient and Adam's two moments, each of 4 bytes
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came out of an experiment.
-
-    Attributes:
-        loss: Test loss.
-        accuracy: Share of single integers right, on the test windows.
-        sequence_accuracy: Share of windows with every integer right.
-        windows: Number of test windows.
-        seconds: Time of the training with its validations.
-        parameters: Trainable parameters.
-        epochs_to_solve: First validated epoch with an accuracy of at least `SOLVED`, if any.
-        listing: The echo of one new sequence.
-    """
-
-    loss: float
-    accuracy: Share
-    sequence_accuracy: Share
-    windows: int
-    seconds: float
-    parameters: int
-    epochs_to_solve: int | None
-    listing: Listing
-
-    def metrics(self) -> dict[str, float]:
-        """Returns the final metrics by their names in MLflow."""
-        values = {
-            "test/loss": self.loss,
-            "test/accuracy": self.accuracy.value,
-            "test/accuracy_low": self.accuracy.low,
-            "test/accuracy_high": self.accuracy.high,
-            "test/sequence_accuracy": self.sequence_accuracy.value,
-            "test/sequence_accuracy_low": self.sequence_accuracy.low,
-            "test/sequence_accuracy_high": self.sequence_accuracy.high,
-            "fit_seconds": self.seconds,
-            "parameters": float(self.parameters),
-        }
-        if self.epochs_to_solve is not None:
-            values["epochs_to_solve"] = float(self.epochs_to_solve)
-        return values
 
 
 @dataclass(frozen=True)
@@ -87,9 +47,10 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
     Raises:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
     """
-    problem = settings.problem
-    seeds = [settings.seed]
-    representation = build(config.representation, "representation")
+    problem, seeds = settings.problem, settings.seeds
+    settings.trainer.check_device()
+    sentinel = settings.missing.sentinel
+    representation = build(config.representation, "representation", sentinel=sentinel)
     make_model = functools.partial(
         build,
         config.model,
@@ -99,10 +60,12 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
         n_in=problem.n_in,
         n_out=problem.n_out,
     )
-    _check_memory(config, make_model(seeds=()))
+    _check_memory(config, make_model(seeds=()), len(seeds))
     model = make_model(seeds=seeds)
     optimizer = build(config.optimizer, "optimizer")
-    module = EchoModule(model, problem, representation, settings.batch_size, optimizer)
+    module = EchoModule(
+        model, problem, representation, settings.batch_size, optimizer, settings.missing
+    )
     module.configure_optimizers()  # a bad value shows now, before anything is written
     data = EchoDataModule(
         problem,
@@ -175,22 +138,42 @@ def train(
 
 
 def _outcome(parts: Parts, recorder: Recorder) -> Outcome:
-    module, problem = parts.module, parts.module.problem
-    correct = module.correct[:, 0].numpy()  # [S, rows, n_out]
+    module, problem, seeds = parts.module, parts.module.problem, parts.data.seeds
+    samples = {name: _array(v) for name, v in module.samples.items() if name.startswith("test/")}
+    windows = problem.n_windows - problem.n_incomplete
+    answers = {"test/accuracy": windows * problem.n_out, "test/sequence_accuracy": windows}
+    diverged = _array(module.diverged)
+    listed = int(np.argmin(diverged))  # the first that did not: its epoch is 0
     sequence = parts.data.listing_sequence()  # [R, length]
-    windows = problem.windows(sequence[None])  # [1, R, rows, n_in]
+    shown = problem.windows(sequence[None])  # [1, R, n_windows, n_in]
     with torch.inference_mode():
-        predicted = module.predict_step(torch.from_numpy(windows)).numpy()
+        predicted = module.predict_step(torch.from_numpy(shown)).numpy()
+    complete = slice(problem.n_incomplete, None)
     return Outcome(
-        loss=float(module.scores["test/loss"][0]),
-        accuracy=share(correct.reshape(len(correct), -1)),
-        sequence_accuracy=share(np.all(correct, axis=-1)),
-        windows=correct.shape[0] * correct.shape[1],
+        seeds=seeds,
+        scores={name: _array(module.scores[name]) for name in samples},
+        intervals={
+            name: share(samples[name][:, 0], count)
+            for name, count in answers.items()
+            if len(seeds) == 1
+        },
+        windows=windows * len(samples["test/loss"]),
         seconds=recorder.seconds,
-        parameters=sum(p.numel() for p in module.parameters()),
-        epochs_to_solve=recorder.epochs_to_solve,
-        listing=Listing.of(windows[0, 0], problem.targets(windows)[0, 0], predicted[0, 0]),
+        parameters=sum(p.shape[1:].numel() for p in module.parameters()),
+        epochs_to_solve=_array(recorder.epochs_to_solve),
+        diverged=np.where(diverged > 0, diverged, np.nan),
+        listing=Listing.of(
+            shown[0, listed, complete],
+            problem.targets(shown)[0, listed, complete],
+            predicted[0, listed, complete],
+        ),
+        listed=seeds[listed],
+        curves=recorder.curves(),
     )
+
+
+def _array(values: torch.Tensor) -> Floats:
+    return values.cpu().numpy().astype(np.float64)
 
 
 def _progress(settings: Settings) -> list[pl.Callback]:
@@ -201,16 +184,25 @@ def _progress(settings: Settings) -> list[pl.Callback]:
     return [Progress(settings.epochs, bar)]
 
 
-def _check_memory(config: DictConfig, empty: torch.nn.Module) -> None:
-    """Refuses a network that could not be trained here, judged by one of no replicas."""
-    needed = BYTES_A_PARAMETER * sum(p.shape[1:].numel() for p in empty.parameters())
+def _check_memory(config: DictConfig, empty: torch.nn.Module, replicas: int) -> None:
+    """Refuses networks that could not be trained here, judged by one of no replicas."""
+    network = BYTES_A_PARAMETER * sum(p.shape[1:].numel() for p in empty.parameters())
+    needed = network * replicas
     available = _memory()
-    if needed > available:
+    if network > available:
         raise SettingError(
             "model.units",
             config.model.get("units"),
             f"with problem.n_values={config.problem.n_values} it takes {needed / 2**30:,.0f} GiB "
             f"to train the weights, and this machine has {available / 2**30:,.0f}",
+        )
+    if needed > available:
+        raise SettingError(
+            "replicas",
+            replicas,
+            f"it takes {needed / 2**30:,.0f} GiB to train the weights of so many networks, and "
+            f"this machine has {available / 2**30:,.0f}; it may be at most "
+            f"{int(available / network):,} for these",
         )
 
 

@@ -1,5 +1,7 @@
 """The training of an echo network as a LightningModule."""
 
+import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
@@ -8,19 +10,20 @@ import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
+from echo_exp.missing import Drop, Missing
 from echo_exp.models import Model
 from echo_exp.optimizer import Adam
-from echo_exp.problem import Problem
+from echo_exp.problem import MISSING, Problem
 from echo_exp.representation import Representation
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
 class DivergedError(RuntimeError):
-    """The loss became NaN or infinite.
+    """The loss of every replica became NaN or infinite.
 
     Args:
-        epoch: The first tutorial epoch, counted from 1, whose loss is not finite.
+        epoch: The first tutorial epoch, counted from 1, without any finite loss.
     """
 
     def __init__(self, epoch: int) -> None:
@@ -38,6 +41,10 @@ class EchoModule(pl.LightningModule):
     Lightning batch) and makes an update after each batch of windows, so that what Lightning does
     around a step is paid once a block; ``trainer.global_step`` counts blocks. The state is a local
     variable of the walk through one sequence: it begins at zero, and nothing outside can see it.
+    A model that is not ``stateful`` begins at zero with each batch.
+
+    A replica whose loss or weights are no longer finite is frozen with the weights that it had
+    before that block, and has no scores (NaN) from that epoch on; the others go on.
 
     Args:
         model: The network, e.g. `echo_exp.models.Seq2Seq`.
@@ -45,15 +52,19 @@ class EchoModule(pl.LightningModule):
         representation: How integers become the network's input and its outputs integers.
         batch_size: Windows in a batch (B); must divide ``problem.n_windows``.
         optimizer: Makes the optimizer of the network's parameters.
+        missing: What is done with missing values; `Drop` where not given.
 
     Attributes:
         epochs: Tutorial epochs trained so far.
-        scores: Each replica's scores [R] at the last validation and test, by metric name.
-        correct: Which integers of the last validation or test were right, [S, R, rows, n_out].
+        diverged: The first epoch without a finite loss of each replica, [R]; 0 where there is none.
+        samples: Scores of each sequence of the last validation and test, [S, R], by metric name.
+        scores: Their means over the sequences, [R].
 
     Raises:
         SettingError: The batch size is not allowed.
     """
+
+    diverged: Tensor
 
     def __init__(
         self,
@@ -62,18 +73,27 @@ class EchoModule(pl.LightningModule):
         representation: Representation,
         batch_size: int,
         optimizer: MakeOptimizer = Adam,
+        missing: Missing | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model = model
         self.problem = problem
         self.representation = representation
+        self.missing = missing or Drop()
         self.batch_size = problem.check_batch_size(batch_size)
         self.epochs = 0
+        self.samples: dict[str, Tensor] = {}
         self.scores: dict[str, Tensor] = {}
-        self.correct = torch.empty(0)
         self._optimizer = optimizer
-        self._evaluated: list[tuple[Tensor, Tensor]] = []
+        self._evaluated: list[dict[str, Tensor]] = []
+        present = problem.present_targets()
+        self._counts: list[int] = (
+            present.reshape(-1, self.batch_size * problem.n_out).sum(1).tolist()
+        )
+        self._incomplete = int(present[: problem.n_incomplete].sum())
+        replicas = next(model.parameters()).shape[0]
+        self.register_buffer("diverged", torch.zeros(replicas, dtype=torch.long))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns the optimizer of the network's parameters."""
@@ -83,47 +103,52 @@ class EchoModule(pl.LightningModule):
         """Trains on a block of fresh sequences, one after the other.
 
         Args:
-            windows: [S, R, length - n_in + 1, n_in] integers, S sequences for each replica.
+            windows: [S, R, n_windows, n_in] integers, S sequences for each replica.
             batch_idx: Lightning's number of the block.
 
         Returns:
-            "loss" and "accuracy" of each sequence, [S, R]: means over its batches, each measured
-            before its own update.
+            "loss" and "accuracy" of each sequence, [S, R]: means over its present targets, each
+            batch measured before its own update.
         """
-        sequences, replicas = windows.shape[:2]
+        sequences = len(windows)
         lightning_optimizer = cast("LightningOptimizer", self.optimizers())
         optimizer = lightning_optimizer.optimizer
-        updates = sequences * self.problem.n_windows // self.batch_size
+        weights = [parameter.detach().clone() for parameter in self.parameters()]
+        updates = sequences * len(self._counts)
         losses, echoes = [], []
         for update, (loss, echo) in enumerate(self._gradients(windows), start=1):
             (lightning_optimizer if update == updates else optimizer).step()
             losses.append(loss)
             echoes.append(echo)
-        self.epochs += sequences
-        loss = torch.stack(losses).view(sequences, -1, replicas).mean(1)  # [S, R]
+        total = sum(self._counts)
+        parts = windows.new_tensor([count / total for count in self._counts], dtype=torch.float32)
+        loss = torch.stack(losses).unflatten(0, (sequences, -1))  # [S, batches, R]
         echo = torch.stack(echoes).unflatten(0, (sequences, -1))  # [S, batches, R, B, n_out]
         correct = echo.transpose(1, 2).flatten(2, 3) == self.problem.targets(windows)
-        return {"loss": loss, "accuracy": correct.flatten(2).float().mean(2)}
+        outputs = {"loss": parts @ loss, "accuracy": correct.flatten(2).sum(2) / total}
+        self._freeze(outputs["loss"], weights)
+        epochs = torch.arange(self.epochs + 1, self.epochs + sequences + 1, device=self.device)
+        frozen = (self.diverged > 0) & (epochs.unsqueeze(1) >= self.diverged)  # [S, R]
+        self.epochs += sequences
+        return {name: values.masked_fill(frozen, math.nan) for name, values in outputs.items()}
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Logs the block's last epoch; raises `DivergedError` where a loss is not finite."""
-        loss, accuracy = outputs["loss"], outputs["accuracy"]  # [S, R]
+        """Logs the block's last epoch; raises `DivergedError` where no replica is left."""
+        if (self.diverged > 0).all():
+            raise DivergedError(int(self.diverged.max()))
         if self.trainer.loggers or self.trainer.progress_bar_callback:  # a call takes a millisecond
-            self.log_dict({"train/loss": loss[-1].mean(), "train/accuracy": accuracy[-1].mean()})
-        finite = loss.isfinite().all(1)
-        if not finite.all():
-            raise DivergedError(self.epochs - len(finite) + int(finite.long().argmin()) + 1)
+            self.log_dict({f"train/{name}": v[-1].nanmean() for name, v in outputs.items()})
 
     def validation_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        """Scores sequences [S, R, rows, n_in]: "loss" [R] and "correct" [S, R, rows, n_out]."""
+        """Scores sequences [S, R, n_windows, n_in]: each score [S, R] by its name."""
         return self._score(windows)
 
     def test_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        """Scores sequences [S, R, rows, n_in]: "loss" [R] and "correct" [S, R, rows, n_out]."""
+        """Scores sequences [S, R, n_windows, n_in]: each score [S, R] by its name."""
         return self._score(windows)
 
     def predict_step(self, windows: Tensor, batch_idx: int = 0) -> Tensor:
-        """Returns the echoes of sequences, [S, R, rows, n_in] -> [S, R, rows, n_out] integers."""
+        """Returns the echoes, [S, R, n_windows, n_in] -> [S, R, n_windows, n_out] integers."""
         return self._evaluate(windows)[1]
 
     def on_validation_epoch_start(self) -> None:
@@ -135,11 +160,11 @@ class EchoModule(pl.LightningModule):
         self._evaluated.clear()
 
     def on_validation_epoch_end(self) -> None:
-        """Logs ``val/loss``, ``val/accuracy`` and ``val/sequence_accuracy``."""
+        """Logs ``val/loss``, ``val/accuracy``, ``val/sequence_accuracy`` and so on."""
         self._log_scores("val")
 
     def on_test_epoch_end(self) -> None:
-        """Logs ``test/loss``, ``test/accuracy`` and ``test/sequence_accuracy``."""
+        """Logs ``test/loss``, ``test/accuracy``, ``test/sequence_accuracy`` and so on."""
         self._log_scores("test")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -152,23 +177,35 @@ class EchoModule(pl.LightningModule):
         self.epochs = checkpoint["echo_epochs"]
         torch.set_rng_state(checkpoint["torch_random_state"])
 
-    def _walk(self, windows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields (batch, outputs) along sequences, the state carried from batch to batch.
+    def _walk(self, windows: Tensor) -> Iterator[Tensor]:
+        """Yields the outputs of each batch along sequences, the state carried from one to the next.
 
-        Several sequences go side by side: [S, R, rows, n_in] makes batches [R, S*B, n_in] with
-        outputs [R, S*B, n_out, V]. The state begins at zero and is cut from the graph between
-        batches.
+        Several sequences go side by side: [S, R, n_windows, n_in] makes outputs [R, S*B, n_out, V].
+        The state begins at zero and is cut from the graph between batches.
         """
-        sequences = windows.shape[0]
-        state = self.model.initial_state(sequences * self.batch_size)
-        for side_by_side in windows.transpose(0, 1).split(self.batch_size, dim=2):
-            batch = side_by_side.flatten(1, 2)  # [R, S, B, n_in] -> [R, S*B, n_in]
-            outputs, state = self.model(self.representation.encode(batch), state)
-            state = tuple(part.detach() for part in state)
-            yield batch, outputs
+        inputs = self._batches(self.representation.encode(windows))  # [batches, R, S*B, T, ...]
+        present = self.missing.present(windows)  # [S, R, n_windows, T]
+        masks: Iterable[Tensor] = ()
+        if present is not None:
+            masks = self._batches(present[:, :, : self._masked()])
+        zero = state = self.model.initial_state(inputs.shape[2])
+        for x, mask in itertools.zip_longest(inputs, masks):
+            outputs, state = self.model(x, state, mask)
+            state = tuple(part.detach() for part in state) if self.model.stateful else zero
+            yield outputs
+
+    def _batches(self, values: Tensor) -> Tensor:
+        """Cuts rows into batches, [S, R, rows, ...] -> [rows / B, R, S*B, ...]."""
+        batches = values.unflatten(2, (-1, self.batch_size))  # [S, R, batches, B, ...]
+        cut: Tensor = batches.movedim(2, 0).transpose(1, 2).flatten(2, 3)
+        return cut
+
+    def _masked(self) -> int:
+        """Returns the number of rows, in whole batches, in which a value may be missing."""
+        return math.ceil(self.problem.n_incomplete / self.batch_size) * self.batch_size
 
     def _gradients(self, windows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Walks along one sequence after the other, each [R, rows, n_in].
+        """Walks along one sequence after the other, each [R, n_windows, n_in].
 
         Yields (loss [R], echo [R, B, n_out]) whenever the gradients of a batch are ready; the
         caller makes the update before it asks for the next.
@@ -176,35 +213,66 @@ class EchoModule(pl.LightningModule):
         parameters = list(self.parameters())
         ones = windows.new_ones(windows.shape[1], dtype=torch.float32)
         for sequence in windows.split(1):
-            for batch, outputs in self._walk(sequence):
-                loss = self.representation.loss(outputs, self.problem.targets(batch))
+            targets = self._batches(self.problem.targets(sequence))  # [batches, R, B, n_out]
+            walk = self._walk(sequence)
+            for outputs, target, count in zip(walk, targets, self._counts, strict=True):
+                losses = self.representation.loss(outputs, target)  # [R, B, n_out]
+                loss = losses.flatten(1).sum(1) / max(count, 1)
                 gradients = torch.autograd.grad(loss, parameters, ones)
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.grad = gradient
                 yield loss.detach(), self.representation.decode(outputs.detach())
 
+    @torch.no_grad()
+    def _freeze(self, loss: Tensor, weights: list[Tensor]) -> None:
+        """Gives replicas that are not finite, [S, R], the weights back that they had before."""
+        sums = torch.stack([parameter.flatten(1).sum(1) for parameter in self.parameters()])
+        finite = torch.cat([loss, sums.sum(0, keepdim=True)]).isfinite()  # [S+1, R]
+        first = self.epochs + 1 + finite.long().argmin(0)
+        new = (self.diverged == 0) & ~finite.all(0)
+        self.diverged = torch.where(new, first, self.diverged)
+        for parameter, before in zip(self.parameters(), weights, strict=True):
+            alive = (self.diverged == 0).view(-1, *[1] * (parameter.ndim - 1))
+            parameter.copy_(torch.where(alive, parameter, before))
+
     def _evaluate(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the loss [R] and the echoes [S, R, rows, n_out] of sequences."""
+        """Returns losses and echoes of sequences, each [S, R, n_windows, n_out]."""
         losses, echoes = [], []
-        for batch, outputs in self._walk(windows):
-            losses.append(self.representation.loss(outputs, self.problem.targets(batch)))
+        targets = self._batches(self.problem.targets(windows))
+        for outputs, target in zip(self._walk(windows), targets, strict=True):
+            losses.append(self.representation.loss(outputs, target))
             echoes.append(self.representation.decode(outputs))
-        echo = torch.stack(echoes).unflatten(2, (-1, self.batch_size))  # [batches, R, S, B, n_out]
-        return torch.stack(losses).mean(0), echo.permute(2, 1, 0, 3, 4).flatten(2, 3)
+        return self._sequences(losses), self._sequences(echoes)
+
+    def _sequences(self, batches: list[Tensor]) -> Tensor:
+        """Puts batches together again, each [R, S*B, n_out] -> [S, R, n_windows, n_out]."""
+        cut = torch.stack(batches).unflatten(2, (-1, self.batch_size))  # [batches, R, S, B, n_out]
+        rows: Tensor = cut.permute(2, 1, 0, 3, 4).flatten(2, 3)
+        return rows
 
     def _score(self, windows: Tensor) -> dict[str, Tensor]:
-        loss, echoes = self._evaluate(windows)
-        correct = echoes == self.problem.targets(windows)
-        self._evaluated.append((loss, correct))
-        return {"loss": loss, "correct": correct}
+        losses, echoes = self._evaluate(windows)
+        targets = self.problem.targets(windows)
+        scores = {"loss": losses, **self.representation.scores(echoes, targets)}
+        first = self.problem.n_incomplete
+        sample = {name: v[:, :, first:].float().mean((2, 3)) for name, v in scores.items()}
+        sample["sequence_accuracy"] = (echoes == targets)[:, :, first:].all(-1).float().mean(2)
+        if self._incomplete:
+            present = targets[:, :, :first] != MISSING
+            sample |= {
+                f"incomplete_{name}": (v[:, :, :first] * present).sum((2, 3)) / self._incomplete
+                for name, v in scores.items()
+            }
+        self._evaluated.append(sample)
+        return sample
 
     def _log_scores(self, stage: str) -> None:
-        losses, corrects = zip(*self._evaluated, strict=True)
-        weights = torch.tensor([len(c) for c in corrects], device=losses[0].device)
-        self.correct = correct = torch.cat(corrects)  # [S, R, rows, n_out]
-        self.scores |= {
-            f"{stage}/loss": (torch.stack(losses) * weights[:, None]).sum(0) / weights.sum(),
-            f"{stage}/accuracy": correct.float().mean((0, 2, 3)),
-            f"{stage}/sequence_accuracy": correct.all(-1).float().mean((0, 2)),
+        samples = {
+            f"{stage}/{name}": torch.cat([part[name] for part in self._evaluated])
+            for name in self._evaluated[0]
         }
-        self.log_dict({k: v.mean() for k, v in self.scores.items() if k.startswith(stage)})
+        frozen = self.diverged > 0
+        scores = {k: v.mean(0).masked_fill(frozen, math.nan) for k, v in samples.items()}
+        self.samples |= samples
+        self.scores |= scores
+        self.log_dict({name: score.nanmean() for name, score in scores.items()})

@@ -6,6 +6,10 @@
                     [4  1  5  9  2]
     targets   [3  1]  [1  4]  [4  1]      the n_out oldest integers of each window (here n_out = 2)
 
+The rows that shifting leaves incomplete are dropped, or kept with `MISSING` in their first places:
+
+             [_  _  _  _  3]  [_  _  _  3  1]  [_  _  3  1  4]  [_  3  1  4  1]  [3  1  4  1  5]
+
 Integers only; how a network sees them is the business of `echo_exp.representation`.
 """
 
@@ -19,6 +23,9 @@ from numpy.typing import NDArray
 from echo_exp import settings
 
 Integers = NDArray[np.int64]
+
+MISSING = -1
+"""Stands in the places of a window that lie before the first integer of its sequence."""
 
 
 class Stream(IntEnum):
@@ -57,6 +64,8 @@ class Problem:
         n_values: Integers are drawn uniformly from 0 to ``n_values - 1``.
         n_in: Timesteps in a window.
         n_out: Oldest integers of a window that are to be repeated, ``n_out <= n_in``.
+        incomplete: Whether the rows that shifting leaves incomplete are kept; a sequence then has
+            as many rows as integers.
 
     Raises:
         SettingError: A size is not allowed.
@@ -66,6 +75,7 @@ class Problem:
     n_values: int = 100
     n_in: int = 5
     n_out: int = 5
+    incomplete: bool = False
 
     def __post_init__(self) -> None:
         settings.integer("problem.n_values", self.n_values, 2, 1_000_000)
@@ -87,8 +97,13 @@ class Problem:
 
     @property
     def n_windows(self) -> int:
-        """Windows in one sequence."""
-        return self.length - self.n_in + 1
+        """Windows in one sequence, the incomplete ones counted where they are kept."""
+        return self.n_incomplete + self.length - self.n_in + 1
+
+    @property
+    def n_incomplete(self) -> int:
+        """Incomplete windows at the beginning of each sequence."""
+        return self.n_in - 1 if self.incomplete else 0
 
     def check_batch_size(self, batch_size: Any) -> int:
         """Returns ``batch_size`` where it cuts the windows of a sequence into equal batches.
@@ -126,15 +141,25 @@ class Problem:
             sequences: [..., length] integers; other lengths of at least ``n_in`` will do.
 
         Returns:
-            [..., length - n_in + 1, n_in], a view: nothing is copied.
+            [..., n_windows, n_in], a view; nothing is copied but a sequence that gets `MISSING`
+            in front of it.
         """
+        if self.incomplete:
+            missing = [(0, 0)] * (sequences.ndim - 1) + [(self.n_incomplete, 0)]
+            sequences = np.pad(sequences, missing, constant_values=MISSING)
         return np.lib.stride_tricks.sliding_window_view(
             sequences, self.n_in, axis=-1, writeable=True
         )
 
     def targets(self, windows: Windows) -> Windows:
-        """Returns the oldest ``n_out`` integers of each window, [..., n_in] -> [..., n_out]."""
+        """Returns the oldest ``n_out`` places of each window, [..., n_in] -> [..., n_out]."""
         return windows[..., : self.n_out]  # type: ignore[no-any-return]
+
+    def present_targets(self) -> NDArray[np.bool_]:
+        """Returns which targets of a sequence are not missing, [n_windows, n_out]."""
+        zeros = np.zeros(self.length, dtype=np.int64)
+        present: NDArray[np.bool_] = self.targets(self.windows(zeros)) != MISSING
+        return present
 
     def example(self, sequence: Integers, rows: int = 5) -> str:
         """Renders the first (window, target) pairs of one sequence as text, a pair a line."""

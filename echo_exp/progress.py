@@ -55,8 +55,8 @@ class Progress(pl.Callback):
         done: int = pl_module.epochs  # type: ignore[assignment]
         if self._bar is None and not self._due(done, len(batch)):
             return
-        loss = float(outputs["loss"][-1].mean())  # type: ignore[index]
-        accuracy = float(outputs["accuracy"][-1].mean())  # type: ignore[index]
+        loss = float(outputs["loss"][-1].nanmean())  # type: ignore[index]
+        accuracy = float(outputs["accuracy"][-1].nanmean())  # type: ignore[index]
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.3f}", refresh=False)
             self._bar.update(done - self._bar.n)

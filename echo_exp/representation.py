@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from echo_exp import settings
+from echo_exp.problem import MISSING
 
 
 class Representation(Protocol):
@@ -15,15 +16,20 @@ class Representation(Protocol):
     """Features, or categories, of an input timestep (F)."""
     n_outputs: int
     """Outputs of the network for one integer (V)."""
+    loss_name: str
+    """What the loss is, with its unit."""
 
     def encode(self, windows: Tensor) -> Tensor:
-        """Returns the input for [R, B, T] integers: [R, B, T, F] or [R, B, T] categories."""
+        """Returns the input for [..., T] integers: [..., T, F] features or [..., T] categories."""
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Returns each replica's loss [R] of outputs [R, B, T, V] for [R, B, T] integers."""
+        """Returns the loss of each integer, [..., V] for [...]; 0 where the target is missing."""
 
     def decode(self, outputs: Tensor) -> Tensor:
-        """Returns the integers [R, B, T] that outputs [R, B, T, V] stand for."""
+        """Returns the integers that outputs stand for, [..., V] -> [...]."""
+
+    def scores(self, echoes: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Judges each integer, [...] against [...]; the scores by the names of their means."""
 
 
 class OneHot:
@@ -31,24 +37,80 @@ class OneHot:
 
     Args:
         n_values: Number of different integers (V).
+        sentinel: Whether a missing integer is one more category of the input.
 
     Raises:
         SettingError: ``n_values`` is below 2.
     """
 
-    def __init__(self, n_values: int) -> None:
-        self.n_features = self.n_outputs = settings.integer("problem.n_values", n_values, 2)
+    loss_name = "cross-entropy, nats"
+
+    def __init__(self, n_values: int, sentinel: bool = False) -> None:
+        self.n_outputs = settings.integer("problem.n_values", n_values, 2)
+        self.n_features = n_values + sentinel
 
     def encode(self, windows: Tensor) -> Tensor:
-        """Returns the integers as they are: layers look up what a one-hot product would select."""
-        return windows
+        """Returns the integers as they are: layers look up what a one-hot product would select.
+
+        A missing integer is the last category, which without ``sentinel`` nobody reads.
+        """
+        return windows % self.n_features
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of logits [R, B, T, V], mean over batch and timesteps: [R]."""
-        logits = outputs.flatten(0, 2)  # [R*B*T, V]
-        losses = functional.cross_entropy(logits, targets.flatten(), reduction="none")
-        return losses.view(outputs.shape[0], -1).mean(1)
+        """Cross-entropy of logits, in nats."""
+        losses = functional.cross_entropy(
+            outputs.flatten(0, -2), targets.flatten(), reduction="none", ignore_index=MISSING
+        )
+        return losses.view(targets.shape)
 
     def decode(self, outputs: Tensor) -> Tensor:
-        """Returns the most probable integers, [R, B, T, V] -> [R, B, T]."""
+        """Returns the most probable integers."""
         return outputs.argmax(-1)
+
+    def scores(self, echoes: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Returns ``accuracy``."""
+        return {"accuracy": echoes == targets}
+
+
+class Scaled:
+    """An integer is a number from 0 to 1: regression with one linear output.
+
+    Args:
+        n_values: Number of different integers.
+        sentinel: Whether a missing integer is the number -1.
+
+    Raises:
+        SettingError: ``n_values`` is below 2.
+    """
+
+    n_features = n_outputs = 1
+    loss_name = "squared error of integers in [0, 1]"
+
+    def __init__(self, n_values: int, sentinel: bool = False) -> None:
+        self.largest = settings.integer("problem.n_values", n_values, 2) - 1
+        self.missing = -1.0 if sentinel else 0.0
+
+    def encode(self, windows: Tensor) -> Tensor:
+        """Returns the integers over the largest of them, [..., T, 1]."""
+        scaled = windows.float() / self.largest
+        return scaled.masked_fill_(windows == MISSING, self.missing).unsqueeze(-1)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Squared error of the scaled integers."""
+        errors = outputs.squeeze(-1) - targets / self.largest
+        return errors.masked_fill(targets == MISSING, 0.0).square()
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Returns the nearest valid integers; what is no number is read as 0."""
+        integers = (outputs.squeeze(-1) * self.largest).round()
+        return integers.nan_to_num(0.0).clamp(0, self.largest).long()
+
+    def scores(self, echoes: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Returns ``accuracy``, ``within_1``, ``within_5`` and ``mae``, the absolute error."""
+        errors = (echoes - targets).abs()
+        return {
+            "accuracy": errors == 0,
+            "within_1": errors <= 1,
+            "within_5": errors <= 5,
+            "mae": errors,
+        }

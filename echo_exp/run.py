@@ -26,7 +26,8 @@ from echo_exp.settings import SettingError
 from echo_exp.tracking import Run, Store, StoredRun, TrackingError
 
 if TYPE_CHECKING:
-    from echo_exp.experiment import Outcome
+    from echo_exp.experiment import Parts
+    from echo_exp.outcome import Outcome
 
 CHECKPOINTS = "checkpoints"
 
@@ -109,7 +110,7 @@ def _execute(
     try:
         outcome = experiment.train(parts, settings, run, folder, interrupts, checkpoint)
         if run is not None:
-            _record(run, settings, outcome, folder)
+            _record(run, parts, outcome, folder)
     except BaseException as error:
         if run is not None:
             _close_early(run, error)
@@ -140,10 +141,8 @@ def _open_run(
 def _create_run(
     store: Store, config: DictConfig, overrides: Sequence[str], parent: str | None
 ) -> Run:
-    problem = config.problem
-    model = config.model._target_.rsplit(".", 1)[-1]
     return store.create_run(
-        name=f"{model} {problem.n_in}→{problem.n_out} seed {config.seed}",
+        name=_name(config),
         tags=tags(overrides) | {"kind": "run", "fingerprint": configuration.fingerprint(config)},
         params=configuration.parameters(config),
         files={
@@ -154,11 +153,23 @@ def _create_run(
     )
 
 
-def _record(run: Run, settings: Settings, outcome: "Outcome", folder: Path) -> None:
+def _name(config: DictConfig) -> str:
+    """Returns what a run is called in the UI."""
+    problem, seed, replicas = config.problem, config.seed, config.replicas
+    model = config.model._target_.rsplit(".", 1)[-1]
+    state = "stateless " if config.model.get("stateful") is False else ""
+    seeds = f"seed {seed}" if replicas == 1 else f"seeds {seed}–{seed + replicas - 1}"
+    return f"{state}{model} {problem.n_in}→{problem.n_out} {seeds}"
+
+
+def _record(run: Run, parts: "Parts", outcome: "Outcome", folder: Path) -> None:
     metrics = outcome.metrics()
-    run.log_metrics([settings.epochs], {name: [value] for name, value in metrics.items()})
+    run.log_metrics([parts.data.epochs], {name: [value] for name, value in metrics.items()})
     run.log_table(outcome.listing.columns(), "samples.json")
-    run.log_learning_curve()
+    if len(outcome.seeds) > 1:
+        run.log_table(outcome.table(), "replicas.json")
+        run.log_frame(outcome.frame(), "curves.parquet")
+    run.log_learning_curve(outcome.curves, parts.module.representation.loss_name)
     run.log_files(folder, CHECKPOINTS)
     run.finish()
 

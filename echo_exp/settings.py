@@ -59,5 +59,6 @@ def choice(key: str, value: Any, allowed: Sequence[Any]) -> None:
         SettingError: It is not.
     """
     if value not in allowed:
-        names = [str(name).lower() if isinstance(name, bool) else name for name in allowed]
+        words = {True: "true", False: "false", None: "null"}
+        names = [words.get(name, name) for name in allowed]
         raise SettingError(key, value, f"it must be {' or '.join(names)}")

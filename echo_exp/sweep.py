@@ -52,7 +52,7 @@ def run_job(config: DictConfig, job: int, overrides: list[str], folder: Path, sw
     print(f"[job {job}] {named}", file=sys.stderr, flush=True)
     try:
         outcome = run.execute(config, overrides, parent=f"{TAG}={sweep.absolute()}").outcome
-        result = JobResult(job, named, OK, outcome.accuracy.value, outcome.seconds)
+        result = JobResult(job, named, OK, outcome.accuracy, outcome.seconds)
     except Interrupted as error:
         _leave(JobResult(job, named, str(error)), folder)
         raise

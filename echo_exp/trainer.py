@@ -27,8 +27,8 @@ class TrainerSettings:
     """The trainer's settings.
 
     Args:
-        accelerator: Lightning's name of the device.
-        threads: Threads of torch; small networks are fastest with one.
+        accelerator: ``cpu``, or ``gpu`` for the first GPU that CUDA sees.
+        threads: Threads of torch on the CPU; small networks are fastest with one.
         validate_every: Tutorial epochs between two validations.
         validation_sequences: Sequences of the validation set.
         test_sequences: Fresh sequences that the trained network is tested on.
@@ -50,7 +50,7 @@ class TrainerSettings:
     detect_anomaly: bool
 
     def __post_init__(self) -> None:
-        settings.choice("trainer.accelerator", self.accelerator, ("cpu",))
+        settings.choice("trainer.accelerator", self.accelerator, ("cpu", "gpu"))
         settings.choice("trainer.progress", self.progress, tuple(Display))
         settings.choice("trainer.detect_anomaly", self.detect_anomaly, (True, False))
         settings.integer("trainer.threads", self.threads, 1, 1024)
@@ -65,12 +65,34 @@ class TrainerSettings:
         largest = min(LARGEST_BLOCK, self.validate_every)
         return next(n for n in range(largest, 0, -1) if self.validate_every % n == 0)
 
+    def check_device(self) -> None:
+        """Checks that PyTorch can use the device.
+
+        Raises:
+            SettingError: It cannot.
+        """
+        import torch
+
+        if self.accelerator == "cpu" or torch.cuda.is_available():
+            return
+        if torch.version.cuda is None:
+            reason = (
+                f"this PyTorch ({torch.__version__}) was built without CUDA; in a checkout, "
+                "`make setup TORCH_BACKEND=cu126` installs one that was built with it"
+            )
+        else:
+            reason = (
+                f"PyTorch {torch.__version__} finds no GPU through CUDA {torch.version.cuda}; "
+                "`nvidia-smi` shows whether there is one with a driver"
+            )
+        raise settings.SettingError("trainer.accelerator", self.accelerator, reason)
+
     def trainer(self, callbacks: "list[pl.Callback]") -> "pl.Trainer":
         """Returns a Lightning trainer whose one epoch holds all tutorial epochs."""
         import pytorch_lightning as pl
 
         return pl.Trainer(
-            accelerator=self.accelerator,
+            accelerator="cuda" if self.accelerator == "gpu" else "cpu",
             devices=1,
             max_epochs=1,
             callbacks=callbacks,

@@ -33,7 +33,14 @@ def test_alone_it_is_the_tutorials_first_baseline() -> None:
     problem = settings.problem
     assert (problem.length, problem.n_values, problem.n_in, problem.n_out) == (25, 100, 5, 5)
     assert (settings.batch_size, settings.epochs) == (7, 500)
-    assert _composed().model == {"_target_": "echo_exp.models.Seq2Seq", "units": 20}
+    assert _composed().model == {
+        "_target_": "echo_exp.models.Seq2Seq",
+        "units": 20,
+        "layers": 1,
+        "stateful": True,
+        "padding": None,
+    }
+    assert (_composed().batch_size, _composed().replicas) == (7, 1)
     assert _composed() == _composed("experiment=seq2seq_baseline")
 
 

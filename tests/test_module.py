@@ -20,15 +20,18 @@ from .training import BATCH, PROBLEM, Recorder, make_data, make_module, make_tra
 class Counter(nn.Module):
     """Its state counts the batches of a sequence; it records what it was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, stateful: bool = True) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
+        self.stateful = stateful
+        self.weight = nn.Parameter(torch.zeros(1, 1))
         self.seen: list[tuple[bool, float, bool]] = []
 
     def initial_state(self, batch: int) -> State:
         return (torch.zeros(1, batch, 1),)
 
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor, state: State, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         (count,) = state
         self.seen.append((torch.is_grad_enabled(), float(count.mean()), count.requires_grad))
         after = count + 1 + 0 * self.weight
@@ -67,7 +70,7 @@ def test_an_epoch_is_measured_before_its_own_updates() -> None:
         for batch in windows.split(BATCH, dim=1):
             outputs, state = plain(batch, state)
             state = tuple(part.detach() for part in state)
-            loss = representation.loss(outputs, batch)[0]
+            loss = representation.loss(outputs, batch).mean()
             losses.append(loss.item())
             right.append((representation.decode(outputs) == batch).float().mean().item())
             optimizer.zero_grad()
@@ -137,9 +140,8 @@ def test_scores_of_many_sequences_are_those_of_each() -> None:
     with torch.no_grad():
         together = module.test_step(windows, 0)
         alone = [module.test_step(sequence[None], 0) for sequence in windows]
-    assert torch.equal(together["correct"], torch.cat([one["correct"] for one in alone]))
-    losses = torch.stack([one["loss"] for one in alone]).mean(0)
-    torch.testing.assert_close(together["loss"], losses)
+    for name, scores in together.items():
+        torch.testing.assert_close(scores, torch.cat([one[name] for one in alone]))
 
 
 def test_an_interrupted_validation_leaves_nothing_to_the_test() -> None:
@@ -148,7 +150,7 @@ def test_an_interrupted_validation_leaves_nothing_to_the_test() -> None:
     with torch.no_grad():
         module.validation_step(windows, 0)  # and no end of the epoch
     make_trainer().test(module, data, verbose=False)
-    assert module.correct.shape == (4, 1, 8, 3)
+    assert module.samples["test/accuracy"].shape == (4, 1)
 
 
 def test_predictions_come_in_the_order_of_their_windows() -> None:
@@ -159,8 +161,9 @@ def test_predictions_come_in_the_order_of_their_windows() -> None:
         echoes = module.predict_step(windows)
         scored = module.test_step(windows, 0)
     assert echoes.shape == (4, 1, 8, 3)
-    assert torch.equal(echoes == PROBLEM.targets(windows), scored["correct"])
-    assert scored["correct"].float().mean() > 0.8  # a wrong order would be right by chance only
+    right = (echoes == PROBLEM.targets(windows)).float()
+    torch.testing.assert_close(right.mean((2, 3)), scored["accuracy"])
+    assert right.mean() > 0.8  # a wrong order would be right by chance only
 
 
 class Diverging(OneHot):

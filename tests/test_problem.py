@@ -123,6 +123,6 @@ def test_a_size_that_is_no_positive_integer_is_refused(key: str, value: Any) -> 
         ({"n_out": 6}, "problem.n_out=6 .* problem.n_in=5"),
     ],
 )
-def test_sizes_that_do_not_fit_together_are_refused(sizes: dict[str, int], message: str) -> None:
+def test_sizes_that_do_not_fit_together_are_refused(sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         Problem(**sizes)

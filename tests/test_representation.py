@@ -1,12 +1,14 @@
-"""One-hot integers: what goes in, what the loss is, what comes out."""
+"""Integers as categories or numbers: what goes in, what the loss is, what comes out."""
 
 import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional
 
-from echo_exp.representation import OneHot
+from echo_exp.representation import OneHot, Scaled
 from echo_exp.settings import SettingError
 
 
@@ -16,19 +18,15 @@ def test_integers_go_in_as_categories() -> None:
     assert (OneHot(9).n_features, OneHot(9).n_outputs) == (9, 9)
 
 
-def test_the_loss_is_each_replicas_mean_cross_entropy() -> None:
+def test_the_loss_is_each_integers_cross_entropy() -> None:
     outputs, targets = torch.randn(2, 3, 4, 9), torch.randint(9, (2, 3, 4))
-    losses = OneHot(9).loss(outputs, targets)
-    expected = [
-        functional.cross_entropy(outputs[r].reshape(12, 9), targets[r].reshape(12))
-        for r in range(2)
-    ]
-    torch.testing.assert_close(losses, torch.stack(expected))
+    right = outputs.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(OneHot(9).loss(outputs, targets), -right)
 
 
 def test_ignorance_costs_the_logarithm_of_the_number_of_values() -> None:
     losses = OneHot(100).loss(torch.zeros(1, 7, 5, 100), torch.zeros(1, 7, 5, dtype=torch.long))
-    assert losses.tolist() == pytest.approx([math.log(100)])
+    torch.testing.assert_close(losses, torch.full((1, 7, 5), math.log(100)))
 
 
 def test_decoding_inverts_the_one_hot_vectors() -> None:
@@ -38,5 +36,41 @@ def test_decoding_inverts_the_one_hot_vectors() -> None:
 
 @pytest.mark.parametrize("n_values", [1, 0, "many", None])
 def test_too_few_values_are_refused(n_values: int) -> None:
-    with pytest.raises(SettingError, match=r"problem\.n_values"):
-        OneHot(n_values)
+    for representation in (OneHot, Scaled):
+        with pytest.raises(SettingError, match=r"problem\.n_values"):
+            representation(n_values)
+
+
+def test_scaled_integers_go_in_as_numbers_from_0_to_1() -> None:
+    encoded = Scaled(101).encode(torch.tensor([[0, 50, 100]]))
+    assert encoded.shape == (1, 3, 1)
+    assert encoded.flatten().tolist() == [0.0, 0.5, 1.0]
+
+
+@given(st.integers(2, 1_000_000), st.data())
+def test_decoding_inverts_the_scaling(n_values: int, data: st.DataObject) -> None:
+    integers = torch.tensor(data.draw(st.lists(st.integers(0, n_values - 1), min_size=1)))
+    scaled = Scaled(n_values)
+    assert torch.equal(scaled.decode(scaled.encode(integers)), integers)
+
+
+def test_outputs_are_read_as_the_nearest_valid_integer() -> None:
+    outputs = torch.tensor([-3.0, 0.149, 0.151, 0.94, 7.0, math.nan, math.inf]).unsqueeze(-1)
+    assert Scaled(11).decode(outputs).tolist() == [0, 1, 2, 9, 10, 0, 10]
+
+
+def test_the_loss_of_scaled_integers_is_the_squared_error() -> None:
+    losses = Scaled(11).loss(torch.tensor([[0.5], [0.0]]), torch.tensor([3, 10]))
+    torch.testing.assert_close(losses, torch.tensor([0.04, 1.0]))
+
+
+def test_scaled_integers_are_judged_by_their_distance_too() -> None:
+    echoes, targets = torch.tensor([0, 1, 5, 6]), torch.zeros(4, dtype=torch.long)
+    scores = {name: v.tolist() for name, v in Scaled(11).scores(echoes, targets).items()}
+    assert scores == {
+        "accuracy": [True, False, False, False],
+        "within_1": [True, True, False, False],
+        "within_5": [True, True, True, False],
+        "mae": [0, 1, 5, 6],
+    }
+    assert OneHot(11).scores(echoes, targets).keys() == {"accuracy"}

@@ -1,8 +1,9 @@
 """The networks, one topology a file; each is a plain module that anybody could train.
 
 A model takes a batch and a state and returns outputs and the state after them:
-``forward(x, state) -> (outputs, state)``, with ``initial_state(batch)`` to begin from. Nothing is
-remembered between calls. Every tensor has a leading replica axis R: independently seeded copies of
+``forward(x, state, present) -> (outputs, state)``, with ``initial_state(batch)`` to begin from.
+Nothing is remembered between calls; ``stateful`` says whether whoever calls it should carry the
+state from batch to batch. Every tensor has a leading replica axis R: independently seeded copies of
 the network that share nothing but the program.
 """
 
@@ -13,13 +14,18 @@ from torch import Tensor, nn
 
 from echo_exp.models.encoder_decoder import EncoderDecoder
 from echo_exp.models.lstm import LSTM, State
+from echo_exp.models.many_to_one import ManyToOne
+from echo_exp.models.one_to_one import OneToOne
 from echo_exp.models.seq2seq import Seq2Seq
 
-__all__ = ["LSTM", "EncoderDecoder", "Model", "Seq2Seq", "State"]
+__all__ = ["LSTM", "EncoderDecoder", "ManyToOne", "Model", "OneToOne", "Seq2Seq", "State"]
 
 
 class Model(Protocol):
     """What `EchoModule` asks of a network."""
+
+    stateful: bool
+    """Whether the state is carried from batch to batch of a sequence."""
 
     def initial_state(self, batch: int) -> State:
         """Returns the state to begin with, its tensors [R, B, ...]."""
@@ -27,5 +33,7 @@ class Model(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]:
         """Returns what is trained, each parameter [R, ...]."""
 
-    def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Returns the outputs of a batch and the state after it."""
+    def __call__(
+        self, x: Tensor, state: State, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Returns the outputs [R, B, n_out, V] of a batch and the state after it."""

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
-from echo_exp.models.lstm import LSTM, MOST_UNITS, State
+from echo_exp.models.lstm import State
+from echo_exp.models.stack import Stack
 
 
 class EncoderDecoder(nn.Module):
@@ -15,14 +16,16 @@ class EncoderDecoder(nn.Module):
 
     Args:
         n_features: Features, or categories, of an input timestep (F).
-        n_outputs: Outputs of a timestep (V for one-hot integers).
+        n_outputs: Outputs for one integer (V for one-hot integers).
         n_in: Timesteps of the input (T).
         n_out: Timesteps of the output.
         units: Units of each LSTM (U).
         seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
+        layers: LSTM layers of the encoder (L), and as many of the decoder.
+        stateful: Whether the states are carried from batch to batch of a sequence.
 
     Raises:
-        SettingError: A size is not allowed.
+        SettingError: A setting is not allowed.
     """
 
     def __init__(
@@ -34,31 +37,37 @@ class EncoderDecoder(nn.Module):
         n_out: int,
         units: int,
         seeds: Sequence[int],
+        layers: int = 1,
+        stateful: bool = True,
     ) -> None:
         super().__init__()
-        settings.integer("model.units", units, 1, MOST_UNITS)
+        settings.choice("model.stateful", stateful, (True, False))
+        self.n_in, self.n_out, self.stateful = n_in, n_out, stateful
         generators = initializers.generators(seeds)
-        self.n_out = n_out
-        self.encoder = LSTM(n_features, units, generators)
-        self.decoder = LSTM(units, units, generators)
+        self.encoder = Stack(n_features, units, layers, generators)
+        self.decoder = Stack(units, units, layers, generators)
         self.dense = Dense(units, n_outputs, generators)
 
     def initial_state(self, batch: int) -> State:
-        """Returns zero states for a batch: encoder's hidden and cell, decoder's, each [R, B, U]."""
+        """Returns zero states for a batch: the encoder's, then the decoder's, each [R, B, U]."""
         return self.encoder.initial_state(batch) + self.decoder.initial_state(batch)
 
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor, state: State, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Answers a batch of windows.
 
         Args:
             x: [R, B, T, F] features or [R, B, T] categories.
             state: Hidden and cell states of encoder and decoder, each [R, B, U].
+            present: [R, B, T], False at the timesteps that the encoder is to skip.
 
         Returns:
             Outputs [R, B, n_out, V] and the states after the last timesteps.
         """
-        _, encoded = self.encoder(x, state[:2])
-        context = encoded[0].unsqueeze(2)  # the last hidden state, [R, B, 1, U]
-        repeated = self.decoder.project(context).expand(-1, -1, self.n_out, -1)  # [R, B, n_out, 4U]
-        hidden, decoded = self.decoder.recur(repeated, state[2:])  # [R, B, n_out, U]
+        half = len(state) // 2
+        read, encoded = self.encoder(x, state[:half], present)  # [R, B, T, U]
+        context = self.decoder.first.project(read[:, :, -1:])  # [R, B, 1, 4U]
+        repeated = context.expand(-1, -1, self.n_out, -1)  # [R, B, n_out, 4U]
+        hidden, decoded = self.decoder.recur(repeated, state[half:])  # [R, B, n_out, U]
         return self.dense(hidden), encoded + decoded  # [R, B, n_out, V]

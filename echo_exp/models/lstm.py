@@ -45,17 +45,20 @@ class LSTM(nn.Module):
         zero = self.kernel.new_zeros(self.kernel.shape[0], batch, self.units)
         return zero, zero
 
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor, state: State, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Runs the layer over a window.
 
         Args:
             x: [R, B, T, F] features, or [R, B, T] integers, each a category out of F.
             state: Hidden and cell state, each [R, B, U].
+            present: [R, B, T], False where a timestep leaves the state untouched.
 
         Returns:
             The hidden states of all timesteps, [R, B, T, U], and the state after the last.
         """
-        return self.recur(self.project(x), state)
+        return self.recur(self.project(x), state, present)
 
     def project(self, x: Tensor) -> Tensor:
         """Returns the product of the input with the kernel at each timestep, [R, B, T, 4U].
@@ -71,11 +74,22 @@ class LSTM(nn.Module):
             x = x + features * torch.arange(replicas, device=x.device).view(-1, 1, 1)
         return nn.functional.embedding(x, self.kernel.view(-1, gates))
 
-    def recur(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
+    def recur(
+        self, projected: Tensor, state: State, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Runs over projected inputs, [R, B, T, 4U], as `forward` does over inputs."""
         kernel, bias = self.recurrent_kernel, self.bias
-        outputs, hidden, cell = _recurrence(projected, kernel, bias, *state)
-        return outputs, (hidden, cell)
+        if present is None:
+            outputs, hidden, cell = _recurrence(projected, kernel, bias, *state)
+            return outputs, (hidden, cell)
+        hidden, cell = state
+        hiddens = []
+        for x, here in zip(projected.split(1, 2), present.unbind(2), strict=True):
+            _, *after = _recurrence(x, kernel, bias, hidden, cell)
+            hidden = torch.where(here.unsqueeze(-1), after[0], hidden)  # [R, B, U]
+            cell = torch.where(here.unsqueeze(-1), after[1], cell)  # [R, B, U]
+            hiddens.append(hidden)
+        return torch.stack(hiddens, 2), (hidden, cell)
 
 
 class _Recurrence(torch.autograd.Function):

@@ -7,22 +7,30 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
-from echo_exp.models.lstm import LSTM, MOST_UNITS, State
+from echo_exp.models.lstm import State
+from echo_exp.models.stack import Stack
 
 
 class Seq2Seq(nn.Module):
-    """LSTM returning every timestep, then a dense layer applied at each: it echoes the whole input.
+    """LSTM returning every timestep, then a dense layer applied at each.
+
+    It echoes the whole window. To echo a part of it, the targets are padded to the length of the
+    window; what the network answers at the padded timesteps carries no weight and is not computed.
 
     Args:
         n_features: Features, or categories, of an input timestep (F).
-        n_outputs: Outputs of a timestep (V for one-hot integers).
+        n_outputs: Outputs for one integer (V for one-hot integers).
         n_in: Timesteps of the input (T).
-        n_out: Integers to echo; must be ``n_in``.
+        n_out: Integers to echo; without padding it must be ``n_in``.
         units: Units of the LSTM (U).
         seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
+        layers: LSTM layers.
+        stateful: Whether the state is carried from batch to batch of a sequence.
+        padding: On which side of the targets the padding is: ``post``, where an integer is echoed
+            at its own timestep, ``pre``, where it is echoed at the end of the window, or None.
 
     Raises:
-        SettingError: A size is not allowed.
+        SettingError: A setting is not allowed.
     """
 
     def __init__(
@@ -34,33 +42,42 @@ class Seq2Seq(nn.Module):
         n_out: int,
         units: int,
         seeds: Sequence[int],
+        layers: int = 1,
+        stateful: bool = True,
+        padding: str | None = None,
     ) -> None:
         super().__init__()
-        settings.integer("model.units", units, 1, MOST_UNITS)
-        if n_out != n_in:
+        settings.choice("model.stateful", stateful, (True, False))
+        settings.choice("model.padding", padding, (None, "post", "pre"))
+        if padding is None and n_out != n_in:
             raise settings.SettingError(
                 "problem.n_out",
                 n_out,
-                f"model=seq2seq answers at every timestep, so it must equal problem.n_in={n_in}; "
-                "model=encoder_decoder echoes fewer",
+                f"without padding this network answers at every timestep, so it must equal "
+                f"problem.n_in={n_in}; model=seq2seq_padded echoes fewer, as do the other networks",
             )
+        self.stateful = stateful
+        self.answers = slice(n_out) if padding == "post" else slice(n_in - n_out, n_in)
         generators = initializers.generators(seeds)
-        self.lstm = LSTM(n_features, units, generators)
+        self.lstm = Stack(n_features, units, layers, generators)
         self.dense = Dense(units, n_outputs, generators)
 
     def initial_state(self, batch: int) -> State:
-        """Returns the zero state for a batch: hidden and cell, each [R, B, U]."""
+        """Returns zero states for a batch: hidden and cell of each layer, each [R, B, U]."""
         return self.lstm.initial_state(batch)
 
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor, state: State, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Answers a batch of windows.
 
         Args:
             x: [R, B, T, F] features or [R, B, T] categories.
-            state: Hidden and cell state, each [R, B, U].
+            state: Hidden and cell states, each [R, B, U].
+            present: [R, B, T], False at the timesteps to skip.
 
         Returns:
-            Outputs [R, B, T, V] and the state after the last timestep.
+            Outputs [R, B, n_out, V] and the states after the last timestep.
         """
-        hidden, state = self.lstm(x, state)  # [R, B, T, U]
-        return self.dense(hidden), state  # [R, B, T, V]
+        hidden, state = self.lstm(x, state, present)  # [R, B, T, U]
+        return self.dense(hidden[:, :, self.answers]), state  # [R, B, n_out, V]

@@ -227,10 +227,15 @@ class Run:
         if self.stored.artifacts is None:
             self.store.send("files", run_id=self.run_id, folder=str(folder), name=name)
 
-    def log_learning_curve(self) -> None:
-        """Draws the recorded losses and accuracies as ``learning_curve.png``."""
-        self.flush()
-        self.store.send("learning_curve", run_id=self.run_id)
+    def log_frame(self, columns: Mapping[str, Any], file: str) -> None:
+        """Records a table too large to look at as a Parquet file."""
+        self.store.send("frame", run_id=self.run_id, columns=dict(columns), file=file)
+
+    def log_learning_curve(self, curves: Mapping[str, Any], loss_name: str) -> None:
+        """Draws losses and accuracies as ``learning_curve.png``, see `echo_exp.figures`."""
+        self.store.send(
+            "learning_curve", run_id=self.run_id, curves=dict(curves), loss_name=loss_name
+        )
 
     def finish(self, status: str = "FINISHED", error: str | None = None) -> None:
         """Ends the run once all of it is written.

@@ -13,6 +13,7 @@ import pickle
 import queue
 import signal
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -129,11 +130,18 @@ class Writer:
     def files(self, run_id: str, folder: str, name: str) -> None:
         self.client.log_artifacts(run_id, folder, name)
 
-    def learning_curve(self, run_id: str) -> None:
+    def frame(self, run_id: str, columns: dict[str, Any], file: str) -> None:
+        import pandas as pd
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / file
+            pd.DataFrame(columns).to_parquet(path)
+            self.client.log_artifact(run_id, str(path))
+
+    def learning_curve(self, run_id: str, curves: dict[str, Any], loss_name: str) -> None:
         from echo_exp import figures
 
-        self.write()
-        figure = figures.learning_curve({key: self._history(run_id, key) for key in figures.CURVES})
+        figure = figures.learning_curve(curves, loss_name)
         self.client.log_figure(run_id, figure, "learning_curve.png", save_kwargs={"dpi": 150})
 
     def finish(self, run_id: str, status: str, error: str | None) -> None:
@@ -178,11 +186,6 @@ class Writer:
         """Writes what there is of the open runs and marks them FAILED."""
         for run_id in list(self.open_runs):
             self.finish(run_id, "FAILED", "the process was killed before the run had ended")
-
-    def _history(self, run_id: str, key: str) -> tuple[list[int], list[float]]:
-        history = self.client.get_metric_history(run_id, key)
-        points = sorted((metric.step, metric.value) for metric in history)
-        return [step for step, _ in points], [value for _, value in points]
 
     def _parent(self, parent: str) -> str:
         if "=" not in parent:

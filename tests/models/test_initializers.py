@@ -52,7 +52,7 @@ def test_each_replica_begins_as_the_single_net_of_its_seed() -> None:
 
 def test_seeds_differ_and_the_surroundings_do_not_matter() -> None:
     torch.manual_seed(1)
-    first = _model(0).encoder.kernel
+    first = _model(0).encoder.first.kernel
     torch.manual_seed(2)
-    assert torch.equal(first, _model(0).encoder.kernel)
-    assert not torch.equal(first, _model(1).encoder.kernel)
+    assert torch.equal(first, _model(0).encoder.first.kernel)
+    assert not torch.equal(first, _model(1).encoder.first.kernel)

@@ -75,7 +75,7 @@ def test_the_baselines_have_the_tutorials_numbers_of_parameters() -> None:
 
 
 def test_seq2seq_answers_at_every_timestep_or_not_at_all() -> None:
-    with pytest.raises(SettingError, match=r"problem.n_out=2 .*encoder_decoder"):
+    with pytest.raises(SettingError, match=r"problem.n_out=2 .*seq2seq_padded"):
         Seq2Seq(n_features=9, n_outputs=9, n_in=5, n_out=2, units=3, seeds=[0])
 
 

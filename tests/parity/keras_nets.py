@@ -1,4 +1,4 @@
-"""The tutorial's two networks in Keras, with the weights of ours: the peer of the parity tests.
+"""Every network in Keras, with the weights of ours: the peer of the parity tests.
 
 Keras 3 runs on JAX here; on its torch backend a stateful LSTM cannot be trained.
 """
@@ -8,7 +8,7 @@ import os
 os.environ["KERAS_BACKEND"] = "jax"
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -16,58 +16,134 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from echo_exp.models import LSTM, EncoderDecoder, Seq2Seq
+from echo_exp import (
+    Drop,
+    EchoModule,
+    EncoderDecoder,
+    ManyToOne,
+    Mask,
+    OneHot,
+    OneToOne,
+    Problem,
+    Scaled,
+    Seq2Seq,
+)
+from echo_exp.missing import Missing
+from echo_exp.models import LSTM
 from echo_exp.models.dense import Dense
-from echo_exp.problem import Integers, Problem
+from echo_exp.problem import MISSING, Integers
 
 Array = NDArray[np.float32]
 V = 100
+OurModel = Seq2Seq | EncoderDecoder | ManyToOne | OneToOne
+TOPOLOGIES: dict[str, type[OurModel]] = {
+    "seq2seq": Seq2Seq,
+    "seq2seq_padded": Seq2Seq,
+    "encoder_decoder": EncoderDecoder,
+    "many_to_one": ManyToOne,
+    "one_to_one": OneToOne,
+}
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """One of the tutorial's two networks, to be made here and in Keras."""
+class Net:
+    """A network and its training, to be made here and in Keras."""
 
     name: str
     problem: Problem
     batch: int
     units: int
     epochs: int
+    scaled: bool = False
+    missing: Missing = field(default_factory=Drop)
+    layers: int = 1
+    stateful: bool = True
 
-    def model(self, seeds: Sequence[int] = (0,)) -> Seq2Seq | EncoderDecoder:
+    def __str__(self) -> str:
+        policy = type(self.missing).__name__.lower()
+        kind = "scaled" if self.scaled else "one_hot"
+        state = "" if self.stateful else "-stateless"
+        return f"{self.name}-{kind}-{policy}-{self.layers}{state}"
+
+    def representation(self) -> OneHot | Scaled:
+        """Returns how it sees integers."""
+        return (Scaled if self.scaled else OneHot)(V, self.missing.sentinel)
+
+    def model(self, seeds: Sequence[int] = (0,)) -> OurModel:
         """Returns our network, one replica a seed."""
-        make = Seq2Seq if self.name == "seq2seq" else EncoderDecoder
-        return make(
-            n_features=V,
-            n_outputs=V,
+        representation = self.representation()
+        padding: dict[str, Any] = {"padding": "post"} if self.name == "seq2seq_padded" else {}
+        return TOPOLOGIES[self.name](
+            n_features=representation.n_features,
+            n_outputs=representation.n_outputs,
             n_in=self.problem.n_in,
             n_out=self.problem.n_out,
             units=self.units,
+            layers=self.layers,
+            stateful=self.stateful,
             seeds=seeds,
+            **padding,
+        )
+
+    def module(self, seeds: Sequence[int] = (0,)) -> EchoModule:
+        """Returns our training of it."""
+        return EchoModule(
+            self.model(seeds),
+            self.problem,
+            self.representation(),
+            self.batch,
+            missing=self.missing,
         )
 
 
 class Peer:
-    """A stateful Keras network that is trained batch by batch, as the tutorial trains it.
+    """A Keras network that is trained batch by batch, as the tutorial trains its two.
 
     Args:
-        baseline: Which of the two; Keras draws its initial weights.
+        net: Which one; Keras draws its initial weights.
     """
 
-    def __init__(self, baseline: Baseline) -> None:
-        problem, batch, units = baseline.problem, baseline.batch, baseline.units
-        self.problem, self.batch = problem, batch
-        inputs = keras.Input(batch_shape=(batch, problem.n_in, V))
-        if baseline.name == "seq2seq":
-            hidden = _lstm(units)(inputs)
+    def __init__(self, net: Net) -> None:
+        self.net, self.problem, self.batch = net, net.problem, net.batch
+        self.width = 1 if net.scaled else V + net.missing.sentinel
+        self.lstms: list[Any] = []
+        self.dense = keras.layers.Dense(self._outputs())
+        inputs = keras.Input(batch_shape=(net.batch, *self._shape()))
+        self.model = keras.Model(inputs, self._outline(inputs))
+        loss = "mse" if net.scaled else "categorical_crossentropy"
+        self.model.compile(loss=loss, optimizer="adam", weighted_metrics=["accuracy"])
+
+    def _shape(self) -> tuple[int, int]:
+        if self.net.name == "one_to_one":
+            return 1, self.problem.n_in * self.width
+        return self.problem.n_in, self.width
+
+    def _outputs(self) -> int:
+        at_once = self.net.name in ("many_to_one", "one_to_one")
+        return (self.problem.n_out if at_once else 1) * (1 if self.net.scaled else V)
+
+    def _outline(self, x: Any) -> Any:
+        name, n_out = self.net.name, self.problem.n_out
+        if isinstance(self.net.missing, Mask) and name != "one_to_one":
+            x = keras.layers.Masking(mask_value=-1.0 if self.net.scaled else 0.0)(x)
+        x = self._stack(x, every=name.startswith("seq2seq"))
+        if name == "encoder_decoder":
+            x = self._stack(keras.layers.RepeatVector(n_out)(x), every=True)
+        if name in ("many_to_one", "one_to_one"):
+            x = keras.layers.Reshape((n_out, -1))(self.dense(x))
         else:
-            context = _lstm(units, return_sequences=False)(inputs)
-            hidden = _lstm(units)(keras.layers.RepeatVector(problem.n_out)(context))
-        dense = keras.layers.Dense(V, activation="softmax")
-        self.model = keras.Model(inputs, keras.layers.TimeDistributed(dense)(hidden))
-        self.lstms = [layer for layer in self.model.layers if isinstance(layer, CarryingLSTM)]
-        self.dense = dense
-        self.model.compile(loss="categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
+            x = keras.layers.TimeDistributed(self.dense)(x)
+        return x if self.net.scaled else keras.layers.Activation("softmax")(x)
+
+    def _stack(self, x: Any, every: bool) -> Any:
+        for layer in range(self.net.layers):
+            whole = every or layer < self.net.layers - 1
+            kind = CarryingLSTM if self.net.stateful else keras.layers.LSTM
+            self.lstms.append(
+                kind(self.net.units, return_sequences=whole, stateful=self.net.stateful)
+            )
+            x = self.lstms[-1](x)
+        return x
 
     def take_weights(self, model: nn.Module) -> None:
         """Copies the weights of the first replica of one of our networks."""
@@ -91,15 +167,16 @@ class Peer:
         measured = []
         for start in range(0, len(windows), self.batch):
             x = windows[start : start + self.batch]
+            y, weights = self._targets(self.problem.targets(x))
             self.model.reset_metrics()
-            loss, accuracy = self.model.train_on_batch(one_hot(x), one_hot(self.problem.targets(x)))
+            loss, accuracy = self.model.train_on_batch(self._encode(x), y, weights)
             measured.append((float(loss), float(accuracy)))
         return measured
 
     def predict(self, sequence: Integers) -> Integers:
         """Returns the echoes of one sequence, [rows, n_out], from zero state."""
         self.reset_state()
-        windows = one_hot(self.problem.windows(sequence))
+        windows = self._encode(self.problem.windows(sequence))
         batches = [
             self.model.predict_on_batch(windows[start : start + self.batch])
             for start in range(0, len(windows), self.batch)
@@ -110,7 +187,30 @@ class Peer:
     def reset_state(self) -> None:
         """Sets hidden and cell states to zero."""
         for layer in self.lstms:
-            layer.reset_state()
+            if layer.stateful:
+                layer.reset_state()
+
+    def _encode(self, windows: Integers) -> Array:
+        """[B, T] integers -> the network's input, where a missing one is what Keras would see."""
+        if self.net.scaled:
+            missing = 0.0 if (self.net.name, self.net.missing.sentinel) == ("one_to_one", 0) else -1
+            features = np.where(windows == MISSING, missing, windows / (V - 1))[..., None]
+        else:
+            features = np.eye(V + 1)[windows][..., : self.width]  # the last vector is MISSING's
+        return features.reshape(len(windows), *self._shape()).astype(np.float32)
+
+    def _targets(self, targets: Integers) -> tuple[Array, Array | None]:
+        """[B, n_out] integers -> the outputs to learn, padded, and the weight of each."""
+        integers = np.maximum(targets, 0)
+        outputs = (integers / (V - 1))[..., None] if self.net.scaled else np.eye(V)[integers]
+        y: Array = outputs.astype(np.float32)
+        present: Array = (targets != MISSING).astype(np.float32)
+        if self.net.name == "seq2seq_padded":
+            padding = ((0, 0), (0, self.problem.n_in - self.problem.n_out))
+            y, present = np.pad(y, (*padding, (0, 0))), np.pad(present, padding)
+        elif self.net.name == "seq2seq" and isinstance(self.net.missing, Mask):
+            return y, None  # the mask reaches the loss by itself
+        return y, present * present.size / max(present.sum(), 1)
 
 
 class CarryingLSTM(keras.layers.LSTM):  # type: ignore[misc]
@@ -123,15 +223,6 @@ class CarryingLSTM(keras.layers.LSTM):  # type: ignore[misc]
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         super().build(sequences_shape, initial_state_shape)
         self.carried = list(self.states)
-
-
-def _lstm(units: int, return_sequences: bool = True) -> Any:
-    return CarryingLSTM(units, return_sequences=return_sequences, stateful=True)
-
-
-def one_hot(integers: Integers) -> Array:
-    """[..., T] integers -> [..., T, V]."""
-    return np.eye(V, dtype=np.float32)[integers]
 
 
 def weights_of(layer: LSTM | Dense) -> list[Array]:

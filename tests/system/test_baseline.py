@@ -23,7 +23,7 @@ def test_it_succeeds_and_prints_the_listing_the_scores_and_the_ui_command(
     listed = re.findall(r"^Expected: \[.*\] Predicted: \[.*\]", done.stdout, re.MULTILINE)
     assert len(listed) == 21
     run = program.runs()[0]
-    for words in ("test loss", "accuracy", "sequence accuracy", "2,100 windows", "mlflow ui"):
+    for words in ("loss", "accuracy", "sequence accuracy", "2,100 complete windows", "mlflow ui"):
         assert words in done.stdout
     assert f"runs/{run.info.run_id}" in done.stdout
 
@@ -85,7 +85,7 @@ def test_checkpoints_load_without_running_code(baseline: Baseline) -> None:
     for path in (program.folder / "outputs").glob("**/*.ckpt"):
         checkpoint = torch.load(path, weights_only=True)
         assert checkpoint["echo_epochs"] >= 25
-        assert checkpoint["state_dict"]["model.lstm.bias"].shape == (1, 1, 80)
+        assert checkpoint["state_dict"]["model.lstm.first.bias"].shape == (1, 1, 80)
 
 
 def test_a_bar_is_drawn_on_request(program: Program) -> None:

@@ -1,0 +1,69 @@
+"""Many timesteps in, one vector out."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from echo_exp import settings
+from echo_exp.models import initializers
+from echo_exp.models.dense import Dense
+from echo_exp.models.lstm import State
+from echo_exp.models.stack import Stack
+
+
+class ManyToOne(nn.Module):
+    """The LSTM's last output predicts all integers of the echo at once.
+
+    Args:
+        n_features: Features, or categories, of an input timestep (F).
+        n_outputs: Outputs for one integer (V for one-hot integers).
+        n_in: Timesteps of the input (T).
+        n_out: Integers to echo.
+        units: Units of the LSTM (U).
+        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
+        layers: LSTM layers.
+        stateful: Whether the state is carried from batch to batch of a sequence.
+
+    Raises:
+        SettingError: A setting is not allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_features: int,
+        n_outputs: int,
+        n_in: int,
+        n_out: int,
+        units: int,
+        seeds: Sequence[int],
+        layers: int = 1,
+        stateful: bool = True,
+    ) -> None:
+        super().__init__()
+        settings.choice("model.stateful", stateful, (True, False))
+        self.n_in, self.n_out, self.stateful = n_in, n_out, stateful
+        generators = initializers.generators(seeds)
+        self.lstm = Stack(n_features, units, layers, generators)
+        self.dense = Dense(units, n_out * n_outputs, generators)
+
+    def initial_state(self, batch: int) -> State:
+        """Returns zero states for a batch: hidden and cell of each layer, each [R, B, U]."""
+        return self.lstm.initial_state(batch)
+
+    def forward(
+        self, x: Tensor, state: State, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Answers a batch of windows.
+
+        Args:
+            x: [R, B, T, F] features or [R, B, T] categories.
+            state: Hidden and cell states, each [R, B, U].
+            present: [R, B, T], False at the timesteps to skip.
+
+        Returns:
+            Outputs [R, B, n_out, V] and the states after the last timestep.
+        """
+        hidden, state = self.lstm(x, state, present)  # [R, B, T, U]
+        vector = self.dense(hidden[:, :, -1:])  # [R, B, 1, n_out*V]
+        return vector.unflatten(-1, (self.n_out, -1)).squeeze(2), state  # [R, B, n_out, V]

@@ -1,0 +1,62 @@
+"""LSTM layers on top of one another."""
+
+from torch import Tensor, nn
+
+from echo_exp import settings
+from echo_exp.models import initializers
+from echo_exp.models.lstm import LSTM, MOST_UNITS, State
+
+MOST_LAYERS = 64
+
+
+class Stack(nn.Module):
+    """Each layer reads the hidden states of the one below it.
+
+    Args:
+        n_features: Features, or categories, of the input (F).
+        units: Units of each layer (U).
+        layers: Number of layers (L).
+        generators: One a replica; the initial weights are drawn from them.
+
+    Raises:
+        SettingError: ``model.units`` or ``model.layers`` is not allowed.
+    """
+
+    def __init__(
+        self, n_features: int, units: int, layers: int, generators: initializers.Generators
+    ) -> None:
+        super().__init__()
+        settings.integer("model.units", units, 1, MOST_UNITS)
+        settings.integer("model.layers", layers, 1, MOST_LAYERS)
+        self.first = LSTM(n_features, units, generators)
+        self.others = nn.ModuleList(LSTM(units, units, generators) for _ in range(layers - 1))
+
+    def initial_state(self, batch: int) -> State:
+        """Returns zero states: hidden and cell of each layer in turn, 2L tensors [R, B, U]."""
+        return self.first.initial_state(batch) * (1 + len(self.others))
+
+    def forward(
+        self, x: Tensor, state: State, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Runs all layers over a window.
+
+        Args:
+            x: [R, B, T, F] features, or [R, B, T] integers, each a category out of F.
+            state: Hidden and cell states of each layer, each [R, B, U].
+            present: [R, B, T], False where a timestep leaves all states untouched.
+
+        Returns:
+            The hidden states of the highest layer, [R, B, T, U], and the states after the last
+            timestep.
+        """
+        return self.recur(self.first.project(x), state, present)
+
+    def recur(
+        self, projected: Tensor, state: State, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Runs over what the lowest layer has projected, [R, B, T, 4U], as `forward` does."""
+        hidden, after = self.first.recur(projected, state[:2], present)  # [R, B, T, U]
+        for number, layer in enumerate(self.others, start=1):
+            hidden, above = layer(hidden, state[2 * number : 2 * number + 2], present)
+            after += above
+        return hidden, after
