@@ -12,7 +12,7 @@ from torch import Tensor
 
 from echo_exp.problem import Integers, Problem, Stream, random_stream
 
-EVALUATION_OUTPUTS = 20_000_000
+EVALUATION_OUTPUTS = 4_000_000
 """An evaluation batch holds as many sequences as give about this many outputs at a time."""
 
 

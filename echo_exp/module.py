@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from echo_exp.missing import Drop, Missing
-from echo_exp.models import Model
+from echo_exp.models import Model, State
 from echo_exp.optimizer import Adam
 from echo_exp.problem import MISSING, Problem
 from echo_exp.representation import Representation
@@ -115,17 +116,16 @@ class EchoModule(pl.LightningModule):
         optimizer = lightning_optimizer.optimizer
         weights = [parameter.detach().clone() for parameter in self.parameters()]
         updates = sequences * len(self._counts)
-        losses, echoes = [], []
-        for update, (loss, echo) in enumerate(self._gradients(windows), start=1):
+        losses, rights = [], []
+        for update, (loss, right) in enumerate(self._gradients(windows), start=1):
             (lightning_optimizer if update == updates else optimizer).step()
             losses.append(loss)
-            echoes.append(echo)
-        total = sum(self._counts)
-        parts = windows.new_tensor([count / total for count in self._counts], dtype=torch.float32)
+            rights.append(right)
         loss = torch.stack(losses).unflatten(0, (sequences, -1))  # [S, batches, R]
-        echo = torch.stack(echoes).unflatten(0, (sequences, -1))  # [S, batches, R, B, n_out]
-        correct = echo.transpose(1, 2).flatten(2, 3) == self.problem.targets(windows)
-        outputs = {"loss": parts @ loss, "accuracy": correct.flatten(2).sum(2) / total}
+        right = torch.stack(rights).unflatten(0, (sequences, -1))  # [S, batches, R, B, n_out]
+        right &= self._cut(self.problem.targets(windows) != MISSING)
+        total = sum(self._counts)
+        outputs = {"loss": loss.sum(1) / total, "accuracy": right.sum((1, 3, 4)) / total}
         self._freeze(outputs["loss"], weights)
         epochs = torch.arange(self.epochs + 1, self.epochs + sequences + 1, device=self.device)
         frozen = (self.diverged > 0) & (epochs.unsqueeze(1) >= self.diverged)  # [S, R]
@@ -149,7 +149,8 @@ class EchoModule(pl.LightningModule):
 
     def predict_step(self, windows: Tensor, batch_idx: int = 0) -> Tensor:
         """Returns the echoes, [S, R, n_windows, n_in] -> [S, R, n_windows, n_out] integers."""
-        return self._evaluate(windows)[1]
+        echoes = [self.representation.decode(outputs) for outputs in self._side_by_side(windows)]
+        return self._sequences(echoes)
 
     def on_validation_epoch_start(self) -> None:
         """Forgets an evaluation that was interrupted."""
@@ -177,51 +178,58 @@ class EchoModule(pl.LightningModule):
         self.epochs = checkpoint["echo_epochs"]
         torch.set_rng_state(checkpoint["torch_random_state"])
 
-    def _walk(self, windows: Tensor) -> Iterator[Tensor]:
-        """Yields the outputs of each batch along sequences, the state carried from one to the next.
+    def _walk(self, inputs: Tensor, masks: Tensor | None) -> Iterator[Tensor]:
+        """Yields the outputs of each batch along a sequence, [B, n_out, V] for each replica.
 
-        Several sequences go side by side: [S, R, n_windows, n_in] makes outputs [R, S*B, n_out, V].
-        The state begins at zero and is cut from the graph between batches.
+        The state begins at zero, is carried from one batch to the next and cut from the graph
+        between them.
+
+        Args:
+            inputs: [batches, R, B, T, F] features or [batches, R, B, T] categories.
+            masks: Of the first batches, in which timesteps may be missing, [.., R, B, T].
         """
-        inputs = self._batches(self.representation.encode(windows))  # [batches, R, S*B, T, ...]
-        present = self.missing.present(windows)  # [S, R, n_windows, T]
-        masks: Iterable[Tensor] = ()
-        if present is not None:
-            masks = self._batches(present[:, :, : self._masked()])
-        zero = state = self.model.initial_state(inputs.shape[2])
-        for x, mask in itertools.zip_longest(inputs, masks):
+        state: State | None = None
+        for x, mask in itertools.zip_longest(inputs.unbind(), () if masks is None else masks):
             outputs, state = self.model(x, state, mask)
-            state = tuple(part.detach() for part in state) if self.model.stateful else zero
+            state = tuple(part.detach() for part in state) if self.model.stateful else None
             yield outputs
 
-    def _batches(self, values: Tensor) -> Tensor:
-        """Cuts rows into batches, [S, R, rows, ...] -> [rows / B, R, S*B, ...]."""
-        batches = values.unflatten(2, (-1, self.batch_size))  # [S, R, batches, B, ...]
-        cut: Tensor = batches.movedim(2, 0).transpose(1, 2).flatten(2, 3)
-        return cut
+    def _cut(self, values: Tensor) -> Tensor:
+        """Cuts the rows of sequences into batches, [S, R, rows, ...] -> [S, batches, R, B, ...]."""
+        return values.unflatten(2, (-1, self.batch_size)).transpose(1, 2)  # type: ignore[no-any-return]
 
-    def _masked(self) -> int:
-        """Returns the number of rows, in whole batches, in which a value may be missing."""
-        return math.ceil(self.problem.n_incomplete / self.batch_size) * self.batch_size
+    def _inputs(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns what the model reads of sequences, cut into batches, and what it is to skip."""
+        inputs = self._cut(self.representation.encode(windows))
+        present = self.missing.present(windows)
+        if present is None:
+            return inputs, None
+        batches = math.ceil(self.problem.n_incomplete / self.batch_size)
+        return inputs, self._cut(present)[:, :batches]  # nothing is missing in those that follow
 
     def _gradients(self, windows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Walks along one sequence after the other, each [R, n_windows, n_in].
+        """Walks along one sequence after the other, [S, R, n_windows, n_in].
 
-        Yields (loss [R], echo [R, B, n_out]) whenever the gradients of a batch are ready; the
-        caller makes the update before it asks for the next.
+        Yields the summed loss [R] of a batch and which integers were right [R, B, n_out] (anything
+        for those that are missing) whenever its gradients are ready; the caller makes the update
+        before it asks for the next. The gradients are those of the mean over present targets.
         """
         parameters = list(self.parameters())
         ones = windows.new_ones(windows.shape[1], dtype=torch.float32)
-        for sequence in windows.split(1):
-            targets = self._batches(self.problem.targets(sequence))  # [batches, R, B, n_out]
-            walk = self._walk(sequence)
-            for outputs, target, count in zip(walk, targets, self._counts, strict=True):
-                losses = self.representation.loss(outputs, target)  # [R, B, n_out]
-                loss = losses.flatten(1).sum(1) / max(count, 1)
-                gradients = torch.autograd.grad(loss, parameters, ones)
+        weights = [ones / max(count, 1) for count in self._counts]
+        targets = self._cut(self.problem.targets(windows))
+        answers = targets.clamp(min=0)
+        inputs, masks = self._inputs(windows)
+        for s in range(len(windows)):
+            walk = self._walk(inputs[s], None if masks is None else masks[s])
+            batches = zip(walk, targets[s], answers[s], weights, strict=True)
+            for outputs, target, answer, weight in batches:
+                loss = self.representation.loss(outputs, target).flatten(1).sum(1)
+                gradients = torch.autograd.grad(loss, parameters, weight)
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.grad = gradient
-                yield loss.detach(), self.representation.decode(outputs.detach())
+                scores = self.representation.scores(outputs.detach(), answer)
+                yield loss.detach(), scores["accuracy"]
 
     @torch.no_grad()
     def _freeze(self, loss: Tensor, weights: list[Tensor]) -> None:
@@ -235,14 +243,25 @@ class EchoModule(pl.LightningModule):
             alive = (self.diverged == 0).view(-1, *[1] * (parameter.ndim - 1))
             parameter.copy_(torch.where(alive, parameter, before))
 
-    def _evaluate(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns losses and echoes of sequences, each [S, R, n_windows, n_out]."""
-        losses, echoes = [], []
-        targets = self._batches(self.problem.targets(windows))
-        for outputs, target in zip(self._walk(windows), targets, strict=True):
-            losses.append(self.representation.loss(outputs, target))
-            echoes.append(self.representation.decode(outputs))
-        return self._sequences(losses), self._sequences(echoes)
+    def _evaluate(self, windows: Tensor) -> dict[str, Tensor]:
+        """Returns loss and scores of each integer, each [S, R, n_windows, n_out]."""
+        batches: dict[str, list[Tensor]] = defaultdict(list)
+        targets = self._beside(self._cut(self.problem.targets(windows)))
+        for outputs, target in zip(self._side_by_side(windows), targets, strict=True):
+            batches["loss"].append(self.representation.loss(outputs, target))
+            scores = self.representation.scores(outputs, target.clamp(min=0))
+            for name, score in scores.items():
+                batches[name].append(score)
+        return {name: self._sequences(values) for name, values in batches.items()}
+
+    def _side_by_side(self, windows: Tensor) -> Iterator[Tensor]:
+        """Walks along all sequences at once: outputs [R, S*B, n_out, V] for each batch."""
+        inputs, masks = self._inputs(windows)
+        return self._walk(self._beside(inputs), None if masks is None else self._beside(masks))
+
+    def _beside(self, batches: Tensor) -> Tensor:
+        """[S, batches, R, B, ...] -> [batches, R, S*B, ...]."""
+        return batches.movedim(0, 2).flatten(2, 3)
 
     def _sequences(self, batches: list[Tensor]) -> Tensor:
         """Puts batches together again, each [R, S*B, n_out] -> [S, R, n_windows, n_out]."""
@@ -251,14 +270,12 @@ class EchoModule(pl.LightningModule):
         return rows
 
     def _score(self, windows: Tensor) -> dict[str, Tensor]:
-        losses, echoes = self._evaluate(windows)
-        targets = self.problem.targets(windows)
-        scores = {"loss": losses, **self.representation.scores(echoes, targets)}
+        scores = self._evaluate(windows)
         first = self.problem.n_incomplete
         sample = {name: v[:, :, first:].float().mean((2, 3)) for name, v in scores.items()}
-        sample["sequence_accuracy"] = (echoes == targets)[:, :, first:].all(-1).float().mean(2)
+        sample["sequence_accuracy"] = scores["accuracy"][:, :, first:].all(-1).float().mean(2)
         if self._incomplete:
-            present = targets[:, :, :first] != MISSING
+            present = self.problem.targets(windows)[:, :, :first] != MISSING
             sample |= {
                 f"incomplete_{name}": (v[:, :, :first] * present).sum((2, 3)) / self._incomplete
                 for name, v in scores.items()

@@ -28,8 +28,13 @@ class Representation(Protocol):
     def decode(self, outputs: Tensor) -> Tensor:
         """Returns the integers that outputs stand for, [..., V] -> [...]."""
 
-    def scores(self, echoes: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Judges each integer, [...] against [...]; the scores by the names of their means."""
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Judges the integers that outputs stand for, [..., V] against [...], none of it missing.
+
+        Returns:
+            The scores of each integer, [...], by the names of their means; ``accuracy`` among them
+            says which are right.
+        """
 
 
 class OneHot:
@@ -67,9 +72,10 @@ class OneHot:
         """Returns the most probable integers."""
         return outputs.argmax(-1)
 
-    def scores(self, echoes: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Returns ``accuracy``."""
-        return {"accuracy": echoes == targets}
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Returns ``accuracy``: whether no value is more probable than the target."""
+        chosen = outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+        return {"accuracy": chosen == outputs.amax(-1)}  # ten times as fast as the greatest's place
 
 
 class Scaled:
@@ -105,9 +111,9 @@ class Scaled:
         integers = (outputs.squeeze(-1) * self.largest).round()
         return integers.nan_to_num(0.0).clamp(0, self.largest).long()
 
-    def scores(self, echoes: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Returns ``accuracy``, ``within_1``, ``within_5`` and ``mae``, the absolute error."""
-        errors = (echoes - targets).abs()
+        errors = (self.decode(outputs) - targets).abs()
         return {
             "accuracy": errors == 0,
             "within_1": errors <= 1,

@@ -26,13 +26,10 @@ class Counter(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1, 1))
         self.seen: list[tuple[bool, float, bool]] = []
 
-    def initial_state(self, batch: int) -> State:
-        return (torch.zeros(1, batch, 1),)
-
     def forward(
-        self, x: Tensor, state: State, present: Tensor | None = None
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        (count,) = state
+        (count,) = state or (torch.zeros(1, x.shape[1], 1),)
         self.seen.append((torch.is_grad_enabled(), float(count.mean()), count.requires_grad))
         after = count + 1 + 0 * self.weight
         outputs = (self.weight + after.mean()) * torch.ones(*x.shape, PROBLEM.n_values)
@@ -65,7 +62,7 @@ def test_an_epoch_is_measured_before_its_own_updates() -> None:
     optimizer, representation = Adam(plain.parameters()), OneHot(PROBLEM.n_values)
     blocks = torch.cat(list(make_data(7).train_dataloader()))
     for epoch, windows in enumerate(blocks):
-        state = plain.initial_state(BATCH)
+        state: State | None = None
         losses, right = [], []
         for batch in windows.split(BATCH, dim=1):
             outputs, state = plain(batch, state)

@@ -65,12 +65,18 @@ def test_the_loss_of_scaled_integers_is_the_squared_error() -> None:
 
 
 def test_scaled_integers_are_judged_by_their_distance_too() -> None:
-    echoes, targets = torch.tensor([0, 1, 5, 6]), torch.zeros(4, dtype=torch.long)
-    scores = {name: v.tolist() for name, v in Scaled(11).scores(echoes, targets).items()}
+    outputs, targets = torch.tensor([[0.0], [0.1], [0.5], [0.6]]), torch.zeros(4, dtype=torch.long)
+    scores = {name: v.tolist() for name, v in Scaled(11).scores(outputs, targets).items()}
     assert scores == {
         "accuracy": [True, False, False, False],
         "within_1": [True, True, False, False],
         "within_5": [True, True, True, False],
         "mae": [0, 1, 5, 6],
     }
-    assert OneHot(11).scores(echoes, targets).keys() == {"accuracy"}
+
+
+def test_categories_are_right_or_wrong() -> None:
+    outputs, targets = torch.randn(50, 3), torch.randint(3, (50,))
+    scores = OneHot(3).scores(outputs, targets)
+    assert scores.keys() == {"accuracy"}
+    assert torch.equal(scores["accuracy"], outputs.argmax(-1) == targets)

@@ -1,8 +1,8 @@
 """The networks, one topology a file; each is a plain module that anybody could train.
 
 A model takes a batch and a state and returns outputs and the state after them:
-``forward(x, state, present) -> (outputs, state)``, with ``initial_state(batch)`` to begin from.
-Nothing is remembered between calls; ``stateful`` says whether whoever calls it should carry the
+``forward(x, state, present) -> (outputs, state)``; without a state it begins at zero. Nothing is
+remembered between calls; ``stateful`` says whether whoever calls it should carry the
 state from batch to batch. Every tensor has a leading replica axis R: independently seeded copies of
 the network that share nothing but the program.
 """
@@ -27,13 +27,16 @@ class Model(Protocol):
     stateful: bool
     """Whether the state is carried from batch to batch of a sequence."""
 
-    def initial_state(self, batch: int) -> State:
-        """Returns the state to begin with, its tensors [R, B, ...]."""
-
     def parameters(self) -> Iterator[nn.Parameter]:
         """Returns what is trained, each parameter [R, ...]."""
 
     def __call__(
-        self, x: Tensor, state: State, present: Tensor | None = None
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Returns the outputs [R, B, n_out, V] of a batch and the state after it."""
+        """Returns the outputs [R, B, n_out, V] of a batch and the state after it.
+
+        Args:
+            x: [R, B, T, F] features or [R, B, T] categories.
+            state: What it returned for the batch before; None begins at zero.
+            present: [R, B, T], False at the timesteps to skip; None skips none.
+        """

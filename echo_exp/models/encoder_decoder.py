@@ -48,26 +48,23 @@ class EncoderDecoder(nn.Module):
         self.decoder = Stack(units, units, layers, generators)
         self.dense = Dense(units, n_outputs, generators)
 
-    def initial_state(self, batch: int) -> State:
-        """Returns zero states for a batch: the encoder's, then the decoder's, each [R, B, U]."""
-        return self.encoder.initial_state(batch) + self.decoder.initial_state(batch)
-
     def forward(
-        self, x: Tensor, state: State, present: Tensor | None = None
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Answers a batch of windows.
 
         Args:
             x: [R, B, T, F] features or [R, B, T] categories.
-            state: Hidden and cell states of encoder and decoder, each [R, B, U].
+            state: Hidden and cell state of each layer of the encoder, then of the decoder, each
+                [R, B, U]; zero where not given.
             present: [R, B, T], False at the timesteps that the encoder is to skip.
 
         Returns:
             Outputs [R, B, n_out, V] and the states after the last timesteps.
         """
-        half = len(state) // 2
-        read, encoded = self.encoder(x, state[:half], present)  # [R, B, T, U]
+        half = 2 * (1 + len(self.encoder.others))
+        read, encoded = self.encoder(x, state and state[:half], present)  # [R, B, T, U]
         context = self.decoder.first.project(read[:, :, -1:])  # [R, B, 1, 4U]
         repeated = context.expand(-1, -1, self.n_out, -1)  # [R, B, n_out, 4U]
-        hidden, decoded = self.decoder.recur(repeated, state[half:])  # [R, B, n_out, U]
+        hidden, decoded = self.decoder.recur(repeated, state and state[half:])  # [R, B, n_out, U]
         return self.dense(hidden), encoded + decoded  # [R, B, n_out, V]

@@ -62,18 +62,14 @@ class Seq2Seq(nn.Module):
         self.lstm = Stack(n_features, units, layers, generators)
         self.dense = Dense(units, n_outputs, generators)
 
-    def initial_state(self, batch: int) -> State:
-        """Returns zero states for a batch: hidden and cell of each layer, each [R, B, U]."""
-        return self.lstm.initial_state(batch)
-
     def forward(
-        self, x: Tensor, state: State, present: Tensor | None = None
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Answers a batch of windows.
 
         Args:
             x: [R, B, T, F] features or [R, B, T] categories.
-            state: Hidden and cell states, each [R, B, U].
+            state: Hidden and cell state of each layer, each [R, B, U]; zero where not given.
             present: [R, B, T], False at the timesteps to skip.
 
         Returns:

@@ -31,18 +31,15 @@ class Stack(nn.Module):
         self.first = LSTM(n_features, units, generators)
         self.others = nn.ModuleList(LSTM(units, units, generators) for _ in range(layers - 1))
 
-    def initial_state(self, batch: int) -> State:
-        """Returns zero states: hidden and cell of each layer in turn, 2L tensors [R, B, U]."""
-        return self.first.initial_state(batch) * (1 + len(self.others))
-
     def forward(
-        self, x: Tensor, state: State, present: Tensor | None = None
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Runs all layers over a window.
 
         Args:
             x: [R, B, T, F] features, or [R, B, T] integers, each a category out of F.
-            state: Hidden and cell states of each layer, each [R, B, U].
+            state: Hidden and cell state of each layer in turn, 2L tensors [R, B, U]; zero where not
+                given.
             present: [R, B, T], False where a timestep leaves all states untouched.
 
         Returns:
@@ -52,11 +49,12 @@ class Stack(nn.Module):
         return self.recur(self.first.project(x), state, present)
 
     def recur(
-        self, projected: Tensor, state: State, present: Tensor | None = None
+        self, projected: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Runs over what the lowest layer has projected, [R, B, T, 4U], as `forward` does."""
-        hidden, after = self.first.recur(projected, state[:2], present)  # [R, B, T, U]
+        hidden, after = self.first.recur(projected, state and state[:2], present)  # [R, B, T, U]
         for number, layer in enumerate(self.others, start=1):
-            hidden, above = layer(hidden, state[2 * number : 2 * number + 2], present)
+            before = state and state[2 * number : 2 * number + 2]
+            hidden, above = layer(hidden, before, present)
             after += above
         return hidden, after

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from echo_exp.models.initializers import generators
-from echo_exp.models.lstm import LSTM, State
+from echo_exp.models.lstm import LSTM, MANY, State, _tanh_of_many
 
 SIZES = st.integers(1, 5)
 
@@ -21,7 +21,7 @@ def _layer(features: int, units: int, replicas: int = 1) -> LSTM:
 
 
 def _state(layer: LSTM, batch: int) -> State:
-    shape = layer.initial_state(batch)[0].shape
+    shape = layer.kernel.shape[0], batch, layer.units
     return torch.randn(shape).double(), torch.randn(shape).double()
 
 
@@ -159,6 +159,52 @@ def test_one_projected_timestep_can_serve_them_all() -> None:
     expanded, _ = layer.recur(layer.project(x).expand(-1, -1, 4, -1), state)
     repeated, _ = layer(x.repeat(1, 1, 4, 1), state)
     torch.testing.assert_close(expanded, repeated)
+
+
+@pytest.mark.parametrize("timesteps", [1, 3])
+def test_no_state_is_a_state_of_zero(timesteps: int) -> None:
+    layer = _layer(3, 4, replicas=2)
+    x = torch.randn(2, 3, timesteps, 3).double()
+    zero = tuple(torch.zeros(2, 3, 4).double() for _ in range(2))
+    results = []
+    for state in (None, zero):
+        outputs, after = layer(x, state)
+        loss = outputs.square().sum() + after[1].square().sum()
+        results.append((outputs, *after, *torch.autograd.grad(loss, list(layer.parameters()))))
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("given_state", [True, False])
+def test_a_masked_timestep_might_as_well_not_be_there(given_state: bool) -> None:
+    layer = _layer(3, 4)
+    x = torch.randn(1, 1, 6, 3).double()
+    present = torch.tensor([[[False, True, False, True, True, False]]])
+    state = _state(layer, 1) if given_state else None
+    outputs, after = layer(x, state, present)
+    expected, last = layer(x[:, :, present[0, 0]], state)
+    torch.testing.assert_close(outputs[:, :, present[0, 0]], expected)
+    torch.testing.assert_close(after, last)
+    for skipped, before in ((2, 1), (5, 4)):
+        torch.testing.assert_close(outputs[:, :, skipped], outputs[:, :, before])
+    ours, theirs = (
+        torch.autograd.grad(hidden.square().sum(), list(layer.parameters()))
+        for hidden in (outputs[:, :, present[0, 0]], expected)
+    )
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_tanh_of_many_is_right_to_the_last_digits() -> None:
+    x = torch.linspace(-20, 20, 10_001)
+    torch.testing.assert_close(_tanh_of_many(x, torch.empty_like(x)), x.tanh(), rtol=0, atol=2e-7)
+
+
+def test_many_elements_give_what_few_give() -> None:
+    layer = _layer(3, 4).float()
+    x = torch.randn(1, MANY, 5, 3)
+    outputs, after = layer(x)
+    few, before = layer(x[:, :7])
+    torch.testing.assert_close(outputs[:, :7], few)
+    torch.testing.assert_close(after[1][:, :7], before[1])
 
 
 def test_what_goes_in_is_not_changed() -> None:

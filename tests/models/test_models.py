@@ -7,33 +7,36 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echo_exp.models import EncoderDecoder, Seq2Seq
+from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
 from echo_exp.settings import SettingError
 
 SMALL = st.integers(1, 4)
 
 
-@given(SMALL, SMALL, SMALL, SMALL, SMALL, st.data())
+@given(SMALL, SMALL, SMALL, SMALL, SMALL, st.integers(1, 3), st.data())
 @settings(max_examples=25, deadline=None)
 def test_outputs_and_state_have_their_shapes(
-    replicas: int, batch: int, n_in: int, values: int, units: int, data: st.DataObject
+    replicas: int, batch: int, n_in: int, values: int, units: int, layers: int, data: st.DataObject
 ) -> None:
     n_out = data.draw(st.integers(1, n_in))
     sizes: dict[str, Any] = {
-        "n_features": values, "n_outputs": values, "n_in": n_in, "units": units
+        "n_features": values, "n_outputs": values + 1, "n_in": n_in, "units": units,
+        "layers": layers, "n_out": n_out, "seeds": range(replicas),
     }  # fmt: skip
-    seeds = range(replicas)
-    x = torch.randint(values, (replicas, batch, n_in))
-    for model, timesteps, states in (
-        (Seq2Seq(**sizes, n_out=n_in, seeds=seeds), n_in, 2),
-        (EncoderDecoder(**sizes, n_out=n_out, seeds=seeds), n_out, 4),
+    categories = torch.randint(values, (replicas, batch, n_in))
+    present = torch.rand(replicas, batch, n_in) < 0.5
+    for model, lstms in (
+        (Seq2Seq(**sizes, padding="post"), 1),
+        (Seq2Seq(**sizes, padding="pre"), 1),
+        (EncoderDecoder(**sizes), 2),
+        (ManyToOne(**sizes), 1),
+        (OneToOne(**sizes), 1),
     ):
-        before = model.initial_state(batch)
-        assert not torch.stack(before).any()
-        outputs, after = model(x, before)
-        assert outputs.shape == (replicas, batch, timesteps, values)
-        assert [part.shape for part in after] == [(replicas, batch, units)] * states
-        assert [part.shape for part in before] == [part.shape for part in after]
+        for x in (categories, torch.randn(replicas, batch, n_in, values)):
+            outputs, state = model(x, None, present)
+            assert outputs.shape == (replicas, batch, n_out, values + 1)
+            assert [part.shape for part in state] == [(replicas, batch, units)] * 2 * layers * lstms
+            assert model(x, state)[0].shape == outputs.shape
 
 
 def _encoder_decoder() -> EncoderDecoder:
@@ -53,15 +56,53 @@ def test_the_decoder_reads_the_encoders_last_output_at_each_timestep() -> None:
 def test_the_state_changes_the_answer() -> None:
     model = _encoder_decoder()
     x = torch.randint(9, (2, 3, 4))
-    zero = model.initial_state(3)
-    answer, after = model(x, zero)
+    answer, after = model(x)
     assert not torch.equal(answer, model(x, after)[0])
-    assert torch.equal(answer, model(x, zero)[0])  # and nothing is remembered between calls
+    assert torch.equal(answer, model(x)[0])  # and nothing is remembered between calls
+
+
+@pytest.mark.parametrize(("padding", "position"), [("post", slice(2)), ("pre", slice(3, 5))])
+def test_padded_targets_lie_at_the_beginning_or_the_end(padding: str, position: slice) -> None:
+    sizes: dict[str, Any] = {
+        "n_features": 9, "n_outputs": 9, "n_in": 5, "units": 4, "seeds": [0],
+    }  # fmt: skip
+    whole, part = Seq2Seq(**sizes, n_out=5), Seq2Seq(**sizes, n_out=2, padding=padding)
+    x = torch.randint(9, (1, 3, 5))
+    torch.testing.assert_close(part(x)[0], whole(x)[0][:, :, position])
+    torch.testing.assert_close(part(x)[1], whole(x)[1])
+
+
+def test_the_last_output_alone_makes_the_vector() -> None:
+    model = ManyToOne(n_features=9, n_outputs=7, n_in=4, n_out=3, units=5, seeds=[0, 1])
+    x = torch.randint(9, (2, 3, 4))
+    hidden, _ = model.lstm(x)
+    vector = hidden[:, :, -1] @ model.dense.kernel + model.dense.bias  # [R, B, n_out*V]
+    torch.testing.assert_close(model(x)[0].flatten(2), vector)
+
+
+def test_timesteps_become_features() -> None:
+    """The look-up of categories equals the product with their one-hot vectors side by side."""
+    model = OneToOne(n_features=9, n_outputs=7, n_in=4, n_out=3, units=5, seeds=[0, 1])
+    x = torch.randint(9, (2, 3, 4))
+    features = torch.nn.functional.one_hot(x, 9).float()
+    torch.testing.assert_close(model(x)[0], model(features)[0])
+    hidden, _ = model.lstm(features.flatten(2).unsqueeze(2))  # one timestep
+    torch.testing.assert_close(model(x)[0].flatten(2), model.dense(hidden).flatten(2))
+
+
+def test_a_missing_integer_contributes_nothing_to_the_features() -> None:
+    model = OneToOne(n_features=9, n_outputs=7, n_in=4, n_out=3, units=5, seeds=[0])
+    x = torch.randint(9, (1, 3, 4))
+    present = torch.rand(1, 3, 4) < 0.5
+    features = torch.nn.functional.one_hot(x, 9).float()
+    without = features * present.unsqueeze(-1)
+    for given_ in (x, features):
+        torch.testing.assert_close(model(given_, None, present)[0], model(without)[0])
 
 
 def test_replicas_share_nothing() -> None:
     model = _encoder_decoder()
-    outputs, _ = model(torch.randint(9, (2, 3, 4)), model.initial_state(3))
+    outputs, _ = model(torch.randint(9, (2, 3, 4)), None)
     gradients = torch.autograd.grad(outputs[0].sum(), list(model.parameters()))
     assert all(not gradient[1].any() for gradient in gradients)
 
@@ -80,7 +121,7 @@ def test_seq2seq_answers_at_every_timestep_or_not_at_all() -> None:
 
 
 @pytest.mark.parametrize("units", [0, -1, 1.5, "20", None, True, 10**9])
-@pytest.mark.parametrize("model", [Seq2Seq, EncoderDecoder])
+@pytest.mark.parametrize("model", [Seq2Seq, EncoderDecoder, ManyToOne, OneToOne])
 def test_units_that_are_not_allowed_are_refused(model: type[Seq2Seq], units: Any) -> None:
     with pytest.raises(SettingError, match=r"model.units="):
         model(n_features=9, n_outputs=9, n_in=5, n_out=5, units=units, seeds=[0])
