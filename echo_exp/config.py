@@ -67,6 +67,8 @@ def read(config: DictConfig) -> Settings:
             raise SettingError(group, config.get(group), "it must name an option of this group")
     missing = build(config.missing, "missing")
     problem = build(config.problem, "problem", incomplete=missing.incomplete)
+    if missing.incomplete and problem.n_in == 1:
+        raise SettingError("problem.n_in", 1, "no such window is incomplete: use missing=drop")
     replicas = integer("replicas", config.get("replicas"), 1, MOST_REPLICAS)
     seed = integer("seed", config.get("seed"), 0, 2**63 - replicas)
     return Settings(

@@ -8,8 +8,9 @@ import pytest
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from echo_exp import Adam, EchoModule
+from echo_exp import Adam, EchoModule, ManyToOne, Problem
 from echo_exp.models import State
 from echo_exp.module import DivergedError
 from echo_exp.representation import OneHot
@@ -113,6 +114,34 @@ def test_it_learns() -> None:
     make_trainer(recorder).fit(make_module(), make_data(400))
     assert recorder.losses[-1][0] < 0.5 * recorder.losses[0][0]
     assert recorder.accuracies[-1][0] > 0.8
+
+
+class Largest(TorchDispatchMode):
+    """Notes the most elements that any tensor had."""
+
+    elements = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        made = func(*args, **kwargs or {})
+        for tensor in made if isinstance(made, (tuple, list)) else (made,):
+            if isinstance(tensor, Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return made
+
+
+def test_one_hot_vectors_are_never_made() -> None:
+    """Nothing is larger than the weights; a batch of one-hot vectors would be four times that."""
+    problem = Problem(length=25, n_values=10_000, n_in=10, n_out=1)
+    model = ManyToOne(n_features=10_000, n_outputs=10_000, n_in=10, n_out=1, units=4, seeds=[0])
+    module = EchoModule(model, problem, OneHot(10_000), batch_size=8)
+    optimizer = module.configure_optimizers()
+    windows = torch.from_numpy(problem.windows(torch.randint(10_000, (1, 1, 25)).numpy()))
+    with Largest() as largest:  # type: ignore[no-untyped-call]
+        for _ in module._gradients(windows):
+            optimizer.step()
+    assert 10_000 * 16 <= largest.elements < 10_000 * 8 * 10 / 4
 
 
 def test_replicas_train_as_the_single_nets_of_their_seeds() -> None:
