@@ -10,84 +10,33 @@ Keras (`keras_peer`). Then framing against pandas. Prints Markdown and writes
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from mlflow.tracking import MlflowClient
 
+from benchmarks.commands import BASELINES, RESULTS, Measured, ours, peer, ratio
 from echo_exp import Problem
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "speed.json"
-BASELINES = ("seq2seq", "encoder_decoder")
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One run of a command: seconds of the fit, of the whole process, and its peak memory."""
-
-    fit: float
-    process: float
-    megabytes: float
-
-
-def execute(command: Sequence[str], folder: Path) -> tuple[str, float, float]:
-    """Runs a command; returns what it printed, its seconds and its peak memory in MB."""
-    began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL, cwd=folder)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
-        output.seek(0)
-        printed = output.read()
-    if status != 0:
-        raise RuntimeError(f"{' '.join(command)} failed")
-    return printed, seconds, usage.ru_maxrss / 1024
-
-
-def ours(net: str, folder: Path) -> Measured:
-    command = [sys.executable, "-m", "echo_exp", f"experiment={net}_baseline"]
-    _, seconds, megabytes = execute(command, folder)
-    client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
-    experiment = client.get_experiment_by_name("echo")
-    assert experiment is not None
-    run = client.search_runs([experiment.experiment_id])[0]
-    return Measured(run.data.metrics["fit_seconds"], seconds, megabytes)
-
-
-def peer(module: str) -> Callable[[str, Path], Measured]:
-    def measure(net: str, _: Path) -> Measured:
-        command = [sys.executable, "-m", f"benchmarks.{module}", net]
-        printed, seconds, megabytes = execute(command, HERE.parent)
-        return Measured(json.loads(printed.splitlines()[-1])["fit_seconds"], seconds, megabytes)
-
-    return measure
-
-
-def ratio(above: Sequence[float], below: Sequence[float]) -> str:
-    """The ratios of runs that followed each other: their median and range."""
-    ratios = [a / b for a, b in zip(above, below, strict=True)]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+JSON = RESULTS / "speed.json"
 
 
 def compare(net: str, rounds: int, keras: bool, folder: Path) -> dict[str, list[Measured]]:
     """Runs the peers in turn; the shorter ones once before, not counted."""
-    runners = {"echo-exp": ours, "bare": peer("bare_loop")}
+    runners: dict[str, Callable[[], Measured]] = {
+        "echo-exp": lambda: ours(net, folder),
+        "bare": lambda: peer("bare_loop", net)[0],
+    }
     if keras:
-        runners["keras"] = peer("keras_peer")
+        runners["keras"] = lambda: peer("keras_peer", net)[0]
     measured: dict[str, list[Measured]] = {name: [] for name in runners}
     for counted in [False] * (net == "seq2seq") + [True] * rounds:
         for name, run in runners.items():
-            result = run(net, folder)
+            result = run()
             if counted:
                 measured[name].append(result)
     return measured
@@ -142,7 +91,7 @@ def main() -> None:
     parser.add_argument("--keras", action="store_true", help="also time Keras (minutes)")
     parser.add_argument("--only", choices=BASELINES)
     arguments = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results = json.loads(JSON.read_text()) if JSON.exists() else {}
     for net in [arguments.only] if arguments.only else BASELINES:
         with tempfile.TemporaryDirectory() as folder:
             measured = compare(net, arguments.rounds, arguments.keras, Path(folder))
@@ -154,8 +103,7 @@ def main() -> None:
     print(f"echo_exp {statistics.median(timed['echo_exp']) * 1e6:.0f} µs, ", end="")
     print(f"pandas {statistics.median(timed['pandas']):.2f} s: ", end="")
     print(f"pandas takes {ratio(timed['pandas'], timed['echo_exp'])} times as long")
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1))
+    JSON.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,8 @@ from matplotlib.figure import Figure
 
 from echo_exp.replicas import Floats
 
-BLUE, ORANGE, GREY = (
-    "#0072B2",
-    "#D55E00",
-    "#767676",
-)  # Okabe & Ito: told apart by everybody
+# Okabe & Ito: told apart by everybody.
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#767676"
 
 Curve = tuple[list[int], Floats]
 """Epochs [E] and the values of each replica, [E, R]."""
