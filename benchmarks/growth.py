@@ -42,7 +42,7 @@ QUANTITIES = {
     "training_mb": "memory of the training, MB",
     "validated_mb": "and of a validation, MB",
 }
-SECONDS = 1.5
+SECONDS = 1.0
 
 
 def point(net: str, n_values: int, n_in: int, units: int, replicas: int) -> dict[str, float]:
@@ -53,7 +53,14 @@ def point(net: str, n_values: int, n_in: int, units: int, replicas: int) -> dict
     problem = Problem(n_in + 20, n_values, n_in, n_in if whole else max(1, 2 * n_in // 5))
     make: Any = Seq2Seq if whole else EncoderDecoder
     seeds = range(replicas)
-    model = make(n_values, n_values, n_in, problem.n_out, units=units, seeds=seeds)
+    model = make(
+        n_features=n_values,
+        n_outputs=n_values,
+        n_in=n_in,
+        n_out=problem.n_out,
+        units=units,
+        seeds=seeds,
+    )
     module = EchoModule(model, problem, OneHot(n_values), 7 if whole else 21)
 
     def fit(epochs: int) -> float:

@@ -1,7 +1,8 @@
 """What a seed costs when many are trained as one program.
 
-    python -m benchmarks.replicas [--rounds 3] [--only seq2seq]    about half an hour
-    python -m benchmarks.replicas --from-results                   prints and draws again
+    python -m benchmarks.replicas [--rounds 3]        about half an hour
+    python -m benchmarks.replicas --only seq2seq      one network; --replicas 16 64: only these
+    python -m benchmarks.replicas --from-results      prints and draws again
 
 For each baseline and each number of replicas R, in turn: `echo-exp replicas=R` (everything
 validated, logged and in MLflow), one seed of the bare PyTorch loop (`bare_loop`), and all R seeds
@@ -72,8 +73,7 @@ def two_at_once(net: str) -> float:
 
 
 def report(net: str, rows: list[Row]) -> None:
-    rounds = len({row["round"] for row in rows})
-    print(f"\n**{net}**, {rounds} rounds: medians; ratios round by round: median (range)\n")
+    print(f"\n**{net}**: medians; ratios round by round: median (range)\n")
     print(
         "| R | echo-exp, ms an epoch and seed | bare | JAX | ours / bare | ours / JAX "
         "| JAX compiles, s | our memory, MB | JAX's |\n|---|---|---|---|---|---|---|---|---|"
@@ -92,7 +92,7 @@ def report(net: str, rows: list[Row]) -> None:
 
 
 def draw(rows: list[Row]) -> Figure:
-    """Time an epoch and seed over the number of replicas, each round a point."""
+    """Time an epoch and seed over the number of replicas, each round a point, medians joined."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     styles = {
         "echo-exp": (BLUE, "o", "echo-exp, validated and logged"),
@@ -108,14 +108,15 @@ def draw(rows: list[Row]) -> Figure:
                 axes.plot([replicas] * len(values), values, marker, color=colour, markersize=3)
             axes.plot(REPLICAS, medians, color=colour, label=label)
         axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
+        axes.set_ylim(bottom=0)
         axes.set_xticks(REPLICAS, [str(replicas) for replicas in REPLICAS])
         axes.set_title(net.replace("_", "-"))
         axes.set_xlabel("replicas trained at once (R)")
         axes.set_ylabel("ms an epoch and seed")
-        axes.grid(color=GREY, alpha=0.25, which="both")
+        axes.grid(color=GREY, alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return figure
 
 
@@ -123,17 +124,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=BASELINES)
+    parser.add_argument("--replicas", type=int, nargs="+", choices=REPLICAS, default=REPLICAS)
     parser.add_argument("--from-results", action="store_true")
     arguments = parser.parse_args()
     nets = [arguments.only] if arguments.only else BASELINES
     results = json.loads(JSON.read_text()) if JSON.exists() else {"rows": [], "two": {}}
     if not arguments.from_results:
-        results["rows"] = [row for row in results["rows"] if row["net"] not in nets]
+        again = [(net, replicas) for net in nets for replicas in arguments.replicas]
+        kept = [row for row in results["rows"] if (row["net"], row["replicas"]) not in again]
+        results["rows"] = kept
+        for round_ in range(arguments.rounds):
+            results["rows"] += [measure(net, replicas, round_) for net, replicas in again]
         for net in nets:
-            for round_ in range(arguments.rounds):
-                results["rows"] += [measure(net, replicas, round_) for replicas in REPLICAS]
-            results["two"][net] = [two_at_once(net) for _ in range(arguments.rounds)]
-            JSON.write_text(json.dumps(results, indent=1))
+            if TWO[net] in arguments.replicas:
+                results["two"][net] = [two_at_once(net) for _ in range(arguments.rounds)]
+        JSON.write_text(json.dumps(results, indent=1))
     for net in nets:
         report(net, [row for row in results["rows"] if row["net"] == net])
         slower = results["two"][net]
