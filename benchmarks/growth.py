@@ -36,7 +36,12 @@ POINTS = {
     "units": [10, 20, 40, 80, 160, 320, 640],
     "replicas": [1, 2, 4, 8, 16, 32, 64, 128],
 }
-LABELS = {"n_values": "integers", "n_in": "timesteps", "units": "units", "replicas": "replicas"}
+LABELS = {
+    "n_values": "integers (n_values)",
+    "n_in": "timesteps (n_in)",
+    "units": "units of each layer (units)",
+    "replicas": "replicas trained at once (R)",
+}
 QUANTITIES = {
     "milliseconds": "ms an update",
     "training_mb": "memory of the training, MB",
@@ -132,11 +137,11 @@ def draw(points: pd.DataFrame) -> Figure:
                 slope = exponent(part["value"], part[name])
                 label = f"{net.replace('_', '-')}: exponent {slope:.2f}"
                 axes.loglog(part["value"], part[name], "o-", color=COLOURS[net], label=label)
-            axes.set_xlabel(f"{LABELS[setting]} ({setting})")
+            axes.set_xlabel(LABELS[setting])
             axes.set_ylabel(QUANTITIES[name])
             axes.grid(color=GREY, alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
-            axes.legend(frameon=False, fontsize=8)
+            axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 
 

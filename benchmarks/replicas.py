@@ -92,7 +92,7 @@ def report(net: str, rows: list[Row]) -> None:
 
 
 def draw(rows: list[Row]) -> Figure:
-    """Time an epoch and seed over the number of replicas, each round a point, medians joined."""
+    """Time an epoch and seed over the number of replicas, each round a point, the lines medians."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     styles = {
         "echo-exp": (BLUE, "o", "echo-exp, validated and logged"),
@@ -101,11 +101,12 @@ def draw(rows: list[Row]) -> Figure:
     }
     for axes, net in zip(figure.subplots(1, len(BASELINES)), BASELINES, strict=True):
         for name, (colour, marker, label) in styles.items():
-            medians = []
-            for replicas in REPLICAS:
-                values = [r[name] for r in rows if (r["net"], r["replicas"]) == (net, replicas)]
-                medians.append(statistics.median(values))
-                axes.plot([replicas] * len(values), values, marker, color=colour, markersize=3)
+            points = [(row["replicas"], row[name]) for row in rows if row["net"] == net]
+            axes.plot(*zip(*points, strict=True), marker, color=colour, markersize=3)
+            groups = [[time for r, time in points if r == replicas] for replicas in REPLICAS]
+            medians = [statistics.median(group) for group in groups]
+            if name == "bare":  # the same program at every R
+                medians = [statistics.median(time for _, time in points)] * len(REPLICAS)
             axes.plot(REPLICAS, medians, color=colour, label=label)
         axes.set_xscale("log", base=2)
         axes.set_ylim(bottom=0)
