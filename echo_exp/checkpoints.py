@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from echo_exp.interrupts import Interrupted, Interrupts
 from echo_exp.module import EchoModule
@@ -28,6 +29,17 @@ def load(path: Path) -> dict[str, Any]:
     except Exception as error:
         raise ValueError(f"{path} is truncated or no checkpoint of echo_exp") from error
     return content  # type: ignore[no-any-return]
+
+
+class CheckpointFile(TorchCheckpointIO):
+    """Writes a checkpoint as it goes; Lightning first makes the whole file in memory, twice."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Writes ``checkpoint`` to ``path``, whose folder is there."""
+        with Path(path).open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 class Checkpoints(pl.Callback):

@@ -1,7 +1,6 @@
 """One experiment: builds the parts from the settings, trains, tests and tells what came out."""
 
 import contextlib
-import ctypes
 import functools
 import logging
 import os
@@ -31,7 +30,6 @@ from echo_exp.settings import SettingError
 from echo_exp.tracking import Run
 from echo_exp.trainer import Display
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of <malloc.h>
 BYTES_A_PARAMETER = 16  # the weight, its gradient and Adam's two moments, each of 4 bytes
 
 
@@ -121,7 +119,6 @@ def train(
         Interrupted: A signal asked to stop; the last checkpoint holds all that was trained.
     """
     torch.set_num_threads(settings.trainer.threads)
-    _keep_freed_memory()
     recorder = Recorder(run)
     checkpoints = Checkpoints(
         folder, settings.trainer.checkpoint_seconds, interrupts, before=recorder.settle
@@ -207,20 +204,6 @@ def _check_memory(config: DictConfig, empty: torch.nn.Module, replicas: int) -> 
             f"this machine has {available / 2**30:,.0f}; it may be at most "
             f"{int(available / network):,} for these",
         )
-
-
-def _keep_freed_memory() -> None:
-    """Tells glibc not to give large freed blocks back to the system.
-
-    The same tensors are needed again at the next update, and each page would be fetched and zeroed
-    once more: a quarter of the time of 256 encoder-decoders, a few hundredths of that of 16.
-    """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _memory() -> float:

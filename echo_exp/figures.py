@@ -34,6 +34,8 @@ def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Figure:
         axes.set_ylabel(label)
         axes.set_ylim(bottom=0)
     panels[1].set_ylim(-0.02, 1.02)
+    lines, names = panels[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
@@ -45,7 +47,6 @@ def _panel(axes: Axes, curves: Mapping[str, Curve], name: str) -> None:
     axes.set_xlabel("epoch (one fresh sequence each)")
     axes.grid(color=GREY, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
 
 
 def _draw(axes: Axes, curve: Curve, label: str, color: str, width: float, style: str) -> None:

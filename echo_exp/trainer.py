@@ -91,11 +91,14 @@ class TrainerSettings:
         """Returns a Lightning trainer whose one epoch holds all tutorial epochs."""
         import pytorch_lightning as pl
 
+        from echo_exp.checkpoints import CheckpointFile
+
         return pl.Trainer(
             accelerator="cuda" if self.accelerator == "gpu" else "cpu",
             devices=1,
             max_epochs=1,
             callbacks=callbacks,
+            plugins=[CheckpointFile()],
             check_val_every_n_epoch=None,
             val_check_interval=self.validate_every // self.block,
             num_sanity_val_steps=0,

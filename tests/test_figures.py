@@ -14,6 +14,11 @@ def _curve(replicas: int = 1) -> Curve:
     return [1, 2, 3], np.linspace(0, 1, replicas) + np.zeros((3, replicas))
 
 
+def _legend(replicas: int = 1) -> list[str]:
+    (legend,) = learning_curve({name: _curve(replicas) for name in NAMES}, "bananas").legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
 def _panels(replicas: int = 1, names: tuple[str, ...] = NAMES) -> list[Axes]:
     return learning_curve({name: _curve(replicas) for name in names}, "bananas").axes
 
@@ -35,9 +40,7 @@ def test_training_and_validation_can_be_told_apart() -> None:
         training, validation = panel.lines
         assert training.get_color() != validation.get_color()
         assert training.get_linestyle() != validation.get_linestyle()
-        legend = panel.get_legend()
-        assert legend is not None
-        assert [text.get_text() for text in legend.get_texts()] == ["training", "validation"]
+    assert _legend() == ["training", "validation"]
 
 
 def test_replicas_are_a_median_in_a_quantile_band() -> None:
@@ -46,9 +49,7 @@ def test_replicas_are_a_median_in_a_quantile_band() -> None:
         for band in panel.collections:
             heights = np.asarray(band.get_paths()[0].vertices)[:, 1]
             assert (heights.min(), heights.max()) == pytest.approx((0.05, 0.95))
-        legend = panel.get_legend()
-        assert legend is not None
-        assert "101 seeds" in legend.get_texts()[0].get_text()
+    assert "101 seeds" in _legend(101)[0]
 
 
 def test_a_replica_that_diverged_is_no_part_of_the_band() -> None:
