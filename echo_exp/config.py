@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import inspect
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,17 @@ FOLDER = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf")
 """The configuration: inside an installed package, beside it in a checkout."""
 
 GROUPS = ("problem", "missing", "model", "representation", "optimizer", "trainer", "tracking")
+STUDY = "study"
 ROOT = ("seed", "replicas", "epochs", "batch_size", "resume", "output_dir")
 MOST_REPLICAS = 1_000_000
-INCIDENTAL = ("resume", "output_dir", "tracking")
+INCIDENTAL = (
+    "resume",
+    "output_dir",
+    "tracking",
+    "study",
+    "trainer.progress",
+    "trainer.checkpoint_seconds",
+)
 """Settings that change nothing of what is measured."""
 
 
@@ -136,6 +145,15 @@ def overrides(hydra: Any) -> list[str]:
     return cast("list[str]", OmegaConf.to_container(hydra.overrides.task, resolve=False))
 
 
+def measured(overrides: Iterable[str]) -> list[str]:
+    """Returns the overrides of settings that a result may depend on."""
+    return [o for o in overrides if not _incidental(o.lstrip("+~").split("=")[0])]
+
+
+def _incidental(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in INCIDENTAL)
+
+
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:
     """Returns a nested configuration as one level of dotted keys."""
     if not isinstance(config, Mapping | DictConfig):
@@ -149,7 +167,7 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
 
 def _measured(config: Any) -> dict[str, Any]:
     """Returns the settings that a result may depend on, flat."""
-    return {k: v for k, v in flat(config).items() if k.split(".")[0] not in INCIDENTAL}
+    return {key: value for key, value in flat(config).items() if not _incidental(key)}
 
 
 def parameters(config: DictConfig) -> dict[str, Any]:
@@ -158,19 +176,14 @@ def parameters(config: DictConfig) -> dict[str, Any]:
         group: config[group]._target_.rsplit(".", 1)[-1]
         for group in ("model", "representation", "missing", "optimizer")
     }
-    rest = {
-        key: value
-        for key, value in _measured(config).items()
-        if "._" not in key and key != "trainer.progress"
-    }
+    rest = {key: value for key, value in _measured(config).items() if "._" not in key}
     return chosen | rest
 
 
 def fingerprint(config: DictConfig) -> str:
     """Returns a hash of everything that a result may depend on."""
-    content = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
-    measured = {key: value for key, value in content.items() if key not in INCIDENTAL}
-    text = OmegaConf.to_yaml(OmegaConf.create(measured), sort_keys=True)
+    measured = _measured(OmegaConf.to_container(config, resolve=True))
+    text = json.dumps(measured, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

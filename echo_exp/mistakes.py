@@ -65,7 +65,8 @@ def _explain_composition(error: Exception) -> str:
     text = str(error)
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        wrong = SettingError(group, option, "it must be " + " or ".join(error.options))
+        options = [name for name in error.options if not name.startswith("_")]
+        wrong = SettingError(group, option, "it must be " + " or ".join(options))
         return str(wrong)
     if isinstance(error, OverrideParseException):
         return f"{error.override} cannot be read as setting=value: {text.splitlines()[0]}"

@@ -17,6 +17,9 @@ from echo_exp.optimizer import Adam
 from echo_exp.problem import MISSING, Problem
 from echo_exp.representation import Representation
 
+SATURATED = 2.0
+"""A cell state beyond this is saturated: the slope of tanh is 0.07 there."""
+
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -140,16 +143,25 @@ class EchoModule(pl.LightningModule):
             self.log_dict({f"train/{name}": v[-1].nanmean() for name, v in outputs.items()})
 
     def validation_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        """Scores sequences [S, R, n_windows, n_in]: each score [S, R] by its name."""
-        return self._score(windows)
+        """Scores sequences [S, R, n_windows, n_in]: each score [S, R] by its name.
+
+        ``saturation`` is the share of cell states, after a sequence's last batch, that lie where
+        the tanh of the LSTM's output passes on less than 7 % of a gradient.
+        """
+        scores, state = self._score(windows)
+        if state[1::2]:
+            cells = torch.cat(state[1::2], -1).unflatten(1, (len(windows), -1))  # [R, S, B, U]
+            scores["saturation"] = (cells.abs() > SATURATED).float().mean((2, 3)).T
+        return scores
 
     def test_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
         """Scores sequences [S, R, n_windows, n_in]: each score [S, R] by its name."""
-        return self._score(windows)
+        return self._score(windows)[0]
 
     def predict_step(self, windows: Tensor, batch_idx: int = 0) -> Tensor:
         """Returns the echoes, [S, R, n_windows, n_in] -> [S, R, n_windows, n_out] integers."""
-        echoes = [self.representation.decode(outputs) for outputs in self._side_by_side(windows)]
+        walk = self._side_by_side(windows)
+        echoes = [self.representation.decode(outputs) for outputs, _ in walk]
         return self._sequences(echoes)
 
     def on_validation_epoch_start(self) -> None:
@@ -161,8 +173,9 @@ class EchoModule(pl.LightningModule):
         self._evaluated.clear()
 
     def on_validation_epoch_end(self) -> None:
-        """Logs ``val/loss``, ``val/accuracy``, ``val/sequence_accuracy`` and so on."""
+        """Logs ``val/loss``, ``val/accuracy`` and so on, and the gradients of the last update."""
         self._log_scores("val")
+        self.scores |= self._gradient_norms()
 
     def on_test_epoch_end(self) -> None:
         """Logs ``test/loss``, ``test/accuracy``, ``test/sequence_accuracy`` and so on."""
@@ -178,8 +191,8 @@ class EchoModule(pl.LightningModule):
         self.epochs = checkpoint["echo_epochs"]
         torch.set_rng_state(checkpoint["torch_random_state"])
 
-    def _walk(self, inputs: Tensor, masks: Tensor | None) -> Iterator[Tensor]:
-        """Yields the outputs of each batch along a sequence, [B, n_out, V] for each replica.
+    def _walk(self, inputs: Tensor, masks: Tensor | None) -> Iterator[tuple[Tensor, State]]:
+        """Yields the outputs of each batch along a sequence, [R, B, n_out, V], and its last state.
 
         The state begins at zero, is carried from one batch to the next and cut from the graph
         between them.
@@ -190,9 +203,10 @@ class EchoModule(pl.LightningModule):
         """
         state: State | None = None
         for x, mask in itertools.zip_longest(inputs.unbind(), () if masks is None else masks):
-            outputs, state = self.model(x, state, mask)
-            state = tuple(part.detach() for part in state) if self.model.stateful else None
-            yield outputs
+            outputs, after = self.model(x, state, mask)
+            after = tuple(part.detach() for part in after)
+            state = after if self.model.stateful else None
+            yield outputs, after
 
     def _cut(self, values: Tensor) -> Tensor:
         """Cuts the rows of sequences into batches, [S, R, rows, ...] -> [S, batches, R, B, ...]."""
@@ -223,7 +237,7 @@ class EchoModule(pl.LightningModule):
         for s in range(len(windows)):
             walk = self._walk(inputs[s], None if masks is None else masks[s])
             batches = zip(walk, targets[s], answers[s], weights, strict=True)
-            for outputs, target, answer, weight in batches:
+            for (outputs, _), target, answer, weight in batches:
                 loss = self.representation.loss(outputs, target).flatten(1).sum(1)
                 gradients = torch.autograd.grad(loss, parameters, weight)
                 for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -243,19 +257,22 @@ class EchoModule(pl.LightningModule):
             alive = (self.diverged == 0).view(-1, *[1] * (parameter.ndim - 1))
             parameter.copy_(torch.where(alive, parameter, before))
 
-    def _evaluate(self, windows: Tensor) -> dict[str, Tensor]:
-        """Returns loss and scores of each integer, each [S, R, n_windows, n_out]."""
+    def _evaluate(self, windows: Tensor) -> tuple[dict[str, Tensor], State]:
+        """Returns loss and scores of each integer, [S, R, n_windows, n_out], and the last state."""
         batches: dict[str, list[Tensor]] = defaultdict(list)
         targets = self._beside(self._cut(self.problem.targets(windows)))
-        for outputs, target in zip(self._side_by_side(windows), targets, strict=True):
+        last: State = ()
+        walk = self._side_by_side(windows)
+        for (outputs, state), target in zip(walk, targets, strict=True):
+            last = state
             batches["loss"].append(self.representation.loss(outputs, target))
             scores = self.representation.scores(outputs, target.clamp(min=0))
             for name, score in scores.items():
                 batches[name].append(score)
-        return {name: self._sequences(values) for name, values in batches.items()}
+        return {name: self._sequences(values) for name, values in batches.items()}, last
 
-    def _side_by_side(self, windows: Tensor) -> Iterator[Tensor]:
-        """Walks along all sequences at once: outputs [R, S*B, n_out, V] for each batch."""
+    def _side_by_side(self, windows: Tensor) -> Iterator[tuple[Tensor, State]]:
+        """Walks along all sequences at once: outputs [R, S*B, n_out, V] and state of each batch."""
         inputs, masks = self._inputs(windows)
         return self._walk(self._beside(inputs), None if masks is None else self._beside(masks))
 
@@ -269,8 +286,8 @@ class EchoModule(pl.LightningModule):
         rows: Tensor = cut.permute(2, 1, 0, 3, 4).flatten(2, 3)
         return rows
 
-    def _score(self, windows: Tensor) -> dict[str, Tensor]:
-        scores = self._evaluate(windows)
+    def _score(self, windows: Tensor) -> tuple[dict[str, Tensor], State]:
+        scores, state = self._evaluate(windows)
         first = self.problem.n_incomplete
         sample = {name: v[:, :, first:].float().mean((2, 3)) for name, v in scores.items()}
         sample["sequence_accuracy"] = scores["accuracy"][:, :, first:].all(-1).float().mean(2)
@@ -281,7 +298,17 @@ class EchoModule(pl.LightningModule):
                 for name, v in scores.items()
             }
         self._evaluated.append(sample)
-        return sample
+        return sample, state
+
+    def _gradient_norms(self) -> dict[str, Tensor]:
+        """Returns the length of the last update's gradient, [R], of each part of the model."""
+        squares: dict[str, Tensor] = {}
+        for name, parameter in self.named_parameters():
+            if parameter.grad is not None:
+                part = name.split(".")[1]  # of "model.encoder.first.kernel"
+                square = parameter.grad.square().flatten(1).sum(1)
+                squares[part] = squares.get(part, torch.zeros_like(square)) + square
+        return {f"val/gradient_norm_{part}": square.sqrt() for part, square in squares.items()}
 
     def _log_scores(self, stage: str) -> None:
         samples = {

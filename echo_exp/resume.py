@@ -8,6 +8,9 @@ from echo_exp import config as configuration
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Store, StoredRun
 
+AUTO = "auto"
+"""`resume=auto`: the run of the same settings, if there is one; else a new one."""
+
 
 def find(
     store: Store, config: DictConfig, overrides: Sequence[str]
@@ -40,5 +43,5 @@ def find(
             "that run has another configuration: " + "; ".join(different),
         )
     for key in configuration.INCIDENTAL:
-        stored[key] = config[key]
+        OmegaConf.update(stored, key, OmegaConf.select(config, key))
     return run, stored

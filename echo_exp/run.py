@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 CHECKPOINTS = "checkpoints"
 
 
+class AlreadyFinishedError(Exception):
+    """`resume=auto` found a finished run of the same settings."""
+
+    def __init__(self, stored: StoredRun) -> None:
+        super().__init__(f"run {stored.run_id} has done this already")
+        self.stored = stored
+
+
 @dataclass(frozen=True)
 class Result:
     """What a run leaves.
@@ -81,6 +89,7 @@ def execute(config: DictConfig, overrides: Sequence[str] = (), parent: str | Non
         DivergedError: The loss became NaN or infinite; the run is FAILED.
         Interrupted: A signal asked to stop; the run is KILLED and can be resumed.
         TrackingError: Something could not be recorded; the run is FAILED.
+        AlreadyFinishedError: `resume=auto`, and a finished run had the same settings.
     """
     with Interrupts() as interrupts:
         return _execute(config, overrides, parent, interrupts)
@@ -93,6 +102,8 @@ def _execute(
     _check_writable(settings.output_dir)
     store = open_store(config)
     earlier: StoredRun | None = None
+    if config.resume == resume.AUTO:
+        config.resume = _unfinished(store, settings, config)
     if config.resume is not None:
         if store is None:
             raise SettingError("resume", config.resume, "tracking=none has no runs")
@@ -116,6 +127,16 @@ def _execute(
             _close_early(run, error)
         raise
     return Result(outcome, run.stored if run else None, folder)
+
+
+def _unfinished(store: Store | None, settings: Settings, config: DictConfig) -> str | None:
+    """Returns the id of a run with the same settings and a checkpoint to go on from, if any."""
+    same = store.find_same(configuration.fingerprint(config)) if store is not None else None
+    if same is None:
+        return None
+    if same.status == "FINISHED":
+        raise AlreadyFinishedError(same)
+    return same.run_id if list(_folder(settings, same).glob("last.ckpt")) else None
 
 
 def _open_run(

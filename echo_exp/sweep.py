@@ -4,8 +4,10 @@ import atexit
 import itertools
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hydra import compose
@@ -14,13 +16,14 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from echo_exp import config as configuration
-from echo_exp import mistakes, run
+from echo_exp import mistakes, run, study
 from echo_exp.interrupts import Interrupted
-from echo_exp.tracking import Run
+from echo_exp.settings import SettingError
+from echo_exp.tracking import Run, TrackingError
 
 RESULT = "result.json"
 TAG = "sweep"
-OK = "ok"
+OK, EARLIER = "ok", "ok, finished earlier"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class JobResult:
     Attributes:
         job: Its number.
         overrides: What it changed.
-        status: `OK`, or what went wrong.
+        status: `OK`, `EARLIER`, or what went wrong.
         accuracy: Test accuracy, where it came to that.
         seconds: Time of its training.
     """
@@ -41,6 +44,11 @@ class JobResult:
     accuracy: float | None = None
     seconds: float | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether something went wrong."""
+        return self.status not in (OK, EARLIER)
+
 
 def run_job(config: DictConfig, job: int, overrides: list[str], folder: Path, sweep: Path) -> None:
     """Runs one job of a sweep; where it fails, that is its result and the sweep goes on.
@@ -48,11 +56,16 @@ def run_job(config: DictConfig, job: int, overrides: list[str], folder: Path, sw
     Raises:
         Interrupted: A signal asked to stop; this ends the sweep.
     """
-    named = " ".join(overrides)
+    named = " ".join(configuration.measured(overrides))
     print(f"[job {job}] {named}", file=sys.stderr, flush=True)
     try:
         outcome = run.execute(config, overrides, parent=f"{TAG}={sweep.absolute()}").outcome
         result = JobResult(job, named, OK, outcome.accuracy, outcome.seconds)
+    except run.AlreadyFinishedError as done:
+        print(f"[job {job}] {done}", file=sys.stderr, flush=True)
+        metrics = done.stored.metrics
+        accuracy, seconds = metrics.get("test/accuracy"), metrics.get("fit_seconds")
+        result = JobResult(job, named, EARLIER, accuracy, seconds)
     except Interrupted as error:
         _leave(JobResult(job, named, str(error)), folder)
         raise
@@ -79,13 +92,22 @@ class SweepCallback(Callback):
         """Checks that every job can be composed and opens the parent run."""
         with mistakes.explained():  # Hydra would only warn of an error in a callback
             overrides = configuration.overrides(config.hydra)
-            self._jobs = _expand(overrides)
-            self._open(config, overrides)
+            if config.get(configuration.STUDY) is None:
+                self._jobs = _expand(overrides)
+                self._parent = self._open(config, overrides)
+            else:
+                asked = study.read(config)
+                for cell in asked.cells:
+                    study.compose_cell(cell, overrides)
+                self._jobs = [" ".join(cell.overrides) for cell in asked.cells]
+                self._parent = self._open_study(config, overrides, asked)
+            if self._parent is not None:
+                atexit.register(self._close, "KILLED")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Prints the table; exits with 1 where a job failed."""
         results = [self._result(config, number) for number in range(len(self._jobs))]
-        failed = [result for result in results if result.status != OK]
+        failed = [result for result in results if result.failed]
         print(_table(results))
         print(f"{len(results) - len(failed)} of {len(results)} jobs succeeded")
         store = run.open_store(config)
@@ -95,18 +117,40 @@ class SweepCallback(Callback):
         if failed:
             sys.exit(mistakes.FAILED)
 
-    def _open(self, config: DictConfig, overrides: list[str]) -> None:
+    def _open_study(
+        self, config: DictConfig, overrides: list[str], asked: study.Study
+    ) -> Run | None:
+        """Opens the study's parent run, the one that it had before if there is one."""
+        store = run.open_store(config)
+        earlier = None if store is None else store.find_parent(f"{TAG}={_folder(config)}")
+        if store is None or earlier is None:
+            note = {
+                "mlflow.note.content": f"{asked.question}\n\n*Expected:* {asked.expectation}",
+                "study": asked.name,
+                "scale": asked.scale,
+            }
+            return self._open(config, overrides, note, f"study {asked.name}, {asked.scale}")
+        try:
+            return store.resume_run(earlier.run_id)
+        except TrackingError as error:
+            raise SettingError("study", asked.name, f"its parent run: {error}") from error
+
+    def _open(
+        self,
+        config: DictConfig,
+        overrides: list[str],
+        more_tags: Mapping[str, str] = MappingProxyType({}),
+        name: str = "sweep",
+    ) -> Run | None:
         store = run.open_store(config)
         if store is None:
-            return
-        sweep = str(Path(config.hydra.sweep.dir).absolute())
-        self._parent = store.create_run(
-            name=f"sweep of {len(self._jobs)}: {' '.join(overrides)}"[:250],
-            tags=run.tags(["-m", *overrides]) | {"kind": TAG, TAG: sweep},
+            return None
+        return store.create_run(
+            name=f"{name} of {len(self._jobs)}: {' '.join(overrides)}"[:250],
+            tags=run.tags(["-m", *overrides]) | {"kind": TAG, TAG: _folder(config), **more_tags},
             params={},
             files={"jobs.txt": "\n".join(self._jobs)},
         )
-        atexit.register(self._close, "KILLED")
 
     def _close(self, status: str) -> None:
         if self._parent is not None:
@@ -118,6 +162,10 @@ class SweepCallback(Callback):
         if not file.exists():
             return JobResult(number, self._jobs[number], "it ended without a result")
         return JobResult(**json.loads(file.read_text()))
+
+
+def _folder(config: DictConfig) -> str:
+    return str(Path(config.hydra.sweep.dir).absolute())
 
 
 def _expand(overrides: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ EXPERIMENTS = sorted(path.stem for path in (configuration.FOLDER / "experiment")
 OPTIONS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in configuration.FOLDER.glob("*/*.yaml")
-    if path.parent.name != "experiment"
+    if path.parent.name not in ("experiment", "study")
 )
 
 

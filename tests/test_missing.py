@@ -84,13 +84,13 @@ def test_training_weighs_present_targets_only() -> None:
     module = make_module(problem=WHOLE, batch_size=5, missing=Mask())
     windows = torch.from_numpy(WHOLE.windows(np.arange(10) % 6))[None, None]  # [S, R, rows, T]
     with torch.no_grad():
-        losses = module._evaluate(windows)["loss"]  # [S, R, rows, n_out]
+        losses = module._evaluate(windows)[0]["loss"]  # [S, R, rows, n_out]
     present = WHOLE.targets(windows) != MISSING
     for batch, (loss, _) in enumerate(module._gradients(windows)):
         rows = slice(5 * batch, 5 * batch + 5)
         torch.testing.assert_close(loss, losses[:, :, rows].sum()[None])
         expected = torch.autograd.grad(
-            module._evaluate(windows)["loss"][:, :, rows].sum() / present[:, :, rows].sum(),
+            module._evaluate(windows)[0]["loss"][:, :, rows].sum() / present[:, :, rows].sum(),
             list(module.parameters()),
         )
         if batch == 0:  # nothing was cut from the graph before
@@ -101,7 +101,7 @@ def test_skill_is_that_on_complete_windows_and_beside_it_that_on_the_others() ->
     module = make_module(problem=WHOLE, batch_size=5, missing=Mask())
     windows = torch.from_numpy(WHOLE.windows(np.arange(10) % 6))[None, None]  # [S, R, rows, T]
     with torch.no_grad():
-        losses = module._evaluate(windows)["loss"]  # [S, R, rows, n_out]
+        losses = module._evaluate(windows)[0]["loss"]  # [S, R, rows, n_out]
         scores = module.test_step(windows, 0)
         right = module.predict_step(windows) == WHOLE.targets(windows)
     expected = {

@@ -36,6 +36,7 @@ class StoredRun:
         status: RUNNING, FINISHED, FAILED or KILLED.
         artifacts: Folder of its artifacts where that is on this machine.
         config: Its resolved configuration as YAML, where it was written.
+        metrics: The last value of each of its metrics.
     """
 
     run_id: str
@@ -44,6 +45,7 @@ class StoredRun:
     status: str
     artifacts: Path | None
     config: str | None
+    metrics: Mapping[str, float]
 
 
 def check_uri(uri: Any) -> str:
@@ -134,6 +136,14 @@ class Store:
         if isinstance(found, str):
             raise LookupError(found)
         return found  # type: ignore[no-any-return]
+
+    def find_same(self, fingerprint: str) -> StoredRun | None:
+        """Returns the newest run of a fingerprint that has finished, else the newest unfinished."""
+        return self.request("same", fingerprint=fingerprint)  # type: ignore[no-any-return]
+
+    def find_parent(self, tag: str) -> StoredRun | None:
+        """Returns the newest run that has a tag, given as ``key=value``."""
+        return self.request("parent", tag=tag)  # type: ignore[no-any-return]
 
     def send(self, command: str, **arguments: Any) -> None:
         """Sends a command that needs no answer."""

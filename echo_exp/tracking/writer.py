@@ -27,7 +27,7 @@ warnings.simplefilter("ignore")
 logging.disable(logging.WARNING)
 
 from filelock import FileLock, Timeout  # noqa: E402
-from mlflow.entities import Experiment, Metric, Param, ViewType  # noqa: E402
+from mlflow.entities import Experiment, Metric, Param  # noqa: E402
 from mlflow.entities import Run as MlflowRun  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
@@ -39,7 +39,7 @@ BATCH = 1000
 """MLflow's limit of metrics in one request."""
 PARENT_TAG = "mlflow.parentRunId"
 ERROR_TAG = "error"
-ANSWERED = ("create", "resume", "find", "settle", "finish")
+ANSWERED = ("create", "resume", "find", "same", "parent", "settle", "finish")
 """Commands that the program waits for; the others are carried out behind its back."""
 
 Series = tuple[str, list[int], list[int], list[float]]
@@ -99,12 +99,7 @@ class Writer:
         return self._stored(run)
 
     def find(self, which: str) -> StoredRun | str:
-        newest = self.client.search_runs(
-            [self.experiment.experiment_id],
-            filter_string="tags.kind = 'run'",
-            order_by=["attributes.start_time DESC"],
-            max_results=3,
-        )
+        newest = self._search("tags.kind = 'run'")[:3]
         if which == "last" and newest:
             return self._stored(newest[0])
         try:
@@ -114,6 +109,17 @@ class Writer:
             return f"it must be `last` or the id of a run in {self.uri}, where the newest are: " + (
                 names or "none"
             )
+
+    def same(self, fingerprint: str) -> StoredRun | None:
+        query = f"tags.fingerprint = '{fingerprint}' and tags.kind = 'run'"
+        found = self._search(query)
+        finished = [run for run in found if run.info.status == "FINISHED"]
+        return self._stored([*finished, *found][0]) if found else None
+
+    def parent(self, tag: str) -> StoredRun | None:
+        key, value = tag.split("=", 1)
+        found = self._search(f"tags.{key} = '{value}'")
+        return self._stored(found[0]) if found else None
 
     def metrics(self, run_id: str, series: list[Series]) -> None:
         for name, steps, times, values in series:
@@ -190,13 +196,19 @@ class Writer:
     def _parent(self, parent: str) -> str:
         if "=" not in parent:
             return parent
-        key, value = parent.split("=", 1)
-        experiments = [self.experiment.experiment_id]
-        query = f"tags.{key} = '{value}'"
-        found = self.client.search_runs(experiments, query, ViewType.ACTIVE_ONLY, max_results=1)
-        if not found:
+        found = self.parent(parent)
+        if found is None:
             raise LookupError(f"no parent run has the tag {parent}")
-        return str(found[0].info.run_id)
+        return found.run_id
+
+    def _search(self, query: str) -> list[MlflowRun]:
+        """Returns the runs of the experiment that a query finds, the newest first."""
+        newest_first = ["attributes.start_time DESC"]
+        return list(
+            self.client.search_runs(
+                [self.experiment.experiment_id], query, max_results=50, order_by=newest_first
+            )
+        )
 
     def _stored(self, run: MlflowRun) -> StoredRun:
         artifacts = _local(run.info.artifact_uri)
@@ -210,6 +222,7 @@ class Writer:
             status=run.info.status,
             artifacts=artifacts,
             config=config.read_text() if config and config.exists() else None,
+            metrics=run.data.metrics,
         )
 
     def _lock(self, name: str, patience: float = -1) -> FileLock | None:
