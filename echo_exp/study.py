@@ -43,7 +43,7 @@ class Cell:
     @property
     def overrides(self) -> list[str]:
         """The settings as on a command line: `echo-exp` with them repeats the cell."""
-        return [f"{key}={_word(value)}" for key, value in self.settings.items()]
+        return [f"{key}={word(value)}" for key, value in self.settings.items()]
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,8 @@ def compose_cell(cell: Cell, arguments: Sequence[str]) -> DictConfig:
     return composed
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """Returns a value as it is written on a command line."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return str(value)

@@ -78,7 +78,7 @@ class Store:
     """
 
     def __init__(self, uri: str, artifacts: str | None = None, experiment: str = "echo") -> None:
-        self.uri = _absolute(check_uri(uri))
+        self.uri = absolute(check_uri(uri))
         if artifacts is not None and "://" not in artifacts:
             artifacts = str(Path(artifacts).absolute())
         writer = [sys.executable, "-P", "-m", "echo_exp.tracking.writer"]
@@ -257,7 +257,7 @@ class Run:
         self.store.request("finish", run_id=self.run_id, status=status, error=error)
 
 
-def _absolute(uri: str) -> str:
-    """Makes the path of an SQLite file absolute: the writer may look from another folder."""
+def absolute(uri: str) -> str:
+    """Returns a URI with the path of an SQLite file made absolute: others look from elsewhere."""
     path = uri.removeprefix("sqlite:///")
     return uri if path == uri else f"sqlite:///{Path(path).absolute()}"

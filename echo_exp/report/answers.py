@@ -1,0 +1,184 @@
+"""A study's records side by side: which is compared with which, and what comes out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from echo_exp.report import statistics
+from echo_exp.report.records import Record
+from echo_exp.report.statistics import Difference, Estimate, Survival
+from echo_exp.study import Study
+
+SELECTED_BY = "val/accuracy"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two records that differ in what the study compares.
+
+    Attributes:
+        metric: What is compared.
+        reference: The record with the first value of the compared setting.
+        other: The record with another.
+        difference: Other minus reference.
+        p: Its p-value, corrected for the number of the study's comparisons by this metric.
+    """
+
+    metric: str
+    reference: Record
+    other: Record
+    difference: Difference
+    p: float
+
+
+@dataclass(frozen=True)
+class Solving:
+    """How long two such records take to solve the problem.
+
+    Attributes:
+        reference: The record with the first value of the compared setting.
+        other: The record with another.
+        p: Of the log-rank test, corrected for the number of the study's comparisons.
+    """
+
+    reference: Record
+    other: Record
+    p: float
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a study's runs say.
+
+    Attributes:
+        study: The study.
+        records: Of all its cells, in their order.
+        compared: Those that are finished and, where the study selects, have the best validation.
+        metrics: What is compared, of what was measured.
+        comparisons: Of each metric and pair.
+        solving: Of each pair.
+        law: Exponents of the factors of the epochs to solve; None where they were not asked for or
+            cannot be determined.
+    """
+
+    study: Study
+    records: Sequence[Record]
+    compared: Sequence[Record]
+    metrics: Sequence[str]
+    comparisons: Sequence[Comparison]
+    solving: Sequence[Solving]
+    law: dict[str, Estimate] | None
+
+    def panels(self) -> list[Any]:
+        """The values of the setting that each have a panel, in the order of the cells."""
+        return _unique([panel(self.study, record) for record in self.compared])
+
+    def levels(self) -> list[Any]:
+        """The values that are compared, in the order of the cells."""
+        return _unique([level(self.study, record) for record in self.compared])
+
+    def of_panel(self, value: Any) -> list[Record]:
+        """The compared records of a panel."""
+        return [record for record in self.compared if panel(self.study, record) == value]
+
+
+def panel(study: Study, record: Record) -> Any:
+    """Returns the panel that a record belongs to; None where the study has but one."""
+    return record.cell.attributes[study.panel] if study.panel else None
+
+
+def position(study: Study, record: Record) -> Any:
+    """Returns where a record stands on the horizontal axis; None where there is none."""
+    return record.cell.attributes[study.x] if study.x else None
+
+
+def level(study: Study, record: Record) -> Any:
+    """Returns a record's value of what is compared."""
+    return record.cell.attributes[study.compare]
+
+
+def answer(study: Study, records: Sequence[Record]) -> Answers:
+    """Compares what is finished of a study."""
+    compared = _select(study, [record for record in records if record.finished])
+    wanted = (study.metric, *study.also)
+    metrics = [name for name in wanted if any(name in record.scores for record in compared)]
+    pairs = list(_pairs(study, compared))
+    return Answers(
+        study=study,
+        records=records,
+        compared=compared,
+        metrics=metrics,
+        comparisons=[c for name in metrics for c in _comparisons(name, pairs)],
+        solving=_solving(pairs),
+        law=_law(study, compared),
+    )
+
+
+def survival(record: Record) -> Survival:
+    """Estimates by when how many of a record's seeds have solved the problem."""
+    return statistics.survival(record.epochs_to_solve, record.epochs)
+
+
+def _select(study: Study, finished: Sequence[Record]) -> list[Record]:
+    """Keeps of each place the record with the best validation."""
+    best: dict[tuple[Any, ...], Record] = {}
+    for record in finished:
+        place = (panel(study, record), position(study, record), level(study, record))
+        if place not in best or _validation(record) > _validation(best[place]):
+            best[place] = record
+    return list(best.values())
+
+
+def _validation(record: Record) -> float:
+    # A seed that diverged is as good as chance: it must not make its cell the best.
+    return float(np.nan_to_num(record.scores[SELECTED_BY]).mean())
+
+
+def _pairs(study: Study, compared: Sequence[Record]) -> Iterator[tuple[Record, Record]]:
+    references: dict[tuple[Any, Any], Record] = {}
+    for record in compared:
+        place = (panel(study, record), position(study, record))
+        if place in references:
+            yield references[place], record
+        references.setdefault(place, record)
+
+
+def _comparisons(metric: str, pairs: Sequence[tuple[Record, Record]]) -> list[Comparison]:
+    measured = [(a, b) for a, b in pairs if metric in a.scores and metric in b.scores]
+    differences = [
+        statistics.differ(a.scores[metric], b.scores[metric], (a.seeds, b.seeds))
+        for a, b in measured
+    ]
+    corrected = statistics.holm([difference.p for difference in differences])
+    return [
+        Comparison(metric, a, b, difference, p)
+        for (a, b), difference, p in zip(measured, differences, corrected, strict=True)
+    ]
+
+
+def _solving(pairs: Sequence[tuple[Record, Record]]) -> list[Solving]:
+    raw = [
+        statistics.logrank((a.epochs_to_solve, a.epochs), (b.epochs_to_solve, b.epochs))
+        for a, b in pairs
+    ]
+    corrected = statistics.holm(raw)
+    return [Solving(a, b, p) for (a, b), p in zip(pairs, corrected, strict=True)]
+
+
+def _law(study: Study, compared: Sequence[Record]) -> dict[str, Estimate] | None:
+    if not study.law or not compared:
+        return None
+    counts = [len(record.seeds) for record in compared]
+    factors = {
+        name: np.repeat([float(record.cell.attributes[name]) for record in compared], counts)
+        for name in study.law
+    }
+    solved = np.concatenate([record.epochs_to_solve for record in compared])
+    epochs = np.repeat([float(record.epochs) for record in compared], counts)
+    return statistics.power_law(factors, solved, epochs)
+
+
+def _unique(values: list[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))

@@ -1,0 +1,104 @@
+"""The command `echo-exp-report`: reads the runs of a study and writes what they say.
+
+What it imports is light, so that a wrong setting is answered at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from echo_exp import config as configuration
+from echo_exp import mistakes, study
+from echo_exp.settings import SettingError
+from echo_exp.study import Study
+from echo_exp.tracking.store import absolute, check_uri
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from echo_exp.report.answers import Answers
+
+
+def main() -> None:
+    """Runs `echo-exp-report study=<name>`: exits with 0, or 2 where a setting is wrong."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it writes to the home folder
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    sys.argv.append("hydra.mode=RUN")
+    with mistakes.explained():
+        _hydra_main()
+
+
+@hydra.main(version_base="1.3", config_path=str(configuration.FOLDER), config_name="config")
+def _hydra_main(config: DictConfig) -> None:
+    with mistakes.explained():
+        asked = study.read(config)
+        found, client = _answers(config, asked, configuration.overrides(HydraConfig.get()))
+
+        from echo_exp.report import pages
+
+        folder = Path(config.output_dir) / "reports" / asked.name
+        text = pages.write(found, folder)
+        print(text)
+        _log(client, config, asked, folder)
+        print(f"\nWritten to {folder}: report.md, report.html, figures, tables.")
+
+
+def _answers(
+    config: DictConfig, asked: Study, arguments: list[str]
+) -> tuple["Answers", "MlflowClient"]:
+    uri = _uri(config, asked)
+    cells = []
+    for cell in asked.cells:
+        composed = study.compose_cell(cell, arguments)
+        cells.append((cell, int(composed.epochs), configuration.fingerprint(composed)))
+
+    from mlflow.tracking import MlflowClient
+
+    from echo_exp.report import answers, records
+
+    client = MlflowClient(uri)
+    read = records.read(client, config.tracking.experiment, cells)
+    if not any(record.finished for record in read):
+        raise _never_run(asked, uri)
+    return answers.answer(asked, read), client
+
+
+def _uri(config: DictConfig, asked: Study) -> str:
+    if config.tracking.uri is None:
+        raise SettingError("tracking.uri", None, "a report is read from a tracking store")
+    uri = absolute(check_uri(config.tracking.uri))
+    file = uri.removeprefix("sqlite:///")
+    if file != uri and not Path(file).exists():  # MLflow would make one
+        raise _never_run(asked, uri)
+    return uri
+
+
+def _never_run(asked: Study, uri: str) -> SettingError:
+    command = f"`echo-exp study={asked.name} study.scale={asked.scale}`"
+    return SettingError(
+        "study", asked.name, f"{uri} has no finished run of it; {command} makes them"
+    )
+
+
+def _log(client: "MlflowClient", config: DictConfig, asked: Study, folder: Path) -> None:
+    """Puts the report among the artifacts of the study's newest parent run."""
+    experiment = client.get_experiment_by_name(config.tracking.experiment)
+    assert experiment is not None  # its runs have been read
+    parents = client.search_runs(
+        [experiment.experiment_id],
+        f"tags.study = '{asked.name}' and tags.scale = '{asked.scale}'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    if parents:
+        client.log_artifacts(parents[0].info.run_id, str(folder), "report")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""The finished runs of a study, read back from the tracking store."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from echo_exp.replicas import Floats
+from echo_exp.study import Cell
+
+FINISHED, NEVER_RUN = "FINISHED", "never run"
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a cell.
+
+    Attributes:
+        cell: The cell.
+        status: FINISHED, `NEVER_RUN`, or how its newest run ended.
+        run_id: That run, if there is one.
+        epochs: The epochs that every seed had.
+        seeds: The seeds (R of them); none where it did not finish, as of all that follows.
+        scores: Scores of each seed, [R], by their names in MLflow: those of the test, and the last
+            of each validation; NaN where the seed diverged.
+        epochs_to_solve: The first validated epoch with an accuracy of at least 0.99, [R]; NaN where
+            there is none.
+        curves: Of each metric of the validations its epochs [E] and its values [E, R].
+        seconds: Time of the training of all seeds.
+    """
+
+    cell: Cell
+    status: str
+    run_id: str | None
+    epochs: int
+    seeds: Sequence[int]
+    scores: Mapping[str, Floats]
+    epochs_to_solve: Floats
+    curves: Mapping[str, tuple[Floats, Floats]]
+    seconds: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether the cell has been measured."""
+        return self.status == FINISHED
+
+    @property
+    def diverged(self) -> int:
+        """Seeds whose loss became NaN or infinite."""
+        return int(np.isnan(self.scores["test/loss"]).sum())
+
+
+def read(
+    client: MlflowClient, experiment: str, cells: Sequence[tuple[Cell, int, str]]
+) -> list[Record]:
+    """Reads the newest finished run of each cell.
+
+    Args:
+        client: The tracking store.
+        experiment: MLflow experiment of the study.
+        cells: Cells, each with its epochs and the fingerprint of its runs.
+
+    Returns:
+        A record of each cell, in their order.
+    """
+    runs = _runs(client, experiment)
+    return [_record(client, cell, epochs, runs.get(mark)) for cell, epochs, mark in cells]
+
+
+def _runs(client: MlflowClient, experiment: str) -> dict[str, Run]:
+    """Returns of each fingerprint the newest finished run, else the newest."""
+    found = client.get_experiment_by_name(experiment)
+    best: dict[str, Run] = {}
+    token: str | None = ""
+    while found is not None and token is not None:
+        page = client.search_runs(
+            [found.experiment_id],
+            "tags.kind = 'run'",
+            max_results=PAGE,
+            order_by=["attributes.start_time DESC"],
+            page_token=token or None,
+        )
+        for run in page:
+            mark = run.data.tags["fingerprint"]
+            if mark not in best or (
+                run.info.status == FINISHED and best[mark].info.status != FINISHED
+            ):
+                best[mark] = run
+        token = page.token or None
+    return best
+
+
+def _record(client: MlflowClient, cell: Cell, epochs: int, run: Run | None) -> Record:
+    if run is None or run.info.status != FINISHED:
+        status, run_id = (NEVER_RUN, None) if run is None else (run.info.status, run.info.run_id)
+        return Record(cell, status, run_id, epochs, (), {}, np.empty(0), {}, 0.0)
+    table, curves = (
+        _many(client, run) if int(run.data.params["replicas"]) > 1 else _one(client, run)
+    )
+    last = {name: values[-1] for name, (_, values) in curves.items()}
+    tested = {name: values for name, values in table.items() if name.startswith("test/")}
+    seconds = run.data.metrics["fit_seconds"]
+    seeds = table["seed"].astype(int).tolist()
+    each = np.ones(len(seeds))
+    derived = {
+        "parameters": run.data.metrics["parameters"] * each,
+        "fit_seconds_a_seed": seconds / len(seeds) * each,
+    }
+    return Record(
+        cell=cell,
+        status=FINISHED,
+        run_id=run.info.run_id,
+        epochs=epochs,
+        seeds=seeds,
+        scores={**tested, **last, **derived},
+        epochs_to_solve=table["epochs_to_solve"],
+        curves=curves,
+        seconds=seconds,
+    )
+
+
+Curves = dict[str, tuple[Floats, Floats]]
+
+
+def _many(client: MlflowClient, run: Run) -> tuple[dict[str, Floats], Curves]:
+    """Returns a run's table of seeds, a column [R] each, and its curves."""
+    with tempfile.TemporaryDirectory() as folder:
+        fetch = client.download_artifacts
+        stored = json.loads(Path(fetch(run.info.run_id, "replicas.json", folder)).read_text())
+        frame = pd.read_parquet(fetch(run.info.run_id, "curves.parquet", folder))
+    rows = pd.DataFrame(stored["data"], columns=stored["columns"]).astype(float)
+    table = {name: rows[name].to_numpy() for name in rows}
+    curves: Curves = {}
+    replicas = len(rows)
+    for name in frame:
+        if str(name).startswith("val/"):
+            values = frame[name].to_numpy(float).reshape(replicas, -1).T  # [epochs, R]
+            measured = np.flatnonzero(
+                frame["val/loss"].notna().to_numpy().reshape(replicas, -1).any(0)
+            )
+            curves[str(name)] = (measured + 1.0, values[measured])
+    return {str(name): column for name, column in table.items()}, curves
+
+
+def _one(client: MlflowClient, run: Run) -> tuple[dict[str, Floats], Curves]:
+    """Returns the same of a run with a single seed, which has it all in its metrics."""
+    metrics: dict[str, Any] = run.data.metrics
+    table = {name: np.array([value]) for name, value in metrics.items()}
+    table["seed"] = np.array([float(run.data.params["seed"])])
+    table["epochs_to_solve"] = np.array([metrics.get("epochs_to_solve", np.nan)])
+    curves: Curves = {}
+    for name in metrics:
+        if name.startswith("val/"):
+            history = client.get_metric_history(run.info.run_id, name)
+            points: Floats = np.array(sorted((point.step, point.value) for point in history))
+            curves[name] = (points[:, 0], points[:, 1:])
+    return table, curves

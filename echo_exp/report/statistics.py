@@ -1,0 +1,231 @@
+"""What the scores of many seeds say, and with what certainty; all with fixed seeds.
+
+The tests and fits are those of SciPy, statsmodels and lifelines; here stands which is used where.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from lifelines import KaplanMeierFitter, LogNormalAFTFitter
+from lifelines.exceptions import ConvergenceError
+from lifelines.statistics import logrank_test
+from lifelines.utils import median_survival_times
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from echo_exp.replicas import Floats
+
+CONFIDENCE = 0.95
+RESAMPLES = 4999
+LEAST = 3
+"""Fewer values have no interval."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % confidence interval; NaN at both ends where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Survival:
+    """How long it takes until a problem is solved, those that never do being censored.
+
+    Attributes:
+        times: Epochs at which the share changes, [E].
+        solved: Share of seeds that have solved it by then (1 - Kaplan-Meier), [E].
+        low: Lower end of its 95 % interval, [E].
+        high: Upper end, [E].
+        median: The epoch by which half have; infinite where fewer do.
+    """
+
+    times: Floats
+    solved: Floats
+    low: Floats
+    high: Floats
+    median: Estimate
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two samples of seeds beside each other.
+
+    Attributes:
+        difference: Mean of the second minus mean of the first, with its bootstrap interval.
+        effect: Cliff's delta: how much more often a seed of the second is above one of the first
+            than below, from -1 to 1.
+        p: Of Wilcoxon's signed-rank test where the seeds are the same, else of Mann and Whitney's.
+        paired: Whether they are.
+    """
+
+    difference: Estimate
+    effect: float
+    p: float
+    paired: bool
+
+
+def mean(values: Floats) -> Estimate:
+    """Estimates the mean of values [n] with its bootstrap interval (BCa, Efron 1987).
+
+    NaN, of seeds that diverged, does not count.
+    """
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return Estimate(np.nan, np.nan, np.nan)
+    value = float(finite.mean())
+    if len(finite) < LEAST:
+        return Estimate(value, np.nan, np.nan)
+    if np.ptp(finite) == 0:
+        return Estimate(value, value, value)
+    interval = stats.bootstrap(
+        (finite,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="BCa",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Estimate(value, float(interval.low), float(interval.high))
+
+
+def differ(first: Floats, second: Floats, seeds: tuple[Sequence[int], Sequence[int]]) -> Difference:
+    """Compares the scores of two samples, [n] and [m], of these seeds.
+
+    Seeds that stand on both sides had the same sequences and are compared in pairs, where there are
+    no others or at least `LEAST` of them.
+    """
+    common = [seed for seed in seeds[0] if seed in set(seeds[1])]
+    paired = len(common) >= LEAST
+    if paired:
+        first = first[[list(seeds[0]).index(seed) for seed in common]]
+        second = second[[list(seeds[1]).index(seed) for seed in common]]
+        whole = np.isfinite(first) & np.isfinite(second)
+        first, second = first[whole], second[whole]
+        difference, p = mean(second - first), _signed_rank(second - first)
+    else:
+        first, second = first[np.isfinite(first)], second[np.isfinite(second)]
+        difference, p = _unpaired(first, second), _rank_sum(first, second)
+    above = np.sign(second[:, None] - first[None, :])
+    effect = float(above.mean()) if above.size else np.nan
+    return Difference(difference, effect, p, paired)
+
+
+def _signed_rank(differences: Floats) -> float:
+    if len(differences) < LEAST:
+        return np.nan
+    if not differences.any():
+        return 1.0
+    with warnings.catch_warnings():  # exact p-values are not to be had with ties
+        warnings.simplefilter("ignore")
+        return float(stats.wilcoxon(differences).pvalue)
+
+
+def _rank_sum(first: Floats, second: Floats) -> float:
+    if min(len(first), len(second)) < LEAST:
+        return np.nan
+    return float(stats.mannwhitneyu(second, first).pvalue)
+
+
+def _unpaired(first: Floats, second: Floats) -> Estimate:
+    if not (len(first) and len(second)):
+        return Estimate(np.nan, np.nan, np.nan)
+    value = float(second.mean() - first.mean())
+    if min(len(first), len(second)) < LEAST:
+        return Estimate(value, np.nan, np.nan)
+    if np.ptp(first) == np.ptp(second) == 0:
+        return Estimate(value, value, value)
+    interval = stats.bootstrap(
+        (second, first),
+        lambda a, b, axis: a.mean(axis) - b.mean(axis),
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Estimate(value, float(interval.low), float(interval.high))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Corrects p-values for their number (Holm 1979); NaN, where nothing was tested, stays."""
+    p = np.array(p_values, dtype=float)
+    tested = np.isfinite(p)
+    if tested.any():
+        p[tested] = multipletests(p[tested], method="holm")[1]
+    return [float(value) for value in p]
+
+
+def survival(epochs_to_solve: Floats, epochs: int) -> Survival:
+    """Estimates how many of the seeds have solved the problem by when.
+
+    Args:
+        epochs_to_solve: [R], NaN where a seed never did within its epochs: it is censored.
+        epochs: The epochs that each seed had.
+    """
+    times, events = _durations(epochs_to_solve, epochs)
+    fitter = KaplanMeierFitter().fit(times, events)
+    band = fitter.confidence_interval_
+    ends = median_survival_times(band).to_numpy().ravel() if events.any() else [np.inf, np.inf]
+    return Survival(
+        times=fitter.timeline.astype(float),
+        solved=1 - fitter.survival_function_.to_numpy().ravel(),
+        low=1 - band.iloc[:, 1].to_numpy(),
+        high=1 - band.iloc[:, 0].to_numpy(),
+        median=Estimate(float(fitter.median_survival_time_), float(min(ends)), float(max(ends))),
+    )
+
+
+def logrank(first: tuple[Floats, int], second: tuple[Floats, int]) -> float:
+    """Returns the p-value of the log-rank test of two samples of epochs to solve.
+
+    Args:
+        first: Epochs to solve [n], as in `survival`, and the epochs that each seed had.
+        second: The same of the other.
+    """
+    times, events = _durations(*first)
+    others, other_events = _durations(*second)
+    if not (events.any() or other_events.any()):
+        return np.nan
+    return float(logrank_test(times, others, events, other_events).p_value)
+
+
+def power_law(
+    factors: Mapping[str, Floats], epochs_to_solve: Floats, epochs: Floats
+) -> dict[str, Estimate] | None:
+    """Fits epochs to solve = c · product of factor^exponent, censored seeds included.
+
+    A log-normal accelerated failure time model of the logarithms of the factors.
+
+    Args:
+        factors: Of each factor its value for each seed, [n].
+        epochs_to_solve: [n], NaN where a seed never solved the problem.
+        epochs: The epochs that each seed had, [n].
+
+    Returns:
+        The exponent of each factor; None where the seeds do not determine them.
+    """
+    solved = np.isfinite(epochs_to_solve)
+    if any(len(np.unique(values[solved])) < 2 for values in factors.values()):
+        return None
+    frame = pd.DataFrame({name: np.log(values) for name, values in factors.items()})
+    frame["epochs"] = np.where(solved, epochs_to_solve, epochs)
+    frame["solved"] = solved
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            fitted = LogNormalAFTFitter().fit(frame, "epochs", "solved").summary
+        except ConvergenceError:
+            return None
+    rows = fitted.loc["mu_"]
+    columns = ["coef", "coef lower 95%", "coef upper 95%"]
+    return {name: Estimate(*(float(rows.loc[name, c]) for c in columns)) for name in factors}
+
+
+def _durations(epochs_to_solve: Floats, epochs: int) -> tuple[Floats, Floats]:
+    solved = np.isfinite(epochs_to_solve)
+    return np.where(solved, epochs_to_solve, epochs), solved
