@@ -31,7 +31,6 @@ INCIDENTAL = (
     "resume",
     "output_dir",
     "tracking",
-    "study",
     "trainer.progress",
     "trainer.checkpoint_seconds",
 )

@@ -156,7 +156,7 @@ def job_overrides(cell: Cell, arguments: Sequence[str]) -> list[str]:
     for override in OverridesParser.create().parse_overrides(list(arguments)):
         key = override.get_key_element()
         if override.is_sweep_override():
-            value = override.get_value_element_as_str()
+            value = (override.input_line or "").partition("=")[2]
             raise SettingError(key, value, "a study has its own cells: give one value")
         if key.split(".")[0] != configuration.STUDY:
             given[key] = override.input_line or ""

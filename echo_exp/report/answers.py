@@ -104,14 +104,13 @@ def answer(study: Study, records: Sequence[Record]) -> Answers:
     compared = _select(study, [record for record in records if record.finished])
     wanted = (study.metric, *study.also)
     metrics = [name for name in wanted if any(name in record.scores for record in compared)]
-    pairs = list(_pairs(study, compared))
     return Answers(
         study=study,
         records=records,
         compared=compared,
         metrics=metrics,
-        comparisons=[c for name in metrics for c in _comparisons(name, pairs)],
-        solving=_solving(pairs),
+        comparisons=[c for name in metrics for c in _comparisons(study, compared, name)],
+        solving=_solving(study, compared),
         law=_law(study, compared),
     )
 
@@ -137,6 +136,7 @@ def _validation(record: Record) -> float:
 
 
 def _pairs(study: Study, compared: Sequence[Record]) -> Iterator[tuple[Record, Record]]:
+    """Yields of each place its first record with each of the others."""
     references: dict[tuple[Any, Any], Record] = {}
     for record in compared:
         place = (panel(study, record), position(study, record))
@@ -145,20 +145,20 @@ def _pairs(study: Study, compared: Sequence[Record]) -> Iterator[tuple[Record, R
         references.setdefault(place, record)
 
 
-def _comparisons(metric: str, pairs: Sequence[tuple[Record, Record]]) -> list[Comparison]:
-    measured = [(a, b) for a, b in pairs if metric in a.scores and metric in b.scores]
+def _comparisons(study: Study, compared: Sequence[Record], metric: str) -> list[Comparison]:
+    pairs = list(_pairs(study, [record for record in compared if metric in record.scores]))
     differences = [
-        statistics.differ(a.scores[metric], b.scores[metric], (a.seeds, b.seeds))
-        for a, b in measured
+        statistics.differ(a.scores[metric], b.scores[metric], (a.seeds, b.seeds)) for a, b in pairs
     ]
     corrected = statistics.holm([difference.p for difference in differences])
     return [
         Comparison(metric, a, b, difference, p)
-        for (a, b), difference, p in zip(measured, differences, corrected, strict=True)
+        for (a, b), difference, p in zip(pairs, differences, corrected, strict=True)
     ]
 
 
-def _solving(pairs: Sequence[tuple[Record, Record]]) -> list[Solving]:
+def _solving(study: Study, compared: Sequence[Record]) -> list[Solving]:
+    pairs = list(_pairs(study, compared))
     raw = [
         statistics.logrank((a.epochs_to_solve, a.epochs), (b.epochs_to_solve, b.epochs))
         for a, b in pairs

@@ -19,8 +19,8 @@ from echo_exp.study import word
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
-WIDTH, HEIGHT = 4.2, 3.0  # inches of a panel
-COLUMNS = 4
+WIDTH, HEIGHT = 3.5, 2.9  # inches of a panel
+COLUMNS = 2
 NAMES = {
     "test/accuracy": "accuracy\n(share of integers right)",
     "test/sequence_accuracy": "whole echoes right\n(share)",
@@ -89,6 +89,7 @@ def _scores(axes: Axes, found: Answers, records: Sequence[Record], metric: str) 
                 axes.vlines(x, mean.low, mean.high, color="black", linewidth=1.5, zorder=3)
             axes.plot(x, mean.value, MARKERS[number], color=COLORS[number], mec="black", ms=7)
     axes.set_xticks(list(places.values()), [word(place) for place in places])
+    axes.set_xlim(-0.6, len(places) - 0.4)
     if study.x is None:
         axes.tick_params(axis="x", rotation=20 if len(places) > 3 else 0)
     _plain(axes)

@@ -146,7 +146,7 @@ def _many(client: MlflowClient, run: Run) -> tuple[dict[str, Floats], Curves]:
             measured = np.flatnonzero(
                 frame["val/loss"].notna().to_numpy().reshape(replicas, -1).any(0)
             )
-            curves[str(name)] = (measured + 1.0, values[measured])
+            curves[str(name)] = (measured.astype(np.float64) + 1, values[measured])
     return {str(name): column for name, column in table.items()}, curves
 
 

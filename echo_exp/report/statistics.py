@@ -20,6 +20,8 @@ from echo_exp.replicas import Floats
 
 CONFIDENCE = 0.95
 RESAMPLES = 4999
+ROUNDING = 1e-9
+"""Values that differ by less than this share of their mean are equal."""
 LEAST = 3
 """Fewer values have no interval."""
 
@@ -81,7 +83,7 @@ def mean(values: Floats) -> Estimate:
     value = float(finite.mean())
     if len(finite) < LEAST:
         return Estimate(value, np.nan, np.nan)
-    if np.ptp(finite) == 0:
+    if np.ptp(finite) <= ROUNDING * abs(value):
         return Estimate(value, value, value)
     interval = stats.bootstrap(
         (finite,),
@@ -169,14 +171,16 @@ def survival(epochs_to_solve: Floats, epochs: int) -> Survival:
     """
     times, events = _durations(epochs_to_solve, epochs)
     fitter = KaplanMeierFitter().fit(times, events)
-    band = fitter.confidence_interval_
-    ends = median_survival_times(band).to_numpy().ravel() if events.any() else [np.inf, np.inf]
+    curve = fitter.survival_function_.join(fitter.confidence_interval_)
+    curve.loc[float(epochs)] = curve.iloc[-1]  # where the last was solved before
+    alive, above, below = curve.to_numpy().T
+    band = median_survival_times(fitter.confidence_interval_).to_numpy().ravel()
     return Survival(
-        times=fitter.timeline.astype(float),
-        solved=1 - fitter.survival_function_.to_numpy().ravel(),
-        low=1 - band.iloc[:, 1].to_numpy(),
-        high=1 - band.iloc[:, 0].to_numpy(),
-        median=Estimate(float(fitter.median_survival_time_), float(min(ends)), float(max(ends))),
+        times=curve.index.to_numpy(float),
+        solved=1 - alive,
+        low=1 - np.maximum(above, below),
+        high=1 - np.minimum(above, below),
+        median=Estimate(float(fitter.median_survival_time_), float(min(band)), float(max(band))),
     )
 
 
@@ -191,7 +195,9 @@ def logrank(first: tuple[Floats, int], second: tuple[Floats, int]) -> float:
     others, other_events = _durations(*second)
     if not (events.any() or other_events.any()):
         return np.nan
-    return float(logrank_test(times, others, events, other_events).p_value)
+    with warnings.catch_warnings():  # lifelines' own use of pandas
+        warnings.simplefilter("ignore")
+        return float(logrank_test(times, others, events, other_events).p_value)
 
 
 def power_law(

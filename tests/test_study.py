@@ -1,0 +1,123 @@
+"""A study is one YAML file: its grids become cells, its mistakes are named."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose
+from hydra.initialize import initialize_config_dir
+from omegaconf import OmegaConf
+
+from echo_exp import config as configuration
+from echo_exp import study
+from echo_exp.settings import SettingError
+from echo_exp.study import Cell, Study
+
+NAMES = sorted(
+    path.stem
+    for path in (configuration.FOLDER / "study").glob("*.yaml")
+    if not path.stem.startswith("_")
+)
+WHOLE: dict[str, Any] = {"name": "mine", "question": "?", "compare": "model.units"}
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        yield
+
+
+def _study(*grids: dict[str, Any], **more: Any) -> Study:
+    return Study(**WHOLE, scales={"full": list(grids)}, **more)
+
+
+def _read(**changes: Any) -> Study:
+    node = {**WHOLE, "scales": {"full": [{"model.units": [1, 2]}]}, **changes}
+    return study.read(OmegaConf.create({"study": node}))
+
+
+def test_the_tutorials_five_questions_are_there() -> None:
+    assert NAMES == [
+        "ignore_state",
+        "linear_representation",
+        "longer_echoes",
+        "missing_values",
+        "topologies",
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", ["quick", "full"])
+def test_every_cell_of_every_study_can_be_run(name: str, scale: str) -> None:
+    asked = study.read(compose("config", [f"study={name}", f"study.scale={scale}"]))
+    assert asked.name == name
+    for cell in asked.cells:
+        study.compose_cell(cell, ())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_two_cells_of_a_place_differ_but_in_what_is_selected(name: str) -> None:
+    asked = study.read(compose("config", [f"study={name}"]))
+    names = (asked.panel, asked.x, asked.compare, asked.select)
+    places = [tuple(cell.attributes.get(str(n)) for n in names) for cell in asked.cells]
+    assert len(places) == len(set(places))
+
+
+def test_a_grid_is_the_product_of_its_values() -> None:
+    cells = _study({"model.units": [1, 2], "seed": [3, 4], "epochs": 5}).cells
+    assert [cell.overrides for cell in cells] == [
+        ["model.units=1", "seed=3", "epochs=5"],
+        ["model.units=1", "seed=4", "epochs=5"],
+        ["model.units=2", "seed=3", "epochs=5"],
+        ["model.units=2", "seed=4", "epochs=5"],
+    ]
+
+
+def test_labels_are_attributes_but_no_settings() -> None:
+    (cell,) = _study({"labels": {"task": "a"}, "model.units": 1}, panel="task").cells
+    assert cell.attributes == {"task": "a", "model.units": 1}
+    assert cell.overrides == ["model.units=1"]
+
+
+def test_the_scale_chooses_the_grids() -> None:
+    scales: dict[str, Any] = {"full": [{"model.units": [1, 2]}], "quick": [{"model.units": 1}]}
+    assert len(Study(**WHOLE, scales=scales, scale="quick").cells) == 1
+    assert len(Study(**WHOLE, scales=scales).cells) == 2
+
+
+def test_an_argument_goes_before_a_cells_own_setting() -> None:
+    cell = Cell({"epochs": 500, "model.stateful": True}, {})
+    job = study.job_overrides(cell, ["study=mine", "study.scale=quick", "epochs=3", "seed=7"])
+    assert job == ["model.stateful=true", "epochs=3", "seed=7"]
+
+
+def test_an_argument_has_one_value() -> None:
+    with pytest.raises(SettingError, match=r"seed=1,2 is not allowed: .* one value"):
+        study.job_overrides(Cell({}, {}), ["seed=1,2"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"qestion": "?"}, "study.qestion=. is not allowed.*did you mean study.question"),
+        ({"question": None}, "study.question=null is not allowed: a study needs it"),
+        ({"name": "../x"}, "study.name=../x is not allowed"),
+        ({"scale": "half"}, "study.scale=half is not allowed: it must be full"),
+        ({"scales": {}}, "study.scales={} is not allowed"),
+        ({"scales": {"full": []}}, "study.scales.full=.* is not allowed: .* at least one cell"),
+        ({"scales": {"full": [{"model.units": []}]}}, "model.units: .* at least one value"),
+        ({"scales": {"full": ["model.units=3"]}}, "a grid must be a mapping"),
+        ({"compare": "model.layers"}, "study.compare=model.layers .* every cell must have it"),
+        ({"x": "batch_size"}, "study.x=batch_size .* every cell must have it"),
+        ({"law": ["epochs"]}, "study.law=epochs .* every cell must have it"),
+    ],
+)
+def test_a_wrong_study_file_is_explained(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        _read(**changes)
+
+
+def test_a_wrong_setting_in_a_cell_is_found_before_the_first_job(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"epochs=0 is not allowed"):
+        study.compose_cell(Cell({"epochs": 0}, {}), ())
