@@ -62,7 +62,7 @@ class Study:
         also: Further metrics that are compared.
         panel: The setting or label that each have a panel of the figures.
         x: The setting on the horizontal axis of the figures.
-        select: The setting of which only the value with the best validation is compared.
+        select: Settings of which only the values with the best validation are compared.
         law: The settings on which the epochs to solve are fitted to depend as powers.
     """
 
@@ -76,7 +76,7 @@ class Study:
     also: Sequence[str] = ()
     panel: str | None = None
     x: str | None = None
-    select: str | None = None
+    select: Sequence[str] = ()
     law: Sequence[str] = ()
     cells: Sequence[Cell] = field(init=False, default=())
 
@@ -91,10 +91,11 @@ class Study:
             key = f"study.scales.{self.scale}"
             raise SettingError(key, self.scales[self.scale], "it must hold at least one cell")
         object.__setattr__(self, "cells", tuple(cells))
-        for key in ("compare", "panel", "x", "select"):
+        for key in ("compare", "panel", "x"):
             self._check_attribute(f"study.{key}", getattr(self, key))
-        for name in self.law:
-            self._check_attribute("study.law", name)
+        for key in ("select", "law"):
+            for name in getattr(self, key):
+                self._check_attribute(f"study.{key}", name)
 
     def _check_attribute(self, key: str, name: str | None) -> None:
         for cell in self.cells:

@@ -59,7 +59,7 @@ def test_every_cell_of_every_study_can_be_run(name: str, scale: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_two_cells_of_a_place_differ_but_in_what_is_selected(name: str) -> None:
     asked = study.read(compose("config", [f"study={name}"]))
-    names = (asked.panel, asked.x, asked.compare, asked.select)
+    names = (asked.panel, asked.x, asked.compare, *asked.select)
     places = [tuple(cell.attributes.get(str(n)) for n in names) for cell in asked.cells]
     assert len(places) == len(set(places))
 
@@ -110,6 +110,7 @@ def test_an_argument_has_one_value() -> None:
         ({"scales": {"full": ["model.units=3"]}}, "a grid must be a mapping"),
         ({"compare": "model.layers"}, "study.compare=model.layers .* every cell must have it"),
         ({"x": "batch_size"}, "study.x=batch_size .* every cell must have it"),
+        ({"select": ["seed"]}, "study.select=seed .* every cell must have it"),
         ({"law": ["epochs"]}, "study.law=epochs .* every cell must have it"),
     ],
 )

@@ -1,6 +1,6 @@
 """The figures of a report: scores of every seed, by when how many have solved it, curves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,17 +21,18 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 WIDTH, HEIGHT = 3.5, 2.9  # inches of a panel
 COLUMNS = 2
+LEGEND_ROW = 0.22
+LETTERS_AN_INCH = 14  # of the legend
 NAMES = {
     "test/accuracy": "accuracy\n(share of integers right)",
     "test/sequence_accuracy": "whole echoes right\n(share)",
     "test/incomplete_accuracy": "accuracy on\nincomplete windows (share)",
+    "test/within_1": "off by at most 1\n(share of integers)",
     "test/mae": "mean absolute error\n(integers)",
     "test/loss": "loss",
-    "fit_seconds_a_seed": "training time\n(s a seed)",
-    "parameters": "trainable parameters",
     "val/saturation": "saturated cell states\n(share)",
 }
-LOGARITHMIC = ("fit_seconds_a_seed", "parameters", "val/gradient_norm")
+LOGARITHMIC = ("val/gradient_norm",)
 
 
 def scores(found: Answers) -> Figure:
@@ -64,7 +65,7 @@ def _same_height(row: Sequence[Axes], metric: str) -> None:
     for axes in row:
         if metric.startswith(LOGARITHMIC):
             axes.set_yscale("log")
-        elif "accuracy" in metric or "saturation" in metric:
+        elif "accuracy" in metric or "within" in metric or "saturation" in metric:
             axes.set_ylim(-0.03, 1.03)
         else:
             axes.set_ylim(min(low, 0), high)
@@ -90,8 +91,9 @@ def _scores(axes: Axes, found: Answers, records: Sequence[Record], metric: str) 
             axes.plot(x, mean.value, MARKERS[number], color=COLORS[number], mec="black", ms=7)
     axes.set_xticks(list(places.values()), [word(place) for place in places])
     axes.set_xlim(-0.6, len(places) - 0.4)
-    if study.x is None:
-        axes.tick_params(axis="x", rotation=20 if len(places) > 3 else 0)
+    if study.x is None and len(places) > 3:
+        for label in axes.get_xticklabels():
+            label.set(rotation=30, ha="right", rotation_mode="anchor")
     _plain(axes)
 
 
@@ -103,7 +105,7 @@ def _place(found: Answers, record: Record) -> Any:
 def _places(found: Answers, records: Sequence[Record]) -> dict[Any, int]:
     """Returns where each value of the horizontal axis stands; numbers in their order."""
     values = list(dict.fromkeys(_place(found, record) for record in records))
-    if found.study.x is not None and all(isinstance(value, int | float) for value in values):
+    if found.study.x is not None and _numbers(values):
         values.sort()
     return {value: number for number, value in enumerate(values)}
 
@@ -177,7 +179,12 @@ def _look(found: Answers, record: Record) -> tuple[str, Any]:
 
 
 def _positions(found: Answers) -> list[Any]:
-    return list(dict.fromkeys(answers.position(found.study, record) for record in found.compared))
+    values = dict.fromkeys(answers.position(found.study, record) for record in found.compared)
+    return sorted(values) if _numbers(values) else list(values)
+
+
+def _numbers(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, int | float) for value in values)
 
 
 def _legend(figure: Figure, found: Answers, markers: bool) -> None:
@@ -200,12 +207,20 @@ def _legend(figure: Figure, found: Answers, markers: bool) -> None:
             Line2D([], [], color=GREY, linestyle=style, label=f"{x} {word(value)}")
             for value, style in zip(_positions(found), STYLES, strict=False)
         ]
-    columns = min(len(handles), 4 if len(found.panels()) > 1 else 2)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+    widest = max(len(str(handle.get_label())) for handle in handles)
+    fitting = max(1, int(figure.get_figwidth() * LETTERS_AN_INCH / (widest + 6)))
+    columns = min(fitting, len(handles))
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * -(-len(handles) // columns))
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+    )
 
 
 def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
-    figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows + 0.2), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     return figure, [list(row) for row in grid]
 

@@ -48,7 +48,9 @@ def write(found: Answers, folder: Path) -> str:
         missing=[record for record in found.records if not record.finished],
         finished=[record for record in found.records if record.finished],
         metrics=found.metrics,
+        compared_metrics={comparison.metric for comparison in found.comparisons},
         named=lambda metric: figures.named(metric).replace("\n", " "),
+        safe=_safe,
         cell=_safe_cell,
         place=lambda record: _place(found, record),
         level=lambda record: _safe(answers.level(found.study, record)),
@@ -70,7 +72,7 @@ def _lines(found: Answers) -> Iterator[str]:
     seeds = sum(len(record.seeds) for record in done)
     yield f"{found.study.question}\n"
     yield f"{len(done)} of {len(found.records)} cells finished, {seeds} seeds"
-    for metric in found.metrics:
+    for metric in found.metrics[:1]:
         yield f"\n{metric}, mean and 95 % interval; p corrected for their number (Holm)"
         for c in found.comparisons:
             if c.metric == metric:
@@ -103,6 +105,7 @@ def _cell_rows(found: Answers) -> Iterator[dict[str, Any]]:
         row: dict[str, Any] = {**record.cell.attributes, "status": record.status}
         row |= {"run": record.run_id, "seeds": len(record.seeds)}
         if record.finished:
+            row |= {"parameters": record.parameters, "seconds": record.seconds}
             row["diverged"] = record.diverged
             row["solved"] = float((record.epochs_to_solve > 0).mean())
             row |= _flat("epochs_to_solve_median", answers.survival(record).median)

@@ -35,6 +35,7 @@ class Record:
             there is none.
         curves: Of each metric of the validations its epochs [E] and its values [E, R].
         seconds: Time of the training of all seeds.
+        parameters: Trainable parameters of a network.
     """
 
     cell: Cell
@@ -46,6 +47,7 @@ class Record:
     epochs_to_solve: Floats
     curves: Mapping[str, tuple[Floats, Floats]]
     seconds: float
+    parameters: int
 
     @property
     def finished(self) -> bool:
@@ -101,29 +103,24 @@ def _runs(client: MlflowClient, experiment: str) -> dict[str, Run]:
 def _record(client: MlflowClient, cell: Cell, epochs: int, run: Run | None) -> Record:
     if run is None or run.info.status != FINISHED:
         status, run_id = (NEVER_RUN, None) if run is None else (run.info.status, run.info.run_id)
-        return Record(cell, status, run_id, epochs, (), {}, np.empty(0), {}, 0.0)
+        return Record(cell, status, run_id, epochs, (), {}, np.empty(0), {}, 0.0, 0)
     table, curves = (
         _many(client, run) if int(run.data.params["replicas"]) > 1 else _one(client, run)
     )
     last = {name: values[-1] for name, (_, values) in curves.items()}
     tested = {name: values for name, values in table.items() if name.startswith("test/")}
-    seconds = run.data.metrics["fit_seconds"]
     seeds = table["seed"].astype(int).tolist()
-    each = np.ones(len(seeds))
-    derived = {
-        "parameters": run.data.metrics["parameters"] * each,
-        "fit_seconds_a_seed": seconds / len(seeds) * each,
-    }
     return Record(
         cell=cell,
         status=FINISHED,
         run_id=run.info.run_id,
         epochs=epochs,
         seeds=seeds,
-        scores={**tested, **last, **derived},
+        scores={**tested, **last},
         epochs_to_solve=table["epochs_to_solve"],
         curves=curves,
-        seconds=seconds,
+        seconds=run.data.metrics["fit_seconds"],
+        parameters=int(run.data.metrics["parameters"]),
     )
 
 
