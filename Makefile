@@ -85,7 +85,7 @@ package: $(VENV)/torch-$(TORCH_BACKEND)
 # After changing a dependency: the versions that this environment has now.
 constraints: $(VENV)/dev
 	{ echo "# The versions that everything here was tested with; made by 'make constraints'."; \
-	$(PYTHON) -m pip freeze --exclude-editable --exclude pip --exclude uv \
+	$(PYTHON) -m pip freeze --all --exclude-editable --exclude pip --exclude uv --exclude wheel \
 		| sed -e 's/+cpu$$//' -e 's/ @ .*//'; } > constraints.new
 	mv constraints.new constraints.txt
 
