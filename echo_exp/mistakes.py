@@ -70,6 +70,10 @@ def _explain_composition(error: Exception) -> str:
         return str(wrong)
     if isinstance(error, OverrideParseException):
         return f"{error.override} cannot be read as setting=value: {text.splitlines()[0]}"
+    several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text)
+    if several:
+        wrong = SettingError(*several.groups(), "it must be one value; a sweep, -m, takes several")
+        return str(wrong)
     named = re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     named = named or re.search(r"Key '([^']+)' is not in struct", text)
     if isinstance(error, ConfigCompositionException) and named:

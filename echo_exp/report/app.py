@@ -52,11 +52,11 @@ def _hydra_main(config: DictConfig) -> None:
 def _answers(
     config: DictConfig, asked: Study, arguments: list[str]
 ) -> tuple["Answers", "MlflowClient"]:
-    uri = _uri(config, asked)
     cells = []
     for cell in asked.cells:
         composed = study.compose_cell(cell, arguments)
         cells.append((cell, int(composed.epochs), configuration.fingerprint(composed)))
+    uri = _uri(config, asked)
 
     from mlflow.tracking import MlflowClient
 

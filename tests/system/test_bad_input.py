@@ -73,6 +73,7 @@ CASES = {
     ("~model",): ("model", "must name an option"),
     ("model=null",): ("model=seq2seq", "name of an option"),
     ("~model.units",): ("model.units=null", "needs it"),
+    ("epochs=1,2",): ("epochs=1,2", "one value", "-m"),
     ("epochs=[1",): ("epochs=[1", "cannot be read"),
     ("epochs",): ("epochs", "cannot be read"),
     ("epochs=${nowhere}",): ("epochs=${nowhere}", "cannot be resolved"),

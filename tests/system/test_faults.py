@@ -8,6 +8,7 @@ import torch
 
 from .conftest import Program, wait_for
 
+OFTEN = "trainer.checkpoint_seconds=0.2"
 # Slow enough to be caught in the middle, quick enough to be finished afterwards.
 LONG = (
     "model=encoder_decoder",
@@ -15,7 +16,7 @@ LONG = (
     "batch_size=21",
     "model.units=40",
     "epochs=2000",
-    "trainer.checkpoint_seconds=0.2",
+    OFTEN,
 )
 
 
@@ -40,7 +41,7 @@ def test_a_killed_run_is_marked_failed_and_resumes_bit_for_bit(
     program: Program, uninterrupted: Program
 ) -> None:
     for _ in range(2):  # killed twice
-        arguments = ("resume=last",) if program.runs() else LONG
+        arguments = ("resume=last", OFTEN) if program.runs() else LONG
         before = program.epochs()
         process = program.start(*arguments)
         wait_for(lambda before=before: program.epochs() > before, process)  # type: ignore[misc]
