@@ -72,8 +72,8 @@ def _explain_composition(error: Exception) -> str:
         return f"{error.override} cannot be read as setting=value: {text.splitlines()[0]}"
     several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text)
     if several:
-        wrong = SettingError(*several.groups(), "it must be one value; a sweep, -m, takes several")
-        return str(wrong)
+        key, value = several.groups()
+        return str(SettingError(key, value, "it must be one value; a sweep, -m, takes several"))
     named = re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     named = named or re.search(r"Key '([^']+)' is not in struct", text)
     if isinstance(error, ConfigCompositionException) and named:

@@ -164,6 +164,9 @@ class EchoModule(pl.LightningModule):
         echoes = [self.representation.decode(outputs) for outputs, _ in walk]
         return self._sequences(echoes)
 
+    def on_validation_model_zero_grad(self) -> None:
+        """Keeps the gradients of the last update, which Lightning would drop here."""
+
     def on_validation_epoch_start(self) -> None:
         """Forgets an evaluation that was interrupted."""
         self._evaluated.clear()

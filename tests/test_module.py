@@ -170,6 +170,20 @@ def test_scores_of_many_sequences_are_those_of_each() -> None:
         torch.testing.assert_close(scores, torch.cat([one[name] for one in alone]))
 
 
+def test_a_validation_tells_the_gradients_of_the_last_update_and_the_saturated_cells() -> None:
+    module = make_module(seeds=(1, 2))
+    make_trainer().fit(module, make_data(5, seeds=(1, 2)))
+    expected = [
+        torch.stack([weights.grad[replica].norm() for weights in part.parameters()]).norm()
+        for part in next(module.children()).children()  # of the model: lstm, dense
+        for replica in range(2)
+    ]
+    told = [*module.scores["val/gradient_norm_lstm"], *module.scores["val/gradient_norm_dense"]]
+    assert all(norm > 0 for norm in told)
+    assert torch.stack(told).tolist() == pytest.approx(torch.stack(expected).tolist())
+    assert module.scores["val/saturation"].tolist() == [0, 0]  # small weights, as yet
+
+
 def test_an_interrupted_validation_leaves_nothing_to_the_test() -> None:
     module, data = make_module(), make_data(1)
     (windows,) = data.val_dataloader()
