@@ -16,7 +16,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from echo_exp import config as configuration
-from echo_exp import mistakes, run, study
+from echo_exp import mistakes, resume, run, study
 from echo_exp.interrupts import Interrupted
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Run, TrackingError
@@ -57,6 +57,7 @@ def run_job(config: DictConfig, job: int, overrides: list[str], folder: Path, sw
         Interrupted: A signal asked to stop; this ends the sweep.
     """
     named = " ".join(configuration.measured(overrides))
+    automatic = config.resume == resume.AUTO
     print(f"[job {job}] {named}", file=sys.stderr, flush=True)
     try:
         outcome = run.execute(config, overrides, parent=f"{TAG}={sweep.absolute()}").outcome
@@ -68,6 +69,8 @@ def run_job(config: DictConfig, job: int, overrides: list[str], folder: Path, sw
         result = JobResult(job, named, EARLIER, accuracy, seconds)
     except Interrupted as error:
         _leave(JobResult(job, named, str(error)), folder)
+        if automatic:
+            error.__notes__ = ["the same command goes on where it stopped"]
         raise
     except Exception as error:
         message, _ = mistakes.explain(error)

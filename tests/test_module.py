@@ -174,7 +174,9 @@ def test_a_validation_tells_the_gradients_of_the_last_update_and_the_saturated_c
     module = make_module(seeds=(1, 2))
     make_trainer().fit(module, make_data(5, seeds=(1, 2)))
     expected = [
-        torch.cat([w.grad[replica].flatten() for w in part.parameters() if w.grad is not None]).norm()
+        torch.cat(
+            [w.grad[replica].flatten() for w in part.parameters() if w.grad is not None]
+        ).norm()
         for part in next(module.children()).children()  # of the model: lstm, dense
         for replica in range(2)
     ]

@@ -216,9 +216,10 @@ def power_law(
         The exponent of each factor; None where the seeds do not determine them.
     """
     solved = np.isfinite(epochs_to_solve)
-    if any(len(np.unique(values[solved])) < 2 for values in factors.values()):
-        return None
     frame = pd.DataFrame({name: np.log(values) for name, values in factors.items()})
+    of_solved = frame[solved].to_numpy()
+    if not solved.any() or np.linalg.matrix_rank(of_solved - of_solved[0]) < len(factors):
+        return None  # a factor does not vary, or only together with others
     frame["epochs"] = np.where(solved, epochs_to_solve, epochs)
     frame["solved"] = solved
     with warnings.catch_warnings():

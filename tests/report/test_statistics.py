@@ -143,3 +143,10 @@ def test_no_law_is_fitted_where_only_one_size_was_solved() -> None:
     factors = {"n_out": np.array([2.0, 2.0, 4.0, 4.0])}
     solved = np.array([10.0, 12.0, NEVER, NEVER])
     assert statistics.power_law(factors, solved, np.full(4, 100.0)) is None
+
+
+def test_no_law_is_fitted_where_two_factors_vary_only_together() -> None:
+    n = np.array([2.0, 3.0, 4.0, 5.0])
+    epochs = np.full(4, 100.0)
+    assert statistics.power_law({"n_in": n, "n_out": n}, 5 * n, epochs) is None
+    assert statistics.power_law({"n_in": n}, 5 * n * [1, 1.1, 0.9, 1], epochs) is not None

@@ -130,7 +130,8 @@ def test_a_study_that_was_killed_goes_on_where_it_stopped(program: Program) -> N
     checkpoints = program.folder / "outputs" / "artifacts"
     wait_for(lambda: len(list(checkpoints.glob("**/last.ckpt"))) == 2, process)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
+    assert "the same command goes on where it stopped" in err
     first, *_ = (run for run in program.runs() if run.data.tags["kind"] == "run")
     done = program.run(*mine)
     assert done.returncode == 0, done.stderr
