@@ -6,6 +6,7 @@ The same runs give the same bytes: nothing here knows the time or a random name.
 import base64
 import io
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -186,7 +187,7 @@ def _safe_cell(cell: Cell) -> str:
 def _safe(value: Any) -> str:
     """Returns a value as text that neither Markdown nor HTML takes for its own."""
     text = word(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return text.replace("|", "\\|").replace("\n", " ")
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", text).replace("\n", " ")
 
 
 def _quoted(override: str) -> str:

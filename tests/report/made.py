@@ -1,0 +1,50 @@
+"""Made records of a study: what is finished, what it scored, whether it solved the problem."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from echo_exp.report.records import FINISHED, Record
+from echo_exp.study import Cell, Study
+
+EPOCHS = 100
+
+
+def study(*cells: dict[str, Any], **more: Any) -> Study:
+    """A study of these cells that compares ``model.units``."""
+    return Study(
+        name="made",
+        question="Which?",
+        compare=more.pop("compare", "model.units"),
+        scales={"full": [*cells]},
+        **more,
+    )
+
+
+def record(
+    cell: Cell,
+    accuracy: Sequence[float] = (),
+    solved: Sequence[float] = (),
+    validation: Sequence[float] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Record:
+    """A finished record with a score a seed; one without scores was never run."""
+    count = len(accuracy)
+    if not count:
+        return Record(cell, "never run", None, EPOCHS, (), {}, np.empty(0), {}, 0.0, 0)
+    tested = np.array(accuracy, dtype=float)
+    validated = tested if validation is None else np.array(validation, dtype=float)
+    times = np.array(solved or [np.nan] * count, dtype=float)
+    return Record(
+        cell=cell,
+        status=FINISHED,
+        run_id="0",
+        epochs=EPOCHS,
+        seeds=range(count) if seeds is None else seeds,
+        scores={"test/accuracy": tested, "test/loss": 1 - tested, "val/accuracy": validated},
+        epochs_to_solve=times,
+        curves={"val/accuracy": (np.array([50.0, 100.0]), np.stack([validated / 2, validated]))},
+        seconds=2.0,
+        parameters=10,
+    )

@@ -1,0 +1,114 @@
+"""Which cells of a study are compared with which, and what is left out."""
+
+import numpy as np
+import pytest
+
+from echo_exp.report import answers, statistics
+from echo_exp.report.answers import Answers
+
+from .made import record, study
+
+LOW, HIGH = (0.1, 0.2, 0.3, 0.2, 0.1, 0.2), (0.7, 0.9, 0.8, 0.9, 0.7, 0.8)
+
+
+def _pairs(found: Answers) -> list[tuple[object, object]]:
+    return [
+        (c.reference.cell.attributes["model.units"], c.other.cell.attributes["model.units"])
+        for c in found.comparisons
+    ]
+
+
+def test_the_first_value_is_the_reference_of_the_others() -> None:
+    asked = study({"model.units": [3, 1, 2]})
+    found = answers.answer(asked, [record(cell, HIGH) for cell in asked.cells])
+    assert _pairs(found) == [(3, 1), (3, 2)]
+    assert found.levels() == [3, 1, 2]
+
+
+def test_cells_are_compared_where_panel_and_axis_are_equal() -> None:
+    asked = study(
+        {"labels": {"task": "a"}, "batch_size": [1, 7], "model.units": [1, 2]},
+        {"labels": {"task": "b"}, "batch_size": 7, "model.units": 2},
+        panel="task",
+        x="batch_size",
+    )
+    found = answers.answer(asked, [record(cell, HIGH) for cell in asked.cells])
+    places = [
+        (c.reference.cell.attributes["task"], c.reference.cell.attributes["batch_size"])
+        for c in found.comparisons
+    ]
+    assert places == [("a", 1), ("a", 7)]  # b has only one value
+    assert found.panels() == ["a", "b"]
+
+
+def test_the_difference_is_the_other_minus_the_reference() -> None:
+    asked = study({"model.units": [1, 2]})
+    found = answers.answer(
+        asked, [record(asked.cells[0], LOW), record(asked.cells[1], HIGH, solved=[50] * 6)]
+    )
+    (comparison,) = found.comparisons
+    assert comparison.difference.difference.value == pytest.approx(np.mean(HIGH) - np.mean(LOW))
+    assert comparison.difference.effect == 1
+    assert comparison.p == comparison.difference.p == pytest.approx(2 / 2**6)  # of six seeds
+    (solving,) = found.solving
+    assert solving.p < 0.01
+    assert answers.survival(solving.reference).median.value == np.inf
+
+
+def test_p_values_are_corrected_for_the_comparisons_of_their_metric() -> None:
+    asked = study({"model.units": [1, 2, 3]}, also=["test/loss"])
+    scores = (LOW, HIGH, LOW)
+    records = [record(c, s) for c, s in zip(asked.cells, scores, strict=True)]
+    found = answers.answer(asked, records)
+    for metric in ("test/accuracy", "test/loss"):
+        mine = [c for c in found.comparisons if c.metric == metric]
+        assert [c.p for c in mine] == statistics.holm([c.difference.p for c in mine])
+
+
+def test_what_is_not_finished_is_not_compared() -> None:
+    asked = study({"model.units": [1, 2, 3]})
+    scores = (LOW, (), HIGH)
+    records = [record(c, s) for c, s in zip(asked.cells, scores, strict=True)]
+    found = answers.answer(asked, records)
+    assert _pairs(found) == [(1, 3)]
+    assert len(found.records) == 3
+
+
+def test_of_what_is_selected_the_best_validation_counts_and_not_the_best_test() -> None:
+    asked = study({"model.units": 1, "seed": [1, 2]}, select=["seed"])
+    found = answers.answer(
+        asked,
+        [
+            record(asked.cells[0], HIGH, validation=LOW),
+            record(asked.cells[1], LOW, validation=HIGH),
+        ],
+    )
+    assert [r.cell.attributes["seed"] for r in found.compared] == [2]
+
+
+def test_a_seed_that_diverged_does_not_make_its_cell_the_best() -> None:
+    asked = study({"model.units": 1, "seed": [1, 2]}, select=["seed"])
+    found = answers.answer(
+        asked,
+        [
+            record(asked.cells[0], [0.9, np.nan], validation=[0.9, np.nan]),
+            record(asked.cells[1], [0.8, 0.8]),
+        ],
+    )
+    assert [r.cell.attributes["seed"] for r in found.compared] == [2]
+
+
+def test_a_metric_that_nobody_has_is_left_out() -> None:
+    asked = study({"model.units": [1, 2]}, also=["test/mae"])
+    found = answers.answer(asked, [record(cell, HIGH) for cell in asked.cells])
+    assert found.metrics == ["test/accuracy"]
+
+
+def test_a_law_is_fitted_over_the_compared_cells() -> None:
+    asked = study({"model.units": [1, 2, 4]}, law=["model.units"])
+    times = [[80.0, 82, 81], [40.0, 41, 42], [20.0, 21, 20]]
+    records = [record(c, [1.0] * 3, solved=t) for c, t in zip(asked.cells, times, strict=True)]
+    law = answers.answer(asked, records).law
+    assert law is not None
+    assert law["model.units"].value == pytest.approx(-1, abs=0.05)
+    assert answers.answer(study({"model.units": [1, 2]}), records[:2]).law is None
