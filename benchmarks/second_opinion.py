@@ -1,72 +1,83 @@
-"""The surprising cells of the studies, trained again in Keras on JAX.
+"""The surprising cells of the studies, trained here and again in Keras on JAX.
 
-    python -m benchmarks.second_opinion
+    python -m benchmarks.second_opinion                        all of them
+    python -m benchmarks.second_opinion missing=mask epochs=9  another, in the words of `echo-exp`
 
-Keras draws the weights, NumPy the sequences: of `echo_exp` only the cutting of windows takes part.
+In Keras, Keras draws the weights and NumPy the sequences: of `echo_exp` only the cutting of windows
+takes part.
 """
 
 import argparse
+import shlex
+import tempfile
+from collections.abc import Sequence
 
-import keras
 import numpy as np
+from omegaconf import DictConfig
 
-from echo_exp import Drop, Mask, Problem, Sentinel
-from echo_exp.missing import Missing
+from benchmarks.cells import composed, keras_net
+from echo_exp import run
 from echo_exp.problem import MISSING
-from tests.parity.keras_nets import Net, Peer
+from tests.parity.keras_nets import Net, Peer  # chooses the backend of Keras
+
+import keras  # isort: skip
 
 SEQUENCES = 50
 """Fresh sequences that a trained network is tested on."""
 
-
-def _encoder_decoder(batch: int, epochs: int, stateful: bool, missing: Missing) -> Net:
-    problem = Problem(25, 100, 5, 2, incomplete=missing.incomplete)
-    return Net("encoder_decoder", problem, batch, 150, epochs, missing=missing, stateful=stateful)
-
-
-CELLS = {
-    "echo 2 of 5, batch size 7, state carried": _encoder_decoder(7, 2000, True, Drop()),
-    "echo 2 of 5, batch size 7, not carried": _encoder_decoder(7, 2000, False, Drop()),
-    "echo 2 of 5, mask": _encoder_decoder(25, 5000, True, Mask()),
-    "echo 2 of 5, sentinel": _encoder_decoder(25, 5000, True, Sentinel()),
-    "echo 5 of 5, scaled, 300 units": Net(
-        "seq2seq", Problem(25, 100, 5, 5), 7, 300, 2000, scaled=True
-    ),
-}
+PART = "experiment=encoder_decoder_baseline"
+SURPRISES = (
+    "representation=scaled model.units=100 epochs=2000",
+    f"{PART} batch_size=7 epochs=2000 model.stateful=true",
+    f"{PART} batch_size=7 epochs=2000 model.stateful=false",
+)
 
 
-def accuracy(net: Net, seed: int) -> tuple[float, float]:
-    """Trains a network in Keras; returns its accuracy on complete and on incomplete windows."""
+def ours(config: DictConfig, seeds: int) -> list[float]:
+    """Returns the test accuracy of each seed of `echo-exp`."""
+    config = config.copy()
+    config.replicas = seeds
+    config.tracking = {"uri": None}
+    config.trainer.progress = "none"
+    with tempfile.TemporaryDirectory() as config.output_dir:
+        scores = run.execute(config).outcome.scores
+    return [float(accuracy) for accuracy in scores["test/accuracy"]]
+
+
+def in_keras(net: Net, seed: int) -> float:
+    """Trains a network in Keras; returns its accuracy on complete windows."""
     keras.utils.set_random_seed(seed)
     problem = net.problem
     peer = Peer(net)
     random = np.random.default_rng(seed)
     for _ in range(net.epochs):
         peer.train_epoch(random.integers(0, problem.n_values, problem.length))
-    complete, incomplete = [], []
+    right = []
     for _ in range(SEQUENCES):
         sequence = random.integers(0, problem.n_values, problem.length)
         targets = problem.targets(problem.windows(sequence))
-        right = peer.predict(sequence) == targets
-        first = problem.n_incomplete
-        complete.append(right[first:].mean())
-        incomplete.append(right[:first][targets[:first] != MISSING].mean() if first else np.nan)
-    return float(np.mean(complete)), float(np.mean(incomplete))
+        whole = (targets != MISSING).all(-1)
+        right.append((peer.predict(sequence) == targets)[whole].mean())
+    return float(np.mean(right))
+
+
+def _told(accuracies: Sequence[float]) -> str:
+    return ", ".join(f"{accuracy:.3f}" for accuracy in sorted(accuracies))
 
 
 def main() -> None:
     """Prints a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    seeds = range(parser.parse_args().seeds)
-    print("| cell | accuracy in Keras, of each seed | on incomplete windows |\n|---|---|---|")
-    for name, net in CELLS.items():
-        found = [accuracy(net, seed) for seed in seeds]
-        columns = [
-            ", ".join("–" if np.isnan(v) else f"{v:.3f}" for v in c)
-            for c in zip(*found, strict=False)
-        ]
-        print(f"| {name} | {columns[0]} | {columns[1]} |", flush=True)
+    parser.add_argument("settings", nargs="*")
+    arguments = parser.parse_args()
+    cells = [shlex.join(arguments.settings)] if arguments.settings else SURPRISES
+    seeds = arguments.seeds
+    print("| `echo-exp ...` | accuracy of each seed here | in Keras |\n|---|---|---|")
+    for cell in cells:
+        config = composed(shlex.split(cell))
+        theirs = [in_keras(keras_net(config), seed) for seed in range(seeds)]
+        print(f"| `{cell}` | {_told(ours(config, seeds))} | {_told(theirs)} |", flush=True)
 
 
 if __name__ == "__main__":

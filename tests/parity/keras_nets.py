@@ -7,6 +7,7 @@ import os
 
 os.environ["KERAS_BACKEND"] = "jax"
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from echo_exp import (
+    Adam,
     Drop,
     EchoModule,
     EncoderDecoder,
@@ -58,6 +60,7 @@ class Net:
     missing: Missing = field(default_factory=Drop)
     layers: int = 1
     stateful: bool = True
+    learning_rate: float = 1e-3
 
     def __str__(self) -> str:
         policy = type(self.missing).__name__.lower()
@@ -92,6 +95,7 @@ class Net:
             self.problem,
             self.representation(),
             self.batch,
+            functools.partial(Adam, learning_rate=self.learning_rate),
             missing=self.missing,
         )
 
@@ -111,7 +115,8 @@ class Peer:
         inputs = keras.Input(batch_shape=(net.batch, *self._shape()))
         self.model = keras.Model(inputs, self._outline(inputs))
         loss = "mse" if net.scaled else "categorical_crossentropy"
-        self.model.compile(loss=loss, optimizer="adam", weighted_metrics=["accuracy"])
+        optimizer = keras.optimizers.Adam(net.learning_rate)
+        self.model.compile(loss=loss, optimizer=optimizer, weighted_metrics=["accuracy"])
 
     def _shape(self) -> tuple[int, int]:
         if self.net.name == "one_to_one":
@@ -181,7 +186,10 @@ class Peer:
             self.model.predict_on_batch(windows[start : start + self.batch])
             for start in range(0, len(windows), self.batch)
         ]
-        echoes: Integers = np.concatenate(batches).argmax(-1)
+        outputs = np.concatenate(batches)
+        if self.net.scaled:
+            return (outputs[..., 0] * (V - 1)).round().clip(0, V - 1).astype(np.int64)
+        echoes: Integers = outputs.argmax(-1)
         return echoes
 
     def reset_state(self) -> None:
