@@ -20,10 +20,15 @@ export KERAS_HOME := $(CURDIR)/$(VENV)/cache/keras
 # Its telemetry writes to the home folder; the tests open stores themselves.
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help baseline test setup lint types package constraints clean
+# The longest first, so that two at a time end together.
+STUDIES := longer_echoes linear_representation topologies missing_values ignore_state
+SCALE ?= full
+
+.PHONY: help baseline studies test setup lint types package constraints clean
 
 help:
 	@echo "make baseline     the tutorial's seq2seq baseline, and how to look at it"
+	@echo "make -j2 studies  all studies and their reports, on two cores (SCALE=quick for a taste)"
 	@echo "make test         the tests"
 	@echo "make setup        only what a run needs"
 	@echo "make lint types   style and types"
@@ -32,6 +37,12 @@ help:
 
 baseline: setup
 	$(VENV)/bin/echo-exp
+
+studies: $(STUDIES:%=study-%)
+
+study-%: setup
+	$(VENV)/bin/echo-exp study=$* study.scale=$(SCALE)
+	$(VENV)/bin/echo-exp-report study=$* study.scale=$(SCALE)
 
 test: $(VENV)/dev
 	$(PYTHON) -m pytest

@@ -47,7 +47,7 @@ def scores(found: Answers) -> Figure:
     for axes, panel in zip(grid[0], panels, strict=True):
         axes.set_title(panel or "", fontsize=10)
     for axes in grid[-1]:
-        axes.set_xlabel(found.study.x or "")
+        axes.set_xlabel(plain(found.study.x or ""))
     if found.study.x is not None:
         _legend(figure, found, markers=True)
     return figure
@@ -55,8 +55,12 @@ def scores(found: Answers) -> Figure:
 
 def named(metric: str) -> str:
     """Returns what a metric is called on an axis."""
-    plain = metric.removeprefix("test/").removeprefix("val/").replace("_", " ")
-    return NAMES.get(metric, plain)
+    return NAMES.get(metric, metric.rsplit("/", 1)[-1].replace("_", " "))
+
+
+def plain(setting: str) -> str:
+    """Returns a setting's name without its group's."""
+    return setting.rsplit(".", 1)[-1]
 
 
 def _same_height(row: Sequence[Axes], metric: str) -> None:
@@ -188,7 +192,7 @@ def _numbers(values: Iterable[Any]) -> bool:
 
 
 def _legend(figure: Figure, found: Answers, markers: bool) -> None:
-    compare = found.study.compare.rsplit(".", 1)[-1]
+    compare = plain(found.study.compare)
     handles = [
         Line2D(
             [],
@@ -202,7 +206,7 @@ def _legend(figure: Figure, found: Answers, markers: bool) -> None:
         for value, color, marker in zip(found.levels(), COLORS, MARKERS, strict=False)
     ]
     if not markers and found.study.x is not None:
-        x = found.study.x.rsplit(".", 1)[-1]
+        x = plain(found.study.x)
         handles += [
             Line2D([], [], color=GREY, linestyle=style, label=f"{x} {word(value)}")
             for value, style in zip(_positions(found), STYLES, strict=False)

@@ -172,7 +172,7 @@ def _place(found: Answers, record: Record) -> str:
         ", ".join(
             _safe(value)
             if name == found.study.panel
-            else f"{name.rsplit('.', 1)[-1]} {_safe(value)}"
+            else f"{figures.plain(name)} {_safe(value)}"
             for name, value in _where(found, record).items()
         )
         or "all"
@@ -180,7 +180,7 @@ def _place(found: Answers, record: Record) -> str:
 
 
 def _safe_cell(cell: Cell) -> str:
-    named = [f"{key.rsplit('.', 1)[-1]} {_safe(value)}" for key, value in cell.settings.items()]
+    named = [f"{figures.plain(key)} {_safe(value)}" for key, value in cell.settings.items()]
     return ", ".join([*(_safe(value) for value in cell.labels.values()), *named])
 
 
