@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from echo_exp.problem import Integers
 from echo_exp.replicas import Floats
 
+SOLVED = 0.99
+"""A network has solved the problem at the first validation with at least this accuracy."""
+
 Z = 1.959963984540054  # of the normal distribution, two-sided 95 %
 
 

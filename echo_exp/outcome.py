@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_exp.evaluation import Listing, Share
-from echo_exp.recorder import SOLVED
+from echo_exp.evaluation import SOLVED, Listing, Share
 from echo_exp.replicas import Floats, statistics
 
 MOST_NAMED = 8

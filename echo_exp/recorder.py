@@ -11,12 +11,10 @@ import torch
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
+from echo_exp.evaluation import SOLVED
 from echo_exp.module import EchoModule
 from echo_exp.replicas import Floats, statistics
 from echo_exp.tracking import Run
-
-SOLVED = 0.99
-"""A network has solved the problem at the first validation with at least this accuracy."""
 
 
 class Recorder(pl.Callback):

@@ -63,7 +63,7 @@ class Study:
         panel: The setting or label that each have a panel of the figures.
         x: The setting on the horizontal axis of the figures.
         select: Settings of which only the values with the best validation are compared.
-        law: The settings on which the epochs to solve are fitted to depend as powers.
+        law: The settings on whose powers the epochs until an accuracy are fitted to depend.
     """
 
     name: str

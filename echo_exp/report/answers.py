@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from echo_exp.evaluation import SOLVED
+from echo_exp.replicas import Floats
 from echo_exp.report import statistics
 from echo_exp.report.records import Record
 from echo_exp.report.statistics import Difference, Estimate, Survival
 from echo_exp.study import Study
 
 SELECTED_BY = "val/accuracy"
+LAW_AT = (0.5, 0.9, SOLVED)
+"""Accuracies of the validation whose epochs a law is fitted to."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,23 @@ class Solving:
 
 
 @dataclass(frozen=True)
+class Law:
+    """How the epochs until an accuracy is reached grow: as a product of powers of factors.
+
+    Attributes:
+        accuracy: The accuracy of the validation.
+        reached: How many seeds reached it.
+        seeds: Of how many.
+        exponents: The power of each factor; None where the seeds do not determine them.
+    """
+
+    accuracy: float
+    reached: int
+    seeds: int
+    exponents: dict[str, Estimate] | None
+
+
+@dataclass(frozen=True)
 class Answers:
     """What a study's runs say.
 
@@ -59,8 +80,8 @@ class Answers:
         metrics: What is compared, of what was measured.
         comparisons: Of each metric and pair.
         solving: Of each pair.
-        law: Exponents of the factors of the epochs to solve; None where they were not asked for or
-            cannot be determined.
+        laws: How the epochs until an accuracy is reached depend on the study's factors, where it
+            asks.
     """
 
     study: Study
@@ -69,7 +90,7 @@ class Answers:
     metrics: Sequence[str]
     comparisons: Sequence[Comparison]
     solving: Sequence[Solving]
-    law: dict[str, Estimate] | None
+    laws: Sequence[Law]
 
     def panels(self) -> list[Any]:
         """The values of the setting that each have a panel, in the order of the cells."""
@@ -111,7 +132,7 @@ def answer(study: Study, records: Sequence[Record]) -> Answers:
         metrics=metrics,
         comparisons=[c for name in metrics for c in _comparisons(study, compared, name)],
         solving=_solving(study, compared),
-        law=_law(study, compared),
+        laws=[_law(study, compared, accuracy) for accuracy in LAW_AT if study.law and compared],
     )
 
 
@@ -167,17 +188,23 @@ def _solving(study: Study, compared: Sequence[Record]) -> list[Solving]:
     return [Solving(a, b, p) for (a, b), p in zip(pairs, corrected, strict=True)]
 
 
-def _law(study: Study, compared: Sequence[Record]) -> dict[str, Estimate] | None:
-    if not study.law or not compared:
-        return None
+def _law(study: Study, compared: Sequence[Record], accuracy: float) -> Law:
     counts = [len(record.seeds) for record in compared]
     factors = {
         name: np.repeat([float(record.cell.attributes[name]) for record in compared], counts)
         for name in study.law
     }
-    solved = np.concatenate([record.epochs_to_solve for record in compared])
+    reached = np.concatenate([_epochs_to(record, accuracy) for record in compared])
     epochs = np.repeat([float(record.epochs) for record in compared], counts)
-    return statistics.power_law(factors, solved, epochs)
+    exponents = statistics.power_law(factors, reached, epochs)
+    return Law(accuracy, int(np.isfinite(reached).sum()), len(reached), exponents)
+
+
+def _epochs_to(record: Record, accuracy: float) -> Floats:
+    """Returns the first validated epoch of each seed, [R], with an accuracy; NaN where none has."""
+    epochs, values = record.curves["val/accuracy"]
+    there = values >= accuracy
+    return np.where(there.any(0), epochs[there.argmax(0)], np.nan)
 
 
 def _unique(values: list[Any]) -> list[Any]:

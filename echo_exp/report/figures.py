@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from echo_exp.evaluation import SOLVED
 from echo_exp.figures import GREY
 from echo_exp.replicas import Floats
 from echo_exp.report import answers, statistics
@@ -116,7 +117,7 @@ def _places(found: Answers, records: Sequence[Record]) -> dict[Any, int]:
 
 def solving(found: Answers) -> Figure:
     """Draws the share of seeds that have solved the problem over the epochs, a line a cell."""
-    return _lines(found, "seeds with accuracy ≥ 0.99\n(share, 95 % interval)", _solved)
+    return _lines(found, f"seeds with accuracy ≥ {SOLVED}\n(share, 95 % interval)", _solved)
 
 
 def curves(found: Answers) -> Figure:

@@ -51,6 +51,7 @@ def write(found: Answers, folder: Path) -> str:
         metrics=found.metrics,
         compared_metrics={comparison.metric for comparison in found.comparisons},
         named=lambda metric: figures.named(metric).replace("\n", " "),
+        plain=figures.plain,
         safe=_safe,
         cell=_safe_cell,
         place=lambda record: _place(found, record),
@@ -170,9 +171,7 @@ def _html(text: str, title: str, images: dict[str, str]) -> str:
 def _place(found: Answers, record: Record) -> str:
     return (
         ", ".join(
-            _safe(value)
-            if name == found.study.panel
-            else f"{figures.plain(name)} {_safe(value)}"
+            _safe(value) if name == found.study.panel else f"{figures.plain(name)} {_safe(value)}"
             for name, value in _where(found, record).items()
         )
         or "all"

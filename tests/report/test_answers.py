@@ -104,11 +104,15 @@ def test_a_metric_that_nobody_has_is_left_out() -> None:
     assert found.metrics == ["test/accuracy"]
 
 
-def test_a_law_is_fitted_over_the_compared_cells() -> None:
+def test_a_law_is_fitted_to_the_epochs_until_each_accuracy() -> None:
     asked = study({"model.units": [1, 2, 4]}, law=["model.units"])
-    times = [[80.0, 82, 81], [40.0, 41, 42], [20.0, 21, 20]]
-    records = [record(c, [1.0] * 3, solved=t) for c, t in zip(asked.cells, times, strict=True)]
-    law = answers.answer(asked, records).law
-    assert law is not None
-    assert law["model.units"].value == pytest.approx(-1, abs=0.05)
-    assert answers.answer(study({"model.units": [1, 2]}), records[:2]).law is None
+    times = [[80.0, 82, 81], [40.0, 41, 42], [20.0, 21, np.nan]]
+    records = [
+        record(cell, [0.6] * 3, solved=t) for cell, t in zip(asked.cells, times, strict=True)
+    ]
+    half, most, solved = answers.answer(asked, records).laws
+    assert [law.accuracy for law in (half, most, solved)] == [0.5, 0.9, 0.99]
+    assert (half.reached, most.reached, solved.reached) == (9, 8, 8)  # 0.6 is all of the last seed
+    assert solved.exponents is not None
+    assert solved.exponents["model.units"].low < -0.7 < solved.exponents["model.units"].high
+    assert answers.answer(study({"model.units": [1, 2]}), records[:2]).laws == []
