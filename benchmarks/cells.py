@@ -28,7 +28,7 @@ def of_study(name: str, scale: str) -> list[DictConfig]:
     """Returns the configurations of a study's cells, each once."""
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         asked = study.read(compose("config", [f"study={name}", f"study.scale={scale}"]))
-        cells = [study.compose_cell(cell, ()) for cell in asked.cells]
+        cells = [study.compose_cell(cell) for cell in asked.cells]
     return list({configuration.fingerprint(cell): cell for cell in cells}.values())
 
 

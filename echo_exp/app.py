@@ -32,7 +32,16 @@ def _hydra_main(config: DictConfig) -> None:
             folder, sweep_folder = Path(context.runtime.output_dir), Path(context.sweep.dir)
             sweep.run_job(config, context.job.num, overrides, folder, sweep_folder)
         else:
-            _tell(run.execute(config, overrides), config)
+            _run(config, overrides)
+
+
+def _run(config: DictConfig, overrides: list[str]) -> None:
+    try:
+        _tell(run.execute(config, overrides), config)
+    except run.AlreadyFinishedError as done:
+        store = run.open_store(config)
+        assert store is not None  # it knows the run
+        print(f"{done}\n{run.directions(store, done.stored)}")
 
 
 def _tell(result: run.Result, config: DictConfig) -> None:

@@ -73,7 +73,8 @@ def _explain_composition(error: Exception) -> str:
     several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text)
     if several:
         key, value = several.groups()
-        return str(SettingError(key, value, "it must be one value; a sweep, -m, takes several"))
+        more = "" if key == configuration.STUDY else "; a sweep, -m, takes several"
+        return str(SettingError(key, value, f"it must be one value{more}"))
     named = re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     named = named or re.search(r"Key '([^']+)' is not in struct", text)
     if isinstance(error, ConfigCompositionException) and named:

@@ -7,18 +7,24 @@ the matter of `echo_exp.report`.
 import dataclasses
 import itertools
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import config as configuration
 from echo_exp.settings import SettingError, choice
 
 LABELS = "labels"
+LISTS = ("also", "select", "law")
+PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
+OTHERS = ("null", "true", "false", "nan", "inf")
+"""Words that Hydra does not read as strings."""
 
 Values = Mapping[str, Any]
 
@@ -30,10 +36,13 @@ class Cell:
     Attributes:
         settings: What it changes in the default configuration.
         labels: What the study calls it beyond its settings, such as the task.
+        given: What the user gave on the command line, the whole override by its setting; it goes
+            before the cell's own settings.
     """
 
     settings: Values
     labels: Values
+    given: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -43,7 +52,8 @@ class Cell:
     @property
     def overrides(self) -> list[str]:
         """The settings as on a command line: `echo-exp` with them repeats the cell."""
-        return [f"{key}={word(value)}" for key, value in self.settings.items()]
+        own = [f"{k}={_quoted(v)}" for k, v in self.settings.items() if k not in self.given]
+        return [*own, *self.given.values()]
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,7 @@ class Study:
         x: The setting on the horizontal axis of the figures.
         select: Settings of which only the values with the best validation are compared.
         law: The settings on whose powers the epochs until an accuracy are fitted to depend.
+        arguments: What the user gave on the command line beside the study.
     """
 
     name: str
@@ -78,6 +89,7 @@ class Study:
     x: str | None = None
     select: Sequence[str] = ()
     law: Sequence[str] = ()
+    arguments: Sequence[str] = ()
     cells: Sequence[Cell] = field(init=False, default=())
 
     def __post_init__(self) -> None:
@@ -86,16 +98,53 @@ class Study:
         if not self.scales:
             raise SettingError("study.scales", self.scales, "it must name at least one scale")
         choice("study.scale", self.scale, list(self.scales))
-        cells = [cell for grid in self.scales[self.scale] or () for cell in _expand(grid)]
-        if not cells:
-            key = f"study.scales.{self.scale}"
-            raise SettingError(key, self.scales[self.scale], "it must hold at least one cell")
-        object.__setattr__(self, "cells", tuple(cells))
+        for key in LISTS:
+            names = getattr(self, key) or ()
+            if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+                raise SettingError(f"study.{key}", names, "it must be a list of names")
+            object.__setattr__(self, key, tuple(names))
+        object.__setattr__(self, "cells", tuple(self._cells()))
         for key in ("compare", "panel", "x"):
             self._check_attribute(f"study.{key}", getattr(self, key))
         for key in ("select", "law"):
             for name in getattr(self, key):
                 self._check_attribute(f"study.{key}", name)
+        self._check_law()
+        self._check_places()
+
+    @property
+    def command(self) -> str:
+        """The arguments that name this study, of `echo-exp` and `echo-exp-report`."""
+        measured = configuration.measured(self.arguments)
+        return shlex.join([f"study={self.name}", f"study.scale={self.scale}", *measured])
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The settings and labels that tell cells apart: panel, x, compared and selected ones."""
+        return tuple(name for name in (self.panel, self.x, self.compare, *self.select) if name)
+
+    def _cells(self) -> list[Cell]:
+        given = self._given()
+        grids = self.scales[self.scale] or ()
+        cells = [cell for grid in grids for cell in _expand(grid, given)]
+        if not cells:
+            key = f"study.scales.{self.scale}"
+            raise SettingError(key, self.scales[self.scale], "it must hold at least one cell")
+        return cells
+
+    def _given(self) -> dict[str, Override]:
+        """Returns what the user gave, by the name of the setting."""
+        given: dict[str, Override] = {}
+        for override in OverridesParser.create().parse_overrides(list(self.arguments)):
+            key = override.get_key_element().lstrip("+~")
+            line = override.input_line or ""
+            value = line.partition("=")[2]
+            if override.is_sweep_override():
+                raise SettingError(key, value, "a study has its own cells: give one value")
+            if key in (*self.axes, *self.law):
+                raise SettingError(key, value, f"study {self.name} tells its cells apart by it")
+            given[key] = override
+        return given
 
     def _check_attribute(self, key: str, name: str | None) -> None:
         for cell in self.cells:
@@ -103,18 +152,40 @@ class Study:
                 reason = f"every cell must have it; one has only {', '.join(cell.attributes)}"
                 raise SettingError(key, name, reason)
 
+    def _check_law(self) -> None:
+        for name in self.law:
+            for cell in self.cells:
+                value = cell.attributes[name]
+                if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+                    reason = f"its values must be numbers above 0; one is {word(value)}"
+                    raise SettingError("study.law", name, reason)
 
-def read(config: DictConfig) -> Study:
+    def _check_places(self) -> None:
+        places: set[str] = set()
+        for cell in self.cells:
+            place = ", ".join(f"{name} {word(cell.attributes[name])}" for name in self.axes)
+            if place in places:
+                reason = f"two cells have {place}: they must differ in what is compared or selected"
+                raise SettingError("study.scales", self.scale, reason)
+            places.add(place)
+
+
+def read(config: DictConfig, arguments: Sequence[str] = ()) -> Study:
     """Reads the study of a composed configuration.
 
+    Args:
+        config: The configuration.
+        arguments: The overrides that the user gave.
+
     Raises:
-        SettingError: There is none, or a key of it is unknown, missing or not allowed.
+        SettingError: There is none, a key of it is unknown, missing or not allowed, or so is an
+            argument beside it.
     """
     if config.get(configuration.STUDY) is None:
         raise SettingError(configuration.STUDY, None, "it must name a study")
     node = OmegaConf.to_container(config.study, resolve=True)
     assert isinstance(node, dict)
-    fields = {f.name: f for f in dataclasses.fields(Study) if f.init}
+    fields = {f.name: f for f in dataclasses.fields(Study) if f.init and f.name != "arguments"}
     for key, value in node.items():
         if key not in fields:
             known = [f"study.{name}" for name in fields]
@@ -122,13 +193,16 @@ def read(config: DictConfig) -> Study:
     for name, f in fields.items():
         if f.default is dataclasses.MISSING and node.get(name) is None:
             raise SettingError(f"study.{name}", None, "a study needs it")
-    return Study(**cast("dict[str, Any]", node))
+    others = [a for a in arguments if not re.match(rf"[+~]*{configuration.STUDY}\b", a)]
+    return Study(**cast("dict[str, Any]", node), arguments=others)
 
 
-def _expand(grid: Any) -> list[Cell]:
+def _expand(grid: Any, given: Mapping[str, Override]) -> list[Cell]:
     if not isinstance(grid, Mapping):
         raise SettingError("study.scales", grid, "a grid must be a mapping of settings to values")
-    labels = grid.get(LABELS, {})
+    labels = grid.get(LABELS) or {}
+    if not isinstance(labels, Mapping) or any(isinstance(v, list | dict) for v in labels.values()):
+        raise SettingError("study.scales", labels, "labels must be a mapping of names to one value")
     axes = {
         str(key): value if isinstance(value, list) else [value]
         for key, value in grid.items()
@@ -137,47 +211,37 @@ def _expand(grid: Any) -> list[Cell]:
     for key, values in axes.items():
         if not values:
             raise SettingError("study.scales", f"{key}: []", "a setting needs at least one value")
+    axes |= {key: [given[key].value()] for key in axes.keys() & given.keys()}
+    lines = {key: override.input_line or "" for key, override in given.items()}
     return [
-        Cell(dict(zip(axes, values, strict=True)), labels)
+        Cell(dict(zip(axes, values, strict=True)), labels, lines)
         for values in itertools.product(*axes.values())
     ]
 
 
-def job_overrides(cell: Cell, arguments: Sequence[str]) -> list[str]:
-    """Returns the command line of a cell's job.
-
-    Args:
-        cell: The cell.
-        arguments: What the user gave; it goes before the cell's own settings.
-
-    Raises:
-        SettingError: An argument has several values.
-    """
-    given: dict[str, str] = {}
-    for override in OverridesParser.create().parse_overrides(list(arguments)):
-        key = override.get_key_element()
-        if override.is_sweep_override():
-            value = (override.input_line or "").partition("=")[2]
-            raise SettingError(key, value, "a study has its own cells: give one value")
-        if key.split(".")[0] != configuration.STUDY:
-            given[key] = override.input_line or ""
-    own = [override for override in cell.overrides if override.split("=")[0] not in given]
-    return [*own, *given.values()]
-
-
-def compose_cell(cell: Cell, arguments: Sequence[str]) -> DictConfig:
+def compose_cell(cell: Cell) -> DictConfig:
     """Returns the checked configuration of a cell.
 
     Raises:
         SettingError: A setting is unknown or has a value that is not allowed.
     """
-    composed = compose("config", job_overrides(cell, arguments))
+    composed = compose("config", cell.overrides)
     configuration.read(composed)
     return composed
 
 
 def word(value: Any) -> str:
-    """Returns a value as it is written on a command line."""
+    """Returns a value as it is written in YAML."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return str(value)
+
+
+def _quoted(value: Any) -> str:
+    """Returns a value as Hydra reads it back."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_quoted, value))}]"
+    if isinstance(value, str) and not (PLAIN.fullmatch(value) and value.lower() not in OTHERS):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
+    return word(value)

@@ -57,7 +57,7 @@ def run_job(config: DictConfig, job: int, overrides: list[str], folder: Path, sw
         Interrupted: A signal asked to stop; this ends the sweep.
     """
     named = " ".join(configuration.measured(overrides))
-    automatic = config.resume == resume.AUTO
+    automatic = config.resume == resume.AUTO and config.tracking.uri is not None
     print(f"[job {job}] {named}", file=sys.stderr, flush=True)
     try:
         outcome = run.execute(config, overrides, parent=f"{TAG}={sweep.absolute()}").outcome
@@ -95,13 +95,17 @@ class SweepCallback(Callback):
         """Checks that every job can be composed and opens the parent run."""
         with mistakes.explained():  # Hydra would only warn of an error in a callback
             overrides = configuration.overrides(config.hydra)
+            for override in overrides:
+                key, _, named = override.partition("=")
+                if key == configuration.STUDY and "," in named:
+                    raise SettingError(key, named, "it must be one value: a study is a sweep")
             if config.get(configuration.STUDY) is None:
                 self._jobs = _expand(overrides)
                 self._parent = self._open(config, overrides)
             else:
-                asked = study.read(config)
+                asked = study.read(config, overrides)
                 for cell in asked.cells:
-                    study.compose_cell(cell, overrides)
+                    study.compose_cell(cell)
                 self._jobs = [" ".join(cell.overrides) for cell in asked.cells]
                 self._parent = self._open_study(config, overrides, asked)
             if self._parent is not None:

@@ -20,6 +20,6 @@ class StudySweeper(BasicSweeper):
             f"hydra.sweep.dir='{self.config.hydra.sweep.dir}'",
             "hydra.mode=MULTIRUN",
         ]
-        cells = study.read(self.config).cells
-        jobs = [[*here, *study.job_overrides(cell, arguments)] for cell in cells]
+        cells = study.read(self.config, arguments).cells
+        jobs = [[*here, *cell.overrides] for cell in cells]
         return self.launcher.launch(jobs, initial_job_idx=0)

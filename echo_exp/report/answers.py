@@ -1,6 +1,6 @@
 """A study's records side by side: which is compared with which, and what comes out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,12 @@ from echo_exp.replicas import Floats
 from echo_exp.report import statistics
 from echo_exp.report.records import Record
 from echo_exp.report.statistics import Difference, Estimate, Survival
+from echo_exp.settings import SettingError
 from echo_exp.study import Study
 
+Pair = tuple[Record, Record]
 SELECTED_BY = "val/accuracy"
+FLOAT32 = 1e-6  # what rounding does to an accuracy
 LAW_AT = (0.5, 0.9, SOLVED)
 """Accuracies of the validation whose epochs a law is fitted to."""
 
@@ -97,8 +100,21 @@ class Answers:
         return _unique([panel(self.study, record) for record in self.compared])
 
     def levels(self) -> list[Any]:
-        """The values that are compared, in the order of the cells."""
-        return _unique([level(self.study, record) for record in self.compared])
+        """The values that are compared, in the order of the cells, whether finished or not."""
+        return _unique([level(self.study, record) for record in self.records])
+
+    def decidable(self, comparison: Comparison) -> bool:
+        """Whether so few seeds could have shown a difference, with so many comparisons."""
+        metric = comparison.metric
+        family = {
+            (c.reference.run_id, c.other.run_id) for c in self.comparisons if c.metric == metric
+        }
+        return comparison.difference.least_p * len(family) < 1 - statistics.CONFIDENCE
+
+    def candidates(self, chosen: Record) -> int:
+        """Of how many finished records of the same place one was selected."""
+        place = _place(self.study, chosen)
+        return sum(r.finished and _place(self.study, r) == place for r in self.records)
 
     def of_panel(self, value: Any) -> list[Record]:
         """The compared records of a panel."""
@@ -121,17 +137,25 @@ def level(study: Study, record: Record) -> Any:
 
 
 def answer(study: Study, records: Sequence[Record]) -> Answers:
-    """Compares what is finished of a study."""
+    """Compares what is finished of a study.
+
+    Raises:
+        SettingError: No run has the metric that the study compares.
+    """
     compared = _select(study, [record for record in records if record.finished])
     wanted = (study.metric, *study.also)
     metrics = [name for name in wanted if any(name in record.scores for record in compared)]
+    if study.metric not in metrics:
+        known = sorted({name for record in compared for name in record.scores})
+        raise SettingError("study.metric", study.metric, f"its runs have {', '.join(known)}")
+    pairs = _pairs(study, records, compared)
     return Answers(
         study=study,
         records=records,
         compared=compared,
         metrics=metrics,
-        comparisons=[c for name in metrics for c in _comparisons(study, compared, name)],
-        solving=_solving(study, compared),
+        comparisons=[c for name in metrics for c in _comparisons(pairs, name)],
+        solving=_solving(pairs),
         laws=[_law(study, compared, accuracy) for accuracy in LAW_AT if study.law and compared],
     )
 
@@ -141,50 +165,69 @@ def survival(record: Record) -> Survival:
     return statistics.survival(record.epochs_to_solve, record.epochs)
 
 
+def _place(study: Study, record: Record) -> tuple[Any, ...]:
+    return panel(study, record), position(study, record), level(study, record)
+
+
 def _select(study: Study, finished: Sequence[Record]) -> list[Record]:
     """Keeps of each place the record with the best validation."""
     best: dict[tuple[Any, ...], Record] = {}
     for record in finished:
-        place = (panel(study, record), position(study, record), level(study, record))
+        place = _place(study, record)
         if place not in best or _validation(record) > _validation(best[place]):
             best[place] = record
     return list(best.values())
 
 
 def _validation(record: Record) -> float:
-    # A seed that diverged is as good as chance: it must not make its cell the best.
-    return float(np.nan_to_num(record.scores[SELECTED_BY]).mean())
+    return float(record.scores[SELECTED_BY].mean())
 
 
-def _pairs(study: Study, compared: Sequence[Record]) -> Iterator[tuple[Record, Record]]:
-    """Yields of each place its first record with each of the others."""
-    references: dict[tuple[Any, Any], Record] = {}
+def _pairs(study: Study, records: Sequence[Record], compared: Sequence[Record]) -> list[Pair]:
+    """Returns the first planned record of each panel and position with each of the others.
+
+    Where that record is missing there is nothing to compare with.
+    """
+    references: dict[tuple[Any, Any], Any] = {}
+    for record in records:
+        place = panel(study, record), position(study, record)
+        references.setdefault(place, level(study, record))
+    by_place = {_place(study, record): record for record in compared}
+    pairs = []
     for record in compared:
-        place = (panel(study, record), position(study, record))
-        if place in references:
-            yield references[place], record
-        references.setdefault(place, record)
+        where = panel(study, record), position(study, record)
+        reference = by_place.get((*where, references[where]))
+        if reference is not None and reference is not record:
+            pairs.append((reference, record))
+    return pairs
 
 
-def _comparisons(study: Study, compared: Sequence[Record], metric: str) -> list[Comparison]:
-    pairs = list(_pairs(study, [record for record in compared if metric in record.scores]))
+def _corrected(pairs: Sequence[Pair], p: Sequence[float]) -> list[float]:
+    """Corrects p-values for their number, pairs of the same runs being one."""
+    runs = [(a.run_id, b.run_id) for a, b in pairs]
+    once = dict(zip(runs, p, strict=True))
+    corrected = dict(zip(once, statistics.holm(list(once.values())), strict=True))
+    return [corrected[pair] for pair in runs]
+
+
+def _comparisons(pairs: Sequence[Pair], metric: str) -> list[Comparison]:
+    pairs = [(a, b) for a, b in pairs if metric in a.scores and metric in b.scores]
     differences = [
         statistics.differ(a.scores[metric], b.scores[metric], (a.seeds, b.seeds)) for a, b in pairs
     ]
-    corrected = statistics.holm([difference.p for difference in differences])
+    corrected = _corrected(pairs, [difference.p for difference in differences])
     return [
         Comparison(metric, a, b, difference, p)
         for (a, b), difference, p in zip(pairs, differences, corrected, strict=True)
     ]
 
 
-def _solving(study: Study, compared: Sequence[Record]) -> list[Solving]:
-    pairs = list(_pairs(study, compared))
+def _solving(pairs: Sequence[Pair]) -> list[Solving]:
     raw = [
         statistics.logrank((a.epochs_to_solve, a.epochs), (b.epochs_to_solve, b.epochs))
         for a, b in pairs
     ]
-    corrected = statistics.holm(raw)
+    corrected = _corrected(pairs, raw)
     return [Solving(a, b, p) for (a, b), p in zip(pairs, corrected, strict=True)]
 
 
@@ -203,7 +246,7 @@ def _law(study: Study, compared: Sequence[Record], accuracy: float) -> Law:
 def _epochs_to(record: Record, accuracy: float) -> Floats:
     """Returns the first validated epoch of each seed, [R], with an accuracy; NaN where none has."""
     epochs, values = record.curves["val/accuracy"]
-    there = values >= accuracy
+    there = values >= accuracy - FLOAT32
     return np.where(there.any(0), epochs[there.argmax(0)], np.nan)
 
 

@@ -37,8 +37,8 @@ def main() -> None:
 @hydra.main(version_base="1.3", config_path=str(configuration.FOLDER), config_name="config")
 def _hydra_main(config: DictConfig) -> None:
     with mistakes.explained():
-        asked = study.read(config)
-        found, client = _answers(config, asked, configuration.overrides(HydraConfig.get()))
+        asked = study.read(config, configuration.overrides(HydraConfig.get()))
+        found, client = _answers(config, asked)
 
         from echo_exp.report import pages
 
@@ -49,12 +49,10 @@ def _hydra_main(config: DictConfig) -> None:
         print(f"\nWritten to {folder}: report.md, report.html, figures, tables.")
 
 
-def _answers(
-    config: DictConfig, asked: Study, arguments: list[str]
-) -> tuple["Answers", "MlflowClient"]:
+def _answers(config: DictConfig, asked: Study) -> tuple["Answers", "MlflowClient"]:
     cells = []
     for cell in asked.cells:
-        composed = study.compose_cell(cell, arguments)
+        composed = study.compose_cell(cell)
         cells.append((cell, int(composed.epochs), configuration.fingerprint(composed)))
     uri = _uri(config, asked)
 
@@ -80,10 +78,8 @@ def _uri(config: DictConfig, asked: Study) -> str:
 
 
 def _never_run(asked: Study, uri: str) -> SettingError:
-    command = f"`echo-exp study={asked.name} study.scale={asked.scale}`"
-    return SettingError(
-        "study", asked.name, f"{uri} has no finished run of it; {command} makes them"
-    )
+    reason = f"{uri} has no finished run of it; `echo-exp {asked.command}` makes them"
+    return SettingError("study", asked.name, reason)
 
 
 def _log(client: "MlflowClient", config: DictConfig, asked: Study, folder: Path) -> None:

@@ -46,7 +46,7 @@ def scores(found: Answers) -> Figure:
         row[0].set_ylabel(named(metric))
         _same_height(row, metric)
     for axes, panel in zip(grid[0], panels, strict=True):
-        axes.set_title(panel or "", fontsize=10)
+        axes.set_title(_title(panel), fontsize=10)
     for axes in grid[-1]:
         axes.set_xlabel(plain(found.study.x or ""))
     if found.study.x is not None:
@@ -57,6 +57,10 @@ def scores(found: Answers) -> Figure:
 def named(metric: str) -> str:
     """Returns what a metric is called on an axis."""
     return NAMES.get(metric, metric.rsplit("/", 1)[-1].replace("_", " "))
+
+
+def _title(panel: Any) -> str:
+    return "" if panel is None else word(panel)
 
 
 def plain(setting: str) -> str:
@@ -89,11 +93,12 @@ def _scores(axes: Axes, found: Answers, records: Sequence[Record], metric: str) 
             jitter = random.uniform(-0.2, 0.2, len(values)) / (
                 1 if study.x is None else len(levels)
             )
-            axes.plot(x + jitter, values, MARKERS[number], color=COLORS[number], alpha=0.3, ms=3)
+            color, marker = _color(number), _marker(number)
+            axes.plot(x + jitter, values, marker, color=color, alpha=0.3, ms=3)
             mean = statistics.mean(values)
             if np.isfinite(mean.low):
                 axes.vlines(x, mean.low, mean.high, color="black", linewidth=1.5, zorder=3)
-            axes.plot(x, mean.value, MARKERS[number], color=COLORS[number], mec="black", ms=7)
+            axes.plot(x, mean.value, marker, color=color, mec="black", ms=7)
     axes.set_xticks(list(places.values()), [word(place) for place in places])
     axes.set_xlim(-0.6, len(places) - 0.4)
     if study.x is None and len(places) > 3:
@@ -160,7 +165,7 @@ def _lines(found: Answers, label: str, line: Line) -> Figure:
                 linewidth=0,
                 step="post" if line is _solved else None,
             )
-        axes.set_title(panel or "", fontsize=10)
+        axes.set_title(_title(panel), fontsize=10)
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlim(left=0)
         axes.set_xlabel("epochs (one fresh sequence each)")
@@ -175,12 +180,22 @@ def _lines(found: Answers, label: str, line: Line) -> Figure:
 
 def _look(found: Answers, record: Record) -> tuple[str, Any]:
     """Returns the colour of what is compared and the line style of the place on the axis."""
-    color = COLORS[found.levels().index(answers.level(found.study, record)) % len(COLORS)]
+    color = _color(found.levels().index(answers.level(found.study, record)))
     if found.study.x is None:
         return color, "-"
-    return color, STYLES[
-        _positions(found).index(answers.position(found.study, record)) % len(STYLES)
-    ]
+    return color, _style(_positions(found).index(answers.position(found.study, record)))
+
+
+def _color(number: int) -> str:
+    return COLORS[number % len(COLORS)]
+
+
+def _marker(number: int) -> str:
+    return MARKERS[(number + number // len(COLORS)) % len(MARKERS)]  # no pair comes twice
+
+
+def _style(number: int) -> Any:
+    return STYLES[number % len(STYLES)]
 
 
 def _positions(found: Answers) -> list[Any]:
@@ -198,19 +213,19 @@ def _legend(figure: Figure, found: Answers, markers: bool) -> None:
         Line2D(
             [],
             [],
-            color=color,
-            marker=marker if markers else "",
+            color=_color(number),
+            marker=_marker(number) if markers else "",
             label=f"{compare} {word(value)}",
             linestyle="" if markers else "-",
-            mec="black" if markers else color,
+            mec="black" if markers else _color(number),
         )
-        for value, color, marker in zip(found.levels(), COLORS, MARKERS, strict=False)
+        for number, value in enumerate(found.levels())
     ]
     if not markers and found.study.x is not None:
         x = plain(found.study.x)
         handles += [
-            Line2D([], [], color=GREY, linestyle=style, label=f"{x} {word(value)}")
-            for value, style in zip(_positions(found), STYLES, strict=False)
+            Line2D([], [], color=GREY, linestyle=_style(number), label=f"{x} {word(value)}")
+            for number, value in enumerate(_positions(found))
         ]
     widest = max(len(str(handle.get_label())) for handle in handles)
     fitting = max(1, int(figure.get_figwidth() * LETTERS_AN_INCH / (widest + 6)))

@@ -7,7 +7,8 @@ import base64
 import io
 import math
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from echo_exp import config as configuration
 from echo_exp.report import answers, figures, statistics
 from echo_exp.report.answers import Answers
 from echo_exp.report.records import Record
@@ -24,6 +26,7 @@ from echo_exp.report.statistics import Estimate
 from echo_exp.study import Cell, word
 
 DPI = 150
+MOST_PLACES = 6
 _ENVIRONMENT = Environment(
     loader=PackageLoader("echo_exp.report", "."),
     undefined=StrictUndefined,
@@ -31,13 +34,12 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
     autoescape=False,  # Markdown; what is no text of ours is escaped by `_safe`
 )
+_ENVIRONMENT.filters["plain"] = figures.plain
 
 
 def write(found: Answers, folder: Path) -> str:
     """Writes a report into a folder and returns its comparisons as lines for the screen."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*"):
-        old.unlink()
     for name, frame in _tables(found).items():
         frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     images = {}
@@ -48,6 +50,7 @@ def write(found: Answers, folder: Path) -> str:
         study=found.study,
         missing=[record for record in found.records if not record.finished],
         finished=[record for record in found.records if record.finished],
+        runs=_runs(found),
         metrics=found.metrics,
         compared_metrics={comparison.metric for comparison in found.comparisons},
         named=lambda metric: figures.named(metric).replace("\n", " "),
@@ -56,34 +59,39 @@ def write(found: Answers, folder: Path) -> str:
         cell=_safe_cell,
         place=lambda record: _place(found, record),
         level=lambda record: _safe(answers.level(found.study, record)),
-        mean=lambda values: _estimate(statistics.mean(values)),
+        mean=_mean,
         estimate=_estimate,
         median=_median,
         p=_p,
         number=_number,
-        command=lambda cell: " ".join(["echo-exp", *map(_quoted, cell.overrides)]),
+        command=lambda cell: shlex.join(["echo-exp", *configuration.measured(cell.overrides)]),
         verdict=_verdict,
+        told=lambda comparison: _verdict(comparison.p, found.decidable(comparison)),
     )
     (folder / "report.md").write_text(text)
     (folder / "report.html").write_text(_html(text, found.study.name, images))
     return "\n".join(_lines(found))
 
 
+def _runs(found: Answers) -> list[Record]:
+    """Returns the finished records of different runs: a run may stand in several cells."""
+    return list({record.run_id: record for record in found.records if record.finished}.values())
+
+
 def _lines(found: Answers) -> Iterator[str]:
-    done = [record for record in found.records if record.finished]
-    seeds = sum(len(record.seeds) for record in done)
+    metric = found.study.metric
+    done = sum(record.finished for record in found.records)
+    seeds = sum(len(record.seeds) for record in _runs(found))
     yield f"{found.study.question}\n"
-    yield f"{len(done)} of {len(found.records)} cells finished, {seeds} seeds"
-    for metric in found.metrics[:1]:
-        yield f"\n{metric}, mean and 95 % interval; p corrected for their number (Holm)"
-        for c in found.comparisons:
-            if c.metric == metric:
-                a, b = (word(answers.level(found.study, r)) for r in (c.reference, c.other))
-                means = [
-                    _estimate(statistics.mean(r.scores[metric])) for r in (c.reference, c.other)
-                ]
-                where = _place(found, c.reference)
-                yield f"  {where}: {a} {means[0]}, {b} {means[1]}, p = {_p(c.p)}"
+    yield f"{done} of {len(found.records)} cells finished, {seeds} seeds"
+    yield f"\n{metric}, mean and 95 % interval; p corrected for their number (Holm)"
+    for c in found.comparisons:
+        if c.metric == metric:
+            a, b = (
+                f"{word(answers.level(found.study, r))} {_mean(r, metric)}"
+                for r in (c.reference, c.other)
+            )
+            yield f"  {_place(found, c.reference, word)}: {a}, {b}, p {_p(c.p)}"
 
 
 def _tables(found: Answers) -> dict[str, pd.DataFrame]:
@@ -168,14 +176,14 @@ def _html(text: str, title: str, images: dict[str, str]) -> str:
     return _ENVIRONMENT.get_template("report.html.j2").render(title=title, body=body)
 
 
-def _place(found: Answers, record: Record) -> str:
-    return (
-        ", ".join(
-            _safe(value) if name == found.study.panel else f"{figures.plain(name)} {_safe(value)}"
-            for name, value in _where(found, record).items()
-        )
-        or "all"
-    )
+def _place(found: Answers, record: Record, text: Callable[[Any], str] | None = None) -> str:
+    """Returns the panel and position of a record, as Markdown unless told how to write values."""
+    text = text or _safe
+    named = [
+        text(value) if name == found.study.panel else f"{figures.plain(name)} {text(value)}"
+        for name, value in _where(found, record).items()
+    ]
+    return ", ".join(named) or "all"
 
 
 def _safe_cell(cell: Cell) -> str:
@@ -189,12 +197,8 @@ def _safe(value: Any) -> str:
     return re.sub(r"([\\`*\[\]|])", r"\\\1", text).replace("\n", " ")
 
 
-def _quoted(override: str) -> str:
-    return (
-        override
-        if override.replace("=", "").replace(".", "").replace("_", "").isalnum()
-        else (f"'{override}'")
-    )
+def _mean(record: Record, metric: str) -> str:
+    return _estimate(statistics.mean(record.scores[metric])) if metric in record.scores else "–"
 
 
 def _estimate(estimate: Estimate) -> str:
@@ -215,10 +219,15 @@ def _median(record: Record) -> str:
 
 
 def _number(value: float) -> str:
-    """Returns four digits of a value, or three places of one between 0 and 1."""
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    """Returns a value with three places, more where these would say 0 or 1 of what is not."""
+    if math.isnan(value):
+        return "–"
+    if abs(value) >= 10:
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
+    places = 3
+    while places < MOST_PLACES and value not in (0, 1, -1) and abs(round(value, places)) in (0, 1):
+        places += 1
+    return f"{value + 0.0:.{places}f}".replace("-", "−")
 
 
 def _p(value: float) -> str:
@@ -227,7 +236,9 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _verdict(p: float) -> str:
+def _verdict(p: float, decidable: bool = True) -> str:
     if math.isnan(p):
         return ""
-    return "different" if p < 1 - statistics.CONFIDENCE else "not told apart"
+    if p < 1 - statistics.CONFIDENCE:
+        return "different"
+    return "not told apart" if decidable else "too few seeds to tell"

@@ -17,6 +17,7 @@ from echo_exp.study import Cell
 
 FINISHED, NEVER_RUN = "FINISHED", "never run"
 PAGE = 1000
+SHARES = ("accuracy", "within_1", "within_5")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Record:
         epochs: The epochs that every seed had.
         seeds: The seeds (R of them); none where it did not finish, as of all that follows.
         scores: Scores of each seed, [R], by their names in MLflow: those of the test, and the last
-            of each validation; NaN where the seed diverged.
+            of each validation. Of a seed that diverged the shares of what is right are 0, and
+            the others NaN.
         epochs_to_solve: The first validated epoch with an accuracy of at least 0.99, [R]; NaN where
             there is none.
         curves: Of each metric of the validations its epochs [E] and its values [E, R].
@@ -107,8 +109,9 @@ def _record(client: MlflowClient, cell: Cell, epochs: int, run: Run | None) -> R
     table, curves = (
         _many(client, run) if int(run.data.params["replicas"]) > 1 else _one(client, run)
     )
+    curves = {name: (steps, _of_all(name, values)) for name, (steps, values) in curves.items()}
     last = {name: values[-1] for name, (_, values) in curves.items()}
-    tested = {name: values for name, values in table.items() if name.startswith("test/")}
+    tested = {k: _of_all(k, values) for k, values in table.items() if k.startswith("test/")}
     seeds = table["seed"].astype(int).tolist()
     return Record(
         cell=cell,
@@ -122,6 +125,11 @@ def _record(client: MlflowClient, cell: Cell, epochs: int, run: Run | None) -> R
         seconds=run.data.metrics["fit_seconds"],
         parameters=int(run.data.metrics["parameters"]),
     )
+
+
+def _of_all(name: str, values: Floats) -> Floats:
+    """Returns a metric with 0 for diverged seeds where it is a share of what is right."""
+    return np.nan_to_num(values) if name.endswith(SHARES) else values
 
 
 Curves = dict[str, tuple[Floats, Floats]]

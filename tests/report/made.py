@@ -29,11 +29,12 @@ def record(
     validation: Sequence[float] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> Record:
-    """A finished record with a score a seed; one without scores was never run."""
+    """A finished record with a score a seed, NaN if it diverged; without scores, never run."""
     count = len(accuracy)
     if not count:
         return Record(cell, "never run", None, EPOCHS, (), {}, np.empty(0), {}, 0.0, 0)
-    tested = np.array(accuracy, dtype=float)
+    measured = np.array(accuracy, dtype=float)
+    tested = np.nan_to_num(measured)
     validated = tested if validation is None else np.array(validation, dtype=float)
     times = np.array(solved or [np.nan] * count, dtype=float)
     epochs = np.arange(1.0, EPOCHS + 1)
@@ -41,10 +42,10 @@ def record(
     return Record(
         cell=cell,
         status=FINISHED,
-        run_id="0",
+        run_id=" ".join(cell.overrides),
         epochs=EPOCHS,
         seeds=range(count) if seeds is None else seeds,
-        scores={"test/accuracy": tested, "test/loss": 1 - tested, "val/accuracy": validated},
+        scores={"test/accuracy": tested, "test/loss": 1 - measured, "val/accuracy": validated},
         epochs_to_solve=times,
         curves={"val/accuracy": (epochs, curve)},
         seconds=2.0,

@@ -5,6 +5,7 @@ import pytest
 
 from echo_exp.report import answers, statistics
 from echo_exp.report.answers import Answers
+from echo_exp.settings import SettingError
 
 from .made import record, study
 
@@ -91,14 +92,52 @@ def test_a_seed_that_diverged_does_not_make_its_cell_the_best() -> None:
     found = answers.answer(
         asked,
         [
-            record(asked.cells[0], [0.9, np.nan], validation=[0.9, np.nan]),
+            record(asked.cells[0], [0.9, np.nan]),
             record(asked.cells[1], [0.8, 0.8]),
         ],
     )
     assert [r.cell.attributes["seed"] for r in found.compared] == [2]
 
 
-def test_a_metric_that_nobody_has_is_left_out() -> None:
+def test_without_the_first_value_there_is_nothing_to_compare_with() -> None:
+    asked = study({"model.units": [1, 2, 3], "batch_size": [1, 7]}, x="batch_size")
+    records = [
+        record(cell, () if cell.settings == {"model.units": 1, "batch_size": 1} else HIGH)
+        for cell in asked.cells
+    ]
+    found = answers.answer(asked, records)
+    assert _pairs(found) == [(1, 2), (1, 3)]  # of batch size 7
+    assert found.levels() == [1, 2, 3]
+
+
+def test_the_same_runs_in_two_panels_are_one_comparison() -> None:
+    asked = study(
+        {"labels": {"task": "a"}, "model.units": [1, 2]},
+        {"labels": {"task": "b"}, "model.units": [1, 2]},
+        panel="task",
+    )
+    found = answers.answer(
+        asked, [record(c, s) for c, s in zip(asked.cells, (LOW, HIGH) * 2, strict=True)]
+    )
+    assert [c.p for c in found.comparisons] == [found.comparisons[0].difference.p] * 2
+
+
+@pytest.mark.parametrize(("seeds", "decidable"), [(5, False), (6, True)])
+def test_so_few_seeds_cannot_tell(seeds: int, decidable: bool) -> None:
+    asked = study({"model.units": [1, 2]})
+    few = [record(c, s[:seeds]) for c, s in zip(asked.cells, (LOW, HIGH), strict=True)]
+    found = answers.answer(asked, few)
+    assert found.decidable(found.comparisons[0]) is decidable
+    assert (found.comparisons[0].p < 0.05) is decidable
+
+
+def test_a_metric_that_no_run_has_is_explained() -> None:
+    asked = study({"model.units": [1, 2]}, metric="test/acuracy")
+    with pytest.raises(SettingError, match=r"study.metric=test/acuracy .* test/accuracy"):
+        answers.answer(asked, [record(cell, HIGH) for cell in asked.cells])
+
+
+def test_a_further_metric_that_nobody_has_is_left_out() -> None:
     asked = study({"model.units": [1, 2]}, also=["test/mae"])
     found = answers.answer(asked, [record(cell, HIGH) for cell in asked.cells])
     assert found.metrics == ["test/accuracy"]

@@ -73,6 +73,33 @@ def test_the_page_needs_nothing_beside_it(written: dict[str, bytes]) -> None:
     assert re.search(r'(?:src|href)="(?!data:)', page) is None
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.5, "0.500"),
+        (0.0, "0.000"),
+        (-0.0, "0.000"),
+        (1.0, "1.000"),
+        (0.9996, "0.9996"),
+        (0.00042, "0.0004"),
+        (-0.25, "−0.250"),
+        (12.34, "12.3"),
+        (12345.6, "12,346"),
+        (float("nan"), "–"),
+    ],
+)
+def test_a_number_is_not_rounded_to_what_it_is_not(value: float, text: str) -> None:
+    assert pages._number(value) == text
+
+
+def test_any_number_of_values_can_be_drawn_and_told_apart(tmp_path: Path) -> None:
+    asked = study({"model.units": list(range(1, 9)), "batch_size": [1, 3]}, x="batch_size")
+    found = answers.answer(asked, [record(cell, [0.5, 0.6, 0.7]) for cell in asked.cells])
+    pages.write(found, tmp_path)
+    drawn = (tmp_path / "scores.svg").read_text()
+    assert all(f"units {n}" in drawn for n in range(1, 9))
+
+
 def test_the_commands_repeat_each_cell(written: dict[str, bytes]) -> None:
     lines = written["report.md"].decode().splitlines()
     commands = [line.strip() for line in lines if line.startswith("    echo-exp ")]

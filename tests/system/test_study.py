@@ -14,7 +14,7 @@ from echo_exp import config as configuration
 
 from .conftest import TIMEOUT, Program, wait_for
 
-TINY = ("epochs=4", "trainer.validate_every=2", "trainer.test_sequences=4", "replicas=3")
+TINY = ("epochs=4", "trainer.validate_every=2", "trainer.test_sequences=4", "replicas=8")
 NAMES = sorted(path.stem for path in (configuration.FOLDER / "study").glob("[a-z]*.yaml"))
 DOCS = Path(__file__).parents[2] / "docs" / "studies.md"
 
@@ -63,13 +63,15 @@ def test_every_study_runs_and_has_a_report(program: Program, name: str) -> None:
     assert reported.returncode == 0, reported.stderr
     cells = _cells(program, name)
     assert (cells["status"] == "FINISHED").all()
-    assert (cells["seeds"] == 3).all()
+    assert (cells["seeds"] == 8).all()
+    assert (cells["epochs"] == 4).all()  # as given, and not as in the study's file
     assert (cells["test/accuracy_low"] <= cells["test/accuracy"]).all()
     assert (cells["test/accuracy"] <= cells["test/accuracy_high"]).all()
     written = _written(program, name)
     for figure in ("scores", "solving", "curves"):
         assert written[f"{figure}.png"].startswith(b"\x89PNG")
         assert b"<svg" in written[f"{figure}.svg"]
+    assert f"echo-exp {' '.join(arguments)}" in written["report.md"].decode()
     page = written["report.html"].decode()
     assert page.count("data:image/png;base64,") == 3
     assert re.search(r'src="(?!data:)', page) is None  # it needs no file beside it
@@ -157,6 +159,8 @@ def test_a_report_of_a_study_never_run_says_what_makes_it(program: Program) -> N
         (("study=ignore_state", "study.scale=half"), "study.scale=half is not allowed"),
         (("study=ignore_state", "epochs=1,2"), "epochs=1,2 is not allowed"),
         (("study=ignore_state", "epochs=0"), "epochs=0 is not allowed"),
+        (("study=ignore_state", "batch_size=7"), "batch_size=7 is not allowed"),
+        (("study=ignore_state,topologies",), "study=ignore_state,topologies is not allowed"),
     ],
 )
 def test_a_wrong_study_is_explained(

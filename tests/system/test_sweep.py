@@ -44,3 +44,12 @@ def test_ctrl_c_ends_the_sweep_and_marks_job_and_parent_killed(program: Program)
     process.communicate(timeout=60)
     assert process.returncode == 130
     assert [run.info.status for run in program.runs()] == ["KILLED", "KILLED"]
+
+
+def test_what_has_been_done_is_not_done_again_where_that_is_asked(program: Program) -> None:
+    for _ in range(2):
+        done = program.run("resume=auto", "epochs=5")
+        assert done.returncode == 0, done.stderr
+    (run,) = program.runs()
+    assert f"run {run.info.run_id} has done this already" in done.stdout
+    assert "mlflow ui" in done.stdout
