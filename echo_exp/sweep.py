@@ -96,7 +96,7 @@ class SweepCallback(Callback):
         with mistakes.explained():  # Hydra would only warn of an error in a callback
             overrides = configuration.overrides(config.hydra)
             for override in overrides:
-                key, _, named = override.partition("=")
+                key, _equals, named = override.partition("=")
                 if key == configuration.STUDY and "," in named:
                     raise SettingError(key, named, "it must be one value: a study is a sweep")
             if config.get(configuration.STUDY) is None:
