@@ -23,7 +23,7 @@ STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1
 WIDTH, HEIGHT = 3.5, 2.9  # inches of a panel
 COLUMNS = 2
 LEGEND_ROW = 0.22
-LETTERS_AN_INCH = 14  # of the legend
+LETTERS_AN_INCH = 12  # of the legend
 NAMES = {
     "test/accuracy": "accuracy\n(share of integers right)",
     "test/sequence_accuracy": "whole echoes right\n(share)",
