@@ -15,7 +15,6 @@ from echo_exp.settings import SettingError
 from echo_exp.study import Study
 
 Pair = tuple[Record, Record]
-SELECTED_BY = "val/accuracy"
 FLOAT32 = 1e-6  # what rounding does to an accuracy
 LAW_AT = (0.5, 0.9, SOLVED)
 """Accuracies of the validation whose epochs a law is fitted to."""
@@ -179,8 +178,9 @@ def _select(study: Study, finished: Sequence[Record]) -> list[Record]:
     return list(best.values())
 
 
-def _validation(record: Record) -> float:
-    return float(record.scores[SELECTED_BY].mean())
+def _validation(record: Record) -> tuple[float, float]:
+    """Returns the mean accuracy of the last validation and, to tell equals apart, minus its loss."""
+    return float(record.scores["val/accuracy"].mean()), -float(record.scores["val/loss"].mean())
 
 
 def _pairs(study: Study, records: Sequence[Record], compared: Sequence[Record]) -> list[Pair]:

@@ -27,6 +27,7 @@ def record(
     accuracy: Sequence[float] = (),
     solved: Sequence[float] = (),
     validation: Sequence[float] | None = None,
+    loss: float = 0.0,
     seeds: Sequence[int] | None = None,
 ) -> Record:
     """A finished record with a score a seed, NaN if it diverged; without scores, never run."""
@@ -45,7 +46,12 @@ def record(
         run_id=" ".join(cell.overrides),
         epochs=EPOCHS,
         seeds=range(count) if seeds is None else seeds,
-        scores={"test/accuracy": tested, "test/loss": 1 - measured, "val/accuracy": validated},
+        scores={
+            "test/accuracy": tested,
+            "test/loss": 1 - measured,
+            "val/accuracy": validated,
+            "val/loss": np.full(count, loss),
+        },
         epochs_to_solve=times,
         curves={"val/accuracy": (epochs, curve)},
         seconds=2.0,

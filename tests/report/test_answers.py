@@ -87,6 +87,15 @@ def test_of_what_is_selected_the_best_validation_counts_and_not_the_best_test() 
     assert [r.cell.attributes["seed"] for r in found.compared] == [2]
 
 
+def test_of_equal_accuracies_the_smaller_loss_counts() -> None:
+    asked = study({"model.units": 1, "seed": [1, 2]}, select=["seed"])
+    losses = (0.2, 0.1)
+    found = answers.answer(
+        asked, [record(c, HIGH, loss=x) for c, x in zip(asked.cells, losses, strict=True)]
+    )
+    assert [r.cell.attributes["seed"] for r in found.compared] == [2]
+
+
 def test_a_seed_that_diverged_does_not_make_its_cell_the_best() -> None:
     asked = study({"model.units": 1, "seed": [1, 2]}, select=["seed"])
     found = answers.answer(
