@@ -179,7 +179,7 @@ def _select(study: Study, finished: Sequence[Record]) -> list[Record]:
 
 
 def _validation(record: Record) -> tuple[float, float]:
-    """Returns the mean accuracy of the last validation and, to tell equals apart, minus its loss."""
+    """Returns the accuracy of the last validation and, to tell equals apart, minus its loss."""
     return float(record.scores["val/accuracy"].mean()), -float(record.scores["val/loss"].mean())
 
 
