@@ -24,11 +24,12 @@ export MLFLOW_DISABLE_TELEMETRY := true
 STUDIES := longer_echoes linear_representation topologies missing_values ignore_state
 SCALE ?= full
 
-.PHONY: help baseline studies test setup lint types package constraints clean
+.PHONY: help baseline studies findings test setup lint types package constraints clean
 
 help:
 	@echo "make baseline     the tutorial's seq2seq baseline, and how to look at it"
 	@echo "make -j2 studies  all studies and their reports, on two cores (SCALE=quick for a taste)"
+	@echo "make findings     copies these reports to docs/findings/"
 	@echo "make test         the tests"
 	@echo "make setup        only what a run needs"
 	@echo "make lint types   style and types"
@@ -43,6 +44,14 @@ studies: $(STUDIES:%=study-%)
 study-%: setup
 	$(VENV)/bin/echo-exp study=$* study.scale=$(SCALE)
 	$(VENV)/bin/echo-exp-report study=$* study.scale=$(SCALE)
+
+# What docs/findings.md is written from.
+findings:
+	for study in $(STUDIES); do \
+		mkdir -p docs/findings/$$study; \
+		cp outputs/reports/$$study/report.md outputs/reports/$$study/*.csv \
+			outputs/reports/$$study/*.png docs/findings/$$study/; \
+	done
 
 test: $(VENV)/dev
 	$(PYTHON) -m pytest

@@ -41,7 +41,8 @@ def write(found: Answers, folder: Path) -> str:
     """Writes a report into a folder and returns its comparisons as lines for the screen."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in _tables(found).items():
-        frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        file = folder / f"{name}.csv"
+        frame.to_csv(file, index=False, lineterminator="\n", float_format="%.7g")  # as measured
     images = {}
     for draw in (figures.scores, figures.solving, figures.curves):
         images[draw.__name__] = _save(draw(found), folder / draw.__name__)
