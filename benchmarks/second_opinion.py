@@ -28,8 +28,8 @@ SEQUENCES = 50
 PART = "experiment=encoder_decoder_baseline"
 SURPRISES = (
     "representation=scaled model.units=100 epochs=2000",
-    f"{PART} batch_size=7 epochs=2000 model.stateful=true",
-    f"{PART} batch_size=7 epochs=2000 model.stateful=false",
+    f"{PART}",
+    f"{PART} missing=mask batch_size=25",
 )
 
 

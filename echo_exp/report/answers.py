@@ -147,14 +147,14 @@ def answer(study: Study, records: Sequence[Record]) -> Answers:
     if study.metric not in metrics:
         known = sorted({name for record in compared for name in record.scores})
         raise SettingError("study.metric", study.metric, f"its runs have {', '.join(known)}")
-    pairs = _pairs(study, records, compared)
+    pairs = {name: _pairs(study, records, compared, name) for name in metrics}
     return Answers(
         study=study,
         records=records,
         compared=compared,
         metrics=metrics,
-        comparisons=[c for name in metrics for c in _comparisons(pairs, name)],
-        solving=_solving(pairs),
+        comparisons=[c for name in metrics for c in _comparisons(pairs[name], name)],
+        solving=_solving(pairs[study.metric]),
         laws=[_law(study, compared, accuracy) for accuracy in LAW_AT if study.law and compared],
     )
 
@@ -183,18 +183,24 @@ def _validation(record: Record) -> tuple[float, float]:
     return float(record.scores["val/accuracy"].mean()), -float(record.scores["val/loss"].mean())
 
 
-def _pairs(study: Study, records: Sequence[Record], compared: Sequence[Record]) -> list[Pair]:
+def _pairs(
+    study: Study, records: Sequence[Record], compared: Sequence[Record], metric: str
+) -> list[Pair]:
     """Returns the first planned record of each panel and position with each of the others.
 
-    Where that record is missing there is nothing to compare with.
+    Where that record is missing there is nothing to compare with. Values that never have the metric
+    do not take part.
     """
+    measured = [record for record in compared if metric in record.scores]
+    levels = {level(study, record) for record in measured}
+    by_place = {_place(study, record): record for record in measured}
     references: dict[tuple[Any, Any], Any] = {}
     for record in records:
-        place = panel(study, record), position(study, record)
-        references.setdefault(place, level(study, record))
-    by_place = {_place(study, record): record for record in compared}
+        if level(study, record) in levels:
+            where = panel(study, record), position(study, record)
+            references.setdefault(where, level(study, record))
     pairs = []
-    for record in compared:
+    for record in measured:
         where = panel(study, record), position(study, record)
         reference = by_place.get((*where, references[where]))
         if reference is not None and reference is not record:
@@ -211,7 +217,6 @@ def _corrected(pairs: Sequence[Pair], p: Sequence[float]) -> list[float]:
 
 
 def _comparisons(pairs: Sequence[Pair], metric: str) -> list[Comparison]:
-    pairs = [(a, b) for a, b in pairs if metric in a.scores and metric in b.scores]
     differences = [
         statistics.differ(a.scores[metric], b.scores[metric], (a.seeds, b.seeds)) for a, b in pairs
     ]

@@ -1,5 +1,7 @@
 """Which cells of a study are compared with which, and what is left out."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -117,6 +119,20 @@ def test_without_the_first_value_there_is_nothing_to_compare_with() -> None:
     found = answers.answer(asked, records)
     assert _pairs(found) == [(1, 2), (1, 3)]  # of batch size 7
     assert found.levels() == [1, 2, 3]
+
+
+def test_a_metric_is_compared_among_the_values_that_have_it() -> None:
+    asked = study({"model.units": [1, 2, 3]}, also=["test/incomplete_accuracy"])
+    records = [record(cell, HIGH) for cell in asked.cells]
+    records[1:] = [
+        dataclasses.replace(r, scores={**r.scores, "test/incomplete_accuracy": np.array(LOW)})
+        for r in records[1:]
+    ]
+    found = answers.answer(asked, records)
+    assert _pairs(found) == [(1, 2), (1, 3), (2, 3)]
+    assert [c.metric for c in found.comparisons] == ["test/accuracy"] * 2 + [
+        "test/incomplete_accuracy"
+    ]
 
 
 def test_the_same_runs_in_two_panels_are_one_comparison() -> None:
