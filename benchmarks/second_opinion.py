@@ -26,9 +26,12 @@ SEQUENCES = 50
 """Fresh sequences that a trained network is tested on."""
 
 PART = "experiment=encoder_decoder_baseline"
+ONE_BY_ONE = "batch_size=1 epochs=75"
 SURPRISES = (
     "representation=scaled model.units=100 epochs=2000",
-    f"{PART}",
+    f"{ONE_BY_ONE} model.stateful=true",
+    f"{ONE_BY_ONE} model.stateful=false",
+    PART,
     f"{PART} missing=mask batch_size=25",
 )
 
