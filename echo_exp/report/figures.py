@@ -34,6 +34,7 @@ NAMES = {
     "val/saturation": "saturated cell states\n(share)",
 }
 LOGARITHMIC = ("val/gradient_norm",)
+SHARES = ("accuracy", "within_1", "within_5", "saturation")
 
 
 def scores(found: Answers) -> Figure:
@@ -69,15 +70,17 @@ def plain(setting: str) -> str:
 
 
 def _same_height(row: Sequence[Axes], metric: str) -> None:
+    if metric.startswith(LOGARITHMIC):
+        for axes in row:
+            axes.set_yscale("log")
     low = min(axes.get_ylim()[0] for axes in row)
     high = max(axes.get_ylim()[1] for axes in row)
+    if metric.endswith(SHARES):
+        low, high = -0.03, 1.03
+    elif not metric.startswith(LOGARITHMIC):
+        low = min(low, 0)
     for axes in row:
-        if metric.startswith(LOGARITHMIC):
-            axes.set_yscale("log")
-        elif "accuracy" in metric or "within" in metric or "saturation" in metric:
-            axes.set_ylim(-0.03, 1.03)
-        else:
-            axes.set_ylim(min(low, 0), high)
+        axes.set_ylim(low, high)
 
 
 def _scores(axes: Axes, found: Answers, records: Sequence[Record], metric: str) -> None:
