@@ -31,6 +31,8 @@ SURPRISES = (
     "representation=scaled model.units=100 epochs=2000",
     f"{ONE_BY_ONE} model.stateful=true",
     f"{ONE_BY_ONE} model.stateful=false",
+    f"{PART} batch_size=7 epochs=2000 model.stateful=true",
+    f"{PART} batch_size=7 epochs=2000 model.stateful=false",
     PART,
     f"{PART} missing=mask batch_size=25",
 )
