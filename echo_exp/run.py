@@ -102,7 +102,8 @@ def _execute(
     _check_writable(settings.output_dir)
     store = open_store(config)
     earlier: StoredRun | None = None
-    if config.resume == resume.AUTO:
+    automatic = config.resume == resume.AUTO
+    if automatic:
         config.resume = _unfinished(store, settings, config)
     if config.resume is not None:
         if store is None:
@@ -124,7 +125,7 @@ def _execute(
             _record(run, parts, outcome, folder)
     except BaseException as error:
         if run is not None:
-            _close_early(run, error)
+            _close_early(run, error, automatic)
         raise
     return Result(outcome, run.stored if run else None, folder)
 
@@ -195,10 +196,11 @@ def _record(run: Run, parts: "Parts", outcome: "Outcome", folder: Path) -> None:
     run.finish()
 
 
-def _close_early(run: Run, error: BaseException) -> None:
+def _close_early(run: Run, error: BaseException, automatic: bool) -> None:
     stopped = isinstance(error, Interrupted | KeyboardInterrupt)
     if stopped:
-        error.add_note(f"`echo-exp resume={run.run_id}` goes on where it stopped")
+        command = "the same command" if automatic else f"`echo-exp resume={run.run_id}`"
+        error.add_note(f"{command} goes on where it stopped")
     with contextlib.suppress(TrackingError):  # the error itself is what the user must see
         run.finish("KILLED" if stopped else "FAILED", f"{type(error).__name__}: {error}")
 

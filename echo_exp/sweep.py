@@ -16,7 +16,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from echo_exp import config as configuration
-from echo_exp import mistakes, resume, run, study
+from echo_exp import mistakes, run, study
 from echo_exp.interrupts import Interrupted
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Run, TrackingError
@@ -57,7 +57,6 @@ def run_job(config: DictConfig, job: int, overrides: list[str], folder: Path, sw
         Interrupted: A signal asked to stop; this ends the sweep.
     """
     named = " ".join(configuration.measured(overrides))
-    automatic = config.resume == resume.AUTO and config.tracking.uri is not None
     print(f"[job {job}] {named}", file=sys.stderr, flush=True)
     try:
         outcome = run.execute(config, overrides, parent=f"{TAG}={sweep.absolute()}").outcome
@@ -69,8 +68,6 @@ def run_job(config: DictConfig, job: int, overrides: list[str], folder: Path, sw
         result = JobResult(job, named, EARLIER, accuracy, seconds)
     except Interrupted as error:
         _leave(JobResult(job, named, str(error)), folder)
-        if automatic:
-            error.__notes__ = ["the same command goes on where it stopped"]
         raise
     except Exception as error:
         message, _ = mistakes.explain(error)
@@ -95,10 +92,6 @@ class SweepCallback(Callback):
         """Checks that every job can be composed and opens the parent run."""
         with mistakes.explained():  # Hydra would only warn of an error in a callback
             overrides = configuration.overrides(config.hydra)
-            for override in overrides:
-                key, _equals, named = override.partition("=")
-                if key == configuration.STUDY and "," in named:
-                    raise SettingError(key, named, "it must be one value: a study is a sweep")
             if config.get(configuration.STUDY) is None:
                 self._jobs = _expand(overrides)
                 self._parent = self._open(config, overrides)
@@ -181,6 +174,11 @@ def _expand(overrides: list[str]) -> list[str]:
     A wrong name among many values then shows before the first job, not after hours in the middle.
     """
     parsed = OverridesParser.create().parse_overrides(overrides)
+    for override in parsed:
+        if override.get_key_element() == configuration.STUDY and override.is_sweep_override():
+            named = (override.input_line or "").partition("=")[2]
+            reason = "it must be one value: a study is a sweep"
+            raise SettingError(configuration.STUDY, named, reason)
     choices = [
         [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
         if override.is_sweep_override()

@@ -30,6 +30,7 @@ class Comparison:
         other: The record with another.
         difference: Other minus reference.
         p: Its p-value, corrected for the number of the study's comparisons by this metric.
+        decidable: Whether so few seeds could have shown a difference, with so many comparisons.
     """
 
     metric: str
@@ -37,6 +38,7 @@ class Comparison:
     other: Record
     difference: Difference
     p: float
+    decidable: bool
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,6 @@ class Answers:
     def levels(self) -> list[Any]:
         """The values that are compared, in the order of the cells, whether finished or not."""
         return _unique([level(self.study, record) for record in self.records])
-
-    def decidable(self, comparison: Comparison) -> bool:
-        """Whether so few seeds could have shown a difference, with so many comparisons."""
-        metric = comparison.metric
-        family = {
-            (c.reference.run_id, c.other.run_id) for c in self.comparisons if c.metric == metric
-        }
-        return comparison.difference.least_p * len(family) < 1 - statistics.CONFIDENCE
 
     def candidates(self, chosen: Record) -> int:
         """Of how many finished records of the same place one was selected."""
@@ -221,8 +215,11 @@ def _comparisons(pairs: Sequence[Pair], metric: str) -> list[Comparison]:
         statistics.differ(a.scores[metric], b.scores[metric], (a.seeds, b.seeds)) for a, b in pairs
     ]
     corrected = _corrected(pairs, [difference.p for difference in differences])
+    chance = (1 - statistics.CONFIDENCE) / max(
+        len({(a.run_id, b.run_id) for a, b in pairs}), 1
+    )  # for the least of p-values
     return [
-        Comparison(metric, a, b, difference, p)
+        Comparison(metric, a, b, difference, p, difference.least_p < chance)
         for (a, b), difference, p in zip(pairs, differences, corrected, strict=True)
     ]
 

@@ -13,7 +13,7 @@ from echo_exp.figures import GREY
 from echo_exp.replicas import Floats
 from echo_exp.report import answers, statistics
 from echo_exp.report.answers import Answers
-from echo_exp.report.records import Record
+from echo_exp.report.records import SHARES, Record
 from echo_exp.study import word
 
 # Okabe & Ito: told apart by everybody; the markers tell the same without colour.
@@ -34,7 +34,7 @@ NAMES = {
     "val/saturation": "saturated cell states\n(share)",
 }
 LOGARITHMIC = ("val/gradient_norm",)
-SHARES = ("accuracy", "within_1", "within_5", "saturation")
+FROM_0_TO_1 = (*SHARES, "saturation")
 
 
 def scores(found: Answers) -> Figure:
@@ -75,7 +75,7 @@ def _same_height(row: Sequence[Axes], metric: str) -> None:
             axes.set_yscale("log")
     low = min(axes.get_ylim()[0] for axes in row)
     high = max(axes.get_ylim()[1] for axes in row)
-    if metric.endswith(SHARES):
+    if metric.endswith(FROM_0_TO_1):
         low, high = -0.03, 1.03
     elif not metric.startswith(LOGARITHMIC):
         low = min(low, 0)

@@ -55,7 +55,6 @@ def write(found: Answers, folder: Path) -> str:
         metrics=found.metrics,
         compared_metrics={comparison.metric for comparison in found.comparisons},
         named=lambda metric: figures.named(metric).replace("\n", " "),
-        plain=figures.plain,
         safe=_safe,
         cell=_safe_cell,
         place=lambda record: _place(found, record),
@@ -67,7 +66,7 @@ def write(found: Answers, folder: Path) -> str:
         number=_number,
         command=lambda cell: shlex.join(["echo-exp", *configuration.measured(cell.overrides)]),
         verdict=_verdict,
-        told=lambda comparison: _verdict(comparison.p, found.decidable(comparison)),
+        told=lambda comparison: _verdict(comparison.p, comparison.decidable),
     )
     (folder / "report.md").write_text(text)
     (folder / "report.html").write_text(_html(text, found.study.name, images))

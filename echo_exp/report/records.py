@@ -18,6 +18,7 @@ from echo_exp.study import Cell
 FINISHED, NEVER_RUN = "FINISHED", "never run"
 PAGE = 1000
 SHARES = ("accuracy", "within_1", "within_5")
+"""How the names of shares of what is right end."""
 
 
 @dataclass(frozen=True)
