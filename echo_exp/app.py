@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from echo_exp import config as configuration
-from echo_exp import mistakes, run, sweep
+from echo_exp import job, mistakes, run
 
 
 def main() -> None:
@@ -29,8 +29,7 @@ def _hydra_main(config: DictConfig) -> None:
     with mistakes.explained():  # here too: Hydra prints a line of its own for what leaves a job
         overrides = configuration.overrides(context)
         if context.mode == RunMode.MULTIRUN:
-            folder, sweep_folder = Path(context.runtime.output_dir), Path(context.sweep.dir)
-            sweep.run_job(config, context.job.num, overrides, folder, sweep_folder)
+            job.run_job(config, overrides, Path(context.sweep.dir))
         else:
             _run(config, overrides)
 

@@ -25,11 +25,12 @@ FOLDER = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf")
 
 GROUPS = ("problem", "missing", "model", "representation", "optimizer", "trainer", "tracking")
 STUDY = "study"
-ROOT = ("seed", "replicas", "epochs", "batch_size", "resume", "output_dir")
+ROOT = ("seed", "replicas", "epochs", "batch_size", "resume", "sweep", "output_dir")
 MOST_REPLICAS = 1_000_000
 INCIDENTAL = (
     "resume",
     "output_dir",
+    "sweep",
     "tracking",
     "trainer.progress",
     "trainer.checkpoint_seconds",

@@ -67,6 +67,14 @@ class Outcome:
             values["diverged"] = float(np.isfinite(self.diverged).sum())
         return values
 
+    def validation(self) -> dict[str, float]:
+        """Returns the means over the replicas of the last validation."""
+        return {
+            name: float(np.nanmean(values[-1]))
+            for name, (_, values) in self.curves.items()
+            if name.startswith("val/") and len(values) and np.isfinite(values[-1]).any()
+        }
+
     def table(self) -> dict[str, list[float | int | None]]:
         """Returns the columns of a table with a row for each replica."""
         columns: dict[str, Floats] = {

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import config as configuration
 from echo_exp import resume
+from echo_exp.code import code
 from echo_exp.config import Settings
 from echo_exp.interrupts import Interrupted, Interrupts
 from echo_exp.settings import SettingError
@@ -38,6 +39,10 @@ class AlreadyFinishedError(Exception):
     def __init__(self, stored: StoredRun) -> None:
         super().__init__(f"run {stored.run_id} has done this already")
         self.stored = stored
+
+
+class ClaimedError(Exception):
+    """`resume=auto`, and another process is doing the same."""
 
 
 @dataclass(frozen=True)
@@ -82,29 +87,37 @@ def execute(config: DictConfig, overrides: Sequence[str] = (), parent: str | Non
     Args:
         config: The composed configuration.
         overrides: What the user changed in it, for the record.
-        parent: The run that this one is nested under: a run id, or a tag ``key=value`` of it.
+        parent: The id of the run that this one is nested under.
 
     Raises:
         SettingError: A setting is wrong; nothing was recorded.
         DivergedError: The loss became NaN or infinite; the run is FAILED.
         Interrupted: A signal asked to stop; the run is KILLED and can be resumed.
         TrackingError: Something could not be recorded; the run is FAILED.
-        AlreadyFinishedError: `resume=auto`, and a finished run had the same settings.
+        AlreadyFinishedError: `resume=auto`, and a finished run had the same settings and code.
+        ClaimedError: `resume=auto`, and another process is doing the same.
     """
     with Interrupts() as interrupts:
-        return _execute(config, overrides, parent, interrupts)
+        settings = configuration.read(config)
+        _check_writable(settings.output_dir)
+        store = open_store(config)
+        if config.resume != resume.AUTO:
+            return _execute(config, settings, store, overrides, parent, interrupts)
+        with _claimed(store, config):
+            config.resume = _unfinished(store, settings, config)
+            return _execute(config, settings, store, overrides, parent, interrupts, automatic=True)
 
 
 def _execute(
-    config: DictConfig, overrides: Sequence[str], parent: str | None, interrupts: Interrupts
+    config: DictConfig,
+    settings: Settings,
+    store: Store | None,
+    overrides: Sequence[str],
+    parent: str | None,
+    interrupts: Interrupts,
+    automatic: bool = False,
 ) -> Result:
-    settings = configuration.read(config)
-    _check_writable(settings.output_dir)
-    store = open_store(config)
     earlier: StoredRun | None = None
-    automatic = config.resume == resume.AUTO
-    if automatic:
-        config.resume = _unfinished(store, settings, config)
     if config.resume is not None:
         if store is None:
             raise SettingError("resume", config.resume, "tracking=none has no runs")
@@ -130,9 +143,31 @@ def _execute(
     return Result(outcome, run.stored if run else None, folder)
 
 
+@contextlib.contextmanager
+def _claimed(store: Store | None, config: DictConfig) -> Iterator[None]:
+    """Keeps other processes from doing the same, if they ask."""
+    if store is None:
+        yield
+        return
+    thing = claim(configuration.fingerprint(config))
+    holder = store.claim(thing)
+    if holder is not None:
+        raise ClaimedError(f"{holder} is doing this")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(TrackingError):  # it becomes void by itself
+            store.release(thing)
+
+
+def claim(fingerprint: str) -> str:
+    """Returns the name under which processes agree who runs some settings with this code."""
+    return f"job/{fingerprint}/{code()}"
+
+
 def _unfinished(store: Store | None, settings: Settings, config: DictConfig) -> str | None:
-    """Returns the id of a run with the same settings and a checkpoint to go on from, if any."""
-    same = store.find_same(configuration.fingerprint(config)) if store is not None else None
+    """Returns the id of a run of the same with a checkpoint to go on from, if there is one."""
+    same = store.find_same(_identity(config)) if store is not None else None
     if same is None:
         return None
     if same.status == "FINISHED":
@@ -165,7 +200,7 @@ def _create_run(
 ) -> Run:
     return store.create_run(
         name=_name(config),
-        tags=tags(overrides) | {"kind": "run", "fingerprint": configuration.fingerprint(config)},
+        tags=tags(overrides) | {"kind": "run"} | _identity(config),
         params=configuration.parameters(config),
         files={
             "config.yaml": OmegaConf.to_yaml(config, resolve=True),
@@ -173,6 +208,11 @@ def _create_run(
         },
         parent=parent,
     )
+
+
+def _identity(config: DictConfig) -> dict[str, str]:
+    """Returns the tags by which a run of the same settings and code is found again."""
+    return {"fingerprint": configuration.fingerprint(config), "code": code()}
 
 
 def _name(config: DictConfig) -> str:

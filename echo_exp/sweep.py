@@ -1,206 +1,298 @@
-"""A sweep (Hydra multirun): one parent run, jobs that may fail, a table at the end."""
+"""A sweep: jobs, each known by its settings, run by a launcher until none is missing.
 
-import atexit
-import itertools
-import json
+The same sweep, started again or on a second machine, runs only what nobody has finished. One job
+that loses its process may stop a launcher, so jobs are launched in rounds: what is left of one is
+launched again in the next.
+"""
+
+import hashlib
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
-from hydra import compose
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from echo_exp import composition, job, mistakes, run
 from echo_exp import config as configuration
-from echo_exp import mistakes, run, study
-from echo_exp.interrupts import Interrupted
-from echo_exp.settings import SettingError
-from echo_exp.tracking import Run, TrackingError
+from echo_exp.code import code
+from echo_exp.interrupts import Interrupts
+from echo_exp.job import JobResult, Status
+from echo_exp.settings import SettingError, choice, integer
+from echo_exp.table import best, columns, table
+from echo_exp.tracking import Run, Store, TrackingError
+from echo_exp.watch import watching
 
-RESULT = "result.json"
 TAG = "sweep"
-OK, EARLIER = "ok", "ok, finished earlier"
+ANOTHER_LOOK_SECONDS = 1.0
+"""How often is looked whether another process has done what it has claimed."""
+
+Launch = Callable[[list[list[str]]], object]
+"""Runs jobs, given as their overrides, to their ends."""
+
+
+class Again(StrEnum):
+    """What a sweep runs that has been run before."""
+
+    UNFINISHED = "unfinished"
+    NEW = "new"
+    ALL = "all"
 
 
 @dataclass(frozen=True)
-class JobResult:
-    """What a job of a sweep leaves in its folder, for the table.
+class SweepSettings:
+    """The settings of a sweep.
 
-    Attributes:
-        job: Its number.
-        overrides: What it changed.
-        status: `OK`, `EARLIER`, or what went wrong.
-        accuracy: Test accuracy, where it came to that.
-        seconds: Time of its training.
-    """
-
-    job: int
-    overrides: str
-    status: str
-    accuracy: float | None = None
-    seconds: float | None = None
-
-    @property
-    def failed(self) -> bool:
-        """Whether something went wrong."""
-        return self.status not in (OK, EARLIER)
-
-
-def run_job(config: DictConfig, job: int, overrides: list[str], folder: Path, sweep: Path) -> None:
-    """Runs one job of a sweep; where it fails, that is its result and the sweep goes on.
+    Args:
+        again: What the same sweep runs when it is started again, an `Again`: what is not finished,
+            only what has not been tried, or everything.
+        attempts: How often a job is started whose process is lost.
+        parent: Told to the jobs: the id of the run that they are nested under.
+        job: Told to the jobs: their number.
 
     Raises:
-        Interrupted: A signal asked to stop; this ends the sweep.
+        SettingError: A value is not allowed.
     """
-    named = " ".join(configuration.measured(overrides))
-    print(f"[job {job}] {named}", file=sys.stderr, flush=True)
-    try:
-        outcome = run.execute(config, overrides, parent=f"{TAG}={sweep.absolute()}").outcome
-        result = JobResult(job, named, OK, outcome.accuracy, outcome.seconds)
-    except run.AlreadyFinishedError as done:
-        print(f"[job {job}] {done}", file=sys.stderr, flush=True)
-        metrics = done.stored.metrics
-        accuracy, seconds = metrics.get("test/accuracy"), metrics.get("fit_seconds")
-        result = JobResult(job, named, EARLIER, accuracy, seconds)
-    except Interrupted as error:
-        _leave(JobResult(job, named, str(error)), folder)
-        raise
-    except Exception as error:
-        message, _ = mistakes.explain(error)
-        print(f"[job {job}] {message}", file=sys.stderr, flush=True)
-        result = JobResult(job, named, message.splitlines()[0])
-    _leave(result, folder)
+
+    again: str
+    attempts: int
+    parent: str | None = None
+    job: int | None = None
+
+    def __post_init__(self) -> None:
+        choice("sweep.again", self.again, tuple(Again))
+        integer("sweep.attempts", self.attempts, 1, 1000)
 
 
-def _leave(result: JobResult, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RESULT).write_text(json.dumps(asdict(result)))
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep.
+
+    Attributes:
+        number: Its place in the sweep.
+        overrides: What it changes in the default configuration.
+        fingerprint: What tells it from jobs with other settings.
+        problem: What is wrong with its settings, if anything.
+    """
+
+    number: int
+    overrides: Sequence[str]
+    fingerprint: str = ""
+    problem: str = ""
+
+    @property
+    def named(self) -> str:
+        """The settings that may change its result, as on a command line."""
+        return " ".join(configuration.measured(self.overrides))
 
 
-class SweepCallback(Callback):
-    """Opens the parent run before the jobs and closes it, with the table, after them."""
+@dataclass(frozen=True)
+class Sweep:
+    """What is to be run.
 
-    def __init__(self) -> None:
-        self._parent: Run | None = None
-        self._jobs: list[str] = []
+    Attributes:
+        name: What the parent run is called.
+        command: The arguments of `echo-exp` that make it.
+        jobs: Its jobs.
+        settings: How it is run.
+        folder: Where the jobs leave their results.
+        tags: More tags of the parent run.
+    """
 
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Checks that every job can be composed and opens the parent run."""
-        with mistakes.explained():  # Hydra would only warn of an error in a callback
-            overrides = configuration.overrides(config.hydra)
-            if config.get(configuration.STUDY) is None:
-                self._jobs = _expand(overrides)
-                self._parent = self._open(config, overrides)
-            else:
-                asked = study.read(config, overrides)
-                for cell in asked.cells:
-                    study.compose_cell(cell)
-                self._jobs = [" ".join(cell.overrides) for cell in asked.cells]
-                self._parent = self._open_study(config, overrides, asked)
-            if self._parent is not None:
-                atexit.register(self._close, "KILLED")
+    name: str
+    command: Sequence[str]
+    jobs: Sequence[Job]
+    settings: SweepSettings
+    folder: Path
+    tags: Mapping[str, str] = field(default_factory=dict)
 
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Prints the table; exits with 1 where a job failed."""
-        results = [self._result(config, number) for number in range(len(self._jobs))]
-        failed = [result for result in results if result.failed]
-        print(_table(results))
-        print(f"{len(results) - len(failed)} of {len(results)} jobs succeeded")
-        store = run.open_store(config)
-        if store is not None and self._parent is not None:
-            print(run.directions(store, self._parent.stored, "them"))
-        self._close("FAILED" if failed else "FINISHED")
-        if failed:
-            sys.exit(mistakes.FAILED)
+    @property
+    def identity(self) -> str:
+        """A hash of the jobs and the code: what tells this sweep from others."""
+        text = "\n".join([code(), *(job.fingerprint + job.problem for job in self.jobs)])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _open_study(
-        self, config: DictConfig, overrides: list[str], asked: study.Study
-    ) -> Run | None:
-        """Opens the study's parent run, the one that it had before if there is one."""
-        store = run.open_store(config)
-        earlier = None if store is None else store.find_parent(f"{TAG}={_folder(config)}")
-        if store is None or earlier is None:
-            note = {
-                "mlflow.note.content": f"{asked.question}\n\n*Expected:* {asked.expectation}",
-                "study": asked.name,
-                "scale": asked.scale,
-            }
-            return self._open(config, overrides, note, f"study {asked.name}, {asked.scale}")
+
+def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:
+    """Returns the jobs of some overrides; what is wrong with one job is known before the first.
+
+    Raises:
+        Exception: What Hydra raises where settings cannot be composed at all.
+    """
+    jobs = []
+    for number, (arguments, composed) in enumerate(composition.compose_all(overrides)):
         try:
-            return store.resume_run(earlier.run_id)
-        except TrackingError as error:
-            raise SettingError("study", asked.name, f"its parent run: {error}") from error
-
-    def _open(
-        self,
-        config: DictConfig,
-        overrides: list[str],
-        more_tags: Mapping[str, str] = MappingProxyType({}),
-        name: str = "sweep",
-    ) -> Run | None:
-        store = run.open_store(config)
-        if store is None:
-            return None
-        return store.create_run(
-            name=f"{name} of {len(self._jobs)}: {' '.join(overrides)}"[:250],
-            tags=run.tags(["-m", *overrides]) | {"kind": TAG, TAG: _folder(config), **more_tags},
-            params={},
-            files={"jobs.txt": "\n".join(self._jobs)},
-        )
-
-    def _close(self, status: str) -> None:
-        if self._parent is not None:
-            self._parent.finish(status)
-            self._parent = None
-
-    def _result(self, config: DictConfig, number: int) -> JobResult:
-        file = Path(config.hydra.sweep.dir) / str(number) / RESULT
-        if not file.exists():
-            return JobResult(number, self._jobs[number], "it ended without a result")
-        return JobResult(**json.loads(file.read_text()))
+            configuration.read(composed)
+            jobs.append(Job(number, arguments, configuration.fingerprint(composed)))
+        except SettingError as error:
+            jobs.append(Job(number, arguments, problem=mistakes.explain(error)[0]))
+    return jobs
 
 
-def _folder(config: DictConfig) -> str:
-    return str(Path(config.hydra.sweep.dir).absolute())
+def settings(config: DictConfig) -> SweepSettings:
+    """Returns the settings of a sweep.
 
-
-def _expand(overrides: list[str]) -> list[str]:
-    """Returns the overrides of every job, after composing once with each value of each setting.
-
-    A wrong name among many values then shows before the first job, not after hours in the middle.
+    Raises:
+        SettingError: One is unknown or not allowed.
     """
-    parsed = OverridesParser.create().parse_overrides(overrides)
-    for override in parsed:
-        if override.get_key_element() == configuration.STUDY and override.is_sweep_override():
-            named = (override.input_line or "").partition("=")[2]
-            reason = "it must be one value: a study is a sweep"
-            raise SettingError(configuration.STUDY, named, reason)
-    choices = [
-        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-        if override.is_sweep_override()
-        else [override.input_line]
-        for override in parsed
+    given = dict(config.sweep)
+    for key, value in given.items():
+        if key not in ("again", "attempts"):
+            known = ("sweep.again", "sweep.attempts")
+            raise configuration.unknown(f"sweep.{key}", value, known)
+    if config.resume not in (None, "auto"):
+        reason = "a sweep goes on by itself when the same command is given again"
+        raise SettingError("resume", config.resume, reason)
+    return SweepSettings(**{str(key): value for key, value in given.items()})
+
+
+def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
+    """Runs a sweep, prints what came out, and ends the program with 1 where a job failed.
+
+    Args:
+        asked: What is to be run.
+        config: The configuration that all jobs share.
+        launch: Runs jobs.
+
+    Raises:
+        SettingError: The tracking store cannot be used.
+        Interrupted: A signal asked to stop; the same command goes on.
+    """
+    store = run.open_store(config)
+    with Interrupts():
+        parent = open_parent(asked, store)
+        status = "KILLED"
+        try:
+            results = run_jobs(asked, store, parent, launch)
+            failed = sum(not result.succeeded for result in results.values())
+            status = "FAILED" if failed else "FINISHED"
+            tell(asked, results, store, parent)
+        except Exception:
+            status = "FAILED"
+            raise
+        finally:
+            if parent is not None:
+                parent.finish(status)
+    if failed:
+        sys.exit(mistakes.FAILED)
+
+
+def open_parent(asked: Sweep, store: Store | None) -> Run | None:
+    """Opens the run that the jobs are nested under: that of an earlier start, or a new one.
+
+    Raises:
+        SettingError: The tracking store cannot be used.
+    """
+    if store is None:
+        return None
+    try:
+        return store.open_parent(
+            name=asked.name[:250],
+            tags=run.tags(asked.command) | {"kind": TAG, TAG: asked.identity, **asked.tags},
+            files={"jobs.txt": "\n".join(job.named for job in asked.jobs)},
+            key=TAG,
+        )
+    except TrackingError as error:
+        raise SettingError("tracking.uri", store.uri, f"it cannot be used ({error})") from error
+
+
+def run_jobs(
+    asked: Sweep, store: Store | None, parent: Run | None, launch: Launch
+) -> dict[int, JobResult]:
+    """Launches jobs until each has a result, and returns it by the job's number."""
+    results = _known(asked, store, parent)
+    waiting = [job for job in asked.jobs if job.number not in results]
+    lost: Counter[int] = Counter()
+    with watching(asked.folder, [job.number for job in waiting], len(asked.jobs)):
+        while waiting:
+            free = _free(waiting, store)
+            if not free:
+                time.sleep(ANOTHER_LOOK_SECONDS)
+                continue
+            found = _round(asked, free, parent, launch)
+            for each in free:
+                result = found[each.number]
+                lost[each.number] += result is not None and result.status == Status.RUNNING
+                if lost[each.number] >= asked.settings.attempts:
+                    reason = f"its process was lost {lost[each.number]} times"
+                    result = JobResult(Status.FAILED, reason)
+                if result is not None and result.status not in (Status.RUNNING, Status.CLAIMED):
+                    results[each.number] = result
+            waiting = [job for job in waiting if job.number not in results]
+    return results
+
+
+def _known(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int, JobResult]:
+    """Returns the results that need no job: of bad settings, and of jobs finished earlier."""
+    known = {job.number: JobResult(Status.FAILED, job.problem) for job in asked.jobs if job.problem}
+    if store is None or parent is None or asked.settings.again == Again.ALL:
+        return known
+    earlier: dict[str, JobResult] = {}
+    for child in store.children(parent.run_id):
+        mark = child.tags["fingerprint"]
+        if child.status == "FINISHED":
+            earlier[mark] = JobResult(Status.EARLIER, metrics=child.metrics)
+        elif asked.settings.again == Again.NEW and child.status != "RUNNING":
+            reason = child.tags.get("error", child.status.lower())
+            earlier.setdefault(mark, JobResult(Status.FAILED, f"earlier: {reason}"))
+    found = {job.number: earlier.get(job.fingerprint) for job in asked.jobs}
+    return known | {number: result for number, result in found.items() if result is not None}
+
+
+def _free(waiting: Sequence[Job], store: Store | None) -> list[Job]:
+    """Returns the jobs that no other process is doing, one of each fingerprint."""
+    one = list({job.fingerprint: job for job in reversed(waiting)}.values())[::-1]
+    if store is None:
+        return one
+    things = {run.claim(job.fingerprint): job for job in one}
+    taken = store.claimed(list(things))
+    return [job for thing, job in things.items() if thing not in taken]
+
+
+def _round(
+    asked: Sweep, jobs: Sequence[Job], parent: Run | None, launch: Launch
+) -> dict[int, JobResult | None]:
+    """Launches jobs once and returns what they left."""
+    files = {each.number: job.file(asked.folder, each.number) for each in jobs}
+    for path in files.values():
+        path.unlink(missing_ok=True)
+    try:
+        launch([_told(asked, each, parent) for each in jobs])
+    except Exception as error:
+        # Of a job whose process was lost some launchers make the end of all.
+        if not any(path.exists() for path in files.values()):
+            raise
+        print(f"the launcher stopped: {mistakes.explain(error)[0]}", file=sys.stderr)
+    return {number: job.read(path) for number, path in files.items()}
+
+
+def _told(asked: Sweep, each: Job, parent: Run | None) -> list[str]:
+    """Returns a job's overrides with what else it must know."""
+    again = "null" if asked.settings.again == Again.ALL else "auto"
+    folder = str(asked.folder).replace("\\", "\\\\").replace("'", "\\'")
+    return [
+        *each.overrides,
+        f"resume={again}",
+        f"+sweep.job={each.number}",
+        f"+sweep.parent={parent.run_id if parent else 'null'}",
+        f"hydra.sweep.dir='{folder}'",
+        "hydra.sweep.subdir=.",
+        "hydra.mode=MULTIRUN",
     ]
-    first = [values[0] for values in choices]
-    for position, values in enumerate(choices):
-        for value in values:
-            compose("config", [*first[:position], value, *first[position + 1 :]])  # type: ignore[list-item]
-    return [" ".join(str(part) for part in job) for job in itertools.product(*choices)]
 
 
-def _table(results: list[JobResult]) -> str:
-    rows = [("job", "settings", "accuracy", "seconds", "result")]
-    for result in results:
-        accuracy = "" if result.accuracy is None else f"{result.accuracy:.4f}"
-        seconds = "" if result.seconds is None else f"{result.seconds:.1f}"
-        rows.append((str(result.job), result.overrides, accuracy, seconds, result.status))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = []
-    for *cells, result_ in rows:
-        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
-        lines.append("  ".join([*padded, result_]))
-    return "\n".join(lines)
+def tell(
+    asked: Sweep, results: Mapping[int, JobResult], store: Store | None, parent: Run | None
+) -> None:
+    """Prints the table of a sweep, its best settings and how to look at it; records the table."""
+    rows = [(each.number, each.named, results[each.number]) for each in asked.jobs]
+    succeeded = sum(result.succeeded for result in results.values())
+    print(table(rows))
+    print(best(rows), end="")
+    print(f"{succeeded} of {len(rows)} jobs succeeded")
+    if store is not None and parent is not None:
+        parent.log_table(columns(rows), "jobs.json")
+        print(run.directions(store, parent.stored, "them"))

@@ -110,9 +110,9 @@ def test_a_run_is_written_by_one_process_at_a_time(folder: Path, store: Store) -
     other.close()
 
 
-def test_a_nested_run_finds_its_parent_by_a_tag(store: Store) -> None:
-    parent = _run(store, sweep="/some/folder")
-    child = store.create_run("child", {}, {}, {}, parent="sweep=/some/folder")
+def test_a_nested_run_has_its_parent(store: Store) -> None:
+    parent = store.open_parent("parent", {"sweep": "it's"}, {}, "sweep")
+    child = store.create_run("child", {}, {}, {}, parent=parent.run_id)
     tags = MlflowClient(store.uri).get_run(child.run_id).data.tags
     assert tags["mlflow.parentRunId"] == parent.run_id
     child.finish()

@@ -34,6 +34,7 @@ class StoredRun:
         experiment_id: MLflow's name of its experiment.
         name: The run's name in the UI.
         status: RUNNING, FINISHED, FAILED or KILLED.
+        tags: Its tags.
         artifacts: Folder of its artifacts where that is on this machine.
         config: Its resolved configuration as YAML, where it was written.
         metrics: The last value of each of its metrics.
@@ -43,6 +44,7 @@ class StoredRun:
     experiment_id: str
     name: str
     status: str
+    tags: Mapping[str, str]
     artifacts: Path | None
     config: str | None
     metrics: Mapping[str, float]
@@ -122,6 +124,38 @@ class Store:
         )
         return Run(self, stored)
 
+    def open_parent(
+        self, name: str, tags: Mapping[str, str], files: Mapping[str, str], key: str
+    ) -> "Run":
+        """Opens the run that a sweep's jobs are nested under: the one of its ``key``, or a new one.
+
+        Several processes may have it open at once.
+
+        Args:
+            name: The run's name in the UI.
+            tags: Its tags.
+            files: Texts to store as artifacts, by file name.
+            key: The tag whose value tells sweeps apart.
+        """
+        arguments = {"name": name, "tags": dict(tags), "files": dict(files), "key": key}
+        return Run(self, self.request("open_parent", **arguments))
+
+    def children(self, run_id: str) -> list[StoredRun]:
+        """Returns the runs nested under a run, the newest first, without their configurations."""
+        return self.request("children", run_id=run_id)  # type: ignore[no-any-return]
+
+    def claim(self, thing: str) -> str | None:
+        """Claims something for this process; returns who has it where that is another."""
+        return self.request("claim", thing=thing)  # type: ignore[no-any-return]
+
+    def release(self, thing: str) -> None:
+        """Gives back what was claimed."""
+        self.request("release", thing=thing)
+
+    def claimed(self, things: Sequence[str]) -> dict[str, str]:
+        """Returns which of some things other processes have claimed, and who they are."""
+        return self.request("claimed", things=list(things))  # type: ignore[no-any-return]
+
     def resume_run(self, run_id: str) -> "Run":
         """Returns the means to go on writing to an unfinished run; what it has is not doubled."""
         return Run(self, self.request("resume", run_id=run_id))
@@ -137,13 +171,9 @@ class Store:
             raise LookupError(found)
         return found  # type: ignore[no-any-return]
 
-    def find_same(self, fingerprint: str) -> StoredRun | None:
-        """Returns the newest run of a fingerprint that has finished, else the newest unfinished."""
-        return self.request("same", fingerprint=fingerprint)  # type: ignore[no-any-return]
-
-    def find_parent(self, tag: str) -> StoredRun | None:
-        """Returns the newest run that has a tag, given as ``key=value``."""
-        return self.request("parent", tag=tag)  # type: ignore[no-any-return]
+    def find_same(self, tags: Mapping[str, str]) -> StoredRun | None:
+        """Returns the newest run with some tags that has finished, else the newest unfinished."""
+        return self.request("same", tags=dict(tags))  # type: ignore[no-any-return]
 
     def send(self, command: str, **arguments: Any) -> None:
         """Sends a command that needs no answer."""

@@ -18,6 +18,7 @@ import threading
 import time
 import warnings
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
@@ -32,6 +33,7 @@ from mlflow.entities import Run as MlflowRun  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
+from echo_exp.tracking.claims import Claims  # noqa: E402
 from echo_exp.tracking.store import StoredRun  # noqa: E402
 
 WRITE_SECONDS = 0.25
@@ -39,7 +41,23 @@ BATCH = 1000
 """MLflow's limit of metrics in one request."""
 PARENT_TAG = "mlflow.parentRunId"
 ERROR_TAG = "error"
-ANSWERED = ("create", "resume", "find", "same", "parent", "settle", "finish")
+PAGE = 1000
+"""Runs in one answer of MLflow."""
+CLAIM_SECONDS = 60
+"""A claim without a sign of life for so long is void."""
+ANSWERED = (
+    "create",
+    "resume",
+    "open_parent",
+    "children",
+    "find",
+    "same",
+    "claim",
+    "release",
+    "claimed",
+    "settle",
+    "finish",
+)
 """Commands that the program waits for; the others are carried out behind its back."""
 
 Series = tuple[str, list[int], list[int], list[float]]
@@ -52,6 +70,7 @@ class Writer:
         self.uri = uri
         self.locks = _lock_folder(uri)
         self.client, self.experiment = self._open(uri, experiment, artifacts)
+        self.claims = Claims(self.client, self.experiment.experiment_id, CLAIM_SECONDS)
         self.pending: dict[str, list[Metric]] = defaultdict(list)
         self.written: dict[tuple[str, str], int] = {}  # last step of a (run, metric)
         self.open_runs: dict[str, FileLock | None] = {}
@@ -79,7 +98,7 @@ class Writer:
         parent: str | None,
     ) -> StoredRun:
         if parent is not None:
-            tags = {**tags, PARENT_TAG: self._parent(parent)}
+            tags = {**tags, PARENT_TAG: parent}
         run = self.client.create_run(self.experiment.experiment_id, tags=tags, run_name=name)
         self.open_runs[run.info.run_id] = self._lock(run.info.run_id)
         self.client.log_batch(run.info.run_id, params=[Param(k, str(v)) for k, v in params.items()])
@@ -98,6 +117,34 @@ class Writer:
             self.client.delete_tag(run_id, ERROR_TAG)
         return self._stored(run)
 
+    def open_parent(
+        self, name: str, tags: dict[str, str], files: dict[str, str], key: str
+    ) -> StoredRun:
+        with self.claims.held(f"parent/{tags[key]}"):
+            found = self._search(_query({key: tags[key]}))
+            if found:
+                run_id = found[0].info.run_id
+                self.client.update_run(run_id, status="RUNNING")
+                self.open_runs[run_id] = None
+                return self._stored(found[0])
+            run = self.client.create_run(self.experiment.experiment_id, tags=tags, run_name=name)
+        self.open_runs[run.info.run_id] = None
+        for file, text in files.items():
+            self.client.log_text(run.info.run_id, text, file)
+        return self._stored(run)
+
+    def children(self, run_id: str) -> list[StoredRun]:
+        return [self._outline(run) for run in self._search(_query({PARENT_TAG: run_id}), None)]
+
+    def claim(self, thing: str) -> str | None:
+        return self.claims.take(thing)
+
+    def release(self, thing: str) -> None:
+        self.claims.release(thing)
+
+    def claimed(self, things: list[str]) -> dict[str, str]:
+        return self.claims.taken(things)
+
     def find(self, which: str) -> StoredRun | str:
         newest = self._search("tags.kind = 'run'")[:3]
         if which == "last" and newest:
@@ -110,16 +157,10 @@ class Writer:
                 names or "none"
             )
 
-    def same(self, fingerprint: str) -> StoredRun | None:
-        query = f"tags.fingerprint = '{fingerprint}' and tags.kind = 'run'"
-        found = self._search(query)
+    def same(self, tags: dict[str, str]) -> StoredRun | None:
+        found = self._search(_query({**tags, "kind": "run"}))
         finished = [run for run in found if run.info.status == "FINISHED"]
         return self._stored([*finished, *found][0]) if found else None
-
-    def parent(self, tag: str) -> StoredRun | None:
-        key, value = tag.split("=", 1)
-        found = self._search(f"tags.{key} = '{value}'")
-        return self._stored(found[0]) if found else None
 
     def metrics(self, run_id: str, series: list[Series]) -> None:
         for name, steps, times, values in series:
@@ -152,6 +193,7 @@ class Writer:
 
     def finish(self, run_id: str, status: str, error: str | None) -> None:
         """Ends a run; raises what kept it from being whole, after marking it FAILED."""
+        self._check_claims()
         failure = self._failure()
         if failure is not None:
             status, error = "FAILED", failure
@@ -175,9 +217,21 @@ class Writer:
                 del metrics[:size]
 
     def settle(self) -> None:
+        self._check_claims()
+        self.write_what_can_be()
+
+    def write_what_can_be(self) -> None:
         """Tries to write the pending metrics; where that fails they go on waiting."""
-        with contextlib.suppress(Exception):
-            self.write()
+        if not self.claims.lost:
+            with contextlib.suppress(Exception):
+                self.write()
+
+    def _check_claims(self) -> None:
+        """Raises where another process has taken over: nothing may be written beside it."""
+        if self.claims.lost:
+            raise RuntimeError(
+                "nothing was heard of this process for so long that another has taken over"
+            )
 
     def _failure(self) -> str | None:
         """Writes what is pending; returns what could not be written in this run, if anything."""
@@ -190,40 +244,49 @@ class Writer:
 
     def abandon(self) -> None:
         """Writes what there is of the open runs and marks them FAILED."""
+        if self.claims.lost:
+            return
         for run_id in list(self.open_runs):
             self.finish(run_id, "FAILED", "the process was killed before the run had ended")
+        self.claims.release_all()
 
-    def _parent(self, parent: str) -> str:
-        if "=" not in parent:
-            return parent
-        found = self.parent(parent)
-        if found is None:
-            raise LookupError(f"no parent run has the tag {parent}")
-        return found.run_id
-
-    def _search(self, query: str) -> list[MlflowRun]:
+    def _search(self, query: str, most: int | None = 50) -> list[MlflowRun]:
         """Returns the runs of the experiment that a query finds, the newest first."""
-        newest_first = ["attributes.start_time DESC"]
-        return list(
-            self.client.search_runs(
-                [self.experiment.experiment_id], query, max_results=50, order_by=newest_first
+        found: list[MlflowRun] = []
+        token: str | None = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment.experiment_id],
+                query,
+                max_results=most or PAGE,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
             )
-        )
+            found += page
+            token = page.token
+            if most is not None or not token:
+                return found
 
-    def _stored(self, run: MlflowRun) -> StoredRun:
-        artifacts = _local(run.info.artifact_uri)
-        config = artifacts / "config.yaml" if artifacts else None
-        if config is None and run.info.status != "RUNNING":
-            config = Path(self.client.download_artifacts(run.info.run_id, "config.yaml"))
+    def _outline(self, run: MlflowRun) -> StoredRun:
+        """Returns what is known of a run without a look at its artifacts."""
         return StoredRun(
             run_id=run.info.run_id,
             experiment_id=run.info.experiment_id,
             name=run.info.run_name,
             status=run.info.status,
-            artifacts=artifacts,
-            config=config.read_text() if config and config.exists() else None,
+            tags=run.data.tags,
+            artifacts=_local(run.info.artifact_uri),
+            config=None,
             metrics=run.data.metrics,
         )
+
+    def _stored(self, run: MlflowRun) -> StoredRun:
+        outline = self._outline(run)
+        artifacts = outline.artifacts
+        config = artifacts / "config.yaml" if artifacts else None
+        if config is None and run.info.status != "RUNNING":
+            config = Path(self.client.download_artifacts(run.info.run_id, "config.yaml"))
+        return replace(outline, config=config.read_text() if config and config.exists() else None)
 
     def _lock(self, name: str, patience: float = -1) -> FileLock | None:
         """Takes a lock that the system frees when this process ends, however it ends."""
@@ -236,6 +299,12 @@ class Writer:
         except Timeout:
             raise TimeoutError("another process is writing to it") from None
         return lock
+
+
+def _query(tags: dict[str, str]) -> str:
+    """Returns MLflow's query for runs that have some tags; it knows no escapes, but two quotes."""
+    quoted = {key: f'"{value}"' if "'" in value else f"'{value}'" for key, value in tags.items()}
+    return " and ".join(f"tags.`{key}` = {value}" for key, value in quoted.items())
 
 
 def _lock_folder(uri: str) -> Path | None:
@@ -280,7 +349,9 @@ def _serve(writer: Writer, commands: "queue.Queue[Any]", answers: IO[bytes]) -> 
             command, arguments = message
             _carry_out(writer, command, arguments, answers)
         if time.monotonic() - written >= WRITE_SECONDS:
-            writer.settle()
+            with contextlib.suppress(Exception):  # a claim that cannot be renewed is void some day
+                writer.claims.beat()
+            writer.write_what_can_be()
             written = time.monotonic()
 
 

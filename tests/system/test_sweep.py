@@ -1,6 +1,9 @@
 """A sweep: nested runs under one parent, a table at the end, one failure that stops nobody."""
 
 import signal
+import threading
+
+import pytest
 
 from .conftest import Program, wait_for
 
@@ -53,3 +56,84 @@ def test_what_has_been_done_is_not_done_again_where_that_is_asked(program: Progr
     (run,) = program.runs()
     assert f"run {run.info.run_id} has done this already" in done.stdout
     assert "mlflow ui" in done.stdout
+
+
+def test_the_same_command_again_runs_what_is_missing(program: Program) -> None:
+    first = ("-m", "seed=1,2", "optimizer.learning_rate=1e-3,1e38", "epochs=25")
+    assert program.run(*first).returncode == 1
+    done = program.run(*first)
+    rows = [line for line in done.stdout.splitlines() if line[:1].isdigit() and "seed=" in line]
+    assert ["finished earlier" in row for row in rows] == [True, False, True, False]
+    assert "2 of 4 jobs succeeded" in done.stdout
+    runs = program.runs()
+    assert len([run for run in runs if run.data.tags["kind"] == "sweep"]) == 1
+    finished = [run for run in runs if run.info.status == "FINISHED"]
+    assert len(finished) == 2
+    assert len(runs) == 7  # those that failed left no checkpoint to go on from
+
+    left = program.run(*first, "sweep.again=new")
+    assert left.stdout.count("earlier: DivergedError") == 2
+    assert len(program.runs()) == 7
+
+    assert program.run(*first, "sweep.again=all").returncode == 1
+    assert len(program.runs()) == 11
+
+
+def test_more_seeds_are_only_the_new_ones(program: Program) -> None:
+    assert program.run("-m", "seed=1,2", "epochs=5").returncode == 0
+    done = program.run("-m", "seed=1,2,3", "epochs=5")
+    assert done.stdout.count("ok, finished earlier") == 2
+    assert len([run for run in program.runs() if run.data.tags["kind"] == "run"]) == 3
+
+
+def test_jobs_with_the_same_settings_are_one(program: Program) -> None:
+    done = program.run("-m", "seed=1,1", "epochs=5", "model.units=20")
+    assert done.returncode == 0
+    assert "2 of 2 jobs succeeded" in done.stdout
+    assert len([run for run in program.runs() if run.data.tags["kind"] == "run"]) == 1
+
+
+def test_two_that_run_the_same_sweep_share_it(program: Program) -> None:
+    arguments = ("-m", "seed=range(6)", "epochs=50")
+    answers = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(program.run(*arguments))) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for done in answers:
+        assert done.returncode == 0, done.stderr
+        assert "6 of 6 jobs succeeded" in done.stdout
+    parents = [run for run in program.runs() if run.data.tags["kind"] == "sweep"]
+    jobs = [run for run in program.runs() if run.data.tags["kind"] == "run"]
+    assert [parent.info.status for parent in parents] == ["FINISHED"]
+    assert sorted(int(job.data.params["seed"]) for job in jobs) == list(range(6))
+    for job in jobs:
+        assert job.info.status == "FINISHED"
+        assert [step for step, _ in program.history(job, "train/loss")] == list(range(1, 51))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_a_sweep_that_was_stopped_goes_on_where_it_stopped(
+    program: Program, signum: signal.Signals
+) -> None:
+    arguments = ("-m", "seed=1,2", "epochs=1500", "trainer.checkpoint_seconds=0.2")
+    process = program.start(*arguments)
+    wait_for(lambda: program.epochs() > 0, process)
+    process.send_signal(signum)
+    process.communicate(timeout=60)
+    wait_for(lambda: all(run.info.status != "RUNNING" for run in program.runs()))
+    done = program.run(*arguments)
+    assert done.returncode == 0, done.stderr
+    parent, *jobs = program.runs()
+    assert [run.info.status for run in (parent, *jobs)] == ["FINISHED"] * 3
+    for job in jobs:
+        assert [step for step, _ in program.history(job, "train/loss")] == list(range(1, 1501))
+
+
+def test_a_sweep_without_tracking_has_its_table(program: Program) -> None:
+    done = program.run("-m", "seed=1,2", "epochs=5", "tracking=none")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 jobs succeeded" in done.stdout

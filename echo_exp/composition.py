@@ -1,0 +1,58 @@
+"""Many configurations that differ in a few settings, composed at the price of a few.
+
+Hydra reads every file again for each configuration, which takes longer than a short training. The
+options of groups decide which files; other settings only change values in what was read.
+"""
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+
+def compose_all(
+    overrides: Iterable[Sequence[str]],
+) -> Iterator[tuple[list[str], DictConfig]]:
+    """Composes a configuration for each of many lists of overrides.
+
+    Yields:
+        The overrides and their configuration.
+
+    Raises:
+        Exception: What Hydra raises where one cannot be composed.
+    """
+    parser = OverridesParser.create()
+    groups = set(_groups(""))
+    read: dict[tuple[str, ...], DictConfig] = {}
+    for arguments in overrides:
+        parsed = parser.parse_overrides(list(arguments))
+        plain = [override for override in parsed if _plain(override, groups)]
+        files = tuple(o.input_line or "" for o in parsed if o not in plain)
+        if files not in read:
+            read[files] = compose("config", list(files))
+        config = copy.deepcopy(read[files])
+        try:
+            for override in plain:
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        except Exception:  # Hydra says better what is wrong
+            config = compose("config", list(arguments))
+        yield list(arguments), config
+
+
+def _plain(override: Override, groups: set[str]) -> bool:
+    """Says whether an override only changes a value."""
+    changes = not override.is_add() and not override.is_delete()
+    return changes and override.package is None and override.key_or_group not in groups
+
+
+def _groups(parent: str) -> Iterator[str]:
+    """Yields the names of all groups of the configuration."""
+    loader = GlobalHydra.instance().config_loader()
+    for name in loader.list_groups(parent):
+        group = f"{parent}/{name}" if parent else name
+        yield group
+        yield from _groups(group)

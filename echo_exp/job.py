@@ -1,0 +1,107 @@
+"""One job of a sweep, in whatever process a launcher runs it.
+
+It leaves what became of it in a file of the sweep's folder, where the sweep looks: a launcher may
+lose what a job returns, and a job may lose its process.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp import config as configuration
+from echo_exp import mistakes, run
+from echo_exp.interrupts import Interrupted
+
+
+class Status(StrEnum):
+    """What became of a job."""
+
+    RUNNING = "running"
+    FINISHED = "ok"
+    EARLIER = "ok, finished earlier"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    CLAIMED = "claimed"
+    """Another process is doing the same."""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a job leaves.
+
+    Attributes:
+        status: What became of it.
+        message: Why it failed, was stopped or is claimed.
+        metrics: Its final metrics, by their names in MLflow, where it came to that.
+    """
+
+    status: Status
+    message: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether its metrics are there."""
+        return self.status in (Status.FINISHED, Status.EARLIER)
+
+    @property
+    def line(self) -> str:
+        """What became of the job, in one line."""
+        return (self.message or self.status.value).splitlines()[0]
+
+
+def run_job(config: DictConfig, overrides: list[str], folder: Path) -> None:
+    """Runs a job; where it fails, that is its result and the sweep goes on.
+
+    Args:
+        config: Its configuration; ``sweep.parent`` and ``sweep.job`` say whose job it is.
+        overrides: What it changes.
+        folder: The sweep's folder.
+
+    Raises:
+        Interrupted: A signal asked to stop; this ends the sweep.
+    """
+    path, parent = file(folder, config.sweep.job), config.sweep.parent
+    if config.trainer.get("progress") == "auto":
+        OmegaConf.update(config, "trainer.progress", "none")  # the sweep shows its own
+    _leave(JobResult(Status.RUNNING), path)
+    try:
+        outcome = run.execute(config, configuration.measured(overrides), parent).outcome
+        result = JobResult(Status.FINISHED, metrics=outcome.validation() | outcome.metrics())
+    except run.AlreadyFinishedError as done:
+        result = JobResult(Status.EARLIER, metrics=dict(done.stored.metrics))
+    except run.ClaimedError as claimed:
+        result = JobResult(Status.CLAIMED, str(claimed))
+    except Interrupted as error:
+        _leave(JobResult(Status.STOPPED, str(error)), path)
+        raise
+    except Exception as error:
+        message, _ = mistakes.explain(error)
+        result = JobResult(Status.FAILED, message)
+    _leave(result, path)
+
+
+def file(folder: Path, number: int) -> Path:
+    """Returns where a job leaves its result."""
+    return folder / f"job-{number}.json"
+
+
+def read(path: Path) -> JobResult | None:
+    """Returns the result in a file, if there is one."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    return JobResult(Status(content["status"]), content["message"], content["metrics"])
+
+
+def _leave(result: JobResult, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(asdict(result)))
+    partial.replace(path)

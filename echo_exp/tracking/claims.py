@@ -1,0 +1,189 @@
+"""Who does what, among processes and machines that share nothing but a tracking store.
+
+A claim is a tag of the MLflow experiment, one for each process that wants the same thing. MLflow
+has no operation that only one of two can win, so the processes agree as in Dekker's algorithm: each
+writes that it asks before it looks at the others. Whoever sees nobody else holds it; of two that
+see each other the one with the smaller name waits, and the other withdraws.
+
+A claim lives as long as its tag changes. Whether it does is judged by an observer's own clock, so
+that no two clocks are compared.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import re
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+PREFIX = "claim"
+BEATS = 4
+"""Signs of life in the time after which a claim is taken for dead."""
+LOOK_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What one process says about one thing.
+
+    Attributes:
+        holder: The process, for people.
+        place: The system that its process number belongs to; empty where that is not known.
+        pid: Its process number there.
+        held: Whether it has the thing; else it asks for it.
+        beat: Counts its signs of life.
+    """
+
+    holder: str
+    place: str
+    pid: int
+    held: bool = False
+    beat: int = 0
+
+    @property
+    def dead(self) -> bool:
+        """Whether its process ran here and has ended."""
+        return bool(self.place) and self.place == _place() and not _runs(self.pid)
+
+
+class Claims:
+    """The claims of this process on things of one experiment.
+
+    Args:
+        client: The tracking store.
+        experiment_id: The experiment.
+        seconds: A claim without a sign of life for so long is void.
+    """
+
+    def __init__(self, client: MlflowClient, experiment_id: str, seconds: float) -> None:
+        self.client = client
+        self.experiment_id = experiment_id
+        self.seconds = seconds
+        self.name = uuid.uuid4().hex[:12]
+        self.lost: set[str] = set()
+        self._mine: dict[str, Claim] = {}
+        self._seen: dict[str, tuple[Claim, float]] = {}  # since when a claim has not changed
+        self._beaten = time.monotonic()
+
+    def take(self, thing: str) -> str | None:
+        """Claims a thing; returns nothing where that succeeds, else who has it."""
+        mine = Claim(f"{platform.node()}, process {os.getpid()}", _place(), os.getpid())
+        self._write(thing, mine)
+        while True:
+            others = self._others(thing)
+            first = next((claim for name, claim in others if claim.held or name < self.name), None)
+            if first is not None:
+                self._delete(self._key(thing, self.name))
+                return first.holder
+            if not others:
+                break
+            time.sleep(LOOK_SECONDS)  # the others have seen this claim, or hold the thing soon
+        held = replace(mine, held=True)
+        self._write(thing, held)
+        self._mine[thing] = held
+        return None
+
+    def release(self, thing: str) -> None:
+        """Gives a thing back."""
+        if self._mine.pop(thing, None) is not None:
+            self._delete(self._key(thing, self.name))
+
+    def release_all(self) -> None:
+        """Gives everything back."""
+        for thing in list(self._mine):
+            self.release(thing)
+
+    @contextlib.contextmanager
+    def held(self, thing: str) -> Iterator[None]:
+        """Waits for a thing and has it in the ``with`` block."""
+        while self.take(thing) is not None:
+            time.sleep(LOOK_SECONDS)
+        try:
+            yield
+        finally:
+            self.release(thing)
+
+    def taken(self, things: Iterable[str]) -> dict[str, str]:
+        """Returns which of some things other processes have or ask for, and who they are."""
+        tags = self._tags()
+        holders = {thing: self._others(thing, tags) for thing in things}
+        return {thing: others[0][1].holder for thing, others in holders.items() if others}
+
+    def beat(self) -> None:
+        """Gives a sign of life when it is time; finds out which claims others have taken over."""
+        if time.monotonic() - self._beaten < self.seconds / BEATS:
+            return
+        self._beaten = time.monotonic()
+        tags = self._tags() if self._mine else {}
+        for thing, claim in list(self._mine.items()):
+            if self._key(thing, self.name) not in tags:
+                self.lost.add(thing)
+                del self._mine[thing]
+                continue
+            self._mine[thing] = replace(claim, beat=claim.beat + 1)
+            self._write(thing, self._mine[thing])
+
+    def _others(self, thing: str, tags: dict[str, str] | None = None) -> list[tuple[str, Claim]]:
+        """Returns the living claims of others on a thing; removes the dead ones."""
+        prefix = self._key(thing, "")
+        found = []
+        for key, value in (self._tags() if tags is None else tags).items():
+            name = key.removeprefix(prefix)
+            if name in (key, self.name):
+                continue
+            claim = Claim(**json.loads(value))
+            if claim.dead or self._silent(key, claim):
+                self._delete(key)
+            else:
+                found.append((name, claim))
+        return sorted(found, key=lambda other: other[0])
+
+    def _silent(self, key: str, claim: Claim) -> bool:
+        now = time.monotonic()
+        before, since = self._seen.get(key, (None, now))
+        if before != claim:
+            since = now
+        self._seen[key] = claim, since
+        return now - since > self.seconds
+
+    def _key(self, thing: str, name: str) -> str:
+        allowed = re.sub(r"[^/\w-]", "_", thing)
+        return f"{PREFIX}.{allowed}.{name}"
+
+    def _tags(self) -> dict[str, str]:
+        return dict(self.client.get_experiment(self.experiment_id).tags)
+
+    def _write(self, thing: str, claim: Claim) -> None:
+        text = json.dumps(asdict(claim))
+        self.client.set_experiment_tag(self.experiment_id, self._key(thing, self.name), text)
+
+    def _delete(self, key: str) -> None:
+        self._seen.pop(key, None)
+        with contextlib.suppress(MlflowException):  # another has removed it
+            self.client.delete_experiment_tag(self.experiment_id, key)
+
+
+def _place() -> str:
+    """Returns what tells this system's process numbers from those of all others."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

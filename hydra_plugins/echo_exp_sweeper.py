@@ -1,0 +1,72 @@
+"""The sweeper of `echo-exp -m` and `study=...`: which jobs there are, and their launch."""
+
+import dataclasses
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from echo_exp import config as configuration
+from echo_exp import mistakes, study
+from echo_exp.settings import SettingError
+from echo_exp.sweep import Job, Sweep, make_jobs, run_sweep, settings
+
+
+class EchoSweeper(BasicSweeper):
+    """Runs a job for each combination of the values given, or for each cell of a study."""
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Runs the sweep.
+
+        Args:
+            arguments: The overrides of the command line.
+        """
+        config, launcher = self.config, self.launcher
+        assert config is not None
+        assert launcher is not None
+        with mistakes.explained():
+            if config.get(configuration.STUDY) is None:
+                asked = self._sweep(config, arguments)
+            else:
+                asked = self._study(config, arguments)
+            run_sweep(asked, config, lambda jobs: launcher.launch(jobs, initial_job_idx=0))
+
+    def _sweep(self, config: DictConfig, arguments: list[str]) -> Sweep:
+        lines = [*self._parse_config(), *arguments]
+        parsed = OverridesParser.create().parse_overrides(lines)
+        for override in parsed:
+            if override.get_key_element() == configuration.STUDY and override.is_sweep_override():
+                named = (override.input_line or "").partition("=")[2]
+                reason = "it must be one value: a study is a sweep"
+                raise SettingError(configuration.STUDY, named, reason)
+        (combinations,) = self.split_arguments(parsed, None)
+        jobs = make_jobs(combinations)
+        name = f"sweep of {len(jobs)}: {' '.join(arguments)}"
+        return _asked(config, ["-m", *arguments], jobs, name, {})
+
+    def _study(self, config: DictConfig, arguments: list[str]) -> Sweep:
+        asked = study.read(config, arguments)
+        for cell in asked.cells:
+            study.compose_cell(cell)
+        here = f"tracking.experiment={config.tracking.experiment}"
+        jobs = make_jobs([here, *cell.overrides] for cell in asked.cells)
+        tags = {
+            "mlflow.note.content": f"{asked.question}\n\n*Expected:* {asked.expectation}",
+            "study": asked.name,
+            "scale": asked.scale,
+        }
+        name = f"study {asked.name}, {asked.scale}: {' '.join(arguments)}"
+        return _asked(config, ["-m", *arguments], jobs, name, tags)
+
+
+def _asked(
+    config: DictConfig,
+    command: list[str],
+    jobs: list[Job],
+    name: str,
+    tags: dict[str, str],
+) -> Sweep:
+    folder = Path(config.hydra.sweep.dir).absolute()
+    asked = Sweep(name, command, jobs, settings(config), folder, tags)
+    return dataclasses.replace(asked, folder=folder / asked.identity)

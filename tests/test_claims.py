@@ -1,0 +1,116 @@
+"""Claims: one of many processes gets a thing, and what a dead one held can be had again."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from echo_exp.tracking import claims
+from echo_exp.tracking.claims import Claims
+
+
+class Clock:
+    """A clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{tmp_path_factory.mktemp('claims') / 'mlflow.db'}")
+
+
+@pytest.fixture
+def experiment(client: MlflowClient, request: pytest.FixtureRequest) -> str:
+    return str(client.create_experiment(request.node.name))
+
+
+def test_one_process_has_a_thing_until_it_gives_it_back(
+    client: MlflowClient, experiment: str
+) -> None:
+    one, other = (Claims(client, experiment, seconds=60) for _ in range(2))
+    assert one.take("job/1") is None
+    assert one.take("job/2") is None
+    holder = other.take("job/1")
+    assert holder is not None
+    assert "process" in holder
+    assert other.taken(["job/1", "job/2", "job/3"]) == {"job/1": holder, "job/2": holder}
+    one.release("job/1")
+    assert other.take("job/1") is None
+    one.release_all()
+    other.release_all()
+    assert client.get_experiment(experiment).tags == {}
+
+
+def test_of_many_that_ask_at_once_one_gets_it(client: MlflowClient, experiment: str) -> None:
+    crowd = [Claims(client, experiment, seconds=60) for _ in range(8)]
+    with ThreadPoolExecutor(len(crowd)) as pool:
+        for thing in ("a", "b", "c"):
+            answers = list(pool.map(lambda each, thing=thing: each.take(thing), crowd))
+            assert answers.count(None) == 1
+
+
+def test_a_claim_of_a_process_that_has_ended_is_void(
+    client: MlflowClient, experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead, other = (Claims(client, experiment, seconds=60) for _ in range(2))
+    assert dead.take("job") is None
+    monkeypatch.setattr(claims, "_runs", lambda _: False)
+    assert other.take("job") is None
+
+
+def test_a_claim_of_another_machine_is_void_when_it_falls_silent(
+    client: MlflowClient, experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(claims, "time", clock)
+    silent, other = (Claims(client, experiment, seconds=60) for _ in range(2))
+    monkeypatch.setattr(claims, "_place", lambda: "")
+    assert silent.take("job") is None
+    assert other.take("job") is not None
+    for _ in range(4):  # as long as it beats it is alive
+        clock.sleep(40)
+        silent.beat()
+        assert other.taken(["job"])
+    clock.sleep(61)
+    assert other.taken(["job"]) == {}
+    assert other.take("job") is None
+    silent.beat()
+    assert silent.lost == {"job"}
+
+
+def test_a_claim_that_never_came_to_more_than_asking_blocks_nobody_for_ever(
+    client: MlflowClient, experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "time", Clock())
+    asking, other = (Claims(client, experiment, seconds=2) for _ in range(2))
+    asking.name, other.name = "b", "a"  # the second is the one that waits
+    monkeypatch.setattr(claims, "_place", lambda: "")
+    asking._write("job", claims.Claim("somebody", "", 1))
+    assert other.take("job") is None
+
+
+def test_names_that_mlflow_does_not_allow_can_be_claimed(
+    client: MlflowClient, experiment: str
+) -> None:
+    one, other = (Claims(client, experiment, seconds=60) for _ in range(2))
+    assert one.take("parent/it's a/strange: näme") is None
+    assert other.take("parent/it's a/strange: näme") is not None
+
+
+def test_a_tag_that_is_no_claim_is_left_alone(client: MlflowClient, experiment: str) -> None:
+    client.set_experiment_tag(experiment, "owner", "me")
+    assert Claims(client, experiment, seconds=60).take("job") is None
+
+
+def test_this_place_is_known_by_more_than_its_name() -> None:
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    assert (boot.exists() and boot.read_text().strip() in claims._place()) or not claims._place()
