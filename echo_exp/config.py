@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +26,8 @@ FOLDER = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf")
 
 GROUPS = ("problem", "missing", "model", "representation", "optimizer", "trainer", "tracking")
 STUDY = "study"
+TARGET = "_target_"
+"""The key of a group that names what is made from its settings."""
 ROOT = ("seed", "replicas", "epochs", "batch_size", "resume", "sweep", "output_dir")
 MOST_REPLICAS = 1_000_000
 INCIDENTAL = (
@@ -130,6 +133,18 @@ def build(node: DictConfig, key: str, **runtime: Any) -> Any:
         return instantiate(node, **runtime)
     except InstantiationException as error:
         raise error.__cause__ or error from None
+
+
+@cache
+def targets() -> frozenset[tuple[str, str]]:
+    """Returns what the options of each group call: pairs of ``<group>._target_`` and a name."""
+    found = set()
+    for group in GROUPS:
+        for path in (FOLDER / group).glob("*.yaml"):
+            node = OmegaConf.load(path)
+            if isinstance(node, DictConfig) and TARGET in node:
+                found.add((f"{group}.{TARGET}", str(node[TARGET])))
+    return frozenset(found)
 
 
 def unknown(key: str, value: Any, known: Iterable[str]) -> SettingError:

@@ -23,7 +23,8 @@ def find(
         overrides: The settings that the user gave in this call; they must agree with the run's.
 
     Raises:
-        SettingError: There is no such run, it has finished, or it had other settings.
+        SettingError: There is no such run, it has finished, it had other settings, or its
+            configuration is none that this program can have written.
     """
     try:
         run = store.find_run(str(config.resume))
@@ -35,6 +36,7 @@ def find(
         raise SettingError("resume", config.resume, f"run {run.run_id} left no configuration")
     stored = OmegaConf.create(run.config)
     assert isinstance(stored, DictConfig)
+    _check_trusted(stored, config)
     different = configuration.differences(stored, config, overrides)
     if different:
         raise SettingError(
@@ -45,3 +47,27 @@ def find(
     for key in configuration.INCIDENTAL:
         OmegaConf.update(stored, key, OmegaConf.select(config, key))
     return run, stored
+
+
+def _check_trusted(stored: DictConfig, given: DictConfig) -> None:
+    """Refuses a configuration that would call or look up what no configuration here does.
+
+    Whoever can write to a store must not get code run by those who read it.
+
+    Args:
+        stored: The configuration, from the store.
+        given: The configuration of this call; what it names itself is the user's own.
+    """
+    known = configuration.targets() | _targets(given)
+    for key, target in configuration.flat(OmegaConf.to_container(stored)).items():
+        if isinstance(target, str) and "${" in target:
+            reason = f"the run's stored configuration would look up {target}"
+            raise SettingError("resume", given.resume, reason)
+        if key.endswith(f".{configuration.TARGET}") and (key, target) not in known:
+            reason = f"the run's stored configuration would call {target}, which is not ours"
+            raise SettingError("resume", given.resume, reason)
+
+
+def _targets(config: DictConfig) -> set[tuple[str, str]]:
+    settings = configuration.flat(OmegaConf.to_container(config))
+    return {(k, v) for k, v in settings.items() if k.endswith(f".{configuration.TARGET}")}
