@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow.entities import Run
+from mlflow.entities import Experiment, Run
 from mlflow.tracking import MlflowClient
 
 from echo_exp.replicas import Floats
 from echo_exp.study import Cell
 
 FINISHED, NEVER_RUN = "FINISHED", "never run"
-PAGE = 1000
+PAGE = 100
 SHARES = ("accuracy", "within_1", "within_5")
 """How the names of shares of what is right end."""
 
@@ -76,31 +76,26 @@ def read(
     Returns:
         A record of each cell, in their order.
     """
-    runs = _runs(client, experiment)
-    return [_record(client, cell, epochs, runs.get(mark)) for cell, epochs, mark in cells]
-
-
-def _runs(client: MlflowClient, experiment: str) -> dict[str, Run]:
-    """Returns of each fingerprint the newest finished run, else the newest."""
     found = client.get_experiment_by_name(experiment)
-    best: dict[str, Run] = {}
-    token: str | None = ""
-    while found is not None and token is not None:
-        page = client.search_runs(
-            [found.experiment_id],
-            "tags.kind = 'run'",
-            max_results=PAGE,
-            order_by=["attributes.start_time DESC"],
-            page_token=token or None,
-        )
-        for run in page:
-            mark = run.data.tags["fingerprint"]
-            if mark not in best or (
-                run.info.status == FINISHED and best[mark].info.status != FINISHED
-            ):
-                best[mark] = run
-        token = page.token or None
-    return best
+    return [
+        _record(client, cell, epochs, None if found is None else _newest(client, found, mark))
+        for cell, epochs, mark in cells
+    ]
+
+
+def _newest(client: MlflowClient, experiment: Experiment, fingerprint: str) -> Run | None:
+    """Returns the newest finished run of a fingerprint, else the newest.
+
+    One query a cell: the experiment may hold many more runs than are asked for.
+    """
+    found = client.search_runs(
+        [experiment.experiment_id],
+        f"tags.kind = 'run' and tags.fingerprint = '{fingerprint}'",
+        max_results=PAGE,
+        order_by=["attributes.start_time DESC"],
+    )
+    finished = [run for run in found if run.info.status == FINISHED]
+    return next(iter([*finished, *found]), None)
 
 
 def _record(client: MlflowClient, cell: Cell, epochs: int, run: Run | None) -> Record:

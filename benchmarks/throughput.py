@@ -1,0 +1,203 @@
+"""Runs a minute, what a job costs beyond its training, and how a store of many runs answers.
+
+    python -m benchmarks.throughput runs [--jobs 24]
+    python -m benchmarks.throughput store [--sizes 100 10000 100000]
+
+`runs` makes the same short trainings in several ways, one after the other: as separate commands
+(the peer: what a loop in a shell does), as a sweep through each launcher, and as replicas of one
+run. `store` copies one real run many times into an SQLite store, by SQL, and then asks the store
+what the program and its users ask. Prints Markdown. Nothing else should run meanwhile.
+"""
+
+import argparse
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from mlflow.tracking import MlflowClient
+
+from benchmarks.commands import execute
+from echo_exp.tracking import Store
+
+PROGRAM = [sys.executable, "-m", "echo_exp"]
+EPOCHS = "epochs=500"
+LAUNCHERS = ("basic", "joblib", "ray")
+TABLES = ("params", "tags", "latest_metrics", "metrics")
+ROUNDS = 5
+
+
+def runs(jobs: int) -> None:
+    """Prints a table: ways of making the same runs, with their runs a minute."""
+    seeds = f"seed=range({jobs})"
+    rows = [
+        ("separate commands", _commands(jobs)),
+        *((f"sweep, {name}", _one("-m", seeds, f"launch={name}")) for name in LAUNCHERS),
+        (f"replicas={jobs}", _one(f"replicas={jobs}")),
+    ]
+    base = jobs / rows[0][1][0]
+    print("| | seconds | runs a minute | over separate commands | beyond the training, s a run |")
+    print("|---|---|---|---|---|")
+    for name, (seconds, fit) in rows:
+        rate = jobs / seconds
+        beyond = "" if fit is None else f"{(seconds - fit) / jobs:.2f}"
+        print(f"| {name} | {seconds:.1f} | {60 * rate:.0f} | {rate / base:.1f} | {beyond} |")
+
+
+def _commands(jobs: int) -> tuple[float, float | None]:
+    with tempfile.TemporaryDirectory() as folder:
+        spent = [
+            execute([*PROGRAM, EPOCHS, f"seed={seed}"], Path(folder))[1] for seed in range(jobs)
+        ]
+        return sum(spent), _fit(Path(folder))
+
+
+def _one(*arguments: str) -> tuple[float, float | None]:
+    with tempfile.TemporaryDirectory() as folder:
+        _, seconds, _ = execute([*PROGRAM, EPOCHS, *arguments], Path(folder))
+        side_by_side = "launch=joblib" in arguments or "launch=ray" in arguments
+        return seconds, None if side_by_side else _fit(Path(folder))
+
+
+def _fit(folder: Path) -> float:
+    """Returns the seconds of all trainings in a store."""
+    client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
+    experiment = client.get_experiment_by_name("echo")
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], max_results=1000)
+    return sum(run.data.metrics.get("fit_seconds", 0.0) for run in found)
+
+
+def store(sizes: list[int]) -> None:
+    """Prints a table: what the program and its users ask, and how long the answer takes."""
+    answers = {size: _answers(size) for size in sizes}
+    print("| ms | " + " | ".join(f"{size:,} runs" for size in sizes) + " |")
+    print("|---|" + "---|" * len(sizes))
+    for question in answers[sizes[0]]:
+        times = " | ".join(f"{1000 * answers[size][question]:,.0f}" for size in sizes)
+        print(f"| {question} | {times} |")
+
+
+def _answers(size: int) -> dict[str, float]:
+    """Makes a store of a size and returns the seconds of each answer."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        execute([*PROGRAM, "-m", "seed=1,2", EPOCHS], folder)
+        database = folder / "outputs" / "mlflow.db"
+        _fill(database, size)
+        megabytes = database.stat().st_size / 1e6
+        print(f"{size:,} runs: {megabytes:,.0f} MB", file=sys.stderr)
+        return _asked(f"sqlite:///{database}")
+
+
+def _asked(uri: str) -> dict[str, float]:
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("echo")
+    assert experiment is not None
+    ids = [experiment.experiment_id]
+    (parent,) = client.search_runs(ids, "tags.kind = 'sweep'", max_results=1)
+    (child, *_) = client.search_runs(ids, "tags.kind = 'run'", max_results=1)
+    mark = {key: child.data.tags[key] for key in ("fingerprint", "code")}
+    newest = client.search_runs(ids, max_results=20)
+    ours = Store(uri)
+    ours.find_same(mark)  # the writer process has started
+
+    def log() -> None:
+        run = ours.create_run("a run", {"kind": "benchmark"}, {"seed": 1}, {})
+        run.log_metrics(list(range(1000)), {"train/loss": [0.5] * 1000})
+        run.finish()
+
+    def compare() -> None:
+        for run in newest:
+            client.get_run(run.info.run_id)
+            for key in ("train/loss", "val/accuracy"):
+                client.get_metric_history(run.info.run_id, key)
+
+    questions: dict[str, Callable[[], object]] = {
+        "log a run of 1,000 points": log,
+        "has this job been done?": lambda: ours.find_same(mark),
+        "the jobs of a sweep": lambda: ours.children(parent.info.run_id),
+        "the run table, 100 newest": lambda: client.search_runs(ids, max_results=100),
+        "the same by accuracy": lambda: client.search_runs(
+            ids, max_results=100, order_by=["metrics.`test/accuracy` DESC"]
+        ),
+        "compare 20 runs, two curves each": compare,
+        "all runs, as a report of this experiment": lambda: _all(client, ids),
+    }
+    answers = {question: _median(ask) for question, ask in questions.items()}
+    ours.close()
+    return answers
+
+
+def _all(client: MlflowClient, ids: list[str]) -> None:
+    token: str | None = None
+    while True:
+        page = client.search_runs(ids, max_results=1000, page_token=token)
+        token = page.token
+        if not token:
+            return
+
+
+def _median(ask: Callable[[], object]) -> float:
+    times: list[float] = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        ask()
+        times.append(time.perf_counter() - began)
+        if times[-1] > 20:  # no need to see that again
+            break
+    return statistics.median(times)
+
+
+def _fill(path: Path, size: int) -> None:
+    """Copies a run of a store until there are ``size`` of them; every copy has its own settings."""
+    database = sqlite3.connect(path)
+    query = "select run_uuid from tags where key = 'kind' and value = 'run'"
+    (original,) = database.execute(query).fetchone()
+    count = database.execute("select count(*) from runs").fetchone()[0]
+    copies = [uuid.uuid4().hex for _ in range(max(0, size - count))]
+    database.execute("create temporary table copies (id text)")
+    database.executemany("insert into copies values (?)", [(copy,) for copy in copies])
+    for table, key in (("runs", "run_uuid"), *((table, "run_uuid") for table in TABLES)):
+        columns = [row[1] for row in database.execute(f"pragma table_info({table})")]
+        values = ["copies.id" if column == key else column for column in columns]
+        # Of the points of a curve few: the questions do not depend on them, the disk does.
+        few = " and step % 250 = 0" if table == "metrics" else ""
+        database.execute(
+            f"insert into {table} select {', '.join(values)} from {table}, copies "
+            f"where {key} = '{original}'{few}"
+        )
+    copied = "(select id from copies)"
+    database.execute(
+        "update tags set value = substr(run_uuid, 1, 16) "
+        f"where key = 'fingerprint' and run_uuid in {copied}"
+    )
+    database.execute(f"delete from tags where key = 'mlflow.parentRunId' and run_uuid in {copied}")
+    database.execute(
+        f"update params set value = run_uuid where key = 'seed' and run_uuid in {copied}"
+    )
+    database.commit()
+    database.execute("analyze")
+    database.close()
+
+
+def main() -> None:
+    """Prints a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="what", required=True)
+    commands.add_parser("runs").add_argument("--jobs", type=int, default=24)
+    sizes = commands.add_parser("store")
+    sizes.add_argument("--sizes", type=int, nargs="+", default=[100, 10_000, 100_000])
+    arguments = parser.parse_args()
+    if arguments.what == "runs":
+        runs(arguments.jobs)
+    else:
+        store(arguments.sizes)
+
+
+if __name__ == "__main__":
+    main()
