@@ -206,7 +206,7 @@ def run_jobs(
     results = _known(asked, store, parent)
     waiting = [job for job in asked.jobs if job.number not in results]
     lost: Counter[int] = Counter()
-    with watching(asked.folder, [job.number for job in waiting], len(asked.jobs)):
+    with watching(asked.folder, [each.number for each in waiting], results):
         while waiting:
             free = _free(waiting, store)
             if not free:

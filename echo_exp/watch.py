@@ -7,7 +7,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Never
 
@@ -24,18 +24,20 @@ QUIET_SECONDS = 60
 
 
 @contextlib.contextmanager
-def watching(folder: Path, numbers: Sequence[int], total: int) -> Iterator[None]:
+def watching(
+    folder: Path, numbers: Sequence[int], known: Mapping[int, JobResult]
+) -> Iterator[None]:
     """Shows in the ``with`` block how far some jobs are.
 
     Args:
         folder: Where they leave their results.
         numbers: The jobs that are to be run.
-        total: All jobs of the sweep, those that need not be run among them.
+        known: The results of the jobs that need not be run.
     """
     if not numbers:
         yield
         return
-    watch = _Watch(folder, numbers, total)
+    watch = _Watch(folder, numbers, dict(known))
     thread = threading.Thread(target=watch.show, daemon=True)
     thread.start()
     try:
@@ -46,11 +48,12 @@ def watching(folder: Path, numbers: Sequence[int], total: int) -> Iterator[None]
 
 
 class _Watch:
-    def __init__(self, folder: Path, numbers: Sequence[int], total: int) -> None:
+    def __init__(self, folder: Path, numbers: Sequence[int], known: dict[int, JobResult]) -> None:
         self.over = threading.Event()
         self._paths = {number: job.file(folder, number) for number in numbers}
-        self._total = total
-        self._results: dict[int, JobResult] = {}
+        self._results = known
+        self._before = len(known)
+        self._total = len(numbers) + len(known)
         self._running = 0
         self._began = self._said = time.monotonic()
         self._bar = self._new_bar() if sys.stderr.isatty() else None
@@ -63,15 +66,13 @@ class _Watch:
             self._bar.close()
 
     def _new_bar(self) -> "tqdm[Never]":
-        done = self._total - len(self._paths)
-        layout = "{desc} {percentage:3.0f}% |{bar}| {postfix}"
         return tqdm(
             desc="sweep",
             total=self._total,
-            initial=done,
+            initial=self._before,
             file=sys.stderr,
             dynamic_ncols=True,
-            bar_format=layout,
+            bar_format="{desc} |{bar}| {percentage:.0f} %{postfix}",
         )
 
     def _look(self) -> None:
@@ -101,19 +102,18 @@ class _Watch:
             self._print(f"sweep: {self._summary()}")
 
     def _due(self, new: int) -> bool:
-        done, all_ = len(self._results), len(self._paths)
+        done, all_ = len(self._results) - self._before, len(self._paths)
         crossed = done * LINES // all_ != (done - new) * LINES // all_
         return crossed or time.monotonic() - self._said >= QUIET_SECONDS
 
     def _summary(self) -> str:
-        done = self._total - len(self._paths) + len(self._results)
+        done, ours = len(self._results), len(self._results) - self._before
         failed = sum(not result.succeeded for result in self._results.values())
         parts = [f"{done} of {self._total} done", f"{self._running} running"]
         if failed:
             parts.append(f"{failed} failed")
-        if self._results and len(self._results) < len(self._paths):
-            spent = time.monotonic() - self._began
-            left = spent / len(self._results) * (len(self._paths) - len(self._results))
+        if 0 < ours < len(self._paths):
+            left = (time.monotonic() - self._began) / ours * (self._total - done)
             parts.append(f"{_words(left)} left")
         return ", ".join(parts)
 
