@@ -6,7 +6,8 @@ writes that it asks before it looks at the others. Whoever sees nobody else hold
 see each other the one with the smaller name waits, and the other withdraws.
 
 A claim lives as long as its tag changes. Whether it does is judged by an observer's own clock, so
-that no two clocks are compared.
+that no two clocks are compared, and only while the observer can look: nobody gives signs of life
+through a store that is away.
 """
 
 import contextlib
@@ -70,7 +71,7 @@ class Claims:
         self.lost: set[str] = set()
         self._mine: dict[str, Claim] = {}
         self._seen: dict[str, tuple[Claim, float]] = {}  # since when a claim has not changed
-        self._beaten = time.monotonic()
+        self._beaten = self._looked = time.monotonic()
 
     def take(self, thing: str) -> str | None:
         """Claims a thing; returns nothing where that succeeds, else who has it."""
@@ -158,7 +159,16 @@ class Claims:
         return f"{PREFIX}.{allowed}.{name}"
 
     def _tags(self) -> dict[str, str]:
-        return dict(self.client.get_experiment(self.experiment_id).tags)
+        now = time.monotonic()
+        if now - self._looked > self.seconds / 2:  # what was in between has not been seen
+            self._seen.clear()
+        try:
+            tags = dict(self.client.get_experiment(self.experiment_id).tags)
+        except Exception:
+            self._seen.clear()
+            raise
+        self._looked = now
+        return tags
 
     def _write(self, thing: str, claim: Claim) -> None:
         text = json.dumps(asdict(claim))
