@@ -35,7 +35,7 @@ def main() -> None:
 
 def _rows(report: Path) -> list[tuple[str, ...]]:
     rows = []
-    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314
+    for case in ElementTree.parse(report).iter("testcase"):
         given = {node.get("name"): node.get("value") for node in case.iter("property")}
         if "fault" in given:
             rows.append(tuple(str(given[name]) for name in PROPERTIES))
