@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 from echo_exp import config as configuration
 from echo_exp import mistakes, run, study
 from echo_exp.interrupts import Interrupted
-from echo_exp.settings import SettingError
-from echo_exp.tracking import Run, TrackingError
+from echo_exp.settings import SettingError, redacted
+from echo_exp.tracking import Run, Store, TrackingError, UnreachableError
 
 RESULT = "result.json"
 TAG = "sweep"
@@ -59,11 +59,16 @@ def run_job(config: DictConfig, job: int, overrides: list[str], folder: Path, sw
     named = " ".join(configuration.measured(overrides))
     print(f"[job {job}] {named}", file=sys.stderr, flush=True)
     try:
-        outcome = run.execute(config, overrides, parent=f"{TAG}={sweep.absolute()}").outcome
-        result = JobResult(job, named, OK, outcome.accuracy, outcome.seconds)
-    except run.AlreadyFinishedError as done:
-        print(f"[job {job}] {done}", file=sys.stderr, flush=True)
-        metrics = done.stored.metrics
+        done = run.execute(config, overrides, parent=f"{TAG}={sweep.absolute()}")
+        outcome, status = done.outcome, OK
+        if done.waiting is not None:
+            status = str(done.waiting)
+            message = run.undelivered(done.waiting, overrides)
+            print(f"[job {job}] {message}", file=sys.stderr, flush=True)
+        result = JobResult(job, named, status, outcome.accuracy, outcome.seconds)
+    except run.AlreadyFinishedError as earlier:
+        print(f"[job {job}] {earlier}", file=sys.stderr, flush=True)
+        metrics = earlier.stored.metrics
         accuracy, seconds = metrics.get("test/accuracy"), metrics.get("fit_seconds")
         result = JobResult(job, named, EARLIER, accuracy, seconds)
     except Interrupted as error:
@@ -87,11 +92,12 @@ class SweepCallback(Callback):
     def __init__(self) -> None:
         self._parent: Run | None = None
         self._jobs: list[str] = []
+        self._overrides: list[str] = []
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Checks that every job can be composed and opens the parent run."""
         with mistakes.explained():  # Hydra would only warn of an error in a callback
-            overrides = configuration.overrides(config.hydra)
+            overrides = self._overrides = configuration.overrides(config.hydra)
             if config.get(configuration.STUDY) is None:
                 self._jobs = _expand(overrides)
                 self._parent = self._open(config, overrides)
@@ -113,8 +119,8 @@ class SweepCallback(Callback):
         store = run.open_store(config)
         if store is not None and self._parent is not None:
             print(run.directions(store, self._parent.stored, "them"))
-        self._close("FAILED" if failed else "FINISHED")
-        if failed:
+        whole = self._close("FAILED" if failed else "FINISHED")
+        if failed or not whole:
             sys.exit(mistakes.FAILED)
 
     def _open_study(
@@ -122,7 +128,8 @@ class SweepCallback(Callback):
     ) -> Run | None:
         """Opens the study's parent run, the one that it had before if there is one."""
         store = run.open_store(config)
-        earlier = None if store is None else store.find_parent(f"{TAG}={_folder(config)}")
+        with run.reached(config):
+            earlier = None if store is None else store.find_parent(f"{TAG}={_folder(config)}")
         if store is None or earlier is None:
             note = {
                 "mlflow.note.content": f"{asked.question}\n\n*Expected:* {asked.expectation}",
@@ -132,6 +139,8 @@ class SweepCallback(Callback):
             return self._open(config, overrides, note, f"study {asked.name}, {asked.scale}")
         try:
             return store.resume_run(earlier.run_id)
+        except UnreachableError as error:
+            raise SettingError("tracking.uri", store.uri, str(error)) from error
         except TrackingError as error:
             raise SettingError("study", asked.name, f"its parent run: {error}") from error
 
@@ -145,17 +154,31 @@ class SweepCallback(Callback):
         store = run.open_store(config)
         if store is None:
             return None
+        with run.reached(config):
+            return self._create(config, store, overrides, more_tags, name)
+
+    def _create(
+        self,
+        config: DictConfig,
+        store: Store,
+        overrides: list[str],
+        more_tags: Mapping[str, str],
+        name: str,
+    ) -> Run:
         return store.create_run(
-            name=f"{name} of {len(self._jobs)}: {' '.join(overrides)}"[:250],
+            name=redacted(f"{name} of {len(self._jobs)}: {' '.join(overrides)}")[:250],
             tags=run.tags(["-m", *overrides]) | {"kind": TAG, TAG: _folder(config), **more_tags},
             params={},
-            files={"jobs.txt": "\n".join(self._jobs)},
+            files={"jobs.txt": redacted("\n".join(self._jobs))},
         )
 
-    def _close(self, status: str) -> None:
-        if self._parent is not None:
-            self._parent.finish(status)
-            self._parent = None
+    def _close(self, status: str) -> bool:
+        """Ends the parent run; returns whether the store knows it."""
+        parent, self._parent = self._parent, None
+        waiting = None if parent is None else parent.finish(status)
+        if waiting is not None:
+            print(f"echo-exp: {run.undelivered(waiting, self._overrides)}", file=sys.stderr)
+        return waiting is None
 
     def _result(self, config: DictConfig, number: int) -> JobResult:
         file = Path(config.hydra.sweep.dir) / str(number) / RESULT

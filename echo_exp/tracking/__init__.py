@@ -14,8 +14,17 @@ from echo_exp.tracking.store import (
     Store,
     StoredRun,
     TrackingError,
+    TrackingSettings,
     UnreachableError,
     Waiting,
 )
 
-__all__ = ["Run", "Store", "StoredRun", "TrackingError", "UnreachableError", "Waiting"]
+__all__ = [
+    "Run",
+    "Store",
+    "StoredRun",
+    "TrackingError",
+    "TrackingSettings",
+    "UnreachableError",
+    "Waiting",
+]

@@ -18,21 +18,6 @@ REMOTE = (
     *("abfss", "dbfs", "ftp", "gs", "hdfs", "http", "https"),
     *("mlflow-artifacts", "r2", "s3", "sftp", "wasbs"),
 )
-    [
-        "abfss",
-        "dbfs",
-        "ftp",
-        "gs",
-        "hdfs",
-        "http",
-        "https",
-        "mlflow-artifacts",
-        "r2",
-        "s3",
-        "sftp",
-        "wasbs",
-    ]
-)
 """Schemes of artifacts that lie on no file system of this machine."""
 
 LASTING = (

@@ -14,7 +14,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from echo_exp.clock import Clock
-from echo_exp.settings import SettingError
+from echo_exp.settings import SettingError, integer
 
 SEND_SECONDS = 0.25
 """Metrics are sent to the writer about this often, and written by it as often."""
@@ -23,11 +23,13 @@ SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
 
 
 SPOOL = "outputs/spool"
-PATIENCE = 30.0
+PATIENCE = 30
+LONGEST_PATIENCE = 1_000_000
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it writes to the home folder
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # who writes tries again anyway
     "PGCONNECT_TIMEOUT": "10",
@@ -41,6 +43,33 @@ class TrackingError(RuntimeError):
 
 class UnreachableError(TrackingError):
     """The tracking store cannot be reached, or is full."""
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """The settings of ``tracking``.
+
+    Attributes:
+        uri: MLflow tracking URI; the path of an SQLite file may be relative. None tracks nothing.
+        artifacts: Folder, or URI, of the artifacts of new experiments; None leaves it to a server.
+        experiment: MLflow experiment of new runs, made where it is missing.
+        spool: Folder of what waits while the store is away.
+        patience: Seconds that the end of a run waits for a store that is away.
+
+    Raises:
+        SettingError: One has a value that is not allowed.
+    """
+
+    uri: str | None
+    artifacts: str | None = None
+    experiment: str = "echo"
+    spool: str = SPOOL
+    patience: int = PATIENCE
+
+    def __post_init__(self) -> None:
+        integer("tracking.patience", self.patience, 0, LONGEST_PATIENCE)
+        if not (isinstance(self.spool, str) and self.spool):
+            raise SettingError("tracking.spool", self.spool, "it must be a folder")
 
 
 @dataclass(frozen=True)
@@ -111,12 +140,7 @@ def check_uri(uri: Any) -> str:
 class Store:
     """A tracking store, reached through a writer process that starts at once.
 
-    Args:
-        uri: MLflow tracking URI; the path of an SQLite file may be relative.
-        artifacts: Folder, or URI, of the artifacts of new experiments; None leaves it to a server.
-        experiment: MLflow experiment of new runs, made where it is missing.
-        spool: Folder of what waits while the store is away.
-        patience: Seconds that the end of a run waits for a store that is away.
+    Its arguments are those of `TrackingSettings`.
 
     Raises:
         SettingError: The URI is of an unknown scheme.
@@ -128,9 +152,11 @@ class Store:
         artifacts: str | None = None,
         experiment: str = "echo",
         spool: str = SPOOL,
-        patience: float = PATIENCE,
+        patience: int = PATIENCE,
     ) -> None:
         self.uri = absolute(check_uri(uri))
+        self.spool = str(Path(spool).absolute())
+        self.patience = patience
         if artifacts is not None and "://" not in artifacts:
             artifacts = str(Path(artifacts).absolute())
         self._process = subprocess.Popen(
@@ -149,7 +175,7 @@ class Store:
             "uri": self.uri,
             "experiment": experiment,
             "artifacts": artifacts,
-            "spool": str(Path(spool).absolute()),
+            "spool": self.spool,
             "patience": patience,
         }
         self._write(settings)
