@@ -5,6 +5,7 @@ configuration and a wrong setting are answered at once.
 """
 
 import os
+import sys
 from pathlib import Path
 
 import hydra
@@ -36,7 +37,11 @@ def _hydra_main(config: DictConfig) -> None:
 
 def _run(config: DictConfig, overrides: list[str]) -> None:
     try:
-        _tell(run.execute(config, overrides), config)
+        result = run.execute(config, overrides)
+        _tell(result, config)
+        if result.waiting is not None:
+            print(f"echo-exp: {run.undelivered(result.waiting, overrides)}", file=sys.stderr)
+            sys.exit(mistakes.FAILED)
     except run.AlreadyFinishedError as done:
         store = run.open_store(config)
         assert store is not None  # it knows the run

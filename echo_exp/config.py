@@ -1,5 +1,6 @@
 """From a composed configuration to checked settings; imports nothing heavy."""
 
+import dataclasses
 import difflib
 import hashlib
 import inspect
@@ -18,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from echo_exp.missing import Missing
 from echo_exp.problem import Problem
 from echo_exp.settings import SettingError, integer
+from echo_exp.tracking.store import TrackingSettings
 from echo_exp.trainer import TrainerSettings
 
 _PACKAGE = Path(__file__).parent
@@ -92,6 +94,20 @@ def read(config: DictConfig) -> Settings:
         batch_size=problem.check_batch_size(config.get("batch_size")),
         output_dir=Path(str(config.output_dir)),
     )
+
+
+def tracking(config: DictConfig) -> TrackingSettings:
+    """Returns the settings of ``tracking``.
+
+    Raises:
+        SettingError: One is unknown or has a value that is not allowed.
+    """
+    settings = {str(key): value for key, value in config.tracking.items()}
+    known = [field.name for field in dataclasses.fields(TrackingSettings)]
+    for name, value in settings.items():
+        if name not in known:
+            raise unknown(f"tracking.{name}", value, [f"tracking.{name}" for name in known])
+    return TrackingSettings(**settings)
 
 
 def _resolve(config: DictConfig) -> None:

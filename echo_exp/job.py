@@ -71,8 +71,11 @@ def run_job(config: DictConfig, overrides: list[str], folder: Path) -> None:
         OmegaConf.update(config, "trainer.progress", "none")  # the sweep shows its own
     _leave(JobResult(Status.RUNNING), path)
     try:
-        outcome = run.execute(config, configuration.measured(overrides), parent).outcome
-        result = JobResult(Status.FINISHED, metrics=outcome.validation() | outcome.metrics())
+        done = run.execute(config, configuration.measured(overrides), parent)
+        metrics = done.outcome.validation() | done.outcome.metrics()
+        result = JobResult(Status.FINISHED, metrics=metrics)
+        if done.waiting is not None:
+            result = JobResult(Status.FAILED, str(done.waiting), metrics)
     except run.AlreadyFinishedError as done:
         result = JobResult(Status.EARLIER, metrics=dict(done.stored.metrics))
     except run.ClaimedError as claimed:

@@ -18,7 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from echo_exp import config as configuration
 from echo_exp.interrupts import Interrupted
-from echo_exp.settings import SettingError
+from echo_exp.settings import SettingError, redacted
+from echo_exp.tracking import TrackingError
 
 FAILED, WRONG_SETTING, SIGNALLED = 1, 2, 128
 TRACEBACK = "hydra.verbose=true shows the traceback"
@@ -40,7 +41,7 @@ def explained() -> Iterator[None]:
 def explain(error: BaseException) -> tuple[str, int]:
     """Returns what to tell the user about an error, and the program's exit code."""
     message, code = _explain(error)
-    return "\n".join([message, *getattr(error, "__notes__", ())]), code
+    return redacted("\n".join([message, *getattr(error, "__notes__", ())])), code
 
 
 def _explain(error: BaseException) -> tuple[str, int]:
@@ -57,7 +58,8 @@ def _explain(error: BaseException) -> tuple[str, int]:
             "output_dir", error.filename, f"it cannot be written ({error.strerror})"
         )
         return str(wrong), WRONG_SETTING
-    return f"{type(error).__name__}: {error}\n{TRACEBACK}", FAILED
+    known = isinstance(error, TrackingError)
+    return (str(error) if known else f"{type(error).__name__}: {error}\n{TRACEBACK}"), FAILED
 
 
 def _explain_composition(error: Exception) -> str:

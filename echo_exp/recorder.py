@@ -1,7 +1,6 @@
 """What happens in a training, on its way to the run that records it."""
 
 import math
-import time
 from collections import defaultdict
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
+from echo_exp.clock import Clock
 from echo_exp.evaluation import SOLVED
 from echo_exp.module import EchoModule
 from echo_exp.replicas import Floats, statistics
@@ -37,7 +37,8 @@ class Recorder(pl.Callback):
         self._validation: dict[str, list[Tensor]] = defaultdict(list)  # [1, R] each
         self._validated: list[int] = []
         self._resumed_seconds = 0.0
-        self._began = self._block_began = time.time()
+        self._clock = Clock() if run is None else run.clock
+        self._began = self._block_began = self._clock.now()
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the metrics and the time so far."""
@@ -79,7 +80,7 @@ class Recorder(pl.Callback):
         assert isinstance(pl_module, EchoModule)
         if not len(self.epochs_to_solve):
             self.epochs_to_solve = torch.full((len(pl_module.diverged),), math.nan)
-        self._began = self._block_began = time.time()
+        self._began = self._block_began = self._clock.now()
 
     def on_train_batch_end(
         self,
@@ -92,7 +93,7 @@ class Recorder(pl.Callback):
         """Records loss and accuracy of each epoch of the block."""
         assert isinstance(pl_module, EchoModule)
         assert isinstance(outputs, dict)
-        now = time.time()
+        now = self._clock.now()
         last = pl_module.epochs
         count = len(outputs["loss"])
         share = (now - self._block_began) / count
@@ -139,7 +140,7 @@ class Recorder(pl.Callback):
         self.run.log_metrics(epochs, values, times)
 
     def _now(self) -> float:
-        return self._resumed_seconds + time.time() - self._began
+        return self._resumed_seconds + self._clock.now() - self._began
 
 
 def _array(values: Tensor) -> Floats:

@@ -4,13 +4,14 @@ import contextlib
 import getpass
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,8 +24,16 @@ from echo_exp import resume
 from echo_exp.code import code
 from echo_exp.config import Settings
 from echo_exp.interrupts import Interrupted, Interrupts
-from echo_exp.settings import SettingError
-from echo_exp.tracking import Run, Store, StoredRun, TrackingError
+from echo_exp.settings import SettingError, redacted
+from echo_exp.tracking import (
+    Run,
+    Store,
+    StoredRun,
+    TrackingError,
+    TrackingSettings,
+    UnreachableError,
+    Waiting,
+)
 
 if TYPE_CHECKING:
     from echo_exp.experiment import Parts
@@ -53,11 +62,13 @@ class Result:
         outcome: What came out of the experiment.
         stored: The run in the tracking store, if it was tracked.
         folder: Where its checkpoints lie.
+        waiting: What waits for a tracking store that is away.
     """
 
     outcome: "Outcome"
     stored: StoredRun | None
     folder: Path
+    waiting: Waiting | None = None
 
 
 def open_store(config: DictConfig) -> Store | None:
@@ -66,19 +77,27 @@ def open_store(config: DictConfig) -> Store | None:
     Raises:
         SettingError: A setting of ``tracking`` is unknown or has a value that is not allowed.
     """
-    settings = dict(config.tracking)
-    for key, value in settings.items():
-        if key not in ("uri", "artifacts", "experiment"):
-            known = ("tracking.uri", "tracking.artifacts", "tracking.experiment")
-            raise configuration.unknown(f"tracking.{key}", value, known)
-    if settings.get("uri") is None:
-        return None
-    return _store(settings["uri"], settings.get("artifacts"), settings.get("experiment"))
+    settings = configuration.tracking(config)
+    return None if settings.uri is None else _store(settings)
 
 
 @cache
-def _store(uri: str, artifacts: str | None, experiment: str) -> Store:
-    return Store(uri, artifacts, experiment)
+def _store(settings: TrackingSettings) -> Store:
+    return Store(**asdict(settings))
+
+
+@contextlib.contextmanager
+def reached(config: DictConfig) -> Iterator[None]:
+    """Names the tracking store where it cannot be used at a start, when nothing is measured yet.
+
+    Raises:
+        SettingError: The store cannot be used.
+    """
+    try:
+        yield
+    except TrackingError as error:
+        reason = f"it cannot be used ({error})"
+        raise SettingError("tracking.uri", config.tracking.uri, reason) from error
 
 
 def execute(config: DictConfig, overrides: Sequence[str] = (), parent: str | None = None) -> Result:
@@ -99,12 +118,17 @@ def execute(config: DictConfig, overrides: Sequence[str] = (), parent: str | Non
     """
     with Interrupts() as interrupts:
         settings = configuration.read(config)
-        _check_writable(settings.output_dir)
+        _check_writable("output_dir", settings.output_dir)
         store = open_store(config)
+        if store is not None:
+            _check_writable("tracking.spool", Path(store.spool))
+        if store is not None and parent is not None:  # the sweep may have begun long ago
+            store.await_store(store.patience)
         if config.resume != resume.AUTO:
             return _execute(config, settings, store, overrides, parent, interrupts)
         with _claimed(store, config):
-            config.resume = _unfinished(store, settings, config)
+            with reached(config):
+                config.resume = _unfinished(store, settings, config)
             return _execute(config, settings, store, overrides, parent, interrupts, automatic=True)
 
 
@@ -121,7 +145,8 @@ def _execute(
     if config.resume is not None:
         if store is None:
             raise SettingError("resume", config.resume, "tracking=none has no runs")
-        earlier, config = resume.find(store, config, overrides)
+        with reached(config):
+            earlier, config = resume.find(store, config, overrides)
         settings = configuration.read(config)
 
     from echo_exp import experiment  # torch and Lightning, while the writer imports MLflow
@@ -132,15 +157,16 @@ def _execute(
         checkpoint = experiment.last_checkpoint(_folder(settings, earlier), parts)
     run = _open_run(store, config, overrides, parent, earlier)
     folder = _folder(settings, run.stored if run else None)
+    waiting = None
     try:
         outcome = experiment.train(parts, settings, run, folder, interrupts, checkpoint)
         if run is not None:
-            _record(run, parts, outcome, folder)
+            waiting = _record(run, parts, outcome, folder)
     except BaseException as error:
         if run is not None:
-            _close_early(run, error, automatic)
+            _close_early(run, error, automatic, overrides)
         raise
-    return Result(outcome, run.stored if run else None, folder)
+    return Result(outcome, run.stored if run else None, folder, waiting)
 
 
 @contextlib.contextmanager
@@ -150,7 +176,8 @@ def _claimed(store: Store | None, config: DictConfig) -> Iterator[None]:
         yield
         return
     thing = claim(configuration.fingerprint(config))
-    holder = store.claim(thing)
+    with reached(config):
+        holder = store.claim(thing)
     if holder is not None:
         raise ClaimedError(f"{holder} is doing this")
     try:
@@ -184,15 +211,15 @@ def _open_run(
 ) -> Run | None:
     if store is None:
         return None
-    if earlier is not None:
+    with reached(config):
+        if earlier is None:
+            return _create_run(store, config, overrides, parent)
         try:
             return store.resume_run(earlier.run_id)
+        except UnreachableError:
+            raise
         except TrackingError as error:  # another process is still at it
             raise SettingError("resume", earlier.run_id, str(error)) from error
-    try:
-        return _create_run(store, config, overrides, parent)
-    except TrackingError as error:
-        raise SettingError("tracking.uri", store.uri, f"it cannot be used ({error})") from error
 
 
 def _create_run(
@@ -203,8 +230,8 @@ def _create_run(
         tags=tags(overrides) | {"kind": "run"} | _identity(config),
         params=configuration.parameters(config),
         files={
-            "config.yaml": OmegaConf.to_yaml(config, resolve=True),
-            "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(overrides))),
+            "config.yaml": redacted(OmegaConf.to_yaml(config, resolve=True)),
+            "overrides.yaml": redacted(OmegaConf.to_yaml(OmegaConf.create(list(overrides)))),
         },
         parent=parent,
     )
@@ -224,7 +251,7 @@ def _name(config: DictConfig) -> str:
     return f"{state}{model} {problem.n_in}→{problem.n_out} {seeds}"
 
 
-def _record(run: Run, parts: "Parts", outcome: "Outcome", folder: Path) -> None:
+def _record(run: Run, parts: "Parts", outcome: "Outcome", folder: Path) -> Waiting | None:
     metrics = outcome.metrics()
     run.log_metrics([parts.data.epochs], {name: [value] for name, value in metrics.items()})
     run.log_table(outcome.listing.columns(), "samples.json")
@@ -233,16 +260,25 @@ def _record(run: Run, parts: "Parts", outcome: "Outcome", folder: Path) -> None:
         run.log_frame(outcome.frame(), "curves.parquet")
     run.log_learning_curve(outcome.curves, parts.module.representation.loss_name)
     run.log_files(folder, CHECKPOINTS)
-    run.finish()
+    return run.finish()
 
 
-def _close_early(run: Run, error: BaseException, automatic: bool) -> None:
+def _close_early(run: Run, error: BaseException, automatic: bool, overrides: Sequence[str]) -> None:
     stopped = isinstance(error, Interrupted | KeyboardInterrupt)
     if stopped:
         command = "the same command" if automatic else f"`echo-exp resume={run.run_id}`"
         error.add_note(f"{command} goes on where it stopped")
     with contextlib.suppress(TrackingError):  # the error itself is what the user must see
-        run.finish("KILLED" if stopped else "FAILED", f"{type(error).__name__}: {error}")
+        reason = redacted(f"{type(error).__name__}: {error}")
+        waiting = run.finish("KILLED" if stopped else "FAILED", reason)
+        if waiting is not None:
+            error.add_note(undelivered(waiting, overrides))
+
+
+def undelivered(waiting: Waiting, overrides: Sequence[str]) -> str:
+    """Returns what waits for the tracking store, and the command that delivers it."""
+    where = [override for override in overrides if re.match(r"(tracking|output_dir)\b", override)]
+    return redacted(f"{waiting}\n`{shlex.join(['echo-exp-sync', *where])}` delivers them")
 
 
 def _folder(settings: Settings, stored: StoredRun | None) -> Path:
@@ -253,7 +289,7 @@ def _folder(settings: Settings, stored: StoredRun | None) -> Path:
     return settings.output_dir / "runs" / name / CHECKPOINTS
 
 
-def _check_writable(folder: Path) -> None:
+def _check_writable(key: str, folder: Path) -> None:
     probe = folder / f".probe-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -262,13 +298,13 @@ def _check_writable(folder: Path) -> None:
     except OSError as error:
         probe.unlink(missing_ok=True)
         reason = f"it cannot be written ({error.strerror})"
-        raise SettingError("output_dir", folder, reason) from error
+        raise SettingError(key, folder, reason) from error
 
 
 def tags(overrides: Sequence[str]) -> dict[str, str]:
     """Returns where a run comes from: the command, its user, the code, versions, the machine."""
     found = {
-        "mlflow.source.name": shlex.join(["echo-exp", *overrides]),
+        "mlflow.source.name": redacted(shlex.join(["echo-exp", *overrides])),
         "mlflow.source.type": "LOCAL",
     }
     with contextlib.suppress(OSError, KeyError):  # a user without a name
@@ -298,7 +334,7 @@ def directions(store: Store, stored: StoredRun, what: str = "it") -> str:
     ours = Path(sys.executable).with_name("mlflow")
     found = shutil.which("mlflow")
     mlflow = str(ours) if ours.exists() and found != str(ours) else "mlflow"
-    command = shlex.join([mlflow, "ui", "--backend-store-uri", store.uri])
+    command = shlex.join([mlflow, "ui", "--backend-store-uri", redacted(store.uri)])
     look = f"Look at {what}:"
     page = f"http://127.0.0.1:5000/#/experiments/{stored.experiment_id}/runs/{stored.run_id}"
     return f"{look} {command}\n{'then:':>{len(look)}} {page}"

@@ -21,9 +21,9 @@ from echo_exp import config as configuration
 from echo_exp.code import code
 from echo_exp.interrupts import Interrupts
 from echo_exp.job import JobResult, Status
-from echo_exp.settings import SettingError, choice, integer
+from echo_exp.settings import SettingError, choice, integer, redacted
 from echo_exp.table import best, columns, table
-from echo_exp.tracking import Run, Store, TrackingError
+from echo_exp.tracking import Run, Store, UnreachableError
 from echo_exp.watch import watching
 
 TAG = "sweep"
@@ -163,7 +163,8 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
     """
     store = run.open_store(config)
     with Interrupts():
-        parent = open_parent(asked, store)
+        with run.reached(config):
+            parent = open_parent(asked, store)
         status = "KILLED"
         try:
             results = run_jobs(asked, store, parent, launch)
@@ -174,29 +175,23 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
             status = "FAILED"
             raise
         finally:
-            if parent is not None:
-                parent.finish(status)
-    if failed:
+            waiting = None if parent is None else parent.finish(status)
+            if waiting is not None:
+                print(f"echo-exp: {run.undelivered(waiting, asked.command)}", file=sys.stderr)
+    if failed or waiting is not None:
         sys.exit(mistakes.FAILED)
 
 
 def open_parent(asked: Sweep, store: Store | None) -> Run | None:
-    """Opens the run that the jobs are nested under: that of an earlier start, or a new one.
-
-    Raises:
-        SettingError: The tracking store cannot be used.
-    """
+    """Opens the run that the jobs are nested under: that of an earlier start, or a new one."""
     if store is None:
         return None
-    try:
-        return store.open_parent(
-            name=asked.name[:250],
-            tags=run.tags(asked.command) | {"kind": TAG, TAG: asked.identity, **asked.tags},
-            files={"jobs.txt": "\n".join(job.named for job in asked.jobs)},
-            key=TAG,
-        )
-    except TrackingError as error:
-        raise SettingError("tracking.uri", store.uri, f"it cannot be used ({error})") from error
+    return store.open_parent(
+        name=redacted(asked.name)[:250],
+        tags=run.tags(asked.command) | {"kind": TAG, TAG: asked.identity, **asked.tags},
+        files={"jobs.txt": redacted("\n".join(job.named for job in asked.jobs))},
+        key=TAG,
+    )
 
 
 def run_jobs(
@@ -248,7 +243,10 @@ def _free(waiting: Sequence[Job], store: Store | None) -> list[Job]:
     if store is None:
         return one
     things = {run.claim(job.fingerprint): job for job in one}
-    taken = store.claimed(list(things))
+    try:
+        taken = store.claimed(list(things))
+    except UnreachableError:  # the jobs wait for it, and say so where that is in vain
+        return one
     return [job for thing, job in things.items() if thing not in taken]
 
 

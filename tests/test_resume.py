@@ -27,7 +27,7 @@ class _Store:
         self.config = OmegaConf.to_yaml(config)
 
     def find_run(self, which: str) -> StoredRun:
-        return StoredRun(which, "1", "a run", "FAILED", {}, None, self.config, {})
+        return StoredRun(which, "1", "a run", "FAILED", {}, None, self.config, {}, 0)
 
 
 def _find(stored: DictConfig, *overrides: str) -> DictConfig:

@@ -13,8 +13,9 @@ from mlflow.tracking import MlflowClient
 
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Run, Store, TrackingError
+from echo_exp.tracking.client import UntrustedError, local_folder, reason
+from echo_exp.tracking.delivery import BATCH, request_size
 from echo_exp.tracking.store import check_uri
-from echo_exp.tracking.writer import BATCH, _local, _reason, _request_size
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +25,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def store(folder: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
+    store = _store(folder)
     yield store
     store.close()
+
+
+def _store(folder: Path) -> Store:
+    return Store(
+        f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"), spool=str(folder / "spool")
+    )
 
 
 def _run(store: Store, **extra: str) -> Run:
@@ -58,11 +65,13 @@ def test_metrics_arrive_in_order_even_where_they_are_no_numbers(store: Store) ->
     assert math.isnan(points[1].value)
 
 
-def test_settled_metrics_are_in_the_store(store: Store) -> None:
+def test_settled_metrics_are_safe(folder: Path, store: Store) -> None:
     run = _run(store)
     run.log_metrics([1], {"loss": [0.5]})
     run.settle()
-    assert MlflowClient(store.uri).get_run(run.run_id).data.metrics == {"loss": 0.5}
+    waits = (folder / "spool" / f"{run.run_id}.jsonl").read_bytes()
+    stored = MlflowClient(store.uri).get_run(run.run_id).data.metrics
+    assert b'"loss"' in waits or stored == {"loss": 0.5}
     run.finish()
 
 
@@ -92,7 +101,7 @@ def test_what_could_not_be_written_makes_the_run_fail(store: Store) -> None:
 
 
 def test_a_program_that_ends_without_a_word_leaves_a_failed_run(folder: Path) -> None:
-    store = Store(f"sqlite:///{folder}/mlflow.db")
+    store = _store(folder)
     run = _run(store)
     run.log_metrics([1], {"loss": [0.5]})
     run.flush()
@@ -104,7 +113,7 @@ def test_a_program_that_ends_without_a_word_leaves_a_failed_run(folder: Path) ->
 
 def test_a_run_is_written_by_one_process_at_a_time(folder: Path, store: Store) -> None:
     run = _run(store)
-    other = Store(f"sqlite:///{folder}/mlflow.db")
+    other = _store(folder)
     threading.Timer(1.0, run.finish, ["FAILED"]).start()
     assert other.resume_run(run.run_id).run_id == run.run_id  # it waited for the other to finish
     other.close()
@@ -130,7 +139,7 @@ def test_an_unknown_run_is_answered_with_the_newest(store: Store) -> None:
 
 def test_a_store_that_cannot_be_opened_is_told_at_the_first_request(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("this is no database at all, but text" * 100)
-    store = Store(f"sqlite:///{tmp_path}/mlflow.db")
+    store = _store(tmp_path)
     with pytest.raises(TrackingError, match="database"):
         _run(store)
     store.close()
@@ -146,19 +155,40 @@ def test_an_unknown_scheme_is_refused(uri: object) -> None:
 def test_a_request_never_tears_the_points_of_a_step_apart(sizes: list[int]) -> None:
     steps = [step for step, size in enumerate(sizes) for _ in range(size)]
     metrics = [Metric("m", 0.0, 0, step) for step in steps]
-    size = _request_size(metrics)
+    size = request_size(metrics)
     assert 0 < size <= BATCH
     assert size == len(metrics) or metrics[size].step != metrics[size - 1].step
     assert size == len(metrics) or size > BATCH - 6
 
 
 def test_an_artifact_folder_is_local_where_its_uri_is() -> None:
-    assert _local("file:///a/b%20c") == Path("/a/b c")
-    assert _local("/a/b") == Path("/a/b")
-    assert _local("mlflow-artifacts:/1/2") is None
-    assert _local("s3://bucket/a") is None
+    assert local_folder("file:///a/b%20c", "/a") == Path("/a/b c")
+    assert local_folder("/a/b", "/a") == Path("/a/b")
+    assert local_folder("mlflow-artifacts:/1/2", "/a") is None
+    assert local_folder("s3://bucket/a", None) is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "allowed"),
+    [
+        ("file:///etc", "/a"),
+        ("/etc", "/a"),
+        ("FILE:///etc", "/a"),
+        ("file:///a/../etc", "/a"),
+        ("file://other/a/b", "/a"),
+        ("/ab", "/a"),
+        ("/a", None),
+        ("/a", "s3://bucket"),
+        ("runs:/0/a", "/a"),
+        ("models:/m/1", "/a"),
+        ("", "/a"),
+    ],
+)
+def test_a_store_that_names_another_folder_is_not_believed(uri: str, allowed: str | None) -> None:
+    with pytest.raises(UntrustedError, match=r"tracking\.artifacts"):
+        local_folder(uri, allowed)
 
 
 def test_a_reason_is_one_line() -> None:
-    assert _reason(ValueError("first\nsecond")) == "ValueError: first"
-    assert _reason(ValueError()) == "ValueError"
+    assert reason(ValueError("first\nsecond")) == "ValueError: first"
+    assert reason(ValueError()) == "ValueError"

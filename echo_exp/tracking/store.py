@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from echo_exp.settings import SettingError
+from echo_exp.clock import Clock
+from echo_exp.settings import SettingError, integer
 
 SEND_SECONDS = 0.25
 """Metrics are sent to the writer about this often, and written by it as often."""
@@ -21,8 +22,77 @@ SEND_SECONDS = 0.25
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
 
 
+SPOOL = "outputs/spool"
+PATIENCE = 30
+LONGEST_PATIENCE = 1_000_000
+
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # it writes to the home folder
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # who writes tries again anyway
+    "PGCONNECT_TIMEOUT": "10",
+}
+"""How MLflow behaves where the user's environment does not say otherwise."""
+
+
 class TrackingError(RuntimeError):
     """The tracking store refused or lost something."""
+
+
+class UnreachableError(TrackingError):
+    """The tracking store cannot be reached, or is full."""
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """The settings of ``tracking``.
+
+    Attributes:
+        uri: MLflow tracking URI; the path of an SQLite file may be relative. None tracks nothing.
+        artifacts: Folder, or URI, of the artifacts of new experiments; None leaves it to a server.
+        experiment: MLflow experiment of new runs, made where it is missing.
+        spool: Folder of what waits while the store is away.
+        patience: Seconds that the end of a run waits for a store that is away.
+
+    Raises:
+        SettingError: One has a value that is not allowed.
+    """
+
+    uri: str | None
+    artifacts: str | None = None
+    experiment: str = "echo"
+    spool: str = SPOOL
+    patience: int = PATIENCE
+
+    def __post_init__(self) -> None:
+        integer("tracking.patience", self.patience, 0, LONGEST_PATIENCE)
+        if not (isinstance(self.spool, str) and self.spool):
+            raise SettingError("tracking.spool", self.spool, "it must be a folder")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a run that has ended could not tell the store.
+
+    Attributes:
+        run_id: The run.
+        measurements: How many points of metrics wait; the end of the run waits too.
+        folder: Where.
+        reason: Why.
+    """
+
+    run_id: str
+    measurements: int
+    folder: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.measurements:,} measurements of run {self.run_id} wait in {self.folder}: "
+            f"the tracking store cannot be reached ({self.reason})"
+        )
 
 
 @dataclass(frozen=True)
@@ -38,6 +108,7 @@ class StoredRun:
         artifacts: Folder of its artifacts where that is on this machine.
         config: Its resolved configuration as YAML, where it was written.
         metrics: The last value of each of its metrics.
+        latest: The latest timestamp among these, in milliseconds since 1970.
     """
 
     run_id: str
@@ -48,6 +119,7 @@ class StoredRun:
     artifacts: Path | None
     config: str | None
     metrics: Mapping[str, float]
+    latest: int
 
 
 def check_uri(uri: Any) -> str:
@@ -70,32 +142,49 @@ def check_uri(uri: Any) -> str:
 class Store:
     """A tracking store, reached through a writer process that starts at once.
 
-    Args:
-        uri: MLflow tracking URI; the path of an SQLite file may be relative.
-        artifacts: Folder, or URI, of the artifacts of new experiments; None leaves it to a server.
-        experiment: MLflow experiment of new runs, made where it is missing.
+    Its arguments are those of `TrackingSettings`.
 
     Raises:
         SettingError: The URI is of an unknown scheme.
     """
 
-    def __init__(self, uri: str, artifacts: str | None = None, experiment: str = "echo") -> None:
+    def __init__(
+        self,
+        uri: str,
+        artifacts: str | None = None,
+        experiment: str = "echo",
+        spool: str = SPOOL,
+        patience: int = PATIENCE,
+    ) -> None:
         self.uri = absolute(check_uri(uri))
+        self.spool = str(Path(spool).absolute())
+        self.patience = patience
         if artifacts is not None and "://" not in artifacts:
             artifacts = str(Path(artifacts).absolute())
-        writer = [sys.executable, "-P", "-m", "echo_exp.tracking.writer"]
         self._process = subprocess.Popen(
-            [*writer, self.uri, experiment, artifacts or ""],
+            [sys.executable, "-P", "-W", "ignore", "-m", "echo_exp.tracking.writer"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the program; the writer must see it end
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**ENVIRONMENT, **os.environ, "PYTHONPATH": _python_path()},
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._commands: IO[bytes] = self._process.stdin
         self._answers: IO[bytes] = self._process.stdout
         atexit.register(self.close)
+        settings = {  # on its input: arguments are for everybody to see
+            "uri": self.uri,
+            "experiment": experiment,
+            "artifacts": artifacts,
+            "spool": self.spool,
+            "patience": patience,
+        }
+        self._write(settings)
+
+    def await_store(self, seconds: float) -> None:
+        """Has the next request wait so long for a store that is away."""
+        self.send("await_store", seconds=seconds)
 
     def create_run(
         self,
@@ -183,10 +272,13 @@ class Store:
         """Sends a command and returns its answer.
 
         Raises:
+            UnreachableError: The store cannot be reached.
             TrackingError: The writer could not do it.
         """
         self._write((command, arguments))
         kind, answer = self._read()
+        if kind == "unreachable":
+            raise UnreachableError(answer)
         if kind == "error":
             raise TrackingError(answer)
         return answer
@@ -198,7 +290,7 @@ class Store:
         self._process.wait()
         self._answers.close()
 
-    def _write(self, message: tuple[str, dict[str, Any]]) -> None:
+    def _write(self, message: Any) -> None:
         try:
             pickle.dump(message, self._commands)
             self._commands.flush()
@@ -219,8 +311,12 @@ class Run:
 
     store: Store
     stored: StoredRun
+    clock: Clock = field(init=False)
     _metrics: list[tuple[str, list[int], list[int], list[float]]] = field(default_factory=list)
     _sent: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.clock = Clock(after=self.stored.latest / 1000)
 
     @property
     def run_id(self) -> str:
@@ -240,7 +336,7 @@ class Run:
             values: For each metric its value at each step.
             timestamps: Milliseconds since 1970 of each step; now, where not given.
         """
-        times = list(timestamps or [time.time_ns() // 1_000_000] * len(steps))
+        times = list(timestamps or [int(1000 * self.clock.now())] * len(steps))
         for name, series in values.items():
             self._metrics.append((name, list(steps), times, list(series)))
         if time.monotonic() - self._sent >= SEND_SECONDS:
@@ -254,7 +350,11 @@ class Run:
             self._metrics = []
 
     def settle(self) -> None:
-        """Returns when the metrics are in the store, or the store has refused them for now."""
+        """Returns when the metrics are safe: on the disk, on their way to the store.
+
+        Raises:
+            TrackingError: There is no room for them.
+        """
         self.flush()
         self.store.request("settle")
 
@@ -277,17 +377,26 @@ class Run:
             "learning_curve", run_id=self.run_id, curves=dict(curves), loss_name=loss_name
         )
 
-    def finish(self, status: str = "FINISHED", error: str | None = None) -> None:
+    def finish(self, status: str = "FINISHED", error: str | None = None) -> Waiting | None:
         """Ends the run once all of it is written.
 
+        Returns:
+            What could not be written because the store is away, and waits for `echo-exp-sync`.
+
         Raises:
-            TrackingError: Something could not be written; the run is then FAILED.
+            TrackingError: Something was refused; the run is then FAILED.
         """
         self.flush()
-        self.store.request("finish", run_id=self.run_id, status=status, error=error)
+        return self.store.request(  # type: ignore[no-any-return]
+            "finish", run_id=self.run_id, status=status, error=error
+        )
 
 
 def absolute(uri: str) -> str:
     """Returns a URI with the path of an SQLite file made absolute: others look from elsewhere."""
     path = uri.removeprefix("sqlite:///")
     return uri if path == uri else f"sqlite:///{Path(path).absolute()}"
+
+
+def _python_path() -> str:
+    return os.pathsep.join(filter(None, sys.path))

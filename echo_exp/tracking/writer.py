@@ -1,13 +1,14 @@
 """The writer process: does all that the program asks of MLflow, in order.
 
-It reads commands from its standard input and answers on its standard output. When the input ends
-while a run is open, the program was killed: what had arrived is written and the run is marked
-FAILED. Metrics are written soon after they arrive; what cannot be written waits and is tried
-again, and the run does not end as FINISHED without it.
+It reads commands from its standard input and answers on its standard output. What is measured goes
+to the run's outbox, on disk, and from there to the store, so that a store which is away holds up
+nothing and loses nothing. When the input ends while a run is open, the program was killed: what had
+arrived is delivered and the run is marked FAILED.
 """
 
 import contextlib
 import logging
+import math
 import os
 import pickle
 import queue
@@ -16,35 +17,34 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
-from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import unquote, urlsplit
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it writes to the home folder
-warnings.simplefilter("ignore")
-logging.disable(logging.WARNING)
+from filelock import FileLock, Timeout
+from mlflow.entities import Experiment, Param
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 
-from filelock import FileLock, Timeout  # noqa: E402
-from mlflow.entities import Experiment, Metric, Param  # noqa: E402
-from mlflow.entities import Run as MlflowRun  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
-from mlflow.tracking import MlflowClient  # noqa: E402
+from echo_exp.settings import redacted
+from echo_exp.tracking import delivery
+from echo_exp.tracking.claims import Claims
+from echo_exp.tracking.client import connect, local_folder, mends, reason, repository
+from echo_exp.tracking.delivery import Courier, Delivery, Series
+from echo_exp.tracking.outbox import Outbox, OutboxFullError
+from echo_exp.tracking.store import StoredRun, Waiting
 
-from echo_exp.tracking.claims import Claims  # noqa: E402
-from echo_exp.tracking.store import StoredRun  # noqa: E402
-
-WRITE_SECONDS = 0.25
-BATCH = 1000
-"""MLflow's limit of metrics in one request."""
 PARENT_TAG = "mlflow.parentRunId"
-ERROR_TAG = "error"
 PAGE = 1000
 """Runs in one answer of MLflow."""
 CLAIM_SECONDS = 60
 """A claim without a sign of life for so long is void."""
+BEAT_SECONDS = 1.0
+"""So often is looked whether a sign of life is due."""
+MOST_COMMANDS = 1000
+"""So many commands wait in memory; after that the program waits."""
 ANSWERED = (
     "create",
     "resume",
@@ -60,34 +60,95 @@ ANSWERED = (
 )
 """Commands that the program waits for; the others are carried out behind its back."""
 
-Series = tuple[str, list[int], list[int], list[float]]
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that is being written, and the lock on it."""
+
+    courier: Courier
+    lock: FileLock | None
 
 
 class Writer:
     """Carries out commands on one store, each a method of the command's name."""
 
-    def __init__(self, uri: str, experiment: str, artifacts: str) -> None:
+    def __init__(
+        self, uri: str, experiment: str, artifacts: str | None, spool: str, patience: float
+    ) -> None:
         self.uri = uri
+        self.name = experiment
+        self.artifacts = artifacts
+        self.spool = Path(spool)
+        self.patience = patience
         self.locks = _lock_folder(uri)
-        self.client, self.experiment = self._open(uri, experiment, artifacts)
-        self.claims = Claims(self.client, self.experiment.experiment_id, CLAIM_SECONDS)
-        self.pending: dict[str, list[Metric]] = defaultdict(list)
-        self.written: dict[tuple[str, str], int] = {}  # last step of a (run, metric)
-        self.open_runs: dict[str, FileLock | None] = {}
-        self.failures: list[str] = []
+        self.open_runs: dict[str, OpenRun] = {}
+        self._opened: tuple[MlflowClient, Experiment] | None = None
+        self._claims: Claims | None = None
+        self._refusal: Exception | None = None
 
-    def _open(self, uri: str, name: str, artifacts: str) -> tuple[MlflowClient, Experiment]:
-        # Two processes that make the same new store at the same time would both migrate it.
-        with self._lock("store") or contextlib.nullcontext():
-            client = MlflowClient(uri)
-            experiment = client.get_experiment_by_name(name)
-            if experiment is None:
-                location = artifacts and (
-                    artifacts if "://" in artifacts else Path(artifacts).as_uri()
-                )
-                experiment_id = client.create_experiment(name, location or None)
-                experiment = client.get_experiment(experiment_id)
-        return client, experiment
+    @property
+    def client(self) -> MlflowClient:
+        return self._open()[0]
+
+    @property
+    def experiment(self) -> Experiment:
+        return self._open()[1]
+
+    @property
+    def claims(self) -> Claims:
+        if self._claims is None:
+            self._claims = Claims(self.client, self.experiment.experiment_id, CLAIM_SECONDS)
+        return self._claims
+
+    def begin(self) -> None:
+        """Opens the store ahead of the first request, which is told where that fails."""
+        try:
+            self._open()
+        except Exception as error:
+            self._refusal = error
+
+    def _open(self) -> tuple[MlflowClient, Experiment]:
+        if self._refusal is not None:
+            refusal, self._refusal = self._refusal, None
+            raise refusal
+        if self._opened is None:
+            # Two processes that make the same new store at the same time would both migrate it.
+            lock = self._lock("store")
+            try:
+                client = connect(self.uri)
+                self._opened = client, self._experiment(client)
+            finally:
+                if lock is not None:
+                    lock.release()
+        return self._opened
+
+    def _experiment(self, client: MlflowClient) -> Experiment:
+        found = client.get_experiment_by_name(self.name)
+        if found is not None:
+            return found
+        location = self.artifacts
+        if location is not None and "://" not in location:
+            location = Path(location).as_uri()
+        try:
+            return client.get_experiment(client.create_experiment(self.name, location))
+        except MlflowException:  # somebody else may have been quicker
+            found = client.get_experiment_by_name(self.name)
+            if found is None:
+                raise
+            return found
+
+    def await_store(self, seconds: float) -> None:
+        """Waits for a store that is away; why it still is after that, the next request tells."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.client.get_experiment(self.experiment.experiment_id)
+            except Exception as error:
+                if not mends(error) or time.monotonic() >= deadline:
+                    return
+                time.sleep(delivery.RETRY_SECONDS)
+            else:
+                return
 
     def create(
         self,
@@ -97,44 +158,58 @@ class Writer:
         files: dict[str, str],
         parent: str | None,
     ) -> StoredRun:
+        local_folder(self.experiment.artifact_location, self.artifacts)
         if parent is not None:
             tags = {**tags, PARENT_TAG: parent}
         run = self.client.create_run(self.experiment.experiment_id, tags=tags, run_name=name)
-        self.open_runs[run.info.run_id] = self._lock(run.info.run_id)
-        self.client.log_batch(run.info.run_id, params=[Param(k, str(v)) for k, v in params.items()])
-        for file, text in files.items():
-            self.client.log_text(run.info.run_id, text, file)
+        run_id = run.info.run_id
+        try:
+            courier = self._courier(run, {})
+            given = [Param(key, str(value)) for key, value in params.items()]
+            self.client.log_batch(run_id, params=given)
+            for file, text in files.items():
+                delivery.log_text(courier.delivery.artifacts, text, file)
+        except Exception as error:
+            with contextlib.suppress(Exception):
+                self.client.set_tag(run_id, delivery.ERROR_TAG, reason(error))
+                self.client.set_terminated(run_id, "FAILED")
+            raise
+        self.open_runs[run_id] = OpenRun(courier, self._lock(run_id))
         return self._stored(run)
 
     def resume(self, run_id: str) -> StoredRun:
-        self.open_runs[run_id] = self._lock(run_id, patience=10)
-        run = self.client.get_run(run_id)
-        for key in run.data.metrics:
-            steps = (metric.step for metric in self.client.get_metric_history(run_id, key))
-            self.written[run_id, key] = max(steps)
+        lock = self._lock(run_id, patience=10)
+        try:
+            self._deliver_left(run_id)
+            run = self.client.get_run(run_id)
+            courier = self._courier(run, delivery.last_steps(self.client, run_id))
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+        self.open_runs[run_id] = OpenRun(courier, lock)
         self.client.update_run(run_id, status="RUNNING")
-        if ERROR_TAG in run.data.tags:
-            self.client.delete_tag(run_id, ERROR_TAG)
+        if delivery.ERROR_TAG in run.data.tags:
+            self.client.delete_tag(run_id, delivery.ERROR_TAG)
         return self._stored(run)
 
     def open_parent(
         self, name: str, tags: dict[str, str], files: dict[str, str], key: str
     ) -> StoredRun:
+        local_folder(self.experiment.artifact_location, self.artifacts)
+        experiment_id = self.experiment.experiment_id
         with self.claims.held(f"parent/{tags[key]}"):
             found = self._search(_query({key: tags[key]}))
-            if found:
-                run_id = found[0].info.run_id
-                self.client.update_run(run_id, status="RUNNING")
-                self.open_runs[run_id] = None
-                return self._stored(found[0])
-            run = self.client.create_run(self.experiment.experiment_id, tags=tags, run_name=name)
-        self.open_runs[run.info.run_id] = None
+            run = found[0] if found else self.client.create_run(experiment_id, None, tags, name)
+        courier = self._courier(run, {}, shared=True)
+        self.open_runs[run.info.run_id] = OpenRun(courier, None)
+        self.client.update_run(run.info.run_id, status="RUNNING")
         for file, text in files.items():
-            self.client.log_text(run.info.run_id, text, file)
+            delivery.log_text(courier.delivery.artifacts, text, file)
         return self._stored(run)
 
     def children(self, run_id: str) -> list[StoredRun]:
-        return [self._outline(run) for run in self._search(_query({PARENT_TAG: run_id}), None)]
+        return [self._stored(run) for run in self._search(_query({PARENT_TAG: run_id}), None)]
 
     def claim(self, thing: str) -> str | None:
         return self.claims.take(thing)
@@ -148,107 +223,143 @@ class Writer:
     def find(self, which: str) -> StoredRun | str:
         newest = self._search("tags.kind = 'run'")[:3]
         if which == "last" and newest:
-            return self._stored(newest[0])
+            which = newest[0].info.run_id
         try:
-            return self._stored(self.client.get_run(which))
-        except MlflowException:
+            self._deliver_left(which)
+            run = self.client.get_run(which)
+        except MlflowException as error:
+            if mends(error):
+                raise
             names = ", ".join(f"{run.info.run_id} ({run.info.status})" for run in newest)
-            return f"it must be `last` or the id of a run in {self.uri}, where the newest are: " + (
+            where = redacted(self.uri)
+            return f"it must be `last` or the id of a run in {where}, where the newest are: " + (
                 names or "none"
             )
+        return self._stored(run, self._config(run))
 
     def same(self, tags: dict[str, str]) -> StoredRun | None:
-        found = self._search(_query({**tags, "kind": "run"}))
+        query = _query({**tags, "kind": "run"})
+        found = self._search(query)
+        left = [self._deliver_left(run.info.run_id) for run in found]
+        if any(left):
+            found = self._search(query)
         finished = [run for run in found if run.info.status == "FINISHED"]
         return self._stored([*finished, *found][0]) if found else None
 
     def metrics(self, run_id: str, series: list[Series]) -> None:
-        for name, steps, times, values in series:
-            last = self.written.get((run_id, name), -1)
-            self.pending[run_id] += [
-                Metric(name, value, timestamp, step)
-                for step, timestamp, value in zip(steps, times, values, strict=True)
-                if step > last
-            ]
+        self._put(run_id, "metrics", series=series)
 
     def table(self, run_id: str, columns: dict[str, list[Any]], file: str) -> None:
-        self.client.log_table(run_id, columns, file)
+        _check_name(file)
+        plain = {name: [_null(value) for value in column] for name, column in columns.items()}
+        self._put(run_id, "table", columns=plain, file=file)
 
     def files(self, run_id: str, folder: str, name: str) -> None:
-        self.client.log_artifacts(run_id, folder, name)
+        self._put(run_id, "files", folder=str(Path(folder).absolute()), name=name)
 
     def frame(self, run_id: str, columns: dict[str, Any], file: str) -> None:
         import pandas as pd
 
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / file
-            pd.DataFrame(columns).to_parquet(path)
-            self.client.log_artifact(run_id, str(path))
+        pd.DataFrame(columns).to_parquet(self._beside(run_id, file))
+        self._put(run_id, "artifact", file=file)
 
     def learning_curve(self, run_id: str, curves: dict[str, Any], loss_name: str) -> None:
         from echo_exp import figures
 
-        figure = figures.learning_curve(curves, loss_name)
-        self.client.log_figure(run_id, figure, "learning_curve.png", save_kwargs={"dpi": 150})
-
-    def finish(self, run_id: str, status: str, error: str | None) -> None:
-        """Ends a run; raises what kept it from being whole, after marking it FAILED."""
-        self._check_claims()
-        failure = self._failure()
-        if failure is not None:
-            status, error = "FAILED", failure
-        if error is not None:
-            self.client.set_tag(run_id, ERROR_TAG, error)
-        self.client.set_terminated(run_id, status)
-        lock = self.open_runs.pop(run_id)
-        if lock is not None:
-            lock.release()
-            Path(lock.lock_file).unlink(missing_ok=True)
-        if failure is not None:
-            raise RuntimeError(failure)
-
-    def write(self) -> None:
-        """Writes the pending metrics, a request for each thousand, in the order of their steps."""
-        for run_id, metrics in self.pending.items():
-            metrics.sort(key=lambda metric: metric.step)
-            while metrics:
-                size = _request_size(metrics)
-                self.client.log_batch(run_id, metrics=metrics[:size])
-                del metrics[:size]
+        file = "learning_curve.png"
+        figures.learning_curve(curves, loss_name).savefig(self._beside(run_id, file), dpi=150)
+        self._put(run_id, "artifact", file=file)
 
     def settle(self) -> None:
+        """Returns when all that waits is safe, in the store or on the disk."""
         self._check_claims()
-        self.write_what_can_be()
+        for run in self.open_runs.values():
+            run.courier.outbox.settle()
 
-    def write_what_can_be(self) -> None:
-        """Tries to write the pending metrics; where that fails they go on waiting."""
-        if not self.claims.lost:
-            with contextlib.suppress(Exception):
-                self.write()
+    def beat(self) -> None:
+        """Gives a sign of life of what has been claimed."""
+        if self._claims is not None:
+            with contextlib.suppress(Exception):  # a claim that cannot be renewed is void some day
+                self._claims.beat()
 
     def _check_claims(self) -> None:
         """Raises where another process has taken over: nothing may be written beside it."""
-        if self.claims.lost:
+        if self._claims is not None and self._claims.lost:
             raise RuntimeError(
                 "nothing was heard of this process for so long that another has taken over"
             )
 
-    def _failure(self) -> str | None:
-        """Writes what is pending; returns what could not be written in this run, if anything."""
+    def finish(self, run_id: str, status: str, error: str | None) -> Waiting | None:
+        """Ends a run; what the store does not take in time is left in the spool folder.
+
+        Raises:
+            RuntimeError: The store refused something for good; the run is FAILED.
+        """
+        self._check_claims()
+        run = self.open_runs.pop(run_id)
+        courier, failures = run.courier, run.courier.delivery.failures
+        courier.put(delivery.finish(status, error, list(failures)))
         try:
-            self.write()
-        except Exception as error:
-            self.failures.append(_reason(error))
-        failures, self.failures = self.failures, []
-        return "; ".join(failures) or None
+            if not courier.delivered(self.patience):
+                return self._leave(courier)
+            courier.outbox.remove()
+        finally:
+            courier.stop()
+            if run.lock is not None:
+                run.lock.release()
+                Path(run.lock.lock_file).unlink(missing_ok=True)
+        if failures:
+            raise RuntimeError("; ".join(failures))
+        return None
 
     def abandon(self) -> None:
-        """Writes what there is of the open runs and marks them FAILED."""
-        if self.claims.lost:
-            return
+        """Ends the open runs as FAILED: the program is gone."""
         for run_id in list(self.open_runs):
-            self.finish(run_id, "FAILED", "the process was killed before the run had ended")
-        self.claims.release_all()
+            with contextlib.suppress(Exception):  # nobody is there to be told
+                self.finish(run_id, "FAILED", delivery.KILLED)
+        if self._claims is not None:
+            with contextlib.suppress(Exception):
+                self._claims.release_all()
+
+    def refused(self, run_id: str, what: str) -> None:
+        """Keeps what could not be done in a run, which then does not end as FINISHED."""
+        if run_id in self.open_runs:
+            self.open_runs[run_id].courier.delivery.failures.append(what)
+
+    def _leave(self, courier: Courier) -> Waiting:
+        courier.outbox.leave()
+        return Waiting(
+            run_id=courier.outbox.run_id,
+            measurements=courier.outbox.measurements,
+            folder=self.spool,
+            reason=courier.trouble or "it does not answer",
+        )
+
+    def _put(self, run_id: str, do: str, **arguments: Any) -> None:
+        self.open_runs[run_id].courier.put({"do": do, **arguments})
+
+    def _beside(self, run_id: str, file: str) -> Path:
+        """Returns where a file of a run waits for its delivery."""
+        _check_name(file)
+        folder = self.open_runs[run_id].courier.outbox.folder
+        folder.mkdir(exist_ok=True)
+        return folder / file
+
+    def _courier(self, run: MlflowRun, written: Mapping[str, int], shared: bool = False) -> Courier:
+        """Returns a courier at work for a run; a shared one is not the only one."""
+        artifacts = repository(run.info.artifact_uri, self.artifacts, self.uri)
+        outbox = Outbox.begun(self.spool, run.info.run_id, redacted(self.uri), shared)
+        courier = Courier(Delivery(self.client, outbox, artifacts, written))
+        courier.start()
+        return courier
+
+    def _deliver_left(self, run_id: str) -> bool:
+        """Delivers what a run has left in the spool folder, if that is so."""
+        outbox = Outbox.left(self.spool, run_id)
+        if outbox is None:
+            return False
+        delivery.deliver(self.client, outbox, self.artifacts, self.uri)
+        return True
 
     def _search(self, query: str, most: int | None = 50) -> list[MlflowRun]:
         """Returns the runs of the experiment that a query finds, the newest first."""
@@ -267,26 +378,28 @@ class Writer:
             if most is not None or not token:
                 return found
 
-    def _outline(self, run: MlflowRun) -> StoredRun:
-        """Returns what is known of a run without a look at its artifacts."""
+    def _stored(self, run: MlflowRun, config: str | None = None) -> StoredRun:
         return StoredRun(
             run_id=run.info.run_id,
             experiment_id=run.info.experiment_id,
             name=run.info.run_name,
             status=run.info.status,
             tags=run.data.tags,
-            artifacts=_local(run.info.artifact_uri),
-            config=None,
+            artifacts=local_folder(run.info.artifact_uri, self.artifacts),
+            config=config,
             metrics=run.data.metrics,
+            latest=max((point.timestamp for point in run.data.to_proto().metrics), default=0),
         )
 
-    def _stored(self, run: MlflowRun) -> StoredRun:
-        outline = self._outline(run)
-        artifacts = outline.artifacts
-        config = artifacts / "config.yaml" if artifacts else None
-        if config is None and run.info.status != "RUNNING":
-            config = Path(self.client.download_artifacts(run.info.run_id, "config.yaml"))
-        return replace(outline, config=config.read_text() if config and config.exists() else None)
+    def _config(self, run: MlflowRun) -> str | None:
+        artifacts = repository(run.info.artifact_uri, self.artifacts, self.uri)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                return Path(artifacts.download_artifacts("config.yaml", folder)).read_text()
+            except Exception as error:
+                if mends(error):
+                    raise
+                return None
 
     def _lock(self, name: str, patience: float = -1) -> FileLock | None:
         """Takes a lock that the system frees when this process ends, however it ends."""
@@ -297,7 +410,7 @@ class Writer:
         try:
             lock.acquire(timeout=patience)
         except Timeout:
-            raise TimeoutError("another process is writing to it") from None
+            raise RuntimeError("another process is writing to it") from None
         return lock
 
 
@@ -312,24 +425,13 @@ def _lock_folder(uri: str) -> Path | None:
     return None if path == uri else Path(path).parent / ".locks"
 
 
-def _local(uri: str) -> Path | None:
-    """Returns the folder that an artifact URI names, where it is one of this machine."""
-    parts = urlsplit(uri)
-    return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+def _check_name(file: str) -> None:
+    if Path(file).name != file:
+        raise ValueError(f"{file} must be the name of a file")
 
 
-def _request_size(metrics: list[Metric]) -> int:
-    """Returns how many metrics go into the next request: no step is torn apart by a kill."""
-    size = min(BATCH, len(metrics))
-    while size < len(metrics) and metrics[size].step == metrics[size - 1].step:
-        size -= 1
-    return size
-
-
-def _reason(error: Exception) -> str:
-    """Says in one line what went wrong; database errors come with pages of SQL."""
-    lines = str(error).strip().splitlines()
-    return ": ".join([type(error).__name__, *lines[:1]])
+def _null(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _read(stream: IO[bytes], commands: "queue.Queue[tuple[str, dict[str, Any]] | None]") -> None:
@@ -340,32 +442,36 @@ def _read(stream: IO[bytes], commands: "queue.Queue[tuple[str, dict[str, Any]] |
 
 
 def _serve(writer: Writer, commands: "queue.Queue[Any]", answers: IO[bytes]) -> None:
-    written = time.monotonic()
     while True:
-        with contextlib.suppress(queue.Empty):
-            message = commands.get(timeout=WRITE_SECONDS)
-            if message is None:
-                return
-            command, arguments = message
-            _carry_out(writer, command, arguments, answers)
-        if time.monotonic() - written >= WRITE_SECONDS:
-            with contextlib.suppress(Exception):  # a claim that cannot be renewed is void some day
-                writer.claims.beat()
-            writer.write_what_can_be()
-            written = time.monotonic()
+        try:
+            message = commands.get(timeout=BEAT_SECONDS)
+        except queue.Empty:
+            writer.beat()
+            continue
+        if message is None:
+            return
+        command, arguments = message
+        _carry_out(writer, command, arguments, answers)
+        writer.beat()
 
 
 def _carry_out(writer: Writer, command: str, arguments: dict[str, Any], answers: IO[bytes]) -> None:
     try:
         answer = ("answer", getattr(writer, command)(**arguments))
     except Exception as error:
-        answer = ("error", _reason(error))
+        answer = ("unreachable" if mends(error) else "error", reason(error))
         if command not in ANSWERED:
-            writer.failures.append(f"{command}: {answer[1]}")
+            if isinstance(error, OutboxFullError):
+                raise
+            writer.refused(arguments["run_id"], f"{command}: {answer[1]}")
     if command in ANSWERED:
-        with contextlib.suppress(BrokenPipeError):
-            pickle.dump(answer, answers)
-            answers.flush()
+        _answer(answers, *answer)
+
+
+def _answer(answers: IO[bytes], kind: str, what: Any) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        pickle.dump((kind, what), answers)
+        answers.flush()
 
 
 def main() -> None:
@@ -373,16 +479,17 @@ def main() -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
+    logging.disable()  # MLflow logs what it raises, with its trace
     os.dup2(2, 1)  # whatever prints must not print into the answers
-    try:
-        writer = Writer(*sys.argv[1:])
-    except Exception as error:
-        pickle.dump(("error", _reason(error)), answers)
-        answers.close()
-        sys.exit(1)
-    commands: queue.Queue[tuple[str, dict[str, Any]] | None] = queue.Queue()
+    writer = Writer(**pickle.load(sys.stdin.buffer))
+    commands: queue.Queue[tuple[str, dict[str, Any]] | None] = queue.Queue(MOST_COMMANDS)
     threading.Thread(target=_read, args=(sys.stdin.buffer, commands), daemon=True).start()
-    _serve(writer, commands, answers)
+    writer.begin()
+    try:
+        _serve(writer, commands, answers)
+    except OutboxFullError as error:
+        _answer(answers, "error", reason(error))
+        sys.exit(1)
     writer.abandon()
 
 

@@ -14,6 +14,8 @@ import torch
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from .servers import postgres, running_postgres, running_server, server  # noqa: F401
+
 TIMEOUT = 240
 
 

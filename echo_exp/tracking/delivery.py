@@ -1,0 +1,264 @@
+"""Brings what waits in an outbox to the store: in order, once, and without waiting for it."""
+
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Metric
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.tracking import MlflowClient
+
+from echo_exp.tracking.client import mends, reason, repository
+from echo_exp.tracking.outbox import Operation, Outbox
+
+RETRY_SECONDS = 2.0
+ATTEMPT_SECONDS = 25.0
+"""A store that works may take so long for one operation; SQLite waits 20 for a lock."""
+BATCH = 1000
+"""MLflow's limit of metrics in one request."""
+ERROR_TAG = "error"
+TABLES_TAG = "mlflow.loggedArtifacts"
+"""Where MLflow's UI looks for tables."""
+KILLED = "the process was killed before the run had ended"
+
+Series = tuple[str, list[int], list[int], list[float]]
+"""A metric's name, steps, timestamps and values."""
+
+
+class Delivery:
+    """Carries out the operations of an outbox, each a method of the operation's name.
+
+    To do one again changes nothing: MLflow knows a point by its step, timestamp and value, and
+    everything else is written as a whole.
+
+    Args:
+        client: The store.
+        outbox: What is to be delivered.
+        artifacts: Where the run's artifacts go.
+        written: The last step that the store has of each metric; up to it nothing is written.
+
+    Attributes:
+        failures: What the store refused for good, and why.
+        uploading: Whether checkpoints, which may be large, are just being copied.
+    """
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        outbox: Outbox,
+        artifacts: ArtifactRepository,
+        written: Mapping[str, int],
+    ) -> None:
+        self.client = client
+        self.outbox = outbox
+        self.artifacts = artifacts
+        self.written = written
+        self.failures: list[str] = []
+        self.uploading = False
+
+    @property
+    def run_id(self) -> str:
+        """The run that is written."""
+        return self.outbox.run_id
+
+    def next(self) -> bool:
+        """Delivers the first operation that waits; returns whether there was one.
+
+        Raises:
+            Exception: The store cannot be reached; it goes on waiting.
+        """
+        line = self.outbox.first()
+        if line is None:
+            return False
+        operation = json.loads(line)
+        self.carry_out(operation)
+        self.outbox.delivered(line, operation)
+        return True
+
+    def carry_out(self, operation: Operation) -> None:
+        """Does one thing in the store, or keeps why that is refused for good."""
+        arguments = dict(operation)
+        name = arguments.pop("do")
+        self.uploading = name == "files"
+        try:
+            getattr(self, name)(**arguments)
+        except Exception as error:
+            if mends(error):
+                raise
+            self.failures.append(f"{name}: {reason(error)}")
+        finally:
+            self.uploading = False
+
+    def metrics(self, series: Sequence[Series]) -> None:
+        """Writes points, in the order of their steps."""
+        points = [
+            Metric(name, float(value), timestamp, step)
+            for name, steps, times, values in series
+            for step, timestamp, value in zip(steps, times, values, strict=True)
+            if step > self.written.get(name, -1)
+        ]
+        points.sort(key=lambda point: point.step)
+        while points:
+            size = request_size(points)
+            self.client.log_batch(self.run_id, metrics=points[:size])
+            del points[:size]
+
+    def table(self, file: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Writes a table in MLflow's format, and the tag by which its UI finds it."""
+        rows = list(zip(*columns.values(), strict=True))
+        text = json.dumps({"columns": list(columns), "data": rows}, ensure_ascii=False)
+        log_text(self.artifacts, text, file)
+        tags = self.client.get_run(self.run_id).data.tags
+        known = json.loads(tags.get(TABLES_TAG, "[]"))
+        entry = {"path": file, "type": "table"}
+        if entry not in known:
+            self.client.set_tag(self.run_id, TABLES_TAG, json.dumps([*known, entry]))
+
+    def artifact(self, file: str) -> None:
+        """Copies a file that lies beside the outbox."""
+        self.artifacts.log_artifact(str(self.outbox.folder / file))
+
+    def files(self, folder: str, name: str) -> None:
+        """Copies a folder, under ``name``."""
+        if not Path(folder).is_dir():
+            raise LookupError(f"{folder} is gone")
+        self.artifacts.log_artifacts(folder, name)
+
+    def finish(self, status: str, error: str | None, time: int, failures: Sequence[str]) -> None:
+        """Ends the run; as FAILED where something was refused, now or before."""
+        refused = list(dict.fromkeys([*failures, *self.failures]))
+        if refused:
+            status, error = "FAILED", "; ".join(filter(None, [error, *refused]))
+        if error is not None:
+            self.client.set_tag(self.run_id, ERROR_TAG, error)
+        self.client.set_terminated(self.run_id, status, time)
+
+
+class Courier(threading.Thread):
+    """Delivers an outbox behind the writer's back, and tries again where that fails.
+
+    Attributes:
+        trouble: Why the store cannot be reached; None while it answers.
+    """
+
+    def __init__(self, delivery: Delivery) -> None:
+        super().__init__(daemon=True)
+        self.delivery = delivery
+        self.outbox = delivery.outbox
+        self.trouble: str | None = None
+        self._answered = time.monotonic()
+        self._stopped = False
+        self._news = threading.Condition()
+
+    def put(self, operation: Operation) -> None:
+        """Adds an operation to what waits."""
+        self.outbox.put(operation)
+        if self.trouble is None:
+            self._wake()
+
+    def run(self) -> None:
+        """Delivers until it is stopped."""
+        while not self._stopped:
+            self.outbox.write()
+            try:
+                while not self._stopped and self.delivery.next():
+                    self._tell(None)
+            except Exception as error:
+                self._tell(reason(error))
+            with self._news:
+                if not self._stopped and (self.trouble is not None or self.outbox.empty):
+                    self._news.wait(RETRY_SECONDS)
+
+    def delivered(self, patience: float) -> bool:
+        """Waits until nothing waits; returns whether it came to that.
+
+        Args:
+            patience: Seconds to wait for a store that does not answer.
+        """
+        began = time.monotonic()
+        self._wake()
+        with self._news:
+            while not self.outbox.empty:
+                works = self.trouble is None
+                allowed = max(patience, ATTEMPT_SECONDS) if works else patience
+                left = max(began, self._answered) + allowed - time.monotonic()
+                if left <= 0 and not (works and self.delivery.uploading):
+                    return False
+                self._news.wait(max(left, 1.0))
+        return True
+
+    def stop(self) -> None:
+        """Makes this attempt the last one."""
+        self._stopped = True
+        self._wake()
+
+    def _tell(self, trouble: str | None) -> None:
+        with self._news:
+            self.trouble = trouble
+            if trouble is None:
+                self._answered = time.monotonic()
+            self._news.notify_all()
+
+    def _wake(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
+
+def deliver(client: MlflowClient, outbox: Outbox, allowed: str | None, store: str) -> list[str]:
+    """Delivers what a run left behind, and ends it where its processes could not; removes it.
+
+    Args:
+        client: The store.
+        outbox: What was left.
+        allowed: The folder of artifacts that the configuration names.
+        store: The store's URI.
+
+    Returns:
+        What the store refused for good, and why.
+
+    Raises:
+        Exception: The store cannot be reached; the rest goes on waiting.
+    """
+    run = client.get_run(outbox.run_id)
+    artifacts = repository(run.info.artifact_uri, allowed, store)
+    delivery = Delivery(client, outbox, artifacts, last_steps(client, outbox.run_id))
+    while delivery.next():
+        pass
+    if client.get_run(outbox.run_id).info.status == "RUNNING":
+        delivery.carry_out(finish("FAILED", KILLED))
+    outbox.remove()
+    return delivery.failures
+
+
+def finish(status: str, error: str | None, failures: Sequence[str] = ()) -> Operation:
+    """Returns the operation that ends a run now."""
+    now = int(1000 * time.time())
+    return {"do": "finish", "status": status, "error": error, "time": now, "failures": failures}
+
+
+def last_steps(client: MlflowClient, run_id: str) -> dict[str, int]:
+    """Returns the last step that the store has of each metric of a run."""
+    return {
+        key: max(point.step for point in client.get_metric_history(run_id, key))
+        for key in client.get_run(run_id).data.metrics
+    }
+
+
+def log_text(artifacts: ArtifactRepository, text: str, file: str) -> None:
+    """Writes a text as an artifact."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / file
+        path.write_text(text, encoding="utf-8")
+        artifacts.log_artifact(str(path))
+
+
+def request_size(metrics: Sequence[Metric]) -> int:
+    """Returns how many metrics go into the next request: no step is torn apart by a kill."""
+    size = min(BATCH, len(metrics))
+    while size < len(metrics) and metrics[size].step == metrics[size - 1].step:
+        size -= 1
+    return size

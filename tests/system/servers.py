@@ -1,0 +1,180 @@
+"""A real PostgreSQL and a real MLflow server on loopback, which tests may stop and kill."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+SECONDS = 120
+PASSWORD = "open-sesame-7431"
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Postgres:
+    """A cluster of its own in a folder of its own."""
+
+    bin: Path
+    folder: Path
+    as_user: list[str]
+    port: int = field(default_factory=free_port)
+
+    @property
+    def uri(self) -> str:
+        return f"postgresql://echo:{PASSWORD}@127.0.0.1:{self.port}/postgres"
+
+    def make(self) -> None:
+        password = self.folder / "password"
+        password.write_text(PASSWORD)
+        password.chmod(0o644)
+        self._run(
+            "initdb", "-A", "scram-sha-256", f"--pwfile={password}", "-U", "echo", "--no-sync"
+        )
+
+    def start(self) -> None:
+        settings = {
+            "port": self.port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": self.folder,
+            "fsync": "off",
+        }
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        self._run("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        """Ends it as a crash would: connections break."""
+        self._run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def dump(self) -> str:
+        """All that the database holds."""
+        return subprocess.run(
+            [self.bin / "pg_dump", self.uri], capture_output=True, text=True, check=True
+        ).stdout
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [*self.as_user, self.bin / program, "-D", self.folder / "data", *arguments],
+            check=True,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            timeout=SECONDS,
+        )
+
+
+@dataclass
+class Server:
+    """`mlflow server` with one worker, its runs in a database, its artifacts in a folder."""
+
+    backend: str
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def uri(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+                    *("--host", "127.0.0.1", "--port", str(self.port), "--serve-artifacts"),
+                    *("--artifacts-destination", str(self.folder / "artifacts")),
+                ],
+                env={
+                    **os.environ,
+                    "MLFLOW_BACKEND_STORE_URI": self.backend,
+                    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                },
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        for _ in range(10 * SECONDS):
+            if self._answers():
+                return
+            assert self.process.poll() is None, (self.folder / "server.log").read_text()
+            time.sleep(0.1)
+        raise AssertionError("the server did not start")
+
+    def send(self, signum: signal.Signals) -> None:
+        """Sends a signal to all its processes."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signum)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.send(signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+@pytest.fixture(scope="session")
+def running_postgres() -> Iterator[Postgres]:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    on_path = shutil.which("initdb")
+    if not found and on_path is None:
+        pytest.skip("PostgreSQL is not installed")
+    binaries = found[-1] if found else Path(str(on_path)).parent
+    as_user: list[str] = []
+    folder = Path(tempfile.mkdtemp(prefix="echo-postgres-"))
+    if os.getuid() == 0:  # it refuses to run as root
+        try:
+            user = pwd.getpwnam("postgres")
+        except KeyError:
+            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    postgres = Postgres(binaries, folder, as_user)
+    postgres.make()
+    postgres.start()
+    yield postgres
+    postgres.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres(running_postgres: Postgres) -> Postgres:
+    return running_postgres
+
+
+@pytest.fixture(scope="session")
+def running_server(
+    running_postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    server = Server(running_postgres.uri, tmp_path_factory.mktemp("server"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def server(running_server: Server) -> Server:
+    """The server, at work whatever the test before did to it."""
+    if running_server.process is None:
+        running_server.start()
+    return running_server

@@ -1,0 +1,377 @@
+"""A tracking store that goes away, for a while or for good: every measurement is found, once."""
+
+import json
+import math
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.entities import Metric
+from mlflow.tracking import MlflowClient
+
+from echo_exp.tracking import Run, Store
+from echo_exp.tracking.writer import Writer
+
+from .conftest import TIMEOUT, Program, wait_for
+from .servers import PASSWORD, Postgres, Server
+
+Record = Callable[[str, object], None]
+STEPS = 60
+
+
+class Measured:
+    """A run of a store, with a count of what is measured in it."""
+
+    def __init__(self, uri: str, folder: Path, experiment: str, **settings: Any) -> None:
+        folder.mkdir(exist_ok=True)
+        local = None if uri.startswith("http") else str(folder / "artifacts")
+        self.spool = folder / "spool"
+        self.store = Store(uri, local, experiment, str(self.spool), **settings)
+        self.client = MlflowClient(self.store.uri)
+        self.made = 0
+        self._run: Run | None = None
+
+    @property
+    def run(self) -> Run:
+        if self._run is None:
+            self._run = self.store.create_run("measured", {"kind": "run"}, {"a": 1}, {"c.txt": "c"})
+        return self._run
+
+    def measure(self, steps: int = STEPS) -> None:
+        """Makes two measurements at each of some steps, and brings them to safety."""
+        first = self.made // 2 + 1
+        for step in range(first, first + steps):
+            value = math.nan if step % 7 == 0 else 1 / step
+            self.run.log_metrics([step], {"loss": [value], "accuracy": [step / 1000]})
+            if step % 20 == 0:
+                self.run.flush()
+        self.made += 2 * steps
+        self.run.settle()
+
+    def found(self) -> tuple[int, int]:
+        """How many of these the store has, and how many of them more than once."""
+        return _found(self.client, self.run.run_id, ("loss", "accuracy"))
+
+    def waits(self) -> bool:
+        """Whether the store has not got something yet."""
+        return self.found()[0] < self.made
+
+    def check(self, record: Record, fault: str) -> None:
+        """Asserts that the store has each measurement once."""
+        found, doubled = self.found()
+        _tell(record, fault, self.made, found, doubled)
+        assert self.client.get_run(self.run.run_id).info.status == "FINISHED"
+        assert not list(self.spool.iterdir())
+
+
+def _found(client: MlflowClient, run_id: str, keys: tuple[str, ...]) -> tuple[int, int]:
+    points = [p for key in keys for p in client.get_metric_history(run_id, key)]
+    times = Counter((point.key, point.step) for point in points)
+    return len(times), sum(count > 1 for count in times.values())
+
+
+def _tell(record: Record, fault: str, made: int, found: int, doubled: int) -> None:
+    """Leaves a row for a table of faults (in junit's XML), and asserts that it is a good one."""
+    for name, value in (("fault", fault), ("made", made), ("found", found), ("doubled", doubled)):
+        record(name, value)
+    assert (found, doubled) == (made, 0)
+
+
+def _sync(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "echo_exp.sync", *arguments],
+        cwd=program.folder,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "http"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/mlflow.db"
+    name = "postgres" if request.param == "postgresql" else "server"
+    return str(request.getfixturevalue(name).uri)
+
+
+def test_what_is_delivered_twice_is_there_once(uri: str, request: pytest.FixtureRequest) -> None:
+    client = MlflowClient(uri)
+    made = client.create_experiment(f"twice {request.node.name}", "mlflow-artifacts:/twice")
+    run_id = client.create_run(made).info.run_id
+    values = (0.1, math.nan, math.inf, -math.inf, 1e-300, 0.0)
+    points = [Metric("m", value, 1000 + n, n) for n, value in enumerate(values)]
+    for _ in range(2):
+        client.log_batch(run_id, metrics=points)
+        client.log_batch(run_id, metrics=[*points[2:], Metric("m", 1.0, 2000, 6)])
+    assert [p.step for p in client.get_metric_history(run_id, "m")] == [*range(7)]
+
+
+def test_a_server_that_stops_and_goes_on(
+    server: Server, tmp_path: Path, record_property: Record
+) -> None:
+    measured = Measured(server.uri, tmp_path, "stops")
+    measured.measure()
+    server.send(signal.SIGSTOP)
+    try:
+        measured.measure()
+        measured.measure()  # safe, though nobody answers
+    finally:
+        server.send(signal.SIGCONT)
+    assert measured.run.finish() is None
+    measured.check(record_property, "server stopped (SIGSTOP) and continued")
+    measured.store.close()
+
+
+def test_a_server_that_is_killed_and_started_again(
+    server: Server, tmp_path: Path, record_property: Record
+) -> None:
+    measured = Measured(server.uri, tmp_path, "killed")
+    measured.measure()
+    server.kill()
+    measured.measure()
+    server.start()
+    measured.measure()
+    assert measured.run.finish() is None
+    measured.check(record_property, "server killed (SIGKILL) and started again")
+    measured.store.close()
+
+
+def test_a_job_of_a_sweep_waits_for_a_server_that_is_away(server: Server, tmp_path: Path) -> None:
+    server.kill()
+    measured = Measured(server.uri, tmp_path, "awaited")
+    measured.store.await_store(TIMEOUT)
+    starting = threading.Timer(1.0, server.start)
+    starting.start()
+    measured.measure(1)  # its run is created once the server is there
+    assert measured.run.finish() is None
+    starting.join()
+    measured.store.close()
+
+
+def test_a_database_that_restarts_under_a_program_and_under_a_server(
+    server: Server, postgres: Postgres, tmp_path: Path, record_property: Record
+) -> None:
+    all_measured = [
+        Measured(postgres.uri, tmp_path / "direct", "restarts directly"),
+        Measured(server.uri, tmp_path / "served", "restarts behind a server"),
+    ]
+    for measured in all_measured:
+        measured.measure()
+    postgres.stop()
+    for measured in all_measured:
+        measured.measure()
+    time.sleep(1)  # so that an attempt fails
+    postgres.start()
+    for measured in all_measured:
+        measured.measure()
+        assert measured.run.finish() is None
+        measured.store.close()
+    direct, served = all_measured
+    direct.check(record_property, "PostgreSQL restarted")
+    served.check(record_property, "PostgreSQL restarted behind the server")
+
+
+def test_a_server_that_is_gone_for_good_and_then_another_day(
+    server: Server,
+    program: Program,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Record,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    where = ("tracking=server", "tracking.experiment=gone")
+    process = program.start(*where, "epochs=400", "tracking.patience=1", "trainer.progress=none")
+    spool = program.folder / "outputs" / "spool"
+    wait_for(lambda: bool(list(spool.glob("*.jsonl"))), process)
+    server.kill()
+    out, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 1, err
+    assert "sequence accuracy" in out  # what came out is told as ever
+    assert "measurements of run" in err
+    assert "`echo-exp-sync tracking=server" in err
+    assert "Traceback" not in err
+    (left,) = spool.glob("*.jsonl")
+    header, *lines = map(json.loads, filter(str.strip, left.read_text().splitlines()))
+    assert header == {"run": left.stem, "store": server.uri}
+    assert lines[-1]["do"] == "finish"
+
+    assert _sync(program, *where).returncode == 1
+    assert list(spool.glob("*.jsonl")) == [left]
+    server.start()
+    done = _sync(program, *where)
+    assert done.returncode == 0, done.stderr
+    assert f"run {left.stem}" in done.stdout
+    assert not list(spool.iterdir())
+    assert "nothing waits" in _sync(program, *where).stdout
+
+    client = MlflowClient(server.uri)
+    run = client.get_run(left.stem)
+    assert run.info.status == "FINISHED"
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"])[0]["path"] == "samples.json"
+    artifacts = {artifact.path for artifact in client.list_artifacts(left.stem)}
+    assert {"samples.json", "learning_curve.png", "checkpoints"} <= artifacts
+    keys = ("train/loss", "train/accuracy")
+    _tell(record_property, "server gone, then echo-exp-sync", 800, *_found(client, left.stem, keys))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("file systems cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _fill(folder: Path) -> Path:
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (2**16, 2**12):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                pass
+    return ballast
+
+
+def test_a_disk_that_is_full_and_then_has_space_again(
+    small_disk: Path, record_property: Record
+) -> None:
+    measured = Measured(f"sqlite:///{small_disk}/mlflow.db", small_disk, "full")
+    measured.measure()
+    ballast = _fill(small_disk)
+    for _ in range(20):
+        measured.measure()
+    assert measured.waits()
+    ballast.unlink()
+    assert measured.run.finish() is None
+    measured.store.close()
+    measured.check(record_property, "disk full, then space again")
+
+
+def test_an_sqlite_file_that_is_locked_for_longer_than_its_timeout(
+    tmp_path: Path, record_property: Record
+) -> None:
+    measured = Measured(f"sqlite:///{tmp_path}/mlflow.db", tmp_path, "locked", patience=1)
+    measured.measure()
+    wait_for(lambda: not measured.waits())
+    other = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    measured.measure()
+    waiting = measured.run.finish()  # after SQLite's own 20 seconds
+    assert waiting is not None
+    assert waiting.measurements == 2 * STEPS
+    other.execute("COMMIT")
+    other.close()
+    measured.store.close()
+    resumed = Store(measured.store.uri, str(tmp_path / "artifacts"), "locked", str(measured.spool))
+    assert resumed.find_run(measured.run.run_id).status == "FINISHED"  # delivered before it looked
+    resumed.close()
+    for lock in measured.spool.glob("*.lock"):
+        lock.unlink()
+    measured.check(record_property, "SQLite locked for longer than its timeout")
+
+
+def test_a_kill_of_program_and_writer_together(program: Program, record_property: Record) -> None:
+    process = program.start("epochs=3000", "trainer.checkpoint_seconds=0.2")
+    wait_for(lambda: program.epochs() > 200, process)
+    children = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+    )
+    for pid in (process.pid, *map(int, children.stdout.split())):
+        os.kill(pid, signal.SIGKILL)
+    process.communicate()
+    safe = program.epochs()
+    done = _sync(program)
+    assert done.returncode == 0, done.stderr
+    (run,) = program.runs()
+    assert run.info.status == "FAILED"
+    assert "killed" in run.data.tags["error"]
+    found, doubled = _found(program.client, run.info.run_id, ("train/loss",))
+    assert found >= safe
+    assert not doubled
+    resumed = program.run("resume=last", "trainer.progress=none")
+    assert resumed.returncode == 0, resumed.stderr
+    counted = _found(program.client, run.info.run_id, ("train/loss", "train/accuracy"))
+    _tell(record_property, "program and writer killed (SIGKILL)", 6000, *counted)
+
+
+POINTS = 300
+
+
+def _write(uri: str, folder: str, number: int) -> None:
+    artifacts = f"{folder}/artifacts"
+    writer = Writer(uri, "crowd", artifacts, f"{folder}/spool", patience=TIMEOUT)
+    run = writer.create(f"{number}", {"number": f"{number}"}, {}, {}, None)
+    for first in range(0, POINTS, 50):
+        steps = list(range(first, first + 50))
+        writer.metrics(run.run_id, [("m", steps, steps, [step / 7 for step in steps])])
+    assert writer.finish(run.run_id, "FINISHED", None) is None
+
+
+@pytest.mark.parametrize("count", [8, 32])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_many_writers_at_once(
+    kind: str,
+    count: int,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    record_property: Record,
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    if kind == "postgresql":
+        uri = request.getfixturevalue("postgres").uri
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["echo_exp.tracking.writer"])
+    writers = [
+        context.Process(target=_write, args=(uri, str(tmp_path), number)) for number in range(count)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(TIMEOUT)
+    assert [writer.exitcode for writer in writers] == [0] * count
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("crowd")
+    assert experiment is not None
+    newest = ["attributes.start_time DESC"]
+    runs = client.search_runs([experiment.experiment_id], order_by=newest, max_results=count)
+    assert {run.data.tags["number"] for run in runs} == {f"{number}" for number in range(count)}
+    counts = [_found(client, run.info.run_id, ("m",)) for run in runs]
+    found, doubled = (sum(column) for column in zip(*counts, strict=True))
+    _tell(record_property, f"{count} writers on {kind}", count * POINTS, found, doubled)
+
+
+def test_a_password_is_written_nowhere(postgres: Postgres, program: Program) -> None:
+    uri = postgres.uri
+    where = (f"tracking.uri={uri}", "tracking.artifacts=artifacts", "tracking.experiment=secret")
+    process = program.start("-m", "seed=1,2", "epochs=400", *where)
+    spool = program.folder / "outputs" / "spool"
+    wait_for(lambda: bool(list(spool.glob("*.jsonl"))), process)
+    children = subprocess.run(
+        ["ps", "-ww", "-o", "args=", "--ppid", str(process.pid)], capture_output=True, check=True
+    )
+    out, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, err
+    assert "tracking.writer" in children.stdout.decode()
+    texts = {"its processes": children.stdout, "the screen": f"{out}{err}".encode()}
+    texts["the database"] = postgres.dump().encode()
+    texts |= {str(path): path.read_bytes() for path in program.folder.rglob("*") if path.is_file()}
+    assert [name for name, text in texts.items() if PASSWORD.encode() in text] == []
+    assert f"echo:***@127.0.0.1:{postgres.port}" in out
+    assert any(b"echo:***@" in text for name, text in texts.items() if "overrides" in name)
