@@ -25,6 +25,8 @@ FOLDER = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf")
 
 GROUPS = ("problem", "missing", "model", "representation", "optimizer", "trainer", "tracking")
 STUDY = "study"
+LAUNCH = "launch"
+"""A group that leaves nothing in the configuration of a job."""
 ROOT = ("seed", "replicas", "epochs", "batch_size", "resume", "output_dir")
 MOST_REPLICAS = 1_000_000
 INCIDENTAL = (
@@ -150,7 +152,7 @@ def measured(overrides: Iterable[str]) -> list[str]:
 
 
 def _incidental(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in INCIDENTAL)
+    return any(key == name or key.startswith(f"{name}.") for name in (*INCIDENTAL, LAUNCH))
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:

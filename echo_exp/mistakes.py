@@ -17,6 +17,7 @@ from hydra.initialize import initialize_config_dir
 from omegaconf.errors import OmegaConfBaseException
 
 from echo_exp import config as configuration
+from echo_exp import launch
 from echo_exp.interrupts import Interrupted
 from echo_exp.settings import SettingError
 
@@ -65,6 +66,10 @@ def _explain_composition(error: Exception) -> str:
     text = str(error)
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        if group == "hydra/launcher" and option in launch.NEEDED:
+            name, what = launch.NEEDED[option]
+            reason = f"it needs {what}; pip install 'echo_exp[{name}]' installs it"
+            return str(SettingError(configuration.LAUNCH, name, reason))
         options = [name for name in error.options if not name.startswith("_")]
         wrong = SettingError(group, option, "it must be " + " or ".join(options))
         return str(wrong)
@@ -92,4 +97,9 @@ def _known() -> list[str]:
     """Returns every setting and group of the program."""
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         settings = configuration.flat(compose("config"))
-    return [*(key for key in settings if "._" not in key), *configuration.GROUPS, "experiment"]
+    return [
+        *(key for key in settings if "._" not in key),
+        *configuration.GROUPS,
+        configuration.LAUNCH,
+        "experiment",
+    ]

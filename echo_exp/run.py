@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import config as configuration
-from echo_exp import resume
+from echo_exp import launch, resume
 from echo_exp.config import Settings
 from echo_exp.interrupts import Interrupted, Interrupts
 from echo_exp.settings import SettingError
@@ -238,6 +238,7 @@ def tags(overrides: Sequence[str]) -> dict[str, str]:
             found[f"version.{name}"] = version(name)
     found["version.python"] = platform.python_version()
     found["machine"] = f"{platform.node()} ({platform.machine()}, {os.cpu_count()} cores)"
+    found |= launch.place()
     commit = _git_commit()
     return found | ({"mlflow.source.git.commit": commit} if commit else {})
 

@@ -13,10 +13,10 @@ from typing import Any
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import config as configuration
-from echo_exp import mistakes, run, study
+from echo_exp import launch, mistakes, run, study
 from echo_exp.interrupts import Interrupted
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Run, TrackingError
@@ -24,6 +24,10 @@ from echo_exp.tracking import Run, TrackingError
 RESULT = "result.json"
 TAG = "sweep"
 OK, EARLIER = "ok", "ok, finished earlier"
+_ONCE = {
+    configuration.STUDY: "a study is a sweep",
+    configuration.LAUNCH: "all jobs of a sweep run in the same way",
+}
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,14 @@ class SweepCallback(Callback):
         self._parent: Run | None = None
         self._jobs: list[str] = []
 
+    def __reduce__(self) -> tuple[type["SweepCallback"], tuple[()]]:
+        """Goes to other processes without the parent run, which is this one's to close."""
+        return SweepCallback, ()
+
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Checks that every job can be composed and opens the parent run."""
         with mistakes.explained():  # Hydra would only warn of an error in a callback
+            launch.limit_threads(OmegaConf.select(config, "trainer.threads"))
             overrides = configuration.overrides(config.hydra)
             if config.get(configuration.STUDY) is None:
                 self._jobs = _expand(overrides)
@@ -175,10 +184,10 @@ def _expand(overrides: list[str]) -> list[str]:
     """
     parsed = OverridesParser.create().parse_overrides(overrides)
     for override in parsed:
-        if override.get_key_element() == configuration.STUDY and override.is_sweep_override():
+        key = override.get_key_element()
+        if key in _ONCE and override.is_sweep_override():
             named = (override.input_line or "").partition("=")[2]
-            reason = "it must be one value: a study is a sweep"
-            raise SettingError(configuration.STUDY, named, reason)
+            raise SettingError(key, named, f"it must be one value: {_ONCE[key]}")
     choices = [
         [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
         if override.is_sweep_override()
