@@ -22,7 +22,7 @@ from omegaconf import DictConfig, open_dict
 from ray import exceptions
 
 from echo_exp import mistakes
-from echo_exp.interrupts import Interrupts
+from echo_exp.interrupts import Interrupted, Interrupts
 from echo_exp.launch import RAY_NODE
 from echo_exp.settings import SettingError
 
@@ -30,7 +30,7 @@ OBJECT_STORE = 80 * 2**20
 """Bytes, the least that Ray takes: jobs pass nothing but their configuration."""
 
 WAIT_SECONDS = 0.5
-"""Signals are heard between two waits, not while Ray waits."""
+"""Signals are heeded between two waits."""
 
 STOP_SECONDS = 60
 """How long jobs that are asked to stop may take for their last checkpoint."""
@@ -116,8 +116,7 @@ def joined(address: str | None, cpus: int, gpus: int, verbose: bool) -> Iterator
     try:
         _check_size("hydra.launcher.cpus", cpus, "CPU")
         _check_size("hydra.launcher.gpus", gpus, "GPU")
-        with Interrupts():  # Ray has taken the signals, to abort
-            yield
+        yield
     finally:
         ray.shutdown()
 
@@ -138,7 +137,18 @@ def run(jobs: Sequence[Job], cpus: int, gpus: int, attempts: int) -> list[JobRet
         cpus: Cores of each.
         gpus: GPUs of each.
         attempts: How often a job is begun whose machine or process is lost.
+
+    Raises:
+        Interrupted: A signal asked to stop; the jobs have stopped.
     """
+    with Interrupts() as interrupts:
+        interrupts.put_off()  # what a signal raises while Ray waits is lost in Ray
+        return _run(jobs, cpus, gpus, attempts, interrupts)
+
+
+def _run(
+    jobs: Sequence[Job], cpus: int, gpus: int, attempts: int, interrupts: Interrupts
+) -> list[JobReturn]:
     # Ray by itself begins a task four times whose process ends, whatever the reason.
     task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(Job.run)
     left: dict[int, JobReturn] = {}
@@ -146,6 +156,8 @@ def run(jobs: Sequence[Job], cpus: int, gpus: int, attempts: int) -> list[JobRet
     running = {task.remote(job): job for job in jobs}
     try:
         while running:
+            if interrupts.pending is not None:
+                raise Interrupted(interrupts.pending)
             ready, _ = ray.wait(list(running), num_returns=1, timeout=WAIT_SECONDS)
             for ended in ready:
                 job = running.pop(ended)

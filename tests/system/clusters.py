@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ RAY = {
 }
 
 RAY_NODES = """
-import json, os, sys
+import json, sys
 from ray.cluster_utils import Cluster
 
 cluster = Cluster(initialize_head=True, head_node_args={
@@ -36,7 +36,8 @@ cluster = Cluster(initialize_head=True, head_node_args={
 other = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20, node_ip_address="127.0.0.1")
 cluster.wait_for_nodes()
 raylet, = [p.process.pid for p in other.all_processes["raylet"]]
-print(json.dumps({"address": cluster.address, "other": other.node_id, "raylet": raylet}), flush=True)
+told = {"address": cluster.address, "other": other.node_id, "raylet": raylet}
+print(json.dumps(told), flush=True)
 sys.stdin.read()
 cluster.shutdown()
 """
@@ -162,7 +163,7 @@ def slurm() -> Iterator[Slurm]:
             log = stack.enter_context((folder / f"{command[0]}.out").open("w"))
             stack.enter_context(_daemon(command, log))
             if command is munged:
-                _wait(lambda: (folder / "munge.socket").exists(), folder)
+                _wait((folder / "munge.socket").exists, folder)
         _wait(lambda: "idle" in cluster.run("sinfo", "--noheader", "--format=%t"), folder)
         yield cluster
 
@@ -200,10 +201,10 @@ def _daemon(command: list[str], log: IO[str]) -> Iterator[None]:
         process.wait()
 
 
-def _wait(condition: "object", folder: Path) -> None:
+def _wait(condition: Callable[[], bool], folder: Path) -> None:
     for _ in range(600):
         try:
-            if condition():  # type: ignore[operator]
+            if condition():
                 return
         except subprocess.CalledProcessError:  # it does not answer yet
             pass
