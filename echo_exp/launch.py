@@ -1,9 +1,13 @@
 """Where the jobs of a sweep run: what `launch=` needs, and what its options compute."""
 
 import os
+import shutil
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp.config import LAUNCH, build
+from echo_exp.settings import SettingError
 
 NEEDED = {
     "joblib": ("joblib", "hydra-joblib-launcher"),
@@ -25,8 +29,19 @@ def place() -> dict[str, str]:
     return {tag: os.environ[name] for tag, name in PLACES.items() if name in os.environ}
 
 
-def limit_threads(threads: Any) -> None:
-    """Lets the processes that are started from now on have so many threads of arithmetic each."""
+def prepare(config: DictConfig) -> None:
+    """Checks a sweep's launcher, and limits the threads of the processes that it will start.
+
+    Raises:
+        SettingError: A setting of the launcher is not allowed, or this machine cannot launch.
+    """
+    launcher = config.hydra.launcher
+    if launcher._target_.endswith(".SlurmLauncher") and shutil.which("sbatch") is None:
+        reason = "it needs Slurm, and this machine has no sbatch"
+        raise SettingError(LAUNCH, "slurm", reason)
+    if launcher._target_.endswith(".RayLauncher"):
+        build(launcher, "hydra.launcher")
+    threads = OmegaConf.select(config, "trainer.threads")
     if isinstance(threads, int) and threads > 0:  # anything else each job refuses by itself
         os.environ.update(dict.fromkeys(POOLS, str(threads)))
 

@@ -13,7 +13,7 @@ from typing import Any
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from echo_exp import config as configuration
 from echo_exp import launch, mistakes, run, study
@@ -99,7 +99,7 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Checks that every job can be composed and opens the parent run."""
         with mistakes.explained():  # Hydra would only warn of an error in a callback
-            launch.limit_threads(OmegaConf.select(config, "trainer.threads"))
+            launch.prepare(config)
             overrides = configuration.overrides(config.hydra)
             if config.get(configuration.STUDY) is None:
                 self._jobs = _expand(overrides)

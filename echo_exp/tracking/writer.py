@@ -299,7 +299,7 @@ def _carry_out(writer: Writer, command: str, arguments: dict[str, Any], answers:
 
 def main() -> None:
     """Serves the program at the other end of the pipe until it ends."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(signum, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not print into the answers
