@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -58,8 +58,11 @@ class RayCluster:
     raylet: int
 
     def kill_other(self) -> None:
-        """Kills the second node as a power cut would."""
-        os.kill(self.raylet, signal.SIGKILL)
+        """Kills the second node: its raylet, and the workers, which may outlive that for long."""
+        listed = subprocess.run(["pgrep", "-P", str(self.raylet)], capture_output=True, check=True)
+        for process in (self.raylet, *map(int, listed.stdout.split())):
+            with suppress(ProcessLookupError):  # it has ended with the others
+                os.kill(process, signal.SIGKILL)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from .conftest import Program, wait_for
 
 SWEEP = ("-m", "seed=1,2,3", "epochs=5")
 # Long enough to be caught in the middle.
-LONG = ("epochs=6000", "trainer.checkpoint_seconds=0.2", "resume=auto")
+LONG = ("epochs=3000", "trainer.checkpoint_seconds=0.2", "resume=auto")
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_preempted_job_is_queued_again_and_goes_on(program: Program, slurm_her
     _assert_swept(program, seeds=1)
     (job,) = _jobs(program)
     history = [step for step, _ in program.history(job, "train/loss")]
-    assert history == list(range(1, 6001))
+    assert history == list(range(1, 3001))
 
 
 def test_a_launcher_that_is_not_installed_is_explained(tmp_path: Path) -> None:
