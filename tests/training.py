@@ -40,6 +40,7 @@ def make_trainer(*callbacks: pl.Callback, validate: int = 1, **changes: Any) -> 
     """A user's own trainer; validates after so many blocks."""
     arguments: dict[str, Any] = {
         "accelerator": "cpu",
+        "plugins": [LightningEnvironment()],  # where Slurm is installed too
         "max_epochs": 1,
         "callbacks": list(callbacks),
         "check_val_every_n_epoch": None,
