@@ -90,7 +90,7 @@ class TrainerSettings:
     def trainer(self, callbacks: "list[pl.Callback]") -> "pl.Trainer":
         """Returns a Lightning trainer whose one epoch holds all tutorial epochs."""
         import pytorch_lightning as pl
-        from pytorch_lightning.plugins.environments import LightningEnvironment
+        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
         from echo_exp.checkpoints import CheckpointFile
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from echo_exp import EchoDataModule, EchoModule, OneHot, Problem, Seq2Seq
 
