@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from echo_exp import EchoDataModule, EchoModule, OneHot, Problem, Seq2Seq
 
@@ -41,7 +40,6 @@ def make_trainer(*callbacks: pl.Callback, validate: int = 1, **changes: Any) -> 
     """A user's own trainer; validates after so many blocks."""
     arguments: dict[str, Any] = {
         "accelerator": "cpu",
-        "plugins": [LightningEnvironment()],  # where Slurm is installed too
         "max_epochs": 1,
         "callbacks": list(callbacks),
         "check_val_every_n_epoch": None,
