@@ -24,13 +24,13 @@ export MLFLOW_DISABLE_TELEMETRY := true
 STUDIES := longer_echoes linear_representation topologies missing_values ignore_state
 SCALE ?= full
 
-.PHONY: help baseline studies findings test setup lint types package constraints clean
+.PHONY: help baseline studies findings test system setup lint types package constraints clean
 
 help:
 	@echo "make baseline     the tutorial's seq2seq baseline, and how to look at it"
 	@echo "make -j2 studies  all studies and their reports, on two cores (SCALE=quick for a taste)"
 	@echo "make findings     copies these reports to docs/findings/"
-	@echo "make test         the tests"
+	@echo "make test         the tests; as root on Debian, installs what they need of the system"
 	@echo "make setup        only what a run needs"
 	@echo "make lint types   style and types"
 	@echo "make package      the wheel, tried in an empty environment"
@@ -53,8 +53,20 @@ findings:
 			outputs/reports/$$study/*.png docs/findings/$$study/; \
 	done
 
-test: $(VENV)/dev
-	$(PYTHON) -m pytest
+test: $(VENV)/dev system
+	$(PYTHON) -m pytest -n 2 --dist worksteal
+
+# Debian's packages that tests start: Slurm and PostgreSQL. Elsewhere these tests are skipped.
+SYSTEM := slurm-wlm munge postgresql
+
+system:
+	@if dpkg -s $(SYSTEM) >/dev/null 2>&1; then :; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "installing $(SYSTEM)"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get update && apt-get install --yes --no-install-recommends $(SYSTEM); } \
+			>/dev/null 2>&1 || echo "they cannot be installed: tests that need them are skipped"; \
+	else echo "tests that need $(SYSTEM) are skipped where these are not installed"; fi
 
 setup: $(VENV)/run
 

@@ -15,12 +15,13 @@ from omegaconf import DictConfig
 
 from echo_exp import config as configuration
 from echo_exp import job, mistakes, run
+from echo_exp.interrupts import Interrupts
 
 
 def main() -> None:
     """Runs `echo-exp` and exits: 0 done, 1 failed, 2 a setting is wrong, 128 + n a signal."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
-    with mistakes.explained():
+    with mistakes.explained(), Interrupts():
         _hydra_main()
 
 

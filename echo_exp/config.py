@@ -30,6 +30,8 @@ GROUPS = ("problem", "missing", "model", "representation", "optimizer", "trainer
 STUDY = "study"
 TARGET = "_target_"
 """The key of a group that names what is made from its settings."""
+LAUNCH = "launch"
+"""A group that leaves nothing in the configuration of a job."""
 ROOT = ("seed", "replicas", "epochs", "batch_size", "resume", "sweep", "output_dir")
 MOST_REPLICAS = 1_000_000
 INCIDENTAL = (
@@ -182,7 +184,7 @@ def measured(overrides: Iterable[str]) -> list[str]:
 
 
 def _incidental(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in INCIDENTAL)
+    return any(key == name or key.startswith(f"{name}.") for name in (*INCIDENTAL, LAUNCH))
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM as one exception, put off while training until a checkpoint can be written."""
+"""Ctrl-C and SIGTERM as one exception, put off while training until a checkpoint can be written.
+
+A batch system that gives notice with SIGUSR2, as submitit does on Slurm, handles it itself: it has
+its turn when the program has stopped.
+"""
 
 import signal
 import threading
@@ -6,6 +10,8 @@ from types import FrameType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+NOTICE = signal.SIGUSR2
+"""Taken only from a batch system that listens to it."""
 
 
 class Interrupted(BaseException):
@@ -38,12 +44,16 @@ class Interrupts:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # others cannot handle signals
             self._before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+            if callable(signal.getsignal(NOTICE)):
+                self._before[NOTICE] = signal.getsignal(NOTICE)
         self.raise_at_once()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
+        if isinstance(error, Interrupted) and error.signum == NOTICE:
+            signal.raise_signal(NOTICE)
 
     def raise_at_once(self) -> None:
         """Raises from now on wherever the program stands."""

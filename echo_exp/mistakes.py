@@ -4,7 +4,7 @@ import contextlib
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hydra import compose
 from hydra.errors import (
@@ -17,6 +17,7 @@ from hydra.initialize import initialize_config_dir
 from omegaconf.errors import OmegaConfBaseException
 
 from echo_exp import config as configuration
+from echo_exp import launch
 from echo_exp.interrupts import Interrupted
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking import TrackingError
@@ -66,10 +67,7 @@ def _explain_composition(error: Exception) -> str:
     """Says what is wrong with an override, and what may have been meant."""
     text = str(error)
     if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        options = [name for name in error.options if not name.startswith("_")]
-        wrong = SettingError(group, option, "it must be " + " or ".join(options))
-        return str(wrong)
+        return str(_missing_option(error.missing_cfg_file or "", error.options))
     if isinstance(error, OverrideParseException):
         return f"{error.override} cannot be read as setting=value: {text.splitlines()[0]}"
     several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text)
@@ -80,9 +78,28 @@ def _explain_composition(error: Exception) -> str:
     named = re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     named = named or re.search(r"Key '([^']+)' is not in struct", text)
     if isinstance(error, ConfigCompositionException) and named:
-        key = named.group(1)
-        return str(configuration.unknown(key, _given(text, key), _known()))
+        return str(_unknown(named.group(1), text))
+    merged = re.match(r"Error merging override ([^=]+)=(.*)", text)
+    if merged and error.__cause__ is not None:
+        key, value = merged.groups()
+        return str(SettingError(key, value, str(error.__cause__).splitlines()[0]))
     return text.strip().splitlines()[0]
+
+
+def _missing_option(file: str, options: Sequence[str]) -> SettingError:
+    group, _, option = file.rpartition("/")
+    if group == "hydra/launcher" and option in launch.NEEDED:
+        name, what = launch.NEEDED[option]
+        reason = f"it needs {what}; pip install 'echo_exp[{name}]' installs it"
+        return SettingError(configuration.LAUNCH, name, reason)
+    names = [name for name in options if not name.startswith("_")]
+    return SettingError(group, option, "it must be " + " or ".join(names))
+
+
+def _unknown(key: str, text: str) -> SettingError:
+    if key.startswith("hydra."):
+        return SettingError(key, _given(text, key), "there is no such setting")
+    return configuration.unknown(key, _given(text, key), _known())
 
 
 def _given(text: str, key: str) -> str:
@@ -94,4 +111,9 @@ def _known() -> list[str]:
     """Returns every setting and group of the program."""
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         settings = configuration.flat(compose("config"))
-    return [*(key for key in settings if "._" not in key), *configuration.GROUPS, "experiment"]
+    return [
+        *(key for key in settings if "._" not in key),
+        *configuration.GROUPS,
+        configuration.LAUNCH,
+        "experiment",
+    ]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import config as configuration
-from echo_exp import resume
+from echo_exp import launch, resume
 from echo_exp.code import code
 from echo_exp.config import Settings
 from echo_exp.interrupts import Interrupted, Interrupts
@@ -314,6 +314,7 @@ def tags(overrides: Sequence[str]) -> dict[str, str]:
             found[f"version.{name}"] = version(name)
     found["version.python"] = platform.python_version()
     found["machine"] = f"{platform.node()} ({platform.machine()}, {os.cpu_count()} cores)"
+    found |= launch.place()
     commit = _git_commit()
     return found | ({"mlflow.source.git.commit": commit} if commit else {})
 

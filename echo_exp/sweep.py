@@ -19,7 +19,6 @@ from omegaconf import DictConfig
 from echo_exp import composition, job, mistakes, run
 from echo_exp import config as configuration
 from echo_exp.code import code
-from echo_exp.interrupts import Interrupts
 from echo_exp.job import JobResult, Status
 from echo_exp.settings import SettingError, choice, integer, redacted
 from echo_exp.table import best, columns, table
@@ -162,22 +161,21 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
         Interrupted: A signal asked to stop; the same command goes on.
     """
     store = run.open_store(config)
-    with Interrupts():
-        with run.reached(config):
-            parent = open_parent(asked, store)
-        status = "KILLED"
-        try:
-            results = run_jobs(asked, store, parent, launch)
-            failed = sum(not result.succeeded for result in results.values())
-            status = "FAILED" if failed else "FINISHED"
-            tell(asked, results, store, parent)
-        except Exception:
-            status = "FAILED"
-            raise
-        finally:
-            waiting = None if parent is None else parent.finish(status)
-            if waiting is not None:
-                print(f"echo-exp: {run.undelivered(waiting, asked.command)}", file=sys.stderr)
+    with run.reached(config):
+        parent = open_parent(asked, store)
+    status = "KILLED"
+    try:
+        results = run_jobs(asked, store, parent, launch)
+        failed = sum(not result.succeeded for result in results.values())
+        status = "FAILED" if failed else "FINISHED"
+        tell(asked, results, store, parent)
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        waiting = None if parent is None else parent.finish(status)
+        if waiting is not None:
+            print(f"echo-exp: {run.undelivered(waiting, asked.command)}", file=sys.stderr)
     if failed or waiting is not None:
         sys.exit(mistakes.FAILED)
 

@@ -90,6 +90,7 @@ class TrainerSettings:
     def trainer(self, callbacks: "list[pl.Callback]") -> "pl.Trainer":
         """Returns a Lightning trainer whose one epoch holds all tutorial epochs."""
         import pytorch_lightning as pl
+        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
         from echo_exp.checkpoints import CheckpointFile
 
@@ -98,7 +99,7 @@ class TrainerSettings:
             devices=1,
             max_epochs=1,
             callbacks=callbacks,
-            plugins=[CheckpointFile()],
+            plugins=[CheckpointFile(), LightningEnvironment()],  # one process, in Slurm too
             check_val_every_n_epoch=None,
             val_check_interval=self.validate_every // self.block,
             num_sanity_val_steps=0,

@@ -8,9 +8,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from echo_exp import config as configuration
-from echo_exp import mistakes, study
+from echo_exp import launch, mistakes, study
 from echo_exp.settings import SettingError
 from echo_exp.sweep import Job, Sweep, make_jobs, run_sweep, settings
+
+ONCE = {
+    configuration.STUDY: "a study is a sweep",
+    configuration.LAUNCH: "all jobs of a sweep run in the same way",
+}
+"""Groups of which a sweep has one option."""
 
 
 class EchoSweeper(BasicSweeper):
@@ -26,6 +32,7 @@ class EchoSweeper(BasicSweeper):
         assert config is not None
         assert launcher is not None
         with mistakes.explained():
+            launch.prepare(config)
             if config.get(configuration.STUDY) is None:
                 asked = self._sweep(config, arguments)
             else:
@@ -36,10 +43,10 @@ class EchoSweeper(BasicSweeper):
         lines = [*self._parse_config(), *arguments]
         parsed = OverridesParser.create().parse_overrides(lines)
         for override in parsed:
-            if override.get_key_element() == configuration.STUDY and override.is_sweep_override():
+            key = override.get_key_element()
+            if key in ONCE and override.is_sweep_override():
                 named = (override.input_line or "").partition("=")[2]
-                reason = "it must be one value: a study is a sweep"
-                raise SettingError(configuration.STUDY, named, reason)
+                raise SettingError(key, named, f"it must be one value: {ONCE[key]}")
         (combinations,) = self.split_arguments(parsed, None)
         jobs = make_jobs(combinations)
         name = f"sweep of {len(jobs)}: {' '.join(arguments)}"

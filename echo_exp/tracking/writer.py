@@ -476,7 +476,7 @@ def _answer(answers: IO[bytes], kind: str, what: Any) -> None:
 
 def main() -> None:
     """Serves the program at the other end of the pipe until it ends."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(signum, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     logging.disable()  # MLflow logs what it raises, with its trace

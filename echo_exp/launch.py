@@ -1,0 +1,61 @@
+"""Where the jobs of a sweep run: what `launch=` needs, and what its options compute."""
+
+import os
+import shutil
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp.config import LAUNCH, build
+from echo_exp.settings import SettingError
+
+NEEDED = {
+    "joblib": ("joblib", "hydra-joblib-launcher"),
+    "ray": ("ray", "Ray"),
+    "submitit_slurm": ("slurm", "hydra-submitit-launcher"),
+}
+"""Of each launcher of Hydra that is an extra: the option (and extra) and what it needs."""
+
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What the libraries below NumPy and torch read, once, when they are loaded."""
+
+RAY_NODE = "ECHO_EXP_RAY_NODE"
+PLACES = {"ray.node": RAY_NODE, "slurm.node": "SLURMD_NODENAME", "slurm.job": "SLURM_JOB_ID"}
+"""Tags that tell where a job ran, and the variables that its launcher left there."""
+
+
+def place() -> dict[str, str]:
+    """Returns where in a cluster this process runs, as tags."""
+    return {tag: os.environ[name] for tag, name in PLACES.items() if name in os.environ}
+
+
+def prepare(config: DictConfig) -> None:
+    """Checks a sweep's launcher, and limits the threads of the processes that it will start.
+
+    Raises:
+        SettingError: A setting of the launcher is not allowed, or this machine cannot launch.
+    """
+    launcher = config.hydra.launcher
+    if launcher._target_.endswith(".SlurmLauncher") and shutil.which("sbatch") is None:
+        reason = "it needs Slurm, and this machine has no sbatch"
+        raise SettingError(LAUNCH, "slurm", reason)
+    if launcher._target_.endswith(".RayLauncher"):
+        build(launcher, "hydra.launcher")
+    threads = OmegaConf.select(config, "trainer.threads")
+    if isinstance(threads, int) and threads > 0:  # anything else each job refuses by itself
+        os.environ.update(dict.fromkeys(POOLS, str(threads)))
+
+
+def _jobs_at_once(threads: Any) -> int:
+    """Returns how many jobs of so many threads this process's cores suffice for."""
+    from joblib import cpu_count  # it knows of containers and affinities
+
+    return max(1, cpu_count() // threads) if isinstance(threads, int) and threads > 0 else 1
+
+
+def _gpus(accelerator: Any) -> int | None:
+    return 1 if accelerator == "gpu" else None
+
+
+OmegaConf.register_new_resolver("jobs_at_once", _jobs_at_once, replace=True)
+OmegaConf.register_new_resolver("gpus", _gpus, replace=True)
