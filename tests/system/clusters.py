@@ -168,7 +168,11 @@ def slurm() -> Iterator[Slurm]:
             if command is munged:
                 _wait((folder / "munge.socket").exists, folder)
         _wait(lambda: "idle" in cluster.run("sinfo", "--noheader", "--format=%t"), folder)
-        yield cluster
+        try:
+            yield cluster
+        finally:  # what still runs would outlive the daemons
+            cluster.run("scancel", "--full", "--user=root")
+            _wait(lambda: not cluster.run("squeue", "--noheader"), folder)
 
 
 def _write_configuration(folder: Path) -> None:
