@@ -19,7 +19,7 @@ from echo_exp import config as configuration
 from echo_exp import mistakes, run, study
 from echo_exp.interrupts import Interrupted
 from echo_exp.settings import SettingError, redacted
-from echo_exp.tracking import Run, Store, TrackingError, UnreachableError
+from echo_exp.tracking import Run, TrackingError, UnreachableError
 
 RESULT = "result.json"
 TAG = "sweep"
@@ -110,6 +110,12 @@ class SweepCallback(Callback):
             if self._parent is not None:
                 atexit.register(self._close, "KILLED")
 
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        """Takes the passwords out of what Hydra has written down of the sweep."""
+        written = Path(_folder(config)) / "multirun.yaml"
+        if written.exists() and (text := written.read_text()) != redacted(text):
+            written.write_text(redacted(text))
+
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Prints the table; exits with 1 where a job failed."""
         results = [self._result(config, number) for number in range(len(self._jobs))]
@@ -155,22 +161,13 @@ class SweepCallback(Callback):
         if store is None:
             return None
         with run.reached(config):
-            return self._create(config, store, overrides, more_tags, name)
-
-    def _create(
-        self,
-        config: DictConfig,
-        store: Store,
-        overrides: list[str],
-        more_tags: Mapping[str, str],
-        name: str,
-    ) -> Run:
-        return store.create_run(
-            name=redacted(f"{name} of {len(self._jobs)}: {' '.join(overrides)}")[:250],
-            tags=run.tags(["-m", *overrides]) | {"kind": TAG, TAG: _folder(config), **more_tags},
-            params={},
-            files={"jobs.txt": redacted("\n".join(self._jobs))},
-        )
+            return store.create_run(
+                name=redacted(f"{name} of {len(self._jobs)}: {' '.join(overrides)}")[:250],
+                tags=run.tags(["-m", *overrides])
+                | {"kind": TAG, TAG: _folder(config), **more_tags},
+                params={},
+                files={"jobs.txt": redacted("\n".join(self._jobs))},
+            )
 
     def _close(self, status: str) -> bool:
         """Ends the parent run; returns whether the store knows it."""

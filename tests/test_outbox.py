@@ -192,8 +192,10 @@ def test_a_delivery_that_is_killed_in_the_middle_is_gone_on_with(
     for key in ("a", "b"):
         assert [p.step for p in client.get_metric_history(run_id, key)] == list(range(5000))
     assert client.get_run(run_id).info.status == "FINISHED"
-    table = client.load_table(run.info.experiment_id, "t.json", [run_id])
-    assert table["x"].tolist() == [1, 2]
+    tag = json.loads(client.get_run(run_id).data.tags["mlflow.loggedArtifacts"])
+    assert tag == [{"path": "t.json", "type": "table"}]
+    table = json.loads(Path(client.download_artifacts(run_id, "t.json")).read_text())
+    assert table == {"columns": ["x", "y"], "data": [[1, None], [2, "z"]]}
     assert not list((tmp_path / "spool").iterdir())
 
 

@@ -40,6 +40,7 @@ def test_other_numbers_are_refused(value: Any) -> None:
     [
         ("postgresql://me:secret@host:5432/db", "postgresql://me:***@host:5432/db"),
         ("postgresql+psycopg://me:s/e:c@r@host/db", "postgresql+psycopg://me:***@host/db"),
+        (r"tracking.uri=mysql\://me\:secret@host\:1", r"tracking.uri=mysql\://me\:***@host\:1"),
         ("https://:secret@host", "https://:***@host"),
         (
             "a 'mysql://a:secret@b' and http://c:secret@d.",

@@ -2,14 +2,13 @@
 
 from echo_exp.tracking.writer import Writer
 
-EXPERIMENT = "crowd"
 POINTS = 300
 PATIENCE = 240
 
 
-def write(uri: str, folder: str, number: int) -> None:
+def write(uri: str, experiment: str, folder: str, number: int) -> None:
     """Writes a run with a metric, as the writer process of a program does."""
-    writer = Writer(uri, EXPERIMENT, f"{folder}/artifacts", f"{folder}/spool", PATIENCE)
+    writer = Writer(uri, experiment, f"{folder}/artifacts", f"{folder}/spool", PATIENCE)
     run = writer.create(f"{number}", {"number": f"{number}"}, {}, {}, None)
     for first in range(0, POINTS, 50):
         steps = list(range(first, first + 50))

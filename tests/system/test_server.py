@@ -335,10 +335,11 @@ def test_many_writers_at_once(
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     if kind == "postgresql":
         uri = request.getfixturevalue("postgres").uri
+    crowd_of = f"crowd of {count}"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([crowd.__name__])
     writers = [
-        context.Process(target=crowd.write, args=(uri, str(tmp_path), number))
+        context.Process(target=crowd.write, args=(uri, crowd_of, str(tmp_path), number))
         for number in range(count)
     ]
     for writer in writers:
@@ -347,7 +348,7 @@ def test_many_writers_at_once(
         writer.join(TIMEOUT)
     assert [writer.exitcode for writer in writers] == [0] * count
     client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(crowd.EXPERIMENT)
+    experiment = client.get_experiment_by_name(crowd_of)
     assert experiment is not None
     newest = ["attributes.start_time DESC"]
     runs = client.search_runs([experiment.experiment_id], order_by=newest, max_results=count)
