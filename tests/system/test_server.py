@@ -237,6 +237,28 @@ def test_a_server_that_is_gone_for_good_and_then_another_day(
     )
 
 
+def test_a_program_that_is_killed_while_the_server_is_away(
+    server: Server, tmp_path: Path, record_property: Record
+) -> None:
+    measured = Measured(server.uri, tmp_path, "both", patience=0)
+    measured.measure()
+    server.kill()
+    measured.measure()
+    measured.store.close()  # all that the writer sees of a kill
+    run_id = measured.run.run_id
+    lines = (measured.spool / f"{run_id}.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["status"] == "FAILED"
+
+    server.start()
+    again = Store(server.uri, None, "both", str(measured.spool))
+    assert again.find_run(run_id).status == "FAILED"  # delivered before it looked
+    resumed = again.resume_run(run_id)
+    resumed.log_metrics([1, STEPS * 2], {"loss": [9.0, 9.0]})  # measured before
+    assert resumed.finish() is None
+    again.close()
+    measured.check(record_property, "program killed while the server is away, then resumed")
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB."""
