@@ -296,7 +296,8 @@ def _check_writable(key: str, folder: Path) -> None:
         probe.write_bytes(bytes(2**16))
         probe.unlink()
     except OSError as error:
-        probe.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            probe.unlink()
         reason = f"it cannot be written ({error.strerror})"
         raise SettingError(key, folder, reason) from error
 
@@ -331,11 +332,13 @@ def _git_commit() -> str | None:
 
 
 def directions(store: Store, stored: StoredRun, what: str = "it") -> str:
-    """Returns two lines: the command that shows a store in the MLflow UI, and the run's page."""
+    """Returns the run's page in the MLflow UI, and the command that shows it where none does."""
+    page = f"#/experiments/{stored.experiment_id}/runs/{stored.run_id}"
+    if store.uri.startswith(("http://", "https://")):
+        return f"Look at {what}: {redacted(store.uri).rstrip('/')}/{page}"
     ours = Path(sys.executable).with_name("mlflow")
     found = shutil.which("mlflow")
     mlflow = str(ours) if ours.exists() and found != str(ours) else "mlflow"
     command = shlex.join([mlflow, "ui", "--backend-store-uri", redacted(store.uri)])
     look = f"Look at {what}:"
-    page = f"http://127.0.0.1:5000/#/experiments/{stored.experiment_id}/runs/{stored.run_id}"
-    return f"{look} {command}\n{'then:':>{len(look)}} {page}"
+    return f"{look} {command}\n{'then:':>{len(look)}} http://127.0.0.1:5000/{page}"

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 _PASSWORD = re.compile(
-    r"(?P<user>[\w.+-]+://[^\s:/@'\"]*):[^\s'\"]*@"  # scheme://user:password@
+    # scheme://user:password@, also as Hydra quotes it: scheme\://user\:password@
+    r"(?P<user>[\w.+-]+\\?://[^\s:/@'\"\\]*\\?:)[^\s'\"]*@"
     r"|(?P<argument>[?&](?:password|passwd|pwd|sslpassword)=)[^\s&'\"]*"
 )
 
@@ -74,6 +75,6 @@ def redacted(text: str) -> str:
     """Returns ``text`` with ``***`` for the password of each URI in it."""
 
     def hidden(match: re.Match[str]) -> str:
-        return f"{match['user']}:***@" if match["user"] else f"{match['argument']}***"
+        return f"{match['user']}***@" if match["user"] else f"{match['argument']}***"
 
     return _PASSWORD.sub(hidden, text)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from echo_exp.settings import SettingError, integer, number
+from echo_exp.settings import SettingError, integer, number, redacted
 
 
 def test_the_message_names_key_value_and_what_is_allowed() -> None:
@@ -33,3 +33,27 @@ def test_allowed_numbers_come_back_as_floats() -> None:
 def test_other_numbers_are_refused(value: Any) -> None:
     with pytest.raises(SettingError, match=r"k=.* number above 0 and below 1"):
         number("k", value, above=0, below=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://me:secret@host:5432/db", "postgresql://me:***@host:5432/db"),
+        ("postgresql+psycopg://me:s/e:c@r@host/db", "postgresql+psycopg://me:***@host/db"),
+        (r"tracking.uri=mysql\://me\:secret@host\:1", r"tracking.uri=mysql\://me\:***@host\:1"),
+        ("https://:secret@host", "https://:***@host"),
+        (
+            "a 'mysql://a:secret@b' and http://c:secret@d.",
+            "a 'mysql://a:***@b' and http://c:***@d.",
+        ),
+        ("mysql://host/db?password=secret&x=1", "mysql://host/db?password=***&x=1"),
+        ("http://127.0.0.1:5000/a b@c", "http://127.0.0.1:5000/a b@c"),
+        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+    ],
+)
+def test_passwords_are_hidden_and_nothing_else(text: str, shown: str) -> None:
+    assert redacted(text) == shown
+
+
+def test_a_refused_setting_does_not_show_its_password() -> None:
+    assert "secret" not in str(SettingError("tracking.uri", "x://me:secret@host", "no"))

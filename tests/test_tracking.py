@@ -1,6 +1,7 @@
 """The writer process: all that is sent arrives once, and a run's end is told truly."""
 
 import math
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,6 +127,43 @@ def test_a_nested_run_has_its_parent(store: Store) -> None:
     assert tags["mlflow.parentRunId"] == parent.run_id
     child.finish()
     parent.finish()
+
+
+@pytest.mark.parametrize("folder_name", ["it's", "'", "a'b'c", 'a "b"', "100%_", "back\\slash"])
+def test_a_tag_is_found_whatever_is_in_it(store: Store, folder_name: str) -> None:
+    other = _run(store, sweep=folder_name.replace("'", "_") + "x")
+    parent = _run(store, sweep=folder_name)
+    decoy = _run(store, sweep=folder_name.replace("'", "_") + "y")
+    found = store.find_parent(f"sweep={folder_name}")
+    assert found is not None
+    assert found.run_id == parent.run_id
+    assert store.find_parent(f"sweep={folder_name}z") is None
+    for run in (other, parent, decoy):
+        run.finish()
+
+
+def test_a_hostile_store_is_written_to_nowhere_else(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "etc"
+    elsewhere.mkdir()
+    mine = _store(tmp_path)
+    run = _run(mine)
+    run.finish("FAILED")
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("UPDATE runs SET artifact_uri = ?", (elsewhere.as_uri(),))
+        database.execute("UPDATE experiments SET artifact_location = ?", (elsewhere.as_uri(),))
+    database.close()
+    for act in (
+        lambda: mine.resume_run(run.run_id),
+        lambda: mine.find_run(run.run_id),
+    ):
+        with pytest.raises(TrackingError, match=r"tracking\.artifacts"):
+            act()
+    mine.close()
+    theirs = _store(tmp_path)  # which reads where the experiment's artifacts are to go
+    with pytest.raises(TrackingError, match=r"tracking\.artifacts"):
+        _run(theirs)
+    theirs.close()
+    assert not list(elsewhere.iterdir())
 
 
 def test_an_unknown_run_is_answered_with_the_newest(store: Store) -> None:

@@ -163,8 +163,8 @@ class Courier(threading.Thread):
     def run(self) -> None:
         """Delivers until it is stopped."""
         while not self._stopped:
-            self.outbox.write()
             try:
+                self.outbox.write()
                 while not self._stopped and self.delivery.next():
                     self._tell(None)
             except Exception as error:

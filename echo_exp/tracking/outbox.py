@@ -138,7 +138,7 @@ class Outbox:
     def write(self) -> None:
         """Writes what waits in memory, as far as the disk takes it."""
         with self._mutex:
-            while self._unwritten:
+            while self._unwritten and not self._closed:
                 try:
                     _write(self._file, self._unwritten[0], self._end)
                 except OSError as error:

@@ -164,11 +164,12 @@ class Writer:
         run = self.client.create_run(self.experiment.experiment_id, tags=tags, run_name=name)
         run_id = run.info.run_id
         try:
-            courier = self._courier(run, {})
+            artifacts = repository(run.info.artifact_uri, self.artifacts, self.uri)
             given = [Param(key, str(value)) for key, value in params.items()]
             self.client.log_batch(run_id, params=given)
             for file, text in files.items():
-                delivery.log_text(courier.delivery.artifacts, text, file)
+                delivery.log_text(artifacts, text, file)
+            courier = self._courier(run, {})
         except Exception as error:
             with contextlib.suppress(Exception):
                 self.client.set_tag(run_id, delivery.ERROR_TAG, reason(error))
@@ -298,8 +299,8 @@ class Writer:
         self._check_claims()
         run = self.open_runs.pop(run_id)
         courier, failures = run.courier, run.courier.delivery.failures
-        courier.put(delivery.finish(status, error, list(failures)))
         try:
+            courier.put(delivery.finish(status, error, list(failures)))
             if not courier.delivered(self.patience):
                 return self._leave(courier)
             courier.outbox.remove()
@@ -358,7 +359,11 @@ class Writer:
         outbox = Outbox.left(self.spool, run_id)
         if outbox is None:
             return False
-        delivery.deliver(self.client, outbox, self.artifacts, self.uri)
+        try:
+            delivery.deliver(self.client, outbox, self.artifacts, self.uri)
+        except Exception:
+            outbox.leave()
+            raise
         return True
 
     def _search(self, query: str, most: int | None = 50) -> list[MlflowRun]:

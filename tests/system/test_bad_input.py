@@ -1,5 +1,10 @@
 """Bad input gets one message that names the setting, its value and what is allowed; exit code 2."""
 
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -88,6 +93,12 @@ CASES = {
     ("launch=ray", "hydra.launcher.adress=x"): ("hydra.launcher.adress=x", "no such setting"),
     ("launch=ray", "trainer.threads=0"): ("hydra.launcher.cpus=0", "at least 1"),
     ("launch=slurm", "trainer.threads=many"): ("many", "Integer"),
+    ("tracking.patience=-1",): ("tracking.patience=-1", "from 0"),
+    ("tracking.patience=1.5",): ("tracking.patience=1.5", "integer"),
+    ("tracking.patience=soon",): ("tracking.patience=soon", "integer"),
+    ("tracking.spool=null",): ("tracking.spool=null", "folder"),
+    ("tracking.spool=/dev/null",): ("tracking.spool=/dev/null", "cannot be written"),
+    ("+tracking.patient=1",): ("tracking.patient=1", "did you mean tracking.patience?"),
     ("resume=last", "tracking=none"): ("resume=last", "tracking=none"),
     ("output_dir=/dev/null",): ("output_dir=/dev/null", "cannot be written"),
     ("output_dir=/proc/nowhere",): ("output_dir=/proc/nowhere", "cannot be written"),
@@ -146,10 +157,81 @@ def test_a_store_that_cannot_be_opened_is_named(program: Program) -> None:
     assert "Traceback" not in done.stderr
 
 
+class _NotFound(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+def test_a_server_that_refuses_or_is_none_is_named(program: Program) -> None:
+    with HTTPServer(("127.0.0.1", 0), _NotFound) as stranger:
+        threading.Thread(target=stranger.serve_forever, daemon=True).start()
+        there = f"http://me:secret@127.0.0.1:{stranger.server_port}"
+        answers = [program.run(f"tracking.uri={there}", "epochs=5")]
+        stranger.shutdown()
+    answers.append(program.run(f"tracking.uri={there}", "epochs=5"))
+    for done, reason in zip(answers, ("404", "refused"), strict=True):
+        assert done.returncode == 2
+        assert f"tracking.uri={there.replace('secret', '***')}" in done.stderr
+        assert reason in done.stderr
+        assert "secret" not in done.stderr + done.stdout
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_missing_driver_is_named_with_the_command_that_installs_it(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = "raise ModuleNotFoundError(\"No module named 'psycopg'\", name='psycopg')"
+    (program.folder / "psycopg.py").write_text(missing)
+    path = os.pathsep.join([str(program.folder), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path)
+    done = program.run("tracking.uri=postgresql://me@127.0.0.1/db", "tracking.artifacts=a")
+    assert done.returncode == 2
+    assert "pip install 'echo_exp[postgres]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _sync(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "echo_exp.sync", *arguments],
+        cwd=program.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("tracking=none",), ("tracking.uri=null", "store that was away")),
+        (("tracking.uri=carrier-pigeon://x",), ("tracking.uri=carrier-pigeon://x", "sqlite://")),
+        (("tracking.patience=-1",), ("tracking.patience=-1", "from 0")),
+        (("traking=server",), ("traking=server", "did you mean tracking?")),
+    ],
+)
+def test_a_wrong_setting_of_sync_is_explained(
+    program: Program, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    done = _sync(program, *arguments)
+    assert done.returncode == 2
+    assert all(word in done.stderr for word in words)
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_sync_has_nothing_to_do_where_nothing_waits(program: Program) -> None:
+    done = _sync(program)
+    assert done.returncode == 0, done.stderr
+    assert "nothing waits" in done.stdout
+    assert not (program.folder / "outputs" / "mlflow.db").exists()
+
+
 def test_a_full_disk_is_named(program: Program) -> None:
     """/dev/full cannot hold a folder, so a file system of 64 KiB that is full stands in."""
-    import subprocess
-
     folder = program.folder / "small"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]

@@ -20,8 +20,8 @@ from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
 from echo_exp.tracking import Run, Store
-from echo_exp.tracking.writer import Writer
 
+from . import crowd
 from .conftest import TIMEOUT, Program, wait_for
 from .servers import PASSWORD, Postgres, Server
 
@@ -37,9 +37,12 @@ class Measured:
         local = None if uri.startswith("http") else str(folder / "artifacts")
         self.spool = folder / "spool"
         self.store = Store(uri, local, experiment, str(self.spool), **settings)
-        self.client = MlflowClient(self.store.uri)
         self.made = 0
         self._run: Run | None = None
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.store.uri)
 
     @property
     def run(self) -> Run:
@@ -78,6 +81,13 @@ def _found(client: MlflowClient, run_id: str, keys: tuple[str, ...]) -> tuple[in
     points = [p for key in keys for p in client.get_metric_history(run_id, key)]
     times = Counter((point.key, point.step) for point in points)
     return len(times), sum(count > 1 for count in times.values())
+
+
+def _measuring(client: MlflowClient, name: str) -> bool:
+    """Whether a run of an experiment has begun to measure."""
+    experiment = client.get_experiment_by_name(name)
+    runs = client.search_runs([experiment.experiment_id]) if experiment else []
+    return any("train/loss" in run.data.metrics for run in runs)
 
 
 def _tell(record: Record, fault: str, made: int, found: int, doubled: int) -> None:
@@ -191,9 +201,10 @@ def test_a_server_that_is_gone_for_good_and_then_another_day(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     where = ("tracking=server", "tracking.experiment=gone")
-    process = program.start(*where, "epochs=400", "tracking.patience=1", "trainer.progress=none")
+    process = program.start(*where, "epochs=1500", "tracking.patience=1", "trainer.progress=none")
     spool = program.folder / "outputs" / "spool"
-    wait_for(lambda: bool(list(spool.glob("*.jsonl"))), process)
+    client = MlflowClient(server.uri)
+    wait_for(lambda: _measuring(client, "gone"), process)
     server.kill()
     out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1, err
@@ -215,14 +226,37 @@ def test_a_server_that_is_gone_for_good_and_then_another_day(
     assert not list(spool.iterdir())
     assert "nothing waits" in _sync(program, *where).stdout
 
-    client = MlflowClient(server.uri)
     run = client.get_run(left.stem)
     assert run.info.status == "FINISHED"
     assert json.loads(run.data.tags["mlflow.loggedArtifacts"])[0]["path"] == "samples.json"
     artifacts = {artifact.path for artifact in client.list_artifacts(left.stem)}
     assert {"samples.json", "learning_curve.png", "checkpoints"} <= artifacts
     keys = ("train/loss", "train/accuracy")
-    _tell(record_property, "server gone, then echo-exp-sync", 800, *_found(client, left.stem, keys))
+    _tell(
+        record_property, "server gone, then echo-exp-sync", 3000, *_found(client, left.stem, keys)
+    )
+
+
+def test_a_program_that_is_killed_while_the_server_is_away(
+    server: Server, tmp_path: Path, record_property: Record
+) -> None:
+    measured = Measured(server.uri, tmp_path, "both", patience=0)
+    measured.measure()
+    server.kill()
+    measured.measure()
+    measured.store.close()  # all that the writer sees of a kill
+    run_id = measured.run.run_id
+    lines = (measured.spool / f"{run_id}.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["status"] == "FAILED"
+
+    server.start()
+    again = Store(server.uri, None, "both", str(measured.spool))
+    assert again.find_run(run_id).status == "FAILED"  # delivered before it looked
+    resumed = again.resume_run(run_id)
+    resumed.log_metrics([1, STEPS * 2], {"loss": [9.0, 9.0]})  # measured before
+    assert resumed.finish() is None
+    again.close()
+    measured.check(record_property, "program killed while the server is away, then resumed")
 
 
 @pytest.fixture
@@ -288,7 +322,7 @@ def test_an_sqlite_file_that_is_locked_for_longer_than_its_timeout(
 
 
 def test_a_kill_of_program_and_writer_together(program: Program, record_property: Record) -> None:
-    process = program.start("epochs=3000", "trainer.checkpoint_seconds=0.2")
+    process = program.start("epochs=1500", "trainer.checkpoint_seconds=0.2")
     wait_for(lambda: program.epochs() > 200, process)
     children = subprocess.run(
         ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
@@ -308,20 +342,7 @@ def test_a_kill_of_program_and_writer_together(program: Program, record_property
     resumed = program.run("resume=last", "trainer.progress=none")
     assert resumed.returncode == 0, resumed.stderr
     counted = _found(program.client, run.info.run_id, ("train/loss", "train/accuracy"))
-    _tell(record_property, "program and writer killed (SIGKILL)", 6000, *counted)
-
-
-POINTS = 300
-
-
-def _write(uri: str, folder: str, number: int) -> None:
-    artifacts = f"{folder}/artifacts"
-    writer = Writer(uri, "crowd", artifacts, f"{folder}/spool", patience=TIMEOUT)
-    run = writer.create(f"{number}", {"number": f"{number}"}, {}, {}, None)
-    for first in range(0, POINTS, 50):
-        steps = list(range(first, first + 50))
-        writer.metrics(run.run_id, [("m", steps, steps, [step / 7 for step in steps])])
-    assert writer.finish(run.run_id, "FINISHED", None) is None
+    _tell(record_property, "program and writer killed (SIGKILL)", 3000, *counted)
 
 
 @pytest.mark.parametrize("count", [8, 32])
@@ -336,10 +357,12 @@ def test_many_writers_at_once(
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     if kind == "postgresql":
         uri = request.getfixturevalue("postgres").uri
+    crowd_of = f"crowd of {count}"
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["echo_exp.tracking.writer"])
+    context.set_forkserver_preload([crowd.__name__])
     writers = [
-        context.Process(target=_write, args=(uri, str(tmp_path), number)) for number in range(count)
+        context.Process(target=crowd.write, args=(uri, crowd_of, str(tmp_path), number))
+        for number in range(count)
     ]
     for writer in writers:
         writer.start()
@@ -347,14 +370,14 @@ def test_many_writers_at_once(
         writer.join(TIMEOUT)
     assert [writer.exitcode for writer in writers] == [0] * count
     client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name("crowd")
+    experiment = client.get_experiment_by_name(crowd_of)
     assert experiment is not None
     newest = ["attributes.start_time DESC"]
     runs = client.search_runs([experiment.experiment_id], order_by=newest, max_results=count)
     assert {run.data.tags["number"] for run in runs} == {f"{number}" for number in range(count)}
     counts = [_found(client, run.info.run_id, ("m",)) for run in runs]
     found, doubled = (sum(column) for column in zip(*counts, strict=True))
-    _tell(record_property, f"{count} writers on {kind}", count * POINTS, found, doubled)
+    _tell(record_property, f"{count} writers on {kind}", count * crowd.POINTS, found, doubled)
 
 
 def test_a_password_is_written_nowhere(postgres: Postgres, program: Program) -> None:

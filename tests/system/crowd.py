@@ -1,0 +1,16 @@
+"""A writer among many; it imports little, being started again and again."""
+
+from echo_exp.tracking.writer import Writer
+
+POINTS = 300
+PATIENCE = 240
+
+
+def write(uri: str, experiment: str, folder: str, number: int) -> None:
+    """Writes a run with a metric, as the writer process of a program does."""
+    writer = Writer(uri, experiment, f"{folder}/artifacts", f"{folder}/spool", PATIENCE)
+    run = writer.create(f"{number}", {"number": f"{number}"}, {}, {}, None)
+    for first in range(0, POINTS, 50):
+        steps = list(range(first, first + 50))
+        writer.metrics(run.run_id, [("m", steps, steps, [step / 7 for step in steps])])
+    assert writer.finish(run.run_id, "FINISHED", None) is None
