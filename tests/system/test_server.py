@@ -151,23 +151,18 @@ def test_a_server_that_is_killed_and_started_again(
     measured.measure()
     server.kill()
     measured.measure()
-    server.start()
-    measured.measure()
-    assert measured.run.finish() is None
-    measured.check(record_property, "server killed (SIGKILL) and started again")
-    measured.store.close()
-
-
-def test_a_job_of_a_sweep_waits_for_a_server_that_is_away(server: Server, tmp_path: Path) -> None:
-    server.kill()
-    measured = Measured(server.uri, tmp_path, "awaited")
-    measured.store.await_store(TIMEOUT)
-    starting = threading.Timer(1.0, server.start)
+    late = Measured(server.uri, tmp_path / "late", "killed")  # a job of a sweep that begins now
+    late.store.await_store(TIMEOUT)
+    starting = threading.Thread(target=server.start)
     starting.start()
-    measured.measure(1)  # its run is created once the server is there
-    assert measured.run.finish() is None
+    late.measure()
     starting.join()
-    measured.store.close()
+    measured.measure()
+    for each in (measured, late):
+        assert each.run.finish() is None
+        each.store.close()
+    late.check(record_property, "server away when a job begins")
+    measured.check(record_property, "server killed (SIGKILL) and started again")
 
 
 def test_a_database_that_restarts_under_a_program_and_under_a_server(
@@ -322,7 +317,7 @@ def test_an_sqlite_file_that_is_locked_for_longer_than_its_timeout(
 
 
 def test_a_kill_of_program_and_writer_together(program: Program, record_property: Record) -> None:
-    process = program.start("epochs=1500", "trainer.checkpoint_seconds=0.2")
+    process = program.start("epochs=1000", "trainer.checkpoint_seconds=0.2")
     wait_for(lambda: program.epochs() > 200, process)
     children = subprocess.run(
         ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
@@ -342,7 +337,7 @@ def test_a_kill_of_program_and_writer_together(program: Program, record_property
     resumed = program.run("resume=last", "trainer.progress=none")
     assert resumed.returncode == 0, resumed.stderr
     counted = _found(program.client, run.info.run_id, ("train/loss", "train/accuracy"))
-    _tell(record_property, "program and writer killed (SIGKILL)", 3000, *counted)
+    _tell(record_property, "program and writer killed (SIGKILL)", 2000, *counted)
 
 
 @pytest.mark.parametrize("count", [8, 32])
