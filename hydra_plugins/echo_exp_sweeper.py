@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from echo_exp import config as configuration
@@ -22,6 +23,14 @@ ONCE = {
 class EchoSweeper(BasicSweeper):
     """Runs a job for each combination of the values given, or for each cell of a study."""
 
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Makes the launcher, once its settings have been checked."""
+        with mistakes.explained():
+            launch.prepare(config)
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
     def sweep(self, arguments: list[str]) -> None:
         """Runs the sweep.
 
@@ -32,7 +41,6 @@ class EchoSweeper(BasicSweeper):
         assert config is not None
         assert launcher is not None
         with mistakes.explained():
-            launch.prepare(config)
             if config.get(configuration.STUDY) is None:
                 asked = self._sweep(config, arguments)
             else:

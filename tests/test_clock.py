@@ -16,7 +16,7 @@ class FakeRun(Run):
     """Keeps what it is told."""
 
     def __init__(self, latest: int = 0) -> None:
-        stored = StoredRun("r", "0", "a run", "RUNNING", None, None, {}, latest)
+        stored = StoredRun("r", "0", "a run", "RUNNING", {}, None, None, {}, latest)
         super().__init__(store=None, stored=stored)  # type: ignore[arg-type]
         self.times: list[int] = []
 

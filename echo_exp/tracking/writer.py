@@ -420,9 +420,8 @@ class Writer:
 
 
 def _query(tags: dict[str, str]) -> str:
-    """Returns MLflow's query for runs that have some tags; it knows no escapes, but two quotes."""
-    quoted = {key: f'"{value}"' if "'" in value else f"'{value}'" for key, value in tags.items()}
-    return " and ".join(f"tags.`{key}` = {value}" for key, value in quoted.items())
+    """Returns MLflow's query for runs that have some tags, whose values are hashes and names."""
+    return " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
 
 
 def _lock_folder(uri: str) -> Path | None:
