@@ -24,7 +24,9 @@ FOLDER = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf")
 """The configuration: inside an installed package, beside it in a checkout."""
 
 GROUPS = ("problem", "missing", "model", "representation", "optimizer", "trainer", "tracking")
-STUDY = "study"
+STUDY, SEARCH = "study", "search"
+WHOLE = (STUDY, SEARCH)
+"""Groups whose options are many runs."""
 ROOT = ("seed", "replicas", "epochs", "batch_size", "resume", "sweep", "output_dir")
 MOST_REPLICAS = 1_000_000
 INCIDENTAL = (

@@ -73,7 +73,7 @@ def _explain_composition(error: Exception) -> str:
     several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text)
     if several:
         key, value = several.groups()
-        more = "" if key == configuration.STUDY else "; a sweep, -m, takes several"
+        more = "" if key in configuration.WHOLE else "; a sweep, -m, takes several"
         return str(SettingError(key, value, f"it must be one value{more}"))
     named = re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     named = named or re.search(r"Key '([^']+)' is not in struct", text)
@@ -92,4 +92,9 @@ def _known() -> list[str]:
     """Returns every setting and group of the program."""
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         settings = configuration.flat(compose("config"))
-    return [*(key for key in settings if "._" not in key), *configuration.GROUPS, "experiment"]
+    return [
+        *(key for key in settings if "._" not in key),
+        *configuration.GROUPS,
+        "experiment",
+        *configuration.WHOLE,
+    ]

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -24,13 +24,18 @@ from echo_exp.code import code
 from echo_exp.config import Settings
 from echo_exp.interrupts import Interrupted, Interrupts
 from echo_exp.settings import SettingError
-from echo_exp.tracking import Run, Store, StoredRun, TrackingError
+from echo_exp.tracking import PRUNED_TAG, Run, Store, StoredRun, TrackingError
 
 if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
     from echo_exp.experiment import Parts
     from echo_exp.outcome import Outcome
 
 CHECKPOINTS = "checkpoints"
+
+Callbacks = Callable[[], "Sequence[pl.Callback]"]
+"""Makes what else looks at a training; called when Lightning is imported."""
 
 
 class AlreadyFinishedError(Exception):
@@ -43,6 +48,18 @@ class AlreadyFinishedError(Exception):
 
 class ClaimedError(Exception):
     """`resume=auto`, and another process is doing the same."""
+
+
+class PrunedError(Exception):
+    """A search has given up the run.
+
+    Args:
+        epoch: The epoch after whose validation it has.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"pruned at epoch {epoch}")
+        self.epoch = epoch
 
 
 @dataclass(frozen=True)
@@ -81,16 +98,23 @@ def _store(uri: str, artifacts: str | None, experiment: str) -> Store:
     return Store(uri, artifacts, experiment)
 
 
-def execute(config: DictConfig, overrides: Sequence[str] = (), parent: str | None = None) -> Result:
+def execute(
+    config: DictConfig,
+    overrides: Sequence[str] = (),
+    parent: str | None = None,
+    callbacks: Callbacks = tuple,
+) -> Result:
     """Trains and tests what a configuration describes, and records it.
 
     Args:
         config: The composed configuration.
         overrides: What the user changed in it, for the record.
         parent: The id of the run that this one is nested under.
+        callbacks: Makes what else looks at the training.
 
     Raises:
         SettingError: A setting is wrong; nothing was recorded.
+        PrunedError: A callback has given up the run; it is KILLED.
         DivergedError: The loss became NaN or infinite; the run is FAILED.
         Interrupted: A signal asked to stop; the run is KILLED and can be resumed.
         TrackingError: Something could not be recorded; the run is FAILED.
@@ -102,10 +126,10 @@ def execute(config: DictConfig, overrides: Sequence[str] = (), parent: str | Non
         _check_writable(settings.output_dir)
         store = open_store(config)
         if config.resume != resume.AUTO:
-            return _execute(config, settings, store, overrides, parent, interrupts)
+            return _execute(config, settings, store, overrides, parent, interrupts, callbacks)
         with _claimed(store, config):
             config.resume = _unfinished(store, settings, config)
-            return _execute(config, settings, store, overrides, parent, interrupts, automatic=True)
+            return _execute(config, settings, store, overrides, parent, interrupts, callbacks, True)
 
 
 def _execute(
@@ -115,6 +139,7 @@ def _execute(
     overrides: Sequence[str],
     parent: str | None,
     interrupts: Interrupts,
+    callbacks: Callbacks,
     automatic: bool = False,
 ) -> Result:
     earlier: StoredRun | None = None
@@ -133,7 +158,8 @@ def _execute(
     run = _open_run(store, config, overrides, parent, earlier)
     folder = _folder(settings, run.stored if run else None)
     try:
-        outcome = experiment.train(parts, settings, run, folder, interrupts, checkpoint)
+        more = callbacks()
+        outcome = experiment.train(parts, settings, run, folder, interrupts, checkpoint, more)
         if run is not None:
             _record(run, parts, outcome, folder)
     except BaseException as error:
@@ -242,6 +268,10 @@ def _close_early(run: Run, error: BaseException, automatic: bool) -> None:
         command = "the same command" if automatic else f"`echo-exp resume={run.run_id}`"
         error.add_note(f"{command} goes on where it stopped")
     with contextlib.suppress(TrackingError):  # the error itself is what the user must see
+        if isinstance(error, PrunedError):
+            run.set_tag(PRUNED_TAG, str(error.epoch))
+            run.finish("KILLED")
+            return
         run.finish("KILLED" if stopped else "FAILED", f"{type(error).__name__}: {error}")
 
 

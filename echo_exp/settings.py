@@ -4,8 +4,14 @@ Light on purpose (no torch, no Lightning), so that a wrong value is answered at 
 """
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
+
+_PASSWORD = re.compile(
+    r"(?P<user>[\w.+-]+://[^\s:/@'\"]*):[^\s'\"]*@"  # scheme://user:password@
+    r"|(?P<argument>[?&](?:password|passwd|pwd|sslpassword)=)[^\s&'\"]*"
+)
 
 
 class SettingError(ValueError):
@@ -62,3 +68,12 @@ def choice(key: str, value: Any, allowed: Sequence[Any]) -> None:
         words = {True: "true", False: "false", None: "null"}
         names = [words.get(name, name) for name in allowed]
         raise SettingError(key, value, f"it must be {' or '.join(names)}")
+
+
+def redacted(text: str) -> str:
+    """Returns ``text`` with ``***`` for the password of each URI in it."""
+
+    def hidden(match: re.Match[str]) -> str:
+        return f"{match['user']}:***@" if match["user"] else f"{match['argument']}***"
+
+    return _PASSWORD.sub(hidden, text)

@@ -36,10 +36,10 @@ class EchoSweeper(BasicSweeper):
         lines = [*self._parse_config(), *arguments]
         parsed = OverridesParser.create().parse_overrides(lines)
         for override in parsed:
-            if override.get_key_element() == configuration.STUDY and override.is_sweep_override():
+            key = override.get_key_element()
+            if key in configuration.WHOLE and override.is_sweep_override():
                 named = (override.input_line or "").partition("=")[2]
-                reason = "it must be one value: a study is a sweep"
-                raise SettingError(configuration.STUDY, named, reason)
+                raise SettingError(key, named, f"it must be one value: a {key} is a sweep")
         (combinations,) = self.split_arguments(parsed, None)
         jobs = make_jobs(combinations)
         name = f"sweep of {len(jobs)}: {' '.join(arguments)}"

@@ -7,6 +7,6 @@ loop; and it outlives a killed program, so that the end of a run is told by some
 `store` is the program's side of the pipe and imports nothing heavy; `writer` is the other side.
 """
 
-from echo_exp.tracking.store import Run, Store, StoredRun, TrackingError
+from echo_exp.tracking.store import PRUNED_TAG, Run, Store, StoredRun, TrackingError
 
-__all__ = ["Run", "Store", "StoredRun", "TrackingError"]
+__all__ = ["PRUNED_TAG", "Run", "Store", "StoredRun", "TrackingError"]

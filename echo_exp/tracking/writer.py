@@ -34,7 +34,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
 from echo_exp.tracking.claims import Claims  # noqa: E402
-from echo_exp.tracking.store import StoredRun  # noqa: E402
+from echo_exp.tracking.store import PRUNED_TAG, StoredRun  # noqa: E402
 
 WRITE_SECONDS = 0.25
 BATCH = 1000
@@ -113,8 +113,8 @@ class Writer:
             steps = (metric.step for metric in self.client.get_metric_history(run_id, key))
             self.written[run_id, key] = max(steps)
         self.client.update_run(run_id, status="RUNNING")
-        if ERROR_TAG in run.data.tags:
-            self.client.delete_tag(run_id, ERROR_TAG)
+        for tag in {ERROR_TAG, PRUNED_TAG} & run.data.tags.keys():
+            self.client.delete_tag(run_id, tag)
         return self._stored(run)
 
     def open_parent(
@@ -170,6 +170,9 @@ class Writer:
                 for step, timestamp, value in zip(steps, times, values, strict=True)
                 if step > last
             ]
+
+    def tag(self, run_id: str, key: str, value: str) -> None:
+        self.client.set_tag(run_id, key, value)
 
     def table(self, run_id: str, columns: dict[str, list[Any]], file: str) -> None:
         self.client.log_table(run_id, columns, file)
