@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
@@ -66,7 +67,7 @@ def draw(
         found["map"] = _map(finished, _first_two(important), goals[0])
     if len(goals) > 1:
         found["pareto_front"] = _front(finished, goals, kind)
-    reported = [trial for trial in study.trials if len(trial.intermediate_values) > 1]
+    reported = [trial for trial in study.trials if trial.intermediate_values]
     if settings.pruner is not None and reported:
         found["validations"] = _validations(reported, goals[0], numbers)
     return found
@@ -78,6 +79,7 @@ def _history(trials: Sequence[FrozenTrial], goals: Sequence[Objective], kind: Ki
     for index, (axes, goal) in enumerate(zip(panels, goals, strict=True)):
         _scatter(axes, trials, lambda t: t.number, _value(index), kind)
         axes.set(xlabel="trial", ylabel=goal.metric)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         allowed = [trial for trial in trials if kind(trial) != "outside"]
         if len(goals) == 1 and allowed:
             values = np.array([trial.values[0] for trial in allowed])
@@ -217,6 +219,8 @@ def _axis(
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     if distribution.log:
         axes.set(**{f"{way}scale": "log"})
+    elif isinstance(distribution, IntDistribution):
+        getattr(axes, f"{way}axis").set_major_locator(MaxNLocator(5, integer=True))
     return lambda trial: float(trial.params[name])
 
 

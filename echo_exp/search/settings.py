@@ -4,12 +4,14 @@ import dataclasses
 import inspect
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 
@@ -215,7 +217,9 @@ def _make(node: Any, kind: str, seed: int | None = None) -> Any:
         raise SettingError(key, target, reason)
     seeded = {"seed": seed} if seed is not None and _takes_seed(target) else {}
     try:
-        return configuration.build(node, key, **seeded)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return configuration.build(node, key, **seeded)
     except SettingError:
         raise
     except (ValueError, TypeError, ImportError) as error:

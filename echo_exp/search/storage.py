@@ -51,5 +51,5 @@ def open_trial(study: optuna.Study, storage: BaseStorage, number: int) -> Trial:
     quiet = optuna.load_study(
         study_name=study.study_name, storage=storage, sampler=RandomSampler(), pruner=study.pruner
     )
-    study_id = storage.get_study_id_from_name(study.study_name)
-    return Trial(quiet, storage.get_trial_id_from_study_id_trial_number(study_id, number))
+    found = quiet.trials[number]  # all are read: of others Optuna's cache takes no settings
+    return Trial(quiet, found._trial_id)
