@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 
 from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -79,7 +80,8 @@ def _explain_composition(error: Exception) -> str:
     named = named or re.search(r"Key '([^']+)' is not in struct", text)
     if isinstance(error, ConfigCompositionException) and named:
         key = named.group(1)
-        return str(configuration.unknown(key, _given(text, key), _known()))
+        known = _known_to_search() if key.startswith("hydra.") else _known()
+        return str(configuration.unknown(key, _given(text, key), known))
     return text.strip().splitlines()[0]
 
 
@@ -90,11 +92,21 @@ def _given(text: str, key: str) -> str:
 
 def _known() -> list[str]:
     """Returns every setting and group of the program."""
-    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+    with _hydra():
         settings = configuration.flat(compose("config"))
-    return [
-        *(key for key in settings if "._" not in key),
-        *configuration.GROUPS,
-        "experiment",
-        *configuration.WHOLE,
-    ]
+    groups = (*configuration.GROUPS, "experiment", *configuration.WHOLE)
+    return [*(key for key in settings if "._" not in key), *groups]
+
+
+def _known_to_search() -> list[str]:
+    """Returns the settings of Hydra that this program adds."""
+    with _hydra():
+        composed = compose("config", ["hydra/sweeper=optuna"], return_hydra_config=True)
+        return [f"hydra.sweeper.{key}" for key in composed.hydra.sweeper if key[0] != "_"]
+
+
+def _hydra() -> contextlib.AbstractContextManager[object]:
+    """Has Hydra know the configuration, which in a sweep it already does."""
+    if GlobalHydra.instance().is_initialized():
+        return contextlib.nullcontext()
+    return initialize_config_dir(str(configuration.FOLDER), version_base="1.3")

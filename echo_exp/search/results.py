@@ -1,7 +1,6 @@
 """What came out of a search: the best trials, a table of all, figures, the command to repeat it."""
 
 import shlex
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -121,8 +120,7 @@ def _figures(
     """Draws the figures to where they stay, and returns where that is."""
     artifacts = parent.stored.artifacts if parent is not None else None
     drawn = (artifacts or folder) / FOLDER
-    shutil.rmtree(drawn, ignore_errors=True)
-    drawn.mkdir(parents=True)
+    drawn.mkdir(parents=True, exist_ok=True)  # another process may draw the same
     for name, figure in figures.draw(trials.study, trials.settings, found).items():
         figure.savefig(drawn / f"{name}.png", dpi=figures.DPI)
     return drawn

@@ -37,7 +37,7 @@ def _parent_and_jobs(program: Program) -> tuple[Run, list[Run]]:
 
 
 def _artifacts(program: Program, run: Run) -> Path:
-    return program.folder / run.info.artifact_uri.removeprefix("file://")
+    return Path(run.info.artifact_uri.removeprefix("file://"))
 
 
 # A trial is stopped by the pruner whose accuracy is below what none can have.
@@ -50,7 +50,7 @@ def test_a_pruned_training_stops_at_once_and_is_not_finished(program: Program) -
     assert done.returncode == 1, done.stderr  # no trial has come to a result
     assert "2 trials: 2 pruned" in done.stdout
     assert [trial.state for trial in _study(program).trials] == [TrialState.PRUNED] * 2
-    parent, jobs = _parent_and_jobs(program)
+    _, jobs = _parent_and_jobs(program)
     for job in jobs:
         assert job.info.status == "KILLED"
         assert job.data.tags["pruned"] == "20"
