@@ -328,6 +328,8 @@ def _drawn(count: int, values: Any, **changes: Any) -> set[str]:
         trial = study.ask(dict(spaces))
         if len(directions) == 1:
             trial.report(number, 5)
+        for constraint in found.constraints:
+            trial.set_constraint(str(constraint), constraint.violation(number))
         study.tell(trial, values(number))
     return set(figures.draw(study, found, results.best(study)[:1]))
 
@@ -341,3 +343,10 @@ def test_there_are_figures_as_far_as_the_trials_suffice() -> None:
     assert _drawn(8, lambda n: n, pruner=MEDIAN) == several | {"validations"}
     two = ["maximize val/accuracy", "minimize fit_seconds"]
     assert _drawn(8, lambda n: (n, n + 1), objectives=two) == several | {"pareto_front"}
+    assert _drawn(8, lambda n: n, constraints=["val/loss at most 5"]) == several
+
+
+def test_a_constraint_is_drawn_as_the_metric_that_it_bounds() -> None:
+    for most in (True, False):
+        constraint = Constraint("val/loss", most, 5)
+        assert constraint.value(constraint.violation(3)) == 3

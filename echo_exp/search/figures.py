@@ -5,7 +5,8 @@ Optuna's own figures cut off names as long as this program's settings have.
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import optuna
@@ -18,13 +19,14 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState
 
 from echo_exp.figures import BLUE, GREY, ORANGE
-from echo_exp.search.settings import Objective, SearchSettings
+from echo_exp.search.settings import Constraint, Objective, SearchSettings
 
 DPI = 150
 WIDTH, HEIGHT = 3.4, 2.9  # inches of a panel
 COLUMNS = 3
 COLORS = "viridis"
 MOST_LETTERS = 18  # of a choice, below an axis
+LETTERS_AN_INCH = 12  # of the legend
 SPREAD = 0.15  # of the trials of one choice, so that they do not hide each other
 KINDS = {  # label, colour, marker, filled
     "best": ("best", ORANGE, "o", True),
@@ -57,20 +59,56 @@ def draw(
     if not finished:
         return found
     goals = settings.objectives
+    measures = _measures(settings)
     found["history"] = _history(finished, goals, kind)
     names = _varied(finished)
     if names:
-        found["slices"] = _slices(finished, names, goals, kind)
-    important = _importances(study, names, goals) if len(names) > 1 else {}
+        found["slices"] = _slices(finished, names, measures, kind)
+    important = _importances(study, names, measures) if len(names) > 1 else {}
     if important:
         found["importances"] = _bars(important)
-        found["map"] = _map(finished, _first_two(important), goals[0])
+        told = [metric for metric in important if metric not in {g.metric for g in goals}]
+        metric = [*told, *important][0]  # how far a constraint is fulfilled tells more
+        found["map"] = _map(finished, _first_two(important[metric]), metric, measures[metric].of)
     if len(goals) > 1:
         found["pareto_front"] = _front(finished, goals, kind)
     reported = [trial for trial in study.trials if trial.intermediate_values]
     if settings.pruner is not None and reported:
         found["validations"] = _validations(reported, goals[0], numbers)
     return found
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """A metric by which trials are judged.
+
+    Attributes:
+        of: Its value in a trial.
+        bound: What it must be at least, or at most.
+    """
+
+    of: Callable[[FrozenTrial], float]
+    bound: float | None = None
+
+
+def _measures(settings: SearchSettings) -> dict[str, _Measure]:
+    """Returns the metrics of the objectives, then those of the constraints."""
+    objectives = {
+        objective.metric: _Measure(_value(index))
+        for index, objective in enumerate(settings.objectives)
+    }
+    constraints = {
+        each.metric: _Measure(_bounded(each), each.bound) for each in settings.constraints
+    }
+    return objectives | {m: each for m, each in constraints.items() if m not in objectives}
+
+
+def _value(index: int) -> Callable[[FrozenTrial], float]:
+    return lambda trial: float(trial.values[index])
+
+
+def _bounded(constraint: Constraint) -> Callable[[FrozenTrial], float]:
+    return lambda trial: constraint.value(trial.constraints[str(constraint)])
 
 
 def _history(trials: Sequence[FrozenTrial], goals: Sequence[Objective], kind: Kind) -> Figure:
@@ -92,16 +130,22 @@ def _history(trials: Sequence[FrozenTrial], goals: Sequence[Objective], kind: Ki
 
 
 def _slices(
-    trials: Sequence[FrozenTrial], names: Sequence[str], goals: Sequence[Objective], kind: Kind
+    trials: Sequence[FrozenTrial],
+    names: Sequence[str],
+    measures: Mapping[str, _Measure],
+    kind: Kind,
 ) -> Figure:
-    """Draws the objectives over each setting, a row an objective where there are several."""
-    columns = len(names) if len(goals) > 1 else min(COLUMNS, len(names))
-    figure, panels = _panels(len(names) * len(goals), columns)
-    cells = [(index, name) for index in range(len(goals)) for name in names]
-    for axes, (index, name) in zip(panels, cells, strict=False):
+    """Draws the metrics over each setting, a row a metric where there are several."""
+    columns = len(names) if len(measures) > 1 else min(COLUMNS, len(names))
+    figure, panels = _panels(len(names) * len(measures), columns)
+    cells = [(metric, name) for metric in measures for name in names]
+    for axes, (metric, name) in zip(panels, cells, strict=True):
+        measure = measures[metric]
+        if measure.bound is not None:
+            axes.axhline(measure.bound, color=GREY, linewidth=1, linestyle="--", label="constraint")
         places = _axis(axes, "x", trials, name)
-        _scatter(axes, trials, places, _value(index), kind)
-        axes.set(xlabel=name, ylabel=goals[index].metric)
+        _scatter(axes, trials, places, measure.of, kind)
+        axes.set(xlabel=name, ylabel=metric)
     _legend(figure, panels)
     return figure
 
@@ -127,16 +171,21 @@ def _bars(important: dict[str, dict[str, float]]) -> Figure:
     return figure
 
 
-def _map(trials: Sequence[FrozenTrial], names: tuple[str, str], goal: Objective) -> Figure:
-    """Draws the trials where their two most important settings are, coloured by the objective."""
+def _map(
+    trials: Sequence[FrozenTrial],
+    names: tuple[str, str],
+    metric: str,
+    of: Callable[[FrozenTrial], float],
+) -> Figure:
+    """Draws the trials where their two most important settings are, coloured by a metric."""
     figure = Figure(figsize=(5.2, 3.8), layout="constrained")
     axes = figure.subplots()
     across, up = (_axis(axes, way, trials, name) for way, name in zip("xy", names, strict=True))
-    values = [trial.values[0] for trial in trials]
+    values = [of(trial) for trial in trials]
     shades = Normalize(min(values), max(values))
     x, y = [across(t) for t in trials], [up(t) for t in trials]
     axes.scatter(x, y, c=values, cmap=COLORS, norm=shades, s=28, edgecolors="white", linewidths=0.4)
-    figure.colorbar(ScalarMappable(shades, COLORS), ax=axes, label=goal.metric)
+    figure.colorbar(ScalarMappable(shades, COLORS), ax=axes, label=metric)
     axes.set(xlabel=names[0], ylabel=names[1])
     _plain(axes)
     return figure
@@ -178,10 +227,6 @@ def _validations(trials: Sequence[FrozenTrial], goal: Objective, best: set[int])
     _plain(axes)
     _legend(figure, [axes])
     return figure
-
-
-def _value(index: int) -> Callable[[FrozenTrial], float]:
-    return lambda trial: float(trial.values[index])
 
 
 def _scatter(
@@ -250,24 +295,23 @@ def _varied(trials: Sequence[FrozenTrial]) -> list[str]:
 
 
 def _importances(
-    study: optuna.Study, names: Sequence[str], goals: Sequence[Objective]
+    study: optuna.Study, names: Sequence[str], measures: Mapping[str, _Measure]
 ) -> dict[str, dict[str, float]]:
-    """Returns for each objective what share of it each setting decides, where that can be told."""
+    """Returns for each metric what share of it each setting decides, where that can be told."""
     found = {}
-    for index, goal in enumerate(goals):
-        values = {t.values[index] for t in study.get_trials(states=(TrialState.COMPLETE,))}
-        if len(values) < 2:
+    finished = study.get_trials(states=(TrialState.COMPLETE,))
+    for metric, measure in measures.items():
+        if len({measure.of(trial) for trial in finished}) < 2:
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found[goal.metric] = optuna.importance.get_param_importances(
-                study, params=list(names), target=_value(index)
+            found[metric] = optuna.importance.get_param_importances(
+                study, params=list(names), target=measure.of
             )
     return found
 
 
-def _first_two(important: dict[str, dict[str, float]]) -> tuple[str, str]:
-    shares = next(iter(important.values()))
+def _first_two(shares: Mapping[str, float]) -> tuple[str, str]:
     first, second, *_ = sorted(shares, key=lambda name: -shares[name])
     return first, second
 
@@ -295,6 +339,9 @@ def _legend(figure: Figure, panels: Sequence[Axes], others: dict[str, str] | Non
         for axes in panels
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
+    letters = sum(len(label) + 6 for label in found)
+    room = figure.get_figwidth() * LETTERS_AN_INCH
+    columns = len(found) if letters <= room else 2
     figure.legend(
-        found.values(), found.keys(), loc="outside lower center", ncols=len(found), frameon=False
+        found.values(), found.keys(), loc="outside lower center", ncols=columns, frameon=False
     )

@@ -60,6 +60,10 @@ class Constraint:
         """Returns how far a value is from what is allowed; at most 0 where it is allowed."""
         return value - self.bound if self.most else self.bound - value
 
+    def value(self, violation: float) -> float:
+        """Returns the value that is so far off."""
+        return self.bound + violation if self.most else self.bound - violation
+
     def __str__(self) -> str:
         return f"{self.metric} at {'most' if self.most else 'least'} {self.bound:g}"
 
