@@ -31,7 +31,7 @@ def _hydra_main(config: DictConfig) -> None:
     with mistakes.explained():  # here too: Hydra prints a line of its own for what leaves a job
         overrides = configuration.overrides(context)
         if context.mode == RunMode.MULTIRUN:
-            job.run_job(config, overrides, Path(context.sweep.dir))
+            job.run_job(config, overrides, Path(context.sweep.dir), context.sweeper)
         else:
             _run(config, overrides)
 

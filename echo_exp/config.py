@@ -27,7 +27,9 @@ FOLDER = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf")
 """The configuration: inside an installed package, beside it in a checkout."""
 
 GROUPS = ("problem", "missing", "model", "representation", "optimizer", "trainer", "tracking")
-STUDY = "study"
+STUDY, SEARCH = "study", "search"
+WHOLE = (STUDY, SEARCH)
+"""Groups whose options are many runs."""
 TARGET = "_target_"
 """The key of a group that names what is made from its settings."""
 LAUNCH = "launch"

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,7 @@ def train(
     folder: Path,
     interrupts: Interrupts,
     checkpoint: dict[str, Any] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> Outcome:
     """Trains, or goes on training, and tests.
 
@@ -113,6 +114,7 @@ def train(
         folder: Where checkpoints are written.
         interrupts: Signals that stop the training.
         checkpoint: The content of ``last.ckpt`` in ``folder``, to go on from.
+        callbacks: What else looks at the training, after everything is recorded.
 
     Raises:
         DivergedError: The loss became NaN or infinite.
@@ -123,9 +125,9 @@ def train(
     checkpoints = Checkpoints(
         folder, settings.trainer.checkpoint_seconds, interrupts, before=recorder.settle
     )
-    callbacks: list[pl.Callback] = [recorder, checkpoints, *_progress(settings)]
+    all_callbacks = [recorder, checkpoints, *_progress(settings), *callbacks]
     with _quiet():
-        trainer = settings.trainer.trainer(callbacks)
+        trainer = settings.trainer.trainer(all_callbacks)
         if checkpoint is None:
             trainer.fit(parts.module, parts.data)
         elif checkpoint["echo_epochs"] < settings.epochs:

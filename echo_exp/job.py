@@ -4,18 +4,23 @@ It leaves what became of it in a file of the sweep's folder, where the sweep loo
 lose what a job returns, and a job may lose its process.
 """
 
+import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import config as configuration
 from echo_exp import mistakes, run
 from echo_exp.interrupts import Interrupted
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 
 class Status(StrEnum):
@@ -26,6 +31,8 @@ class Status(StrEnum):
     EARLIER = "ok, finished earlier"
     FAILED = "failed"
     STOPPED = "stopped"
+    PRUNED = "pruned"
+    """A search has given it up."""
     CLAIMED = "claimed"
     """Another process is doing the same."""
 
@@ -55,13 +62,14 @@ class JobResult:
         return (self.message or self.status.value).splitlines()[0]
 
 
-def run_job(config: DictConfig, overrides: list[str], folder: Path) -> None:
+def run_job(config: DictConfig, overrides: list[str], folder: Path, sweeper: DictConfig) -> None:
     """Runs a job; where it fails, that is its result and the sweep goes on.
 
     Args:
         config: Its configuration; ``sweep.parent`` and ``sweep.job`` say whose job it is.
         overrides: What it changes.
         folder: The sweep's folder.
+        sweeper: What a job of a search is told of the search.
 
     Raises:
         Interrupted: A signal asked to stop; this ends the sweep.
@@ -71,7 +79,9 @@ def run_job(config: DictConfig, overrides: list[str], folder: Path) -> None:
         OmegaConf.update(config, "trainer.progress", "none")  # the sweep shows its own
     _leave(JobResult(Status.RUNNING), path)
     try:
-        done = run.execute(config, configuration.measured(overrides), parent)
+        measured = configuration.measured(overrides)
+        callbacks = functools.partial(_pruning, sweeper, config.sweep.job)
+        done = run.execute(config, measured, parent, callbacks)
         metrics = done.outcome.validation() | done.outcome.metrics()
         result = JobResult(Status.FINISHED, metrics=metrics)
         if done.waiting is not None:
@@ -80,6 +90,8 @@ def run_job(config: DictConfig, overrides: list[str], folder: Path) -> None:
         result = JobResult(Status.EARLIER, metrics=dict(done.stored.metrics))
     except run.ClaimedError as claimed:
         result = JobResult(Status.CLAIMED, str(claimed))
+    except run.PrunedError as pruned:
+        result = JobResult(Status.PRUNED, str(pruned))
     except Interrupted as error:
         _leave(JobResult(Status.STOPPED, str(error)), path)
         raise
@@ -87,6 +99,15 @@ def run_job(config: DictConfig, overrides: list[str], folder: Path) -> None:
         message, _ = mistakes.explain(error)
         result = JobResult(Status.FAILED, message)
     _leave(result, path)
+
+
+def _pruning(sweeper: DictConfig, number: int) -> "Sequence[pl.Callback]":
+    """Returns what reports the validations of a trial to its search, where that prunes."""
+    if sweeper.get("pruner") is None:
+        return []
+    from echo_exp.search.pruning import Pruning
+
+    return [Pruning.of(sweeper, number)]
 
 
 def file(folder: Path, number: int) -> Path:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 
 from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -73,7 +74,7 @@ def _explain_composition(error: Exception) -> str:
     several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text)
     if several:
         key, value = several.groups()
-        more = "" if key == configuration.STUDY else "; a sweep, -m, takes several"
+        more = "" if key in configuration.WHOLE else "; a sweep, -m, takes several"
         return str(SettingError(key, value, f"it must be one value{more}"))
     named = re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     named = named or re.search(r"Key '([^']+)' is not in struct", text)
@@ -97,6 +98,8 @@ def _missing_option(file: str, options: Sequence[str]) -> SettingError:
 
 
 def _unknown(key: str, text: str) -> SettingError:
+    if key.startswith("hydra.sweeper."):
+        return configuration.unknown(key, _given(text, key), _known_to_search())
     if key.startswith("hydra."):
         return SettingError(key, _given(text, key), "there is no such setting")
     return configuration.unknown(key, _given(text, key), _known())
@@ -109,11 +112,21 @@ def _given(text: str, key: str) -> str:
 
 def _known() -> list[str]:
     """Returns every setting and group of the program."""
-    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+    with _hydra():
         settings = configuration.flat(compose("config"))
-    return [
-        *(key for key in settings if "._" not in key),
-        *configuration.GROUPS,
-        configuration.LAUNCH,
-        "experiment",
-    ]
+    groups = (*configuration.GROUPS, configuration.LAUNCH, "experiment", *configuration.WHOLE)
+    return [*(key for key in settings if "._" not in key), *groups]
+
+
+def _known_to_search() -> list[str]:
+    """Returns the settings of Hydra that this program adds."""
+    with _hydra():
+        composed = compose("config", ["hydra/sweeper=optuna"], return_hydra_config=True)
+        return [f"hydra.sweeper.{key}" for key in composed.hydra.sweeper if key[0] != "_"]
+
+
+def _hydra() -> contextlib.AbstractContextManager[object]:
+    """Has Hydra know the configuration, which in a sweep it already does."""
+    if GlobalHydra.instance().is_initialized():
+        return contextlib.nullcontext()
+    return initialize_config_dir(str(configuration.FOLDER), version_base="1.3")

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +26,7 @@ from echo_exp.config import Settings
 from echo_exp.interrupts import Interrupted, Interrupts
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking import (
+    PRUNED_TAG,
     Run,
     Store,
     StoredRun,
@@ -36,10 +37,15 @@ from echo_exp.tracking import (
 )
 
 if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
     from echo_exp.experiment import Parts
     from echo_exp.outcome import Outcome
 
 CHECKPOINTS = "checkpoints"
+
+Callbacks = Callable[[], "Sequence[pl.Callback]"]
+"""Makes what else looks at a training; called when Lightning is imported."""
 
 
 class AlreadyFinishedError(Exception):
@@ -52,6 +58,18 @@ class AlreadyFinishedError(Exception):
 
 class ClaimedError(Exception):
     """`resume=auto`, and another process is doing the same."""
+
+
+class PrunedError(Exception):
+    """A search has given up the run.
+
+    Args:
+        epoch: The epoch after whose validation it has.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"pruned at epoch {epoch}")
+        self.epoch = epoch
 
 
 @dataclass(frozen=True)
@@ -100,16 +118,23 @@ def reached(config: DictConfig) -> Iterator[None]:
         raise SettingError("tracking.uri", config.tracking.uri, reason) from error
 
 
-def execute(config: DictConfig, overrides: Sequence[str] = (), parent: str | None = None) -> Result:
+def execute(
+    config: DictConfig,
+    overrides: Sequence[str] = (),
+    parent: str | None = None,
+    callbacks: Callbacks = tuple,
+) -> Result:
     """Trains and tests what a configuration describes, and records it.
 
     Args:
         config: The composed configuration.
         overrides: What the user changed in it, for the record.
         parent: The id of the run that this one is nested under.
+        callbacks: Makes what else looks at the training.
 
     Raises:
         SettingError: A setting is wrong; nothing was recorded.
+        PrunedError: A callback has given up the run; it is KILLED.
         DivergedError: The loss became NaN or infinite; the run is FAILED.
         Interrupted: A signal asked to stop; the run is KILLED and can be resumed.
         TrackingError: Something could not be recorded; the run is FAILED.
@@ -125,11 +150,11 @@ def execute(config: DictConfig, overrides: Sequence[str] = (), parent: str | Non
         if store is not None and parent is not None:  # the sweep may have begun long ago
             store.await_store(store.patience)
         if config.resume != resume.AUTO:
-            return _execute(config, settings, store, overrides, parent, interrupts)
+            return _execute(config, settings, store, overrides, parent, interrupts, callbacks)
         with _claimed(store, config):
             with reached(config):
                 config.resume = _unfinished(store, settings, config)
-            return _execute(config, settings, store, overrides, parent, interrupts, automatic=True)
+            return _execute(config, settings, store, overrides, parent, interrupts, callbacks, True)
 
 
 def _execute(
@@ -139,6 +164,7 @@ def _execute(
     overrides: Sequence[str],
     parent: str | None,
     interrupts: Interrupts,
+    callbacks: Callbacks,
     automatic: bool = False,
 ) -> Result:
     earlier: StoredRun | None = None
@@ -159,7 +185,8 @@ def _execute(
     folder = _folder(settings, run.stored if run else None)
     waiting = None
     try:
-        outcome = experiment.train(parts, settings, run, folder, interrupts, checkpoint)
+        more = callbacks()
+        outcome = experiment.train(parts, settings, run, folder, interrupts, checkpoint, more)
         if run is not None:
             waiting = _record(run, parts, outcome, folder)
     except BaseException as error:
@@ -269,8 +296,12 @@ def _close_early(run: Run, error: BaseException, automatic: bool, overrides: Seq
         command = "the same command" if automatic else f"`echo-exp resume={run.run_id}`"
         error.add_note(f"{command} goes on where it stopped")
     with contextlib.suppress(TrackingError):  # the error itself is what the user must see
-        reason = redacted(f"{type(error).__name__}: {error}")
-        waiting = run.finish("KILLED" if stopped else "FAILED", reason)
+        if isinstance(error, PrunedError):
+            run.set_tag(PRUNED_TAG, str(error.epoch))
+            waiting = run.finish("KILLED")
+        else:
+            reason = redacted(f"{type(error).__name__}: {error}")
+            waiting = run.finish("KILLED" if stopped else "FAILED", reason)
         if waiting is not None:
             error.add_note(undelivered(waiting, overrides))
 

@@ -52,7 +52,7 @@ class Cell:
     @property
     def overrides(self) -> list[str]:
         """The settings as on a command line: `echo-exp` with them repeats the cell."""
-        own = [f"{k}={_quoted(v)}" for k, v in self.settings.items() if k not in self.given]
+        own = [f"{k}={quoted(v)}" for k, v in self.settings.items() if k not in self.given]
         return [*own, *self.given.values()]
 
 
@@ -237,10 +237,12 @@ def word(value: Any) -> str:
     return str(value)
 
 
-def _quoted(value: Any) -> str:
+def quoted(value: Any) -> str:
     """Returns a value as Hydra reads it back."""
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{quoted(k)}: {quoted(v)}' for k, v in value.items())}}}"
     if isinstance(value, list):
-        return f"[{','.join(map(_quoted, value))}]"
+        return f"[{','.join(map(quoted, value))}]"
     if isinstance(value, str) and not (PLAIN.fullmatch(value) and value.lower() not in OTHERS):
         escaped = value.replace("\\", "\\\\").replace("'", "\\'")
         return f"'{escaped}'"

@@ -5,11 +5,12 @@ that loses its process may stop a launcher, so jobs are launched in rounds: what
 launched again in the next.
 """
 
+import contextlib
 import hashlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +24,7 @@ from echo_exp.job import JobResult, Status
 from echo_exp.settings import SettingError, choice, integer, redacted
 from echo_exp.table import best, columns, table
 from echo_exp.tracking import Run, Store, UnreachableError
-from echo_exp.watch import watching
+from echo_exp.watch import Watch, watching
 
 TAG = "sweep"
 ANOTHER_LOOK_SECONDS = 1.0
@@ -74,13 +75,18 @@ class Job:
         number: Its place in the sweep.
         overrides: What it changes in the default configuration.
         fingerprint: What tells it from jobs with other settings.
-        problem: What is wrong with its settings, if anything.
+        error: What is wrong with its settings, if anything.
     """
 
     number: int
     overrides: Sequence[str]
     fingerprint: str = ""
-    problem: str = ""
+    error: SettingError | None = None
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with its settings, in words."""
+        return "" if self.error is None else mistakes.explain(self.error)[0]
 
     @property
     def named(self) -> str:
@@ -99,6 +105,8 @@ class Sweep:
         settings: How it is run.
         folder: Where the jobs leave their results.
         tags: More tags of the parent run.
+        told: More overrides of all jobs, that change nothing of what is measured.
+        known_as: What tells it from others where its jobs are not known beforehand.
     """
 
     name: str
@@ -107,10 +115,14 @@ class Sweep:
     settings: SweepSettings
     folder: Path
     tags: Mapping[str, str] = field(default_factory=dict)
+    told: Sequence[str] = ()
+    known_as: str = ""
 
     @property
     def identity(self) -> str:
-        """A hash of the jobs and the code: what tells this sweep from others."""
+        """What tells this sweep from others: a hash of the jobs and the code, unless given."""
+        if self.known_as:
+            return self.known_as
         text = "\n".join([code(), *(job.fingerprint + job.problem for job in self.jobs)])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -127,7 +139,7 @@ def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:
             configuration.read(composed)
             jobs.append(Job(number, arguments, configuration.fingerprint(composed)))
         except SettingError as error:
-            jobs.append(Job(number, arguments, problem=mistakes.explain(error)[0]))
+            jobs.append(Job(number, arguments, error=error))
     return jobs
 
 
@@ -161,22 +173,36 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
         Interrupted: A signal asked to stop; the same command goes on.
     """
     store = run.open_store(config)
+    with parent_run(asked, store, config) as parent:
+        with watching("sweep", asked.folder, len(asked.jobs)) as watch:
+            results = run_jobs(asked, store, parent, launch, watch)
+        tell(asked, results, store, parent)
+        if not all(result.succeeded for result in results.values()):
+            sys.exit(mistakes.FAILED)
+
+
+@contextlib.contextmanager
+def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterator[Run | None]:
+    """Has the run open that the jobs are nested under, and ends it as the block ends.
+
+    Raises:
+        SettingError: The tracking store cannot be used.
+        SystemExit: The end of the run could not be told to the store; it waits.
+    """
     with run.reached(config):
         parent = open_parent(asked, store)
     status = "KILLED"
     try:
-        results = run_jobs(asked, store, parent, launch)
-        failed = sum(not result.succeeded for result in results.values())
-        status = "FAILED" if failed else "FINISHED"
-        tell(asked, results, store, parent)
-    except Exception:
+        yield parent
+        status = "FINISHED"
+    except (Exception, SystemExit):
         status = "FAILED"
         raise
     finally:
         waiting = None if parent is None else parent.finish(status)
         if waiting is not None:
             print(f"echo-exp: {run.undelivered(waiting, asked.command)}", file=sys.stderr)
-    if failed or waiting is not None:
+    if waiting is not None:
         sys.exit(mistakes.FAILED)
 
 
@@ -193,28 +219,42 @@ def open_parent(asked: Sweep, store: Store | None) -> Run | None:
 
 
 def run_jobs(
-    asked: Sweep, store: Store | None, parent: Run | None, launch: Launch
+    asked: Sweep,
+    store: Store | None,
+    parent: Run | None,
+    launch: Launch,
+    watch: Watch,
+    done: int = 0,
 ) -> dict[int, JobResult]:
-    """Launches jobs until each has a result, and returns it by the job's number."""
+    """Launches jobs until each has a result, and returns it by the job's number.
+
+    Args:
+        asked: The jobs.
+        store: Where they are tracked, if they are.
+        parent: The run that they are nested under, likewise.
+        launch: Runs jobs.
+        watch: Shows how far they are.
+        done: How many other jobs have a result.
+    """
     results = _known(asked, store, parent)
     waiting = [job for job in asked.jobs if job.number not in results]
     lost: Counter[int] = Counter()
-    with watching(asked.folder, [each.number for each in waiting], results):
-        while waiting:
-            free = _free(waiting, store)
-            if not free:
-                time.sleep(ANOTHER_LOOK_SECONDS)
-                continue
-            found = _round(asked, free, parent, launch)
-            for each in free:
-                result = found[each.number]
-                lost[each.number] += result is not None and result.status == Status.RUNNING
-                if lost[each.number] >= asked.settings.attempts:
-                    reason = f"its process was lost {lost[each.number]} times"
-                    result = JobResult(Status.FAILED, reason)
-                if result is not None and result.status not in (Status.RUNNING, Status.CLAIMED):
-                    results[each.number] = result
-            waiting = [job for job in waiting if job.number not in results]
+    watch.follow([job.number for job in waiting], done + len(results))
+    while waiting:
+        free = _free(waiting, store)
+        if not free:
+            time.sleep(ANOTHER_LOOK_SECONDS)
+            continue
+        found = _round(asked, free, parent, launch)
+        for each in free:
+            result = found[each.number]
+            lost[each.number] += result is not None and result.status == Status.RUNNING
+            if lost[each.number] >= asked.settings.attempts:
+                reason = f"its process was lost {lost[each.number]} times"
+                result = JobResult(Status.FAILED, reason)
+            if result is not None and result.status not in (Status.RUNNING, Status.CLAIMED):
+                results[each.number] = result
+        waiting = [job for job in waiting if job.number not in results]
     return results
 
 
@@ -277,6 +317,7 @@ def _told(asked: Sweep, each: Job, parent: Run | None) -> list[str]:
         f"hydra.sweep.dir='{folder}'",
         "hydra.sweep.subdir=.",
         "hydra.mode=MULTIRUN",
+        *asked.told,
     ]
 
 

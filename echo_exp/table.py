@@ -26,7 +26,7 @@ def table(rows: Sequence[Row]) -> str:
         (str(number), named, _number(result, ACCURACY, 4), _number(result, SECONDS, 1), result.line)
         for number, named, result in shown
     ]
-    return _aligned(lines)
+    return aligned(lines)
 
 
 def best(rows: Sequence[Row]) -> str:
@@ -40,7 +40,7 @@ def best(rows: Sequence[Row]) -> str:
     ranked = sorted(cells.items(), key=lambda cell: -fmean(cell[1]))[:BEST]
     lines = [("best settings", "accuracy", "jobs")]
     lines += [(named, f"{fmean(scores):.4f}", str(len(scores))) for named, scores in ranked]
-    return f"\n{_aligned(lines)}\n\n"
+    return f"\n{aligned(lines)}\n\n"
 
 
 def columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
@@ -59,7 +59,7 @@ def _number(result: JobResult, name: str, digits: int) -> str:
     return "" if value is None or not result.succeeded else f"{value:.{digits}f}"
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
+def aligned(lines: Sequence[Sequence[str]]) -> str:
     """Returns lines of cells with the columns, all but the last, of one width each."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = [

@@ -7,7 +7,8 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Never
 
@@ -24,52 +25,78 @@ QUIET_SECONDS = 60
 
 
 @contextlib.contextmanager
-def watching(
-    folder: Path, numbers: Sequence[int], known: Mapping[int, JobResult]
-) -> Iterator[None]:
+def watching(what: str, folder: Path, total: int) -> Iterator["Watch"]:
     """Shows in the ``with`` block how far some jobs are.
 
     Args:
+        what: What they make together, such as a sweep.
         folder: Where they leave their results.
-        numbers: The jobs that are to be run.
-        known: The results of the jobs that need not be run.
+        total: All jobs, those that need not be run among them.
     """
-    if not numbers:
-        yield
-        return
-    watch = _Watch(folder, numbers, dict(known))
-    thread = threading.Thread(target=watch.show, daemon=True)
-    thread.start()
+    watch = Watch(what, folder, total)
     try:
-        yield
+        yield watch
     finally:
-        watch.over.set()
-        thread.join()
+        watch.close()
 
 
-class _Watch:
-    def __init__(self, folder: Path, numbers: Sequence[int], known: dict[int, JobResult]) -> None:
-        self.over = threading.Event()
-        self._paths = {number: job.file(folder, number) for number in numbers}
-        self._results = known
-        self._before = len(known)
-        self._total = len(numbers) + len(known)
+class Watch:
+    """Shows how far jobs are, from the first that must be run."""
+
+    def __init__(self, what: str, folder: Path, total: int) -> None:
+        self._done = 0
+        self._what = what
+        self._folder = folder
+        self._total = total
+        self._paths: dict[int, Path] = {}
+        self._results: dict[int, JobResult] = {}
+        self._counts: Counter[Status] = Counter()
         self._running = 0
         self._began = self._said = time.monotonic()
-        self._bar = self._new_bar() if sys.stderr.isatty() else None
+        self._began_with = 0
+        self._bar: tqdm[Never] | None = None
+        self._over = threading.Event()
+        self._looking = threading.Lock()
+        self._thread: threading.Thread | None = None
 
-    def show(self) -> None:
-        while not self.over.wait(LOOK_SECONDS):
+    def follow(self, numbers: Sequence[int], done: int) -> None:
+        """Looks from now on for the results of some jobs.
+
+        Args:
+            numbers: The jobs.
+            done: How many others have a result.
+        """
+        if self._thread is not None:
             self._look()
-        self._look()
+        with self._looking:
+            self._paths = {number: job.file(self._folder, number) for number in numbers}
+            self._results = {}
+            self._done = done
+        if numbers and self._thread is None:
+            self._began_with = done
+            self._bar = self._new_bar() if sys.stderr.isatty() else None
+            self._thread = threading.Thread(target=self._show, daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Looks a last time."""
+        if self._thread is None:
+            return
+        self._over.set()
+        self._thread.join()
         if self._bar is not None:
             self._bar.close()
 
+    def _show(self) -> None:
+        while not self._over.wait(LOOK_SECONDS):
+            self._look()
+        self._look()
+
     def _new_bar(self) -> "tqdm[Never]":
         return tqdm(
-            desc="sweep",
+            desc=self._what,
             total=self._total,
-            initial=self._before,
+            initial=self._done,
             file=sys.stderr,
             dynamic_ncols=True,
             bar_format="{desc} |{bar}| {percentage:.0f} %{postfix}",
@@ -77,44 +104,45 @@ class _Watch:
 
     def _look(self) -> None:
         """Reads what the jobs have left since the last look."""
-        self._running, news = 0, []
-        for number, path in self._paths.items():
-            result = None if number in self._results else job.read(path)
-            if result is None or result.status == Status.CLAIMED:
-                continue
-            if result.status == Status.RUNNING:
-                self._running += 1
-            else:
-                self._results[number] = result
-                news.append(number)
-        for number in news:
-            if self._results[number].status == Status.FAILED:
-                self._print(f"job {number}: {self._results[number].line}")
-        self._tell(len(news))
+        with self._looking:
+            self._running, news = 0, []
+            for number, path in self._paths.items():
+                result = None if number in self._results else job.read(path)
+                if result is None or result.status == Status.CLAIMED:
+                    continue
+                if result.status == Status.RUNNING:
+                    self._running += 1
+                else:
+                    self._results[number] = result
+                    self._counts[result.status] += 1
+                    news.append(number)
+            self._done += len(news)
+            for number in news:
+                if self._results[number].status == Status.FAILED:
+                    self._print(f"job {number}: {self._results[number].line}")
+            self._tell(len(news))
 
     def _tell(self, new: int) -> None:
         if self._bar is not None:
             self._bar.set_postfix_str(self._summary(), refresh=False)
-            self._bar.update(new)
+            self._bar.n = self._done
             self._bar.refresh()
         elif self._due(new):
             self._said = time.monotonic()
-            self._print(f"sweep: {self._summary()}")
+            self._print(f"{self._what}: {self._summary()}")
 
     def _due(self, new: int) -> bool:
-        done, all_ = len(self._results) - self._before, len(self._paths)
-        crossed = done * LINES // all_ != (done - new) * LINES // all_
+        crossed = self._done * LINES // self._total != (self._done - new) * LINES // self._total
         return crossed or time.monotonic() - self._said >= QUIET_SECONDS
 
     def _summary(self) -> str:
-        done, ours = len(self._results), len(self._results) - self._before
-        failed = sum(not result.succeeded for result in self._results.values())
-        parts = [f"{done} of {self._total} done", f"{self._running} running"]
-        if failed:
-            parts.append(f"{failed} failed")
-        if 0 < ours < len(self._paths):
-            left = (time.monotonic() - self._began) / ours * (self._total - done)
-            parts.append(f"{_words(left)} left")
+        parts = [f"{self._done} of {self._total} done", f"{self._running} running"]
+        told = (Status.FAILED, Status.STOPPED, Status.PRUNED)
+        parts += [f"{self._counts[status]} {status}" for status in told if self._counts[status]]
+        here = self._done - self._began_with
+        if here > 0 and self._done < self._total:
+            spent = time.monotonic() - self._began
+            parts.append(f"{_words(spent / here * (self._total - self._done))} left")
         return ", ".join(parts)
 
     def _print(self, text: str) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -15,6 +16,7 @@ from echo_exp.sweep import Job, Sweep, make_jobs, run_sweep, settings
 
 ONCE = {
     configuration.STUDY: "a study is a sweep",
+    configuration.SEARCH: "a search is a sweep",
     configuration.LAUNCH: "all jobs of a sweep run in the same way",
 }
 """Groups of which a sweep has one option."""
@@ -73,6 +75,18 @@ class EchoSweeper(BasicSweeper):
         }
         name = f"study {asked.name}, {asked.scale}: {' '.join(arguments)}"
         return _asked(config, ["-m", *arguments], jobs, name, tags)
+
+
+# A name that Hydra takes by itself: what config.yaml chooses, no option of a group could replace.
+ConfigStore.instance().store(
+    group="hydra/sweeper",
+    name="basic",
+    node={
+        "_target_": f"{__name__}.{EchoSweeper.__name__}",
+        "max_batch_size": None,
+        "params": None,
+    },
+)
 
 
 def _asked(

@@ -6,7 +6,7 @@ import pytest
 
 from echo_exp import watch
 from echo_exp.job import JobResult, Status, _leave, file
-from echo_exp.watch import _Watch, _words
+from echo_exp.watch import Watch, _words
 
 
 def _left(folder: Path, number: int, status: Status, message: str = "") -> None:
@@ -16,7 +16,9 @@ def _left(folder: Path, number: int, status: Status, message: str = "") -> None:
 def test_it_tells_what_is_done_what_runs_and_what_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seen = _Watch(tmp_path, range(1, 6), {0: JobResult(Status.EARLIER)})
+    seen = Watch("sweep", tmp_path, 6)
+    seen.follow((), 1)
+    seen._paths = {number: file(tmp_path, number) for number in range(1, 6)}
     _left(tmp_path, 1, Status.RUNNING)
     seen._look()
     assert seen._summary() == "1 of 6 done, 1 running"
@@ -35,8 +37,8 @@ def test_it_tells_what_is_done_what_runs_and_what_failed(
 def test_where_nothing_is_to_be_run_nothing_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with watch.watching(tmp_path, [], {0: JobResult(Status.EARLIER)}):
-        pass
+    with watch.watching("sweep", tmp_path, 1) as seen:
+        seen.follow((), 1)
     assert capsys.readouterr().err == ""
 
 

@@ -10,6 +10,7 @@ to the store, `client` knows MLflow's errors.
 """
 
 from echo_exp.tracking.store import (
+    PRUNED_TAG,
     Run,
     Store,
     StoredRun,
@@ -20,6 +21,7 @@ from echo_exp.tracking.store import (
 )
 
 __all__ = [
+    "PRUNED_TAG",
     "Run",
     "Store",
     "StoredRun",

@@ -107,6 +107,10 @@ class Delivery:
             self.client.log_batch(self.run_id, metrics=points[:size])
             del points[:size]
 
+    def tag(self, key: str, value: str) -> None:
+        """Sets a tag."""
+        self.client.set_tag(self.run_id, key, value)
+
     def table(self, file: str, columns: Mapping[str, Sequence[Any]]) -> None:
         """Writes a table in MLflow's format, and the tag by which its UI finds it."""
         rows = list(zip(*columns.values(), strict=True))

@@ -19,6 +19,9 @@ from echo_exp.settings import SettingError, integer
 SEND_SECONDS = 0.25
 """Metrics are sent to the writer about this often, and written by it as often."""
 
+PRUNED_TAG = "pruned"
+"""The epoch at which a search gave up a run."""
+
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
 
 
@@ -357,6 +360,10 @@ class Run:
         """
         self.flush()
         self.store.request("settle")
+
+    def set_tag(self, key: str, value: str) -> None:
+        """Sets a tag."""
+        self.store.send("tag", run_id=self.run_id, key=key, value=value)
 
     def log_table(self, columns: Mapping[str, Sequence[Any]], file: str) -> None:
         """Records a table as an artifact."""

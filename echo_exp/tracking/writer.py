@@ -34,7 +34,7 @@ from echo_exp.tracking.claims import Claims
 from echo_exp.tracking.client import connect, local_folder, mends, reason, repository
 from echo_exp.tracking.delivery import Courier, Delivery, Series
 from echo_exp.tracking.outbox import Outbox, OutboxFullError
-from echo_exp.tracking.store import StoredRun, Waiting
+from echo_exp.tracking.store import PRUNED_TAG, StoredRun, Waiting
 
 PARENT_TAG = "mlflow.parentRunId"
 PAGE = 1000
@@ -190,8 +190,8 @@ class Writer:
             raise
         self.open_runs[run_id] = OpenRun(courier, lock)
         self.client.update_run(run_id, status="RUNNING")
-        if delivery.ERROR_TAG in run.data.tags:
-            self.client.delete_tag(run_id, delivery.ERROR_TAG)
+        for tag in {delivery.ERROR_TAG, PRUNED_TAG} & run.data.tags.keys():
+            self.client.delete_tag(run_id, tag)
         return self._stored(run)
 
     def open_parent(
@@ -249,6 +249,9 @@ class Writer:
 
     def metrics(self, run_id: str, series: list[Series]) -> None:
         self._put(run_id, "metrics", series=series)
+
+    def tag(self, run_id: str, key: str, value: str) -> None:
+        self._put(run_id, "tag", key=key, value=value)
 
     def table(self, run_id: str, columns: dict[str, list[Any]], file: str) -> None:
         _check_name(file)

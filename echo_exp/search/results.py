@@ -1,0 +1,141 @@
+"""What came out of a search: the best trials, a table of all, figures, the command to repeat it."""
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from echo_exp import run
+from echo_exp.search import figures
+from echo_exp.search.trials import ERROR, METRICS, Trials
+from echo_exp.table import aligned
+from echo_exp.tracking import Run, Store
+
+BEST = 10
+"""So many are printed of trials with one objective."""
+FRONT = 30
+"""So many are printed of a Pareto front."""
+FOLDER = "search"
+TESTED = "test/accuracy"
+CALLED = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+
+
+def tell(trials: Trials, folder: Path, store: Store | None, parent: Run | None) -> None:
+    """Prints the best trials of a search and the command of the best; records all and the figures.
+
+    Args:
+        trials: All trials.
+        folder: Where the figures are drawn, if the parent run's artifacts are not here.
+        store: Where runs are tracked, if they are.
+        parent: The run of the whole search.
+    """
+    several = len(trials.settings.objectives) > 1
+    found = best(trials.study)
+    if found:
+        title = "Pareto front" if several else "best trials"
+        print(f"\n{title}:\n{_table(trials, found[: FRONT if several else BEST])}\n")
+        told = "one of them alone, such as the first" if several else "the best alone"
+        print(f"{told}: {_command(trials, found[0])}")
+    elif trials.settings.constraints:
+        print("no trial has all of: " + ", ".join(map(str, trials.settings.constraints)))
+    print(_summary(trials.study))
+    drawn = _figures(trials, found[: None if several else 1], folder, parent)
+    print(f"figures: {drawn}")
+    if store is not None and parent is not None:
+        parent.log_table(columns(trials), "trials.json")
+        parent.log_files(drawn, FOLDER)
+        print(run.directions(store, parent.stored, "them"))
+
+
+def feasible(study: optuna.Study) -> list[FrozenTrial]:
+    """Returns the finished trials that fulfil all constraints."""
+    finished = study.get_trials(states=(TrialState.COMPLETE,))
+    return [t for t in finished if all(value <= 0 for value in t.constraints.values())]
+
+
+def best(study: optuna.Study) -> list[FrozenTrial]:
+    """Returns the trials of one objective, the best first; of several, the Pareto front."""
+    maximized = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
+
+    def rank(trial: FrozenTrial) -> list[float]:
+        return [-v if m else v for v, m in zip(trial.values, maximized, strict=True)]
+
+    found = study.best_trials if len(maximized) > 1 else feasible(study)
+    return sorted(found, key=rank)
+
+
+def columns(trials: Trials) -> dict[str, list[Any]]:
+    """Returns a table of all trials by its columns."""
+    rows = trials.study.trials
+    metrics = sorted({name for row in rows for name in _metrics(row)})
+    return {
+        "trial": [row.number for row in rows],
+        **{name: [row.params.get(name) for row in rows] for name in trials.space.distributions},
+        "result": [CALLED.get(row.state, row.state.name.lower()) for row in rows],
+        "allowed": [all(value <= 0 for value in row.constraints.values()) for row in rows],
+        "error": [str(row.user_attrs.get(ERROR, "")) for row in rows],
+        **{name: [_metrics(row).get(name) for row in rows] for name in metrics},
+    }
+
+
+def _table(trials: Trials, rows: Sequence[FrozenTrial]) -> str:
+    names = list(dict.fromkeys([*trials.settings.metrics, TESTED]))
+    lines: list[Sequence[str]] = [("trial", *names, "settings")]
+    lines += [
+        (
+            str(row.number),
+            *(_number(_metrics(row).get(name)) for name in names),
+            " ".join(f"{name}={_short(value)}" for name, value in row.params.items()),
+        )
+        for row in rows
+    ]
+    return aligned(lines)
+
+
+def _command(trials: Trials, trial: FrozenTrial) -> str:
+    return shlex.join(["echo-exp", *trials.space.overrides(trial.params)])
+
+
+def _summary(study: optuna.Study) -> str:
+    counts = Counter(trial.state for trial in study.trials)
+    parts = [f"{counts[state]} {name}" for state, name in CALLED.items() if counts[state]]
+    allowed, finished = len(feasible(study)), counts[TrialState.COMPLETE]
+    if allowed < finished:
+        parts[0] += f" ({allowed} within the constraints)"
+    return f"{len(study.trials)} trials: " + ", ".join(parts)
+
+
+def _figures(
+    trials: Trials, found: Sequence[FrozenTrial], folder: Path, parent: Run | None
+) -> Path:
+    """Draws the figures to where they stay, and returns where that is."""
+    artifacts = parent.stored.artifacts if parent is not None else None
+    drawn = (artifacts or folder) / FOLDER
+    drawn.mkdir(parents=True, exist_ok=True)  # another process may draw the same
+    for name, figure in figures.draw(trials.study, trials.settings, found).items():
+        figure.savefig(drawn / f"{name}.png", dpi=figures.DPI)
+    return drawn
+
+
+def _metrics(trial: FrozenTrial) -> Mapping[str, Any]:
+    found = trial.user_attrs.get(METRICS, {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def _number(value: Any) -> str:
+    if not isinstance(value, int | float):
+        return ""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,105 @@
+"""The sweeper of `hydra/sweeper=optuna` and `search=...`: a search with Optuna.
+
+Hydra imports this at every start, so Optuna is imported only where there is a search.
+"""
+
+import copy
+import re
+from importlib.util import find_spec
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from echo_exp import config as configuration
+from echo_exp import mistakes
+from echo_exp.settings import SettingError
+from echo_exp.study import quoted
+
+OURS = re.compile(r"[+~]*hydra[./](sweeper\b|mode=)")
+"""What is told to the sweeper and is nothing to its jobs."""
+
+
+class OptunaSweeper(Sweeper):
+    """Runs jobs whose settings Optuna proposes; its own settings are `conf/hydra/sweeper/optuna`.
+
+    Args:
+        settings: They are read from the configuration, where they are not yet resolved.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.config: DictConfig | None = None
+        self.launcher: Launcher | None = None
+        self.hydra_context: HydraContext | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Makes the launcher, whose jobs do not know of the search.
+
+        Args:
+            hydra_context: Hydra's.
+            task_function: What a job does.
+            config: The composed configuration.
+        """
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=_of_jobs(config)
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Runs the search.
+
+        Args:
+            arguments: The overrides of the command line.
+        """
+        assert self.config is not None
+        assert self.launcher is not None
+        with mistakes.explained():
+            if find_spec("optuna") is None:
+                reason = "Optuna is not installed: pip install 'echo_exp[optuna]'"
+                raise SettingError("hydra/sweeper", "optuna", reason)
+            self._search(self.config, self.launcher, arguments)
+
+    def _search(self, config: DictConfig, launcher: Launcher, arguments: list[str]) -> None:
+        from echo_exp.search import search, settings, space
+
+        if config.get(configuration.STUDY) is not None:
+            reason = "a study has its own jobs: a search is no study"
+            raise SettingError(configuration.STUDY, config.study.get("name"), reason)
+        node = config.hydra.sweeper
+        read = settings.read(node)
+        given = [a for a in arguments if not re.match(rf"[+~]*{configuration.SEARCH}=", a)]
+        params = [f"{key}={_text(value)}" for key, value in read.params.items()]
+        assert self.hydra_context is not None
+        spaces = space.read([*params, *given], self.hydra_context.config_loader)
+        hydra = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
+        assert isinstance(hydra, list)
+        chosen = config.hydra.runtime.choices.get(configuration.SEARCH)
+        own = [override for override in hydra if not override.startswith("hydra.mode=")]
+        asked = search.Search(
+            name=" ".join([f"search {chosen or ''}".strip() + ":", *arguments]),
+            command=["-m", *own, *arguments],
+            settings=read,
+            space=spaces,
+            raw_storage=str(OmegaConf.to_container(node, resolve=False)["storage"]),  # type: ignore[call-overload,index]
+            at_once=read.at_once(config.hydra.launcher),
+        )
+        search.run_search(asked, config, lambda jobs: launcher.launch(jobs, initial_job_idx=0))
+
+
+def _of_jobs(config: DictConfig) -> DictConfig:
+    found = copy.deepcopy(config)
+    OmegaConf.set_readonly(found.hydra, False)
+    with open_dict(found):
+        given = found.hydra.overrides.hydra
+        found.hydra.overrides.hydra = [o for o in given if not OURS.match(o)]
+    return found
+
+
+def _text(value: Any) -> str:
+    """Returns a value of YAML as an override's; a text is one already."""
+    return value if isinstance(value, str) else quoted(value)
