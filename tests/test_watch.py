@@ -18,6 +18,7 @@ def test_it_tells_what_is_done_what_runs_and_what_failed(
 ) -> None:
     seen = Watch("sweep", tmp_path, 6)
     seen.follow((), 1)
+    seen._began_with = 1
     seen._paths = {number: file(tmp_path, number) for number in range(1, 6)}
     _left(tmp_path, 1, Status.RUNNING)
     seen._look()
