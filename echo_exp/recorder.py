@@ -122,6 +122,7 @@ class Recorder(pl.Callback):
         solved = self.epochs_to_solve.isnan() & (scores["val/accuracy"][0] >= SOLVED)
         self.epochs_to_solve = self.epochs_to_solve.masked_fill(solved, epoch)
         self._send([epoch], scores)
+        self._block_began = self._clock.now()  # of the next block
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stops counting."""
