@@ -36,6 +36,7 @@ from echo_exp.tracking.delivery import Courier, Delivery, Series
 from echo_exp.tracking.outbox import Outbox, OutboxFullError
 from echo_exp.tracking.store import PRUNED_TAG, StoredRun, Waiting
 
+CONFIG = "config.yaml"
 PARENT_TAG = "mlflow.parentRunId"
 PAGE = 1000
 """Runs in one answer of MLflow."""
@@ -401,13 +402,10 @@ class Writer:
 
     def _config(self, run: MlflowRun) -> str | None:
         artifacts = repository(run.info.artifact_uri, self.artifacts, self.uri)
+        if CONFIG not in [artifact.path for artifact in artifacts.list_artifacts()]:
+            return None
         with tempfile.TemporaryDirectory() as folder:
-            try:
-                return Path(artifacts.download_artifacts("config.yaml", folder)).read_text()
-            except Exception as error:
-                if mends(error):
-                    raise
-                return None
+            return Path(artifacts.download_artifacts(CONFIG, folder)).read_text()
 
     def _lock(self, name: str, patience: float = -1) -> FileLock | None:
         """Takes a lock that the system frees when this process ends, however it ends."""
