@@ -214,7 +214,7 @@ def open_parent(asked: Sweep, store: Store | None) -> Run | None:
         return store.open_parent(
             name=asked.name[:250],
             tags=run.tags(asked.command) | {"kind": TAG, TAG: asked.identity, **asked.tags},
-            files={"jobs.txt": "\n".join(job.named for job in asked.jobs)},
+            files={"jobs.txt": "\n".join(job.named for job in asked.jobs)} if asked.jobs else {},
             key=TAG,
         )
     except TrackingError as error:
