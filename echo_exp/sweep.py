@@ -210,10 +210,11 @@ def open_parent(asked: Sweep, store: Store | None) -> Run | None:
     """Opens the run that the jobs are nested under: that of an earlier start, or a new one."""
     if store is None:
         return None
+    jobs = redacted("\n".join(job.named for job in asked.jobs))
     return store.open_parent(
         name=redacted(asked.name)[:250],
         tags=run.tags(asked.command) | {"kind": TAG, TAG: asked.identity, **asked.tags},
-        files={"jobs.txt": redacted("\n".join(job.named for job in asked.jobs))},
+        files={"jobs.txt": jobs} if asked.jobs else {},
         key=TAG,
     )
 

@@ -234,12 +234,16 @@ def test_a_metric_that_does_not_exist_ends_the_search(tmp_path: Path) -> None:
         trials.tell(0, _result(val_accuracy=1.0))
 
 
-def test_trials_that_a_process_left_come_first_and_with_their_settings(tmp_path: Path) -> None:
-    first = _trials(tmp_path, trials=3)
+@pytest.mark.parametrize("scheme", ["sqlite", "journal"])
+def test_trials_that_a_process_left_come_first_and_with_their_settings(
+    tmp_path: Path, scheme: str
+) -> None:
+    storage = f"{scheme}:///{tmp_path}/trials"
+    first = _trials(tmp_path, trials=3, storage=storage)
     left = first.take(2)
     first.tell(0, _result(val_accuracy=0.5))
     _close(first)
-    second = _trials(tmp_path, trials=3)
+    second = _trials(tmp_path, trials=3, storage=storage)
     taken = second.take(2)
     assert [trial.number for trial in taken] == [1, 2]
     assert taken[0].params == left[1].params

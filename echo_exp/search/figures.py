@@ -24,8 +24,10 @@ from echo_exp.search.settings import Constraint, Objective, SearchSettings
 DPI = 150
 WIDTH, HEIGHT = 3.4, 2.9  # inches of a panel
 COLUMNS = 3
+WIDE = 100
 COLORS = "viridis"
 MOST_LETTERS = 18  # of a choice, below an axis
+MOST_ACROSS = 24  # letters of all choices below an axis, which are slanted beyond
 LETTERS_AN_INCH = 12  # of the legend
 SPREAD = 0.15  # of the trials of one choice, so that they do not hide each other
 KINDS = {  # label, colour, marker, filled
@@ -118,6 +120,7 @@ def _history(trials: Sequence[FrozenTrial], goals: Sequence[Objective], kind: Ki
         _scatter(axes, trials, lambda t: t.number, _value(index), kind)
         axes.set(xlabel="trial", ylabel=goal.metric)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        _wide(axes, "y", [trial.values[index] for trial in trials])
         allowed = [trial for trial in trials if kind(trial) != "outside"]
         if len(goals) == 1 and allowed:
             values = np.array([trial.values[0] for trial in allowed])
@@ -136,7 +139,7 @@ def _slices(
     kind: Kind,
 ) -> Figure:
     """Draws the metrics over each setting, a row a metric where there are several."""
-    columns = len(names) if len(measures) > 1 else min(COLUMNS, len(names))
+    columns = len(names) if len(measures) > 1 else 2 if len(names) == 4 else COLUMNS
     figure, panels = _panels(len(names) * len(measures), columns)
     cells = [(metric, name) for metric in measures for name in names]
     for axes, (metric, name) in zip(panels, cells, strict=True):
@@ -146,6 +149,7 @@ def _slices(
         places = _axis(axes, "x", trials, name)
         _scatter(axes, trials, places, measure.of, kind)
         axes.set(xlabel=name, ylabel=metric)
+        _wide(axes, "y", [measure.of(trial) for trial in trials])
     _legend(figure, panels)
     return figure
 
@@ -198,8 +202,8 @@ def _front(trials: Sequence[FrozenTrial], goals: Sequence[Objective], kind: Kind
     for axes, (a, b) in zip(panels, pairs, strict=False):
         _scatter(axes, trials, _value(b), _value(a), kind)
         axes.set(xlabel=goals[b].metric, ylabel=goals[a].metric)
-        if all(trial.values[b] > 0 for trial in trials):
-            axes.set_xscale("log")
+        _wide(axes, "x", [trial.values[b] for trial in trials])
+        _wide(axes, "y", [trial.values[a] for trial in trials])
         if len(goals) == 2:
             front = sorted((t.values[1], t.values[0]) for t in trials if kind(t) == "best")
             axes.step(*zip(*front, strict=True), where="post", color=ORANGE, linewidth=1)
@@ -273,7 +277,7 @@ def _choices(
     axes: Axes, way: str, choices: Sequence[str], name: str
 ) -> Callable[[FrozenTrial], float]:
     labels = [c if len(c) <= MOST_LETTERS else f"{c[: MOST_LETTERS - 1]}…" for c in choices]
-    slanted = way == "x" and sum(map(len, labels)) > 2 * MOST_LETTERS
+    slanted = way == "x" and sum(map(len, labels)) > MOST_ACROSS
     axes.set(**{f"{way}ticks": range(len(choices)), f"{way}lim": (-0.5, len(choices) - 0.5)})
     axes.set(**{f"{way}ticklabels": labels})
     if slanted:
@@ -325,6 +329,12 @@ def _panels(count: int, columns: int = COLUMNS, scale: float = 1.0) -> tuple[Fig
     for axes in panels[count:]:
         axes.remove()
     return figure, panels[:count]
+
+
+def _wide(axes: Axes, way: str, values: Sequence[float]) -> None:
+    """Makes the axis of a metric logarithmic where its values differ that much."""
+    if min(values) > 0 and max(values) > WIDE * min(values):
+        axes.set(**{f"{way}scale": "log"})
 
 
 def _plain(axes: Axes) -> None:

@@ -5,6 +5,7 @@ without a claim was left by a process that ended, and is the next that is run.
 """
 
 import contextlib
+import difflib
 import hashlib
 import math
 import time
@@ -134,8 +135,7 @@ class Trials:
             return None
         for metric in self.settings.metrics:
             if metric not in result.metrics and not metric.startswith(LATE):
-                known = [name for name in result.metrics if not name.startswith("test/")]
-                raise configuration.unknown(metric, "", known)
+                raise _unknown(metric, result)
         values = {m: result.metrics.get(m, math.nan) for m in self.settings.metrics}
         if not all(math.isfinite(value) for value in values.values()):
             return None
@@ -207,3 +207,10 @@ class Trials:
             yield
         finally:
             self._store.release(thing)
+
+
+def _unknown(metric: str, result: JobResult) -> SettingError:
+    known = sorted(name for name in result.metrics if not name.startswith("test/"))
+    near = difflib.get_close_matches(metric, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(known)
+    return SettingError(f"{KEY}.objectives", metric, f"jobs have no such metric; {hint}")
