@@ -1,5 +1,6 @@
 """Claims: one of many processes gets a thing, and what a dead one held can be had again."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,12 +16,14 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.whenever: Callable[[], None] = lambda: None
 
     def monotonic(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+        self.whenever()
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,20 @@ def test_a_claim_that_never_came_to_more_than_asking_blocks_nobody_for_ever(
     monkeypatch.setattr(claims, "_place", lambda: "")
     asking._write("job", claims.Claim("somebody", "", 1))
     assert other.take("job") is None
+
+
+def test_who_is_patient_takes_over_from_the_dead_and_not_from_the_living(
+    client: MlflowClient, experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(claims, "time", clock)
+    monkeypatch.setattr(claims, "_place", lambda: "")
+    holder, other = (Claims(client, experiment, seconds=2) for _ in range(2))
+    assert holder.take("run") is None
+    clock.whenever = holder.beat
+    assert other.take("run", patient=True) is not None
+    clock.whenever = lambda: None
+    assert other.take("run", patient=True) is None
 
 
 def test_names_that_mlflow_does_not_allow_can_be_claimed(

@@ -73,16 +73,27 @@ class Claims:
         self._seen: dict[str, tuple[Claim, float]] = {}  # since when a claim has not changed
         self._beaten = self._looked = time.monotonic()
 
-    def take(self, thing: str) -> str | None:
-        """Claims a thing; returns nothing where that succeeds, else who has it."""
+    def take(self, thing: str, patient: bool = False) -> str | None:
+        """Claims a thing; returns nothing where that succeeds, else who has it.
+
+        Args:
+            thing: What is claimed.
+            patient: Whether to wait for a claim to give a sign of life, or to become void.
+        """
         mine = Claim(f"{platform.node()}, process {os.getpid()}", _place(), os.getpid())
         self._write(thing, mine)
+        seen: dict[str, Claim] = {}
         while True:
-            others = self._others(thing)
-            first = next((claim for name, claim in others if claim.held or name < self.name), None)
-            if first is not None:
+            others = dict(self._others(thing))
+            before = {
+                name: claim for name, claim in others.items() if claim.held or name < self.name
+            }
+            alive = [
+                c for name, c in before.items() if not patient or seen.setdefault(name, c) != c
+            ]
+            if alive:
                 self._delete(self._key(thing, self.name))
-                return first.holder
+                return alive[0].holder
             if not others:
                 break
             time.sleep(LOOK_SECONDS)  # the others have seen this claim, or hold the thing soon

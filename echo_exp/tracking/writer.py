@@ -64,7 +64,7 @@ ANSWERED = (
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run that is being written, and the lock on it."""
+    """A run that is being written, and the lock on it where the store is a file."""
 
     courier: Courier
     lock: FileLock | None
@@ -176,18 +176,17 @@ class Writer:
                 self.client.set_tag(run_id, delivery.ERROR_TAG, reason(error))
                 self.client.set_terminated(run_id, "FAILED")
             raise
-        self.open_runs[run_id] = OpenRun(courier, self._lock(run_id))
+        self.open_runs[run_id] = OpenRun(courier, self._own(run_id))
         return self._stored(run)
 
     def resume(self, run_id: str) -> StoredRun:
-        lock = self._lock(run_id, patience=10)
+        lock = self._own(run_id, patience=10)
         try:
             self._deliver_left(run_id)
             run = self.client.get_run(run_id)
             courier = self._courier(run, delivery.last_steps(self.client, run_id))
         except BaseException:
-            if lock is not None:
-                lock.release()
+            self._disown(run_id, lock)
             raise
         self.open_runs[run_id] = OpenRun(courier, lock)
         self.client.update_run(run_id, status="RUNNING")
@@ -310,9 +309,7 @@ class Writer:
             courier.outbox.remove()
         finally:
             courier.stop()
-            if run.lock is not None:
-                run.lock.release()
-                Path(run.lock.lock_file).unlink(missing_ok=True)
+            self._disown(run_id, run.lock)
         if failures:
             raise RuntimeError("; ".join(failures))
         return None
@@ -406,6 +403,23 @@ class Writer:
             return None
         with tempfile.TemporaryDirectory() as folder:
             return Path(artifacts.download_artifacts(CONFIG, folder)).read_text()
+
+    def _own(self, run_id: str, patience: float = -1) -> FileLock | None:
+        """Keeps others from writing to a run: by a lock beside a file, by a claim elsewhere."""
+        if self.locks is not None:
+            return self._lock(run_id, patience)
+        holder = self.claims.take(f"run/{run_id}", patient=True)
+        if holder is not None:
+            raise RuntimeError(f"another process is writing to it: {holder}")
+        return None
+
+    def _disown(self, run_id: str, lock: FileLock | None) -> None:
+        if lock is not None:
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
+        elif self.locks is None:
+            with contextlib.suppress(Exception):  # it becomes void by itself
+                self.claims.release(f"run/{run_id}")
 
     def _lock(self, name: str, patience: float = -1) -> FileLock | None:
         """Takes a lock that the system frees when this process ends, however it ends."""

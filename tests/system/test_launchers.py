@@ -12,10 +12,12 @@ from mlflow.entities import Run
 
 from .clusters import RAY, RayCluster, Slurm, ray_cluster, slurm
 from .conftest import Program, wait_for
+from .faults import Record, counted, tell
 
 SWEEP = ("-m", "seed=1,2,3", "epochs=5")
 # Long enough to be caught in the middle.
-LONG = ("epochs=3000", "trainer.checkpoint_seconds=0.2")
+EPOCHS = 2000
+LONG = (f"epochs={EPOCHS}", "trainer.checkpoint_seconds=0.2")
 
 
 @pytest.fixture
@@ -49,6 +51,11 @@ def _assert_swept(program: Program, seeds: int = 3) -> None:
     assert {job.data.tags["mlflow.parentRunId"] for job in jobs} == {parent_id}
 
 
+def _tell(program: Program, record: Record, fault: str) -> None:
+    found = [counted(program.client, job.info.run_id, ("train/loss",)) for job in _jobs(program)]
+    tell(record, fault, *((EPOCHS, *each) for each in found))
+
+
 def test_every_launcher_of_this_machine_does_the_same_sweep(program: Program) -> None:
     losses = []
     for number, launcher in enumerate(
@@ -76,7 +83,10 @@ def test_a_sweep_uses_every_node_of_a_ray_cluster(program: Program, ray: RayClus
     assert ray.other in nodes
 
 
-def test_jobs_of_a_node_that_dies_go_on_elsewhere(program: Program, ray: RayCluster) -> None:
+@pytest.mark.fault
+def test_jobs_of_a_node_that_dies_go_on_elsewhere(
+    program: Program, ray: RayCluster, record_property: Record
+) -> None:
     process = program.start(
         "-m", "seed=1,2,3", *LONG, "launch=ray", f"hydra.launcher.address={ray.address}"
     )
@@ -88,6 +98,7 @@ def test_jobs_of_a_node_that_dies_go_on_elsewhere(program: Program, ray: RayClus
     assert process.returncode == 0, err
     assert "was lost" in err
     _assert_swept(program)
+    _tell(program, record_property, "node of a Ray cluster killed (SIGKILL)")
 
 
 def test_slurm_runs_a_sweep(program: Program, slurm_here: Slurm) -> None:
@@ -102,7 +113,10 @@ def test_slurm_runs_a_sweep(program: Program, slurm_here: Slurm) -> None:
         assert f"#SBATCH --{option}\n" in options
 
 
-def test_a_preempted_job_is_queued_again_and_goes_on(program: Program, slurm_here: Slurm) -> None:
+@pytest.mark.fault
+def test_a_preempted_job_is_queued_again_and_goes_on(
+    program: Program, slurm_here: Slurm, record_property: Record
+) -> None:
     process = program.start("seed=1", *LONG, "launch=slurm", "hydra.launcher.mem_gb=1")
     wait_for(lambda: program.epochs() > 0, process)
     (job,) = _jobs(program)
@@ -118,8 +132,7 @@ def test_a_preempted_job_is_queued_again_and_goes_on(program: Program, slurm_her
     assert process.returncode == 0, err
     _assert_swept(program, seeds=1)
     (job,) = _jobs(program)
-    history = [step for step, _ in program.history(job, "train/loss")]
-    assert history == list(range(1, 3001))
+    _tell(program, record_property, "job of Slurm preempted (SIGUSR2) and queued again")
 
 
 def test_a_launcher_that_is_not_installed_is_explained(tmp_path: Path) -> None:
@@ -148,7 +161,10 @@ def test_slurm_without_slurm_is_explained(
     assert program.runs() == []
 
 
-def test_a_joblib_worker_that_is_killed_costs_no_job(program: Program) -> None:
+@pytest.mark.fault
+def test_a_joblib_worker_that_is_killed_costs_no_job(
+    program: Program, record_property: Record
+) -> None:
     process = program.start("-m", "seed=1,2,3", *LONG, "launch=joblib")
     wait_for(lambda: program.epochs() > 0, process)
     workers = subprocess.run(
@@ -162,3 +178,4 @@ def test_a_joblib_worker_that_is_killed_costs_no_job(program: Program) -> None:
     assert process.returncode == 0, err
     assert "TerminatedWorkerError" in err  # it ends all jobs that run; they are launched again
     _assert_swept(program)
+    _tell(program, record_property, "worker of joblib killed (SIGKILL)")

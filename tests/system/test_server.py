@@ -10,8 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,9 @@ from echo_exp.tracking import Run, Store
 
 from . import crowd
 from .conftest import TIMEOUT, Program, wait_for
+from .faults import Record, counted, tell
 from .servers import PASSWORD, Postgres, Server
 
-Record = Callable[[str, object], None]
 STEPS = 60
 
 
@@ -63,7 +62,7 @@ class Measured:
 
     def found(self) -> tuple[int, int]:
         """How many of these the store has, and how many of them more than once."""
-        return _found(self.client, self.run.run_id, ("loss", "accuracy"))
+        return counted(self.client, self.run.run_id, ("loss", "accuracy"))
 
     def waits(self) -> bool:
         """Whether the store has not got something yet."""
@@ -76,25 +75,11 @@ class Measured:
         return (self.made, *self.found())
 
 
-def _found(client: MlflowClient, run_id: str, keys: tuple[str, ...]) -> tuple[int, int]:
-    points = [p for key in keys for p in client.get_metric_history(run_id, key)]
-    times = Counter((point.key, point.step) for point in points)
-    return len(times), sum(count > 1 for count in times.values())
-
-
 def _measuring(client: MlflowClient, name: str) -> bool:
     """Whether a run of an experiment has begun to measure."""
     experiment = client.get_experiment_by_name(name)
     runs = client.search_runs([experiment.experiment_id]) if experiment else []
     return any("train/loss" in run.data.metrics for run in runs)
-
-
-def _tell(record: Record, fault: str, *counts: tuple[int, int, int]) -> None:
-    """Leaves a row for `benchmarks.faults`, and asserts that it is a good one."""
-    made, found, doubled = (sum(column) for column in zip(*counts, strict=True))
-    for name, value in (("fault", fault), ("made", made), ("found", found), ("doubled", doubled)):
-        record(name, value)
-    assert (found, doubled) == (made, 0)
 
 
 def _sync(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -141,7 +126,7 @@ def test_a_server_that_stops_and_goes_on(
     finally:
         server.send(signal.SIGCONT)
     assert measured.run.finish() is None
-    _tell(record_property, "server stopped (SIGSTOP) and continued", measured.counts())
+    tell(record_property, "server stopped (SIGSTOP) and continued", measured.counts())
     measured.store.close()
 
 
@@ -164,7 +149,7 @@ def test_a_server_that_is_killed_and_started_again(
         assert each.run.finish() is None
         each.store.close()
     fault = "server killed (SIGKILL) and started again"
-    _tell(record_property, fault, measured.counts(), late.counts())
+    tell(record_property, fault, measured.counts(), late.counts())
 
 
 @pytest.mark.fault
@@ -188,7 +173,7 @@ def test_a_database_that_restarts_under_a_program_and_under_a_server(
         measured.store.close()
     direct, served = all_measured
     fault = "PostgreSQL restarted under a program and under a server"
-    _tell(record_property, fault, direct.counts(), served.counts())
+    tell(record_property, fault, direct.counts(), served.counts())
 
 
 @pytest.mark.fault
@@ -231,8 +216,8 @@ def test_a_server_that_is_gone_for_good_and_then_another_day(
     artifacts = {artifact.path for artifact in client.list_artifacts(left.stem)}
     assert {"samples.json", "learning_curve.png", "checkpoints"} <= artifacts
     keys = ("train/loss", "train/accuracy")
-    counts = (3000, *_found(client, left.stem, keys))
-    _tell(record_property, "server gone, then echo-exp-sync", counts)
+    counts = (3000, *counted(client, left.stem, keys))
+    tell(record_property, "server gone, then echo-exp-sync", counts)
 
 
 @pytest.mark.fault
@@ -256,7 +241,7 @@ def test_a_program_that_is_killed_while_the_server_is_away(
     assert resumed.finish() is None
     again.close()
     fault = "program killed while the server is away, then resumed"
-    _tell(record_property, fault, measured.counts())
+    tell(record_property, fault, measured.counts())
 
 
 @pytest.fixture
@@ -296,7 +281,7 @@ def test_a_disk_that_is_full_and_then_has_space_again(
     ballast.unlink()
     assert measured.run.finish() is None
     measured.store.close()
-    _tell(record_property, "disk full, then space again", measured.counts())
+    tell(record_property, "disk full, then space again", measured.counts())
 
 
 @pytest.mark.fault
@@ -320,7 +305,7 @@ def test_an_sqlite_file_that_is_locked_for_longer_than_its_timeout(
     resumed.close()
     for lock in measured.spool.glob("*.lock"):
         lock.unlink()
-    _tell(record_property, "SQLite locked for longer than its timeout", measured.counts())
+    tell(record_property, "SQLite locked for longer than its timeout", measured.counts())
 
 
 @pytest.mark.fault
@@ -339,13 +324,13 @@ def test_a_kill_of_program_and_writer_together(program: Program, record_property
     (run,) = program.runs()
     assert run.info.status == "FAILED"
     assert "killed" in run.data.tags["error"]
-    found, doubled = _found(program.client, run.info.run_id, ("train/loss",))
+    found, doubled = counted(program.client, run.info.run_id, ("train/loss",))
     assert found >= safe
     assert not doubled
     resumed = program.run("resume=last", "trainer.progress=none")
     assert resumed.returncode == 0, resumed.stderr
-    counted = _found(program.client, run.info.run_id, ("train/loss", "train/accuracy"))
-    _tell(record_property, "program and writer killed (SIGKILL)", (2000, *counted))
+    both = counted(program.client, run.info.run_id, ("train/loss", "train/accuracy"))
+    tell(record_property, "program and writer killed (SIGKILL)", (2000, *both))
 
 
 @pytest.mark.fault
@@ -379,9 +364,9 @@ def test_many_writers_at_once(
     newest = ["attributes.start_time DESC"]
     runs = client.search_runs([experiment.experiment_id], order_by=newest, max_results=count)
     assert {run.data.tags["number"] for run in runs} == {f"{number}" for number in range(count)}
-    counts = [_found(client, run.info.run_id, ("m",)) for run in runs]
-    made = [(crowd.POINTS, *counted) for counted in counts]
-    _tell(record_property, f"{count} writers on {kind}", *made)
+    counts = [counted(client, run.info.run_id, ("m",)) for run in runs]
+    made = [(crowd.POINTS, *each) for each in counts]
+    tell(record_property, f"{count} writers on {kind}", *made)
 
 
 def test_a_password_is_written_nowhere(postgres: Postgres, program: Program) -> None:
