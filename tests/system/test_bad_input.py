@@ -7,11 +7,14 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import psycopg
 import pytest
+from mlflow.tracking import MlflowClient
 
 from echo_exp import app
 
 from .conftest import Program
+from .servers import PASSWORD, Postgres
 
 CASES = {
     # arguments: words of the message
@@ -209,6 +212,19 @@ def test_a_server_that_refuses_or_is_none_is_named(program: Program) -> None:
         assert reason in done.stderr
         assert "secret" not in done.stderr + done.stdout
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_who_may_only_read_a_store_is_told(program: Program, postgres: Postgres) -> None:
+    MlflowClient(postgres.uri).search_experiments()  # its tables are there
+    with psycopg.connect(postgres.uri, autocommit=True) as database:
+        database.execute("drop role if exists reader")
+        database.execute(f"create role reader login password '{PASSWORD}' in role pg_read_all_data")
+    there = postgres.uri.replace("echo:", "reader:")
+    done = program.run(f"tracking.uri={there}", "tracking.artifacts=a", "tracking.experiment=mine")
+    assert done.returncode == 2
+    assert "tracking.uri=postgresql://reader:***@" in done.stderr
+    assert "permission denied" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_a_missing_driver_is_named_with_the_command_that_installs_it(
