@@ -195,8 +195,10 @@ def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterato
     try:
         yield parent
         status = "FINISHED"
-    except (Exception, SystemExit):
-        status = "FAILED"
+    except (Exception, SystemExit) as error:
+        # A job in this process that a signal stops leaves by an exit code too.
+        if not isinstance(error, SystemExit) or error.code == mistakes.FAILED:
+            status = "FAILED"
         raise
     finally:
         waiting = None if parent is None else parent.finish(status)
