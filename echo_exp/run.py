@@ -153,7 +153,7 @@ def execute(
             return _execute(config, settings, store, overrides, parent, interrupts, callbacks)
         with _claimed(store, config):
             with reached(config):
-                config.resume = _unfinished(store, settings, config)
+                config.resume = _unfinished(store, config)
             return _execute(config, settings, store, overrides, parent, interrupts, callbacks, True)
 
 
@@ -219,14 +219,17 @@ def claim(fingerprint: str) -> str:
     return f"job/{fingerprint}/{code()}"
 
 
-def _unfinished(store: Store | None, settings: Settings, config: DictConfig) -> str | None:
-    """Returns the id of a run of the same with a checkpoint to go on from, if there is one."""
+def _unfinished(store: Store | None, config: DictConfig) -> str | None:
+    """Returns the id of an unfinished run of the same, if there is one.
+
+    Where it left no checkpoint it is run from the beginning: what it has measured stays.
+    """
     same = store.find_same(_identity(config)) if store is not None else None
     if same is None:
         return None
     if same.status == "FINISHED":
         raise AlreadyFinishedError(same)
-    return same.run_id if list(_folder(settings, same).glob("last.ckpt")) else None
+    return same.run_id
 
 
 def _open_run(

@@ -6,9 +6,9 @@ Hydra imports this at every start, so Optuna is imported only where there is a s
 import copy
 import re
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from echo_exp import config as configuration
 from echo_exp import mistakes
+from echo_exp.launch import make_launcher
 from echo_exp.settings import SettingError
 from echo_exp.study import quoted
 
@@ -32,23 +33,12 @@ class OptunaSweeper(Sweeper):
 
     def __init__(self, **settings: Any) -> None:
         self.config: DictConfig | None = None
-        self.launcher: Launcher | None = None
-        self.hydra_context: HydraContext | None = None
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Makes the launcher, whose jobs do not know of the search.
-
-        Args:
-            hydra_context: Hydra's.
-            task_function: What a job does.
-            config: The composed configuration.
-        """
-        self.config, self.hydra_context = config, hydra_context
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=_of_jobs(config)
-        )
+        """Takes what the jobs need."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the search.
@@ -56,15 +46,24 @@ class OptunaSweeper(Sweeper):
         Args:
             arguments: The overrides of the command line.
         """
-        assert self.config is not None
-        assert self.launcher is not None
+        config, context = self.config, self.hydra_context
+        assert config is not None
+        assert context is not None
         with mistakes.explained():
             if find_spec("optuna") is None:
                 reason = "Optuna is not installed: pip install 'echo_exp[optuna]'"
                 raise SettingError("hydra/sweeper", "optuna", reason)
-            self._search(self.config, self.launcher, arguments)
+            folder = Path(config.hydra.sweep.dir).absolute()
+            launcher = make_launcher(_of_jobs(config), context, self.task_function, folder)
+            self._search(config, context, launcher, arguments)
 
-    def _search(self, config: DictConfig, launcher: Launcher, arguments: list[str]) -> None:
+    def _search(
+        self,
+        config: DictConfig,
+        context: HydraContext,
+        launcher: Launcher,
+        arguments: list[str],
+    ) -> None:
         from echo_exp.search import search, settings, space
 
         if config.get(configuration.STUDY) is not None:
@@ -74,8 +73,7 @@ class OptunaSweeper(Sweeper):
         read = settings.read(node)
         given = [a for a in arguments if not re.match(rf"[+~]*{configuration.SEARCH}=", a)]
         params = [f"{key}={_text(value)}" for key, value in read.params.items()]
-        assert self.hydra_context is not None
-        spaces = space.read([*params, *given], self.hydra_context.config_loader)
+        spaces = space.read([*params, *given], context.config_loader)
         hydra = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
         assert isinstance(hydra, list)
         chosen = config.hydra.runtime.choices.get(configuration.SEARCH)

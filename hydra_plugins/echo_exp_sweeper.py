@@ -10,7 +10,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from echo_exp import config as configuration
-from echo_exp import launch, mistakes, study
+from echo_exp import mistakes, study
+from echo_exp.launch import make_launcher
 from echo_exp.settings import SettingError
 from echo_exp.sweep import Job, Sweep, make_jobs, run_sweep, settings
 
@@ -28,10 +29,8 @@ class EchoSweeper(BasicSweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Makes the launcher, once its settings have been checked."""
-        with mistakes.explained():
-            launch.prepare(config)
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        """Takes what the jobs need."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the sweep.
@@ -39,14 +38,15 @@ class EchoSweeper(BasicSweeper):
         Args:
             arguments: The overrides of the command line.
         """
-        config, launcher = self.config, self.launcher
+        config, context = self.config, self.hydra_context
         assert config is not None
-        assert launcher is not None
+        assert context is not None
         with mistakes.explained():
             if config.get(configuration.STUDY) is None:
                 asked = self._sweep(config, arguments)
             else:
                 asked = self._study(config, arguments)
+            launcher = make_launcher(config, context, self.task_function, asked.folder)
             run_sweep(asked, config, lambda jobs: launcher.launch(jobs, initial_job_idx=0))
 
     def _sweep(self, config: DictConfig, arguments: list[str]) -> Sweep:

@@ -12,9 +12,11 @@ from echo_exp.code import MEASURING, code
 # What an experiment imports too, but cannot change what is measured.
 BESIDE = {
     "checkpoints",
+    "clock",
     "code",
     "config",
     "interrupts",
+    "launch",
     "progress",
     "recorder",
     "settings",

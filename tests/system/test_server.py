@@ -386,4 +386,4 @@ def test_a_password_is_written_nowhere(postgres: Postgres, program: Program) -> 
     texts |= {str(path): path.read_bytes() for path in program.folder.rglob("*") if path.is_file()}
     assert [name for name, text in texts.items() if PASSWORD.encode() in text] == []
     assert f"echo:***@127.0.0.1:{postgres.port}" in out
-    assert any(b"***@127.0.0.1" in text for name, text in texts.items() if "overrides" in name)
+    assert b"***@127.0.0.1" in texts["the database"]  # the command of the sweep
