@@ -58,7 +58,7 @@ def _commands(jobs: int) -> tuple[float, float | None]:
 
 def _one(*arguments: str) -> tuple[float, float | None]:
     with tempfile.TemporaryDirectory() as folder:
-        _, seconds, _ = execute([*PROGRAM, EPOCHS, *arguments], Path(folder))
+        _, seconds, _ = execute([*PROGRAM, *arguments, EPOCHS], Path(folder))
         side_by_side = "launch=joblib" in arguments or "launch=ray" in arguments
         return seconds, None if side_by_side else _fit(Path(folder))
 
