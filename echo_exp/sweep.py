@@ -50,8 +50,6 @@ class SweepSettings:
         again: What the same sweep runs when it is started again, an `Again`: what is not finished,
             only what has not been tried, or everything.
         attempts: How often a job is started whose process is lost.
-        parent: Told to the jobs: the id of the run that they are nested under.
-        job: Told to the jobs: their number.
 
     Raises:
         SettingError: A value is not allowed.
@@ -59,8 +57,6 @@ class SweepSettings:
 
     again: str
     attempts: int
-    parent: str | None = None
-    job: int | None = None
 
     def __post_init__(self) -> None:
         choice("sweep.again", self.again, tuple(Again))
@@ -268,7 +264,7 @@ def _known(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int, J
         return known
     earlier: dict[str, JobResult] = {}
     for child in store.children(parent.run_id):
-        mark = child.tags["fingerprint"]
+        mark = child.tags.get("fingerprint", "")
         if child.status == "FINISHED":
             earlier[mark] = JobResult(Status.EARLIER, metrics=child.metrics)
         elif asked.settings.again == Again.NEW and child.status != "RUNNING":

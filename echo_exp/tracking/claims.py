@@ -97,6 +97,7 @@ class Claims:
             if not others:
                 break
             time.sleep(LOOK_SECONDS)  # the others have seen this claim, or hold the thing soon
+            self.beat()
         held = replace(mine, held=True)
         self._write(thing, held)
         self._mine[thing] = held

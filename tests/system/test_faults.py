@@ -15,7 +15,7 @@ LONG = (
     "problem=echo_partial",
     "batch_size=21",
     "model.units=40",
-    "epochs=2000",
+    "epochs=1200",
     OFTEN,
 )
 
@@ -72,10 +72,8 @@ def test_a_signal_marks_the_run_killed_and_it_resumes_bit_for_bit(
     _assert_same(program, uninterrupted)
 
 
-@pytest.mark.parametrize("count", [2, 8])
-def test_processes_that_start_at_once_on_a_fresh_folder_all_succeed(
-    program: Program, count: int
-) -> None:
+def test_processes_that_start_at_once_on_a_fresh_folder_all_succeed(program: Program) -> None:
+    count = 6
     processes = [
         program.start("epochs=5", f"seed={seed}", "trainer.progress=none") for seed in range(count)
     ]

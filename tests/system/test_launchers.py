@@ -16,7 +16,7 @@ from .faults import Record, counted, tell
 
 SWEEP = ("-m", "seed=1,2,3", "epochs=5")
 # Long enough to be caught in the middle.
-EPOCHS = 2000
+EPOCHS = 1000
 LONG = (f"epochs={EPOCHS}", "trainer.checkpoint_seconds=0.2")
 
 

@@ -125,7 +125,7 @@ def test_what_failed_is_in_the_report_in_numbers(program: Program) -> None:
 
 def test_a_study_that_was_killed_goes_on_where_it_stopped(program: Program) -> None:
     mine = (
-        *_own(program, FAILING.replace("1e38", "3e-3").replace("50", "4000")),
+        *_own(program, FAILING.replace("1e38", "3e-3").replace("50", "2000")),
         "trainer.checkpoint_seconds=0.2",
     )
     process = program.start(*mine)
@@ -141,7 +141,7 @@ def test_a_study_that_was_killed_goes_on_where_it_stopped(program: Program) -> N
     assert [run.info.status for run in (parent, *jobs)] == ["FINISHED"] * 4
     assert jobs[0].info.end_time == first.info.end_time  # it was not touched again
     for job in jobs:
-        assert [step for step, _ in program.history(job, "train/loss")] == list(range(1, 4001))
+        assert [step for step, _ in program.history(job, "train/loss")] == list(range(1, 2001))
 
 
 def test_a_report_of_a_study_never_run_says_what_makes_it(program: Program) -> None:

@@ -121,7 +121,7 @@ def test_two_that_run_the_same_sweep_share_it(program: Program) -> None:
 def test_a_sweep_that_was_stopped_goes_on_where_it_stopped(
     program: Program, signum: signal.Signals, record_property: Record
 ) -> None:
-    arguments = ("-m", "seed=1,2", "epochs=1500", "trainer.checkpoint_seconds=0.2")
+    arguments = ("-m", "seed=1,2", "epochs=1000", "trainer.checkpoint_seconds=0.2")
     process = program.start(*arguments)
     wait_for(lambda: program.epochs() > 0, process)
     process.send_signal(signum)
@@ -133,7 +133,7 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_stopped(
     assert [run.info.status for run in (parent, *jobs)] == ["FINISHED"] * 3
     found = [counted(program.client, job.info.run_id, ("train/loss",)) for job in jobs]
     fault = f"sweep's process stopped ({signum.name}), same command again"
-    tell(record_property, fault, *((1500, *each) for each in found))
+    tell(record_property, fault, *((1000, *each) for each in found))
 
 
 def test_a_sweep_without_tracking_has_its_table(program: Program) -> None:
