@@ -23,7 +23,7 @@ from echo_exp.code import code
 from echo_exp.job import JobResult, Status
 from echo_exp.settings import SettingError, choice, integer, redacted
 from echo_exp.table import best, columns, table
-from echo_exp.tracking import Run, Store, UnreachableError
+from echo_exp.tracking import Run, Store, TrackingError, UnreachableError
 from echo_exp.watch import Watch, watching
 
 TAG = "sweep"
@@ -197,6 +197,9 @@ def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterato
             status = "FAILED"
         raise
     finally:
+        if store is not None and parent is not None and status != "FINISHED":
+            with contextlib.suppress(TrackingError):  # the same command goes on with them too
+                store.end_lost(parent.run_id)
         waiting = None if parent is None else parent.finish(status)
         if waiting is not None:
             print(f"echo-exp: {run.undelivered(waiting, asked.command)}", file=sys.stderr)

@@ -236,6 +236,10 @@ class Store:
         """Returns the runs nested under a run, the newest first, without their configurations."""
         return self.request("children", run_id=run_id)  # type: ignore[no-any-return]
 
+    def end_lost(self, run_id: str) -> None:
+        """Delivers what the lost processes of a run's children have left, and ends the children."""
+        self.request("end_lost", run_id=run_id)
+
     def claim(self, thing: str) -> str | None:
         """Claims something for this process; returns who has it where that is another."""
         return self.request("claim", thing=thing)  # type: ignore[no-any-return]

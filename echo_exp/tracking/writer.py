@@ -51,6 +51,7 @@ ANSWERED = (
     "resume",
     "open_parent",
     "children",
+    "end_lost",
     "find",
     "same",
     "claim",
@@ -211,6 +212,11 @@ class Writer:
 
     def children(self, run_id: str) -> list[StoredRun]:
         return [self._stored(run) for run in self._search(_query({PARENT_TAG: run_id}), None)]
+
+    def end_lost(self, run_id: str) -> None:
+        for child in self.children(run_id):
+            if child.status == "RUNNING":
+                self._deliver_left(child.run_id)
 
     def claim(self, thing: str) -> str | None:
         return self.claims.take(thing)

@@ -179,3 +179,13 @@ def test_a_joblib_worker_that_is_killed_costs_no_job(
     assert "TerminatedWorkerError" in err  # it ends all jobs that run; they are launched again
     _assert_swept(program)
     _tell(program, record_property, "worker of joblib killed (SIGKILL)")
+
+
+def test_ctrl_c_of_a_joblib_sweep_leaves_no_run_open(program: Program) -> None:
+    process = program.start("-m", "seed=1,2", "epochs=50000", LONG[1], "launch=joblib")
+    wait_for(lambda: program.epochs() > 0, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    statuses = {run.info.status for run in program.runs()}
+    assert statuses <= {"KILLED", "FAILED"}
