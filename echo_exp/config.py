@@ -135,12 +135,12 @@ def build(node: DictConfig, key: str, **runtime: Any) -> Any:
     Raises:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
     """
-    target = node.get("_target_")
+    target = node.get(TARGET)
     try:
         parameters = inspect.signature(get_object(target)).parameters
     except Exception as error:
         raise SettingError(f"{key}._target_", target, "it must name something callable") from error
-    settings = [str(name) for name in node if name not in ("_target_", "_partial_")]
+    settings = [str(name) for name in node if name not in (TARGET, "_partial_")]
     allowed = [name for name in parameters if name not in runtime]
     for name in settings:
         if name not in allowed:

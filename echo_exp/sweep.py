@@ -22,6 +22,7 @@ from echo_exp import config as configuration
 from echo_exp.code import code
 from echo_exp.job import JobResult, Status
 from echo_exp.settings import SettingError, choice, integer, redacted
+from echo_exp.study import quoted
 from echo_exp.table import best, columns, table
 from echo_exp.tracking import Run, Store, TrackingError, UnreachableError
 from echo_exp.watch import Watch, watching
@@ -310,13 +311,12 @@ def _round(
 def _told(asked: Sweep, each: Job, parent: Run | None) -> list[str]:
     """Returns a job's overrides with what else it must know."""
     again = "null" if asked.settings.again == Again.ALL else "auto"
-    folder = str(asked.folder).replace("\\", "\\\\").replace("'", "\\'")
     return [
         *each.overrides,
         f"resume={again}",
         f"+sweep.job={each.number}",
         f"+sweep.parent={parent.run_id if parent else 'null'}",
-        f"hydra.sweep.dir='{folder}'",
+        f"hydra.sweep.dir={quoted(str(asked.folder))}",
         "hydra.sweep.subdir=.",
         "hydra.mode=MULTIRUN",
         *asked.told,

@@ -16,7 +16,7 @@ from echo_exp.search import results
 from echo_exp.search.settings import SearchSettings
 from echo_exp.search.space import Space
 from echo_exp.search.trials import Trials, study_name
-from echo_exp.settings import SettingError, redacted
+from echo_exp.settings import SettingError
 from echo_exp.sweep import ANOTHER_LOOK_SECONDS, Again, Job, Launch, Sweep
 from echo_exp.tracking import Run, Store
 from echo_exp.watch import Watch, watching
@@ -75,8 +75,8 @@ def _asked(search: Search, config: DictConfig) -> Sweep:
         raise SettingError("sweep.again", settings.again, reason)
     name = study_name(search.settings, search.space)
     return Sweep(
-        name=redacted(search.name),
-        command=[redacted(argument) for argument in search.command],
+        name=search.name,
+        command=search.command,
         jobs=(),
         settings=settings,
         folder=Path(config.hydra.sweep.dir).absolute() / name,

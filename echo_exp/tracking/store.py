@@ -204,7 +204,7 @@ class Store:
             tags: Its tags.
             params: Its parameters, flat.
             files: Texts to store as artifacts, by file name.
-            parent: The run that it is nested under: a run id, or a tag ``key=value`` of that run.
+            parent: The id of the run that it is nested under.
         """
         stored = self.request(
             "create",

@@ -42,6 +42,24 @@ class Program:
         out, err = process.communicate(timeout=TIMEOUT)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
+    def sync(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs `echo-exp-sync` in the same folder."""
+        return self._python("-m", "echo_exp.sync", *arguments)
+
+    def script(self, text: str) -> subprocess.CompletedProcess[str]:
+        """Runs a script in Python in the same folder."""
+        return self._python("-c", text)
+
+    def _python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+
     @property
     def client(self) -> MlflowClient:
         return MlflowClient(f"sqlite:///{self.folder / 'outputs' / 'mlflow.db'}")

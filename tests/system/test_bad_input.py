@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -240,16 +239,6 @@ def test_a_missing_driver_is_named_with_the_command_that_installs_it(
     assert "Traceback" not in done.stderr
 
 
-def _sync(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "echo_exp.sync", *arguments],
-        cwd=program.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -262,14 +251,14 @@ def _sync(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]
 def test_a_wrong_setting_of_sync_is_explained(
     program: Program, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
-    done = _sync(program, *arguments)
+    done = program.sync(*arguments)
     assert done.returncode == 2
     assert all(word in done.stderr for word in words)
     assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_sync_has_nothing_to_do_where_nothing_waits(program: Program) -> None:
-    done = _sync(program)
+    done = program.sync()
     assert done.returncode == 0, done.stderr
     assert "nothing waits" in done.stdout
     assert not (program.folder / "outputs" / "mlflow.db").exists()

@@ -3,8 +3,6 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import optuna
@@ -177,13 +175,7 @@ def test_without_optuna_the_command_that_installs_it_is_told(program: Program) -
         "sys.modules['optuna'] = None; sys.argv = ['echo-exp', 'search=cheapest']; "
         "from echo_exp.app import main; main()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=program.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = program.script(script)
     assert done.returncode == 2
     assert "pip install 'echo_exp[optuna]'" in done.stderr
 
@@ -193,13 +185,7 @@ def test_help_does_not_wait_for_optuna(program: Program) -> None:
         "import sys; sys.argv = ['echo-exp', '--help']; from echo_exp.app import main\n"
         "try: main()\nfinally: print('optuna' in sys.modules, file=sys.stderr)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=program.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = program.script(script)
     assert done.stderr.strip() == "False"
     assert "search=cheapest" in done.stdout
 

@@ -7,7 +7,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -80,17 +79,6 @@ def _measuring(client: MlflowClient, name: str) -> bool:
     experiment = client.get_experiment_by_name(name)
     runs = client.search_runs([experiment.experiment_id]) if experiment else []
     return any("train/loss" in run.data.metrics for run in runs)
-
-
-def _sync(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "echo_exp.sync", *arguments],
-        cwd=program.folder,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "http"])
@@ -201,14 +189,14 @@ def test_a_server_that_is_gone_for_good_and_then_another_day(
     assert header == {"run": left.stem, "store": server.uri}
     assert lines[-1]["do"] == "finish"
 
-    assert _sync(program, *where).returncode == 1
+    assert program.sync(*where).returncode == 1
     assert list(spool.glob("*.jsonl")) == [left]
     server.start()
-    done = _sync(program, *where)
+    done = program.sync(*where)
     assert done.returncode == 0, done.stderr
     assert f"run {left.stem}" in done.stdout
     assert not list(spool.iterdir())
-    assert "nothing waits" in _sync(program, *where).stdout
+    assert "nothing waits" in program.sync(*where).stdout
 
     run = client.get_run(left.stem)
     assert run.info.status == "FINISHED"
@@ -319,7 +307,7 @@ def test_a_kill_of_program_and_writer_together(program: Program, record_property
         os.kill(pid, signal.SIGKILL)
     process.communicate()
     safe = program.epochs()
-    done = _sync(program)
+    done = program.sync()
     assert done.returncode == 0, done.stderr
     (run,) = program.runs()
     assert run.info.status == "FAILED"
