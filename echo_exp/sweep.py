@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 
 from omegaconf import DictConfig
 
@@ -172,7 +173,8 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
     store = run.open_store(config)
     with parent_run(asked, store, config) as parent:
         with watching("sweep", asked.folder, len(asked.jobs)) as watch:
-            results = run_jobs(asked, store, parent, launch, watch)
+            earlier = _earlier(asked, store, parent)
+            results = run_jobs(asked, store, parent, launch, watch, earlier)
         tell(asked, results, store, parent)
         if not all(result.succeeded for result in results.values()):
             sys.exit(mistakes.FAILED)
@@ -227,6 +229,7 @@ def run_jobs(
     parent: Run | None,
     launch: Launch,
     watch: Watch,
+    earlier: Mapping[int, JobResult] = MappingProxyType({}),
     done: int = 0,
 ) -> dict[int, JobResult]:
     """Launches jobs until each has a result, and returns it by the job's number.
@@ -237,9 +240,11 @@ def run_jobs(
         parent: The run that they are nested under, likewise.
         launch: Runs jobs.
         watch: Shows how far they are.
+        earlier: The results of jobs that need not be launched.
         done: How many other jobs have a result.
     """
-    results = _known(asked, store, parent)
+    wrong = {job.number: JobResult(Status.FAILED, job.problem) for job in asked.jobs if job.problem}
+    results = wrong | dict(earlier)
     waiting = [job for job in asked.jobs if job.number not in results]
     lost: Counter[int] = Counter()
     watch.follow([job.number for job in waiting], done + len(results))
@@ -261,11 +266,10 @@ def run_jobs(
     return results
 
 
-def _known(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int, JobResult]:
-    """Returns the results that need no job: of bad settings, and of jobs finished earlier."""
-    known = {job.number: JobResult(Status.FAILED, job.problem) for job in asked.jobs if job.problem}
+def _earlier(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int, JobResult]:
+    """Returns the results that jobs have had in earlier starts of the sweep."""
     if store is None or parent is None or asked.settings.again == Again.ALL:
-        return known
+        return {}
     earlier: dict[str, JobResult] = {}
     for child in store.children(parent.run_id):
         mark = child.tags.get("fingerprint", "")
@@ -275,7 +279,7 @@ def _known(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int, J
             reason = child.tags.get("error", child.status.lower())
             earlier.setdefault(mark, JobResult(Status.FAILED, f"earlier: {reason}"))
     found = {job.number: earlier.get(job.fingerprint) for job in asked.jobs}
-    return known | {number: result for number, result in found.items() if result is not None}
+    return {number: result for number, result in found.items() if result is not None}
 
 
 def _free(waiting: Sequence[Job], store: Store | None) -> list[Job]:

@@ -113,7 +113,7 @@ def _search(
         if taken:
             jobs, wrong = _jobs(taken, search.space)
             now = dataclasses.replace(asked, jobs=jobs)
-            found = sweep.run_jobs(now, store, parent, launch, watch, trials.finished)
+            found = sweep.run_jobs(now, store, parent, launch, watch, done=trials.finished)
             for number, result in (wrong | found).items():
                 trials.tell(number, result)
         elif trials.finished < len(trials.study.trials):  # others are at theirs
