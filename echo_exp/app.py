@@ -4,36 +4,31 @@ Torch, Lightning and MLflow are imported only when a training starts, so that he
 configuration and a wrong setting are answered at once.
 """
 
-import os
 import sys
 from pathlib import Path
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from echo_exp import command, job, mistakes, run
 from echo_exp import config as configuration
-from echo_exp import job, mistakes, run
 from echo_exp.interrupts import Interrupts
 
 
 def main() -> None:
-    """Runs `echo-exp` and exits: 0 done, 1 failed, 2 a setting is wrong, 128 + n a signal."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
-    with mistakes.explained(), Interrupts():
-        _hydra_main()
+    """Runs `echo-exp`."""
+    with Interrupts():
+        command.run(_echo, "config", several=True)
 
 
-@hydra.main(version_base="1.3", config_path=str(configuration.FOLDER), config_name="config")
-def _hydra_main(config: DictConfig) -> None:
+def _echo(config: DictConfig) -> None:
     context = HydraConfig.get()
-    with mistakes.explained():  # here too: Hydra prints a line of its own for what leaves a job
-        overrides = configuration.overrides(context)
-        if context.mode == RunMode.MULTIRUN:
-            job.run_job(config, overrides, Path(context.sweep.dir), context.sweeper)
-        else:
-            _run(config, overrides)
+    overrides = configuration.overrides(context)
+    if context.mode == RunMode.MULTIRUN:
+        job.run_job(config, overrides, Path(context.sweep.dir), context.sweeper)
+    else:
+        _run(config, overrides)
 
 
 def _run(config: DictConfig, overrides: list[str]) -> None:

@@ -28,31 +28,35 @@ TRACEBACK = "hydra.verbose=true shows the traceback"
 
 
 @contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Ends the program with a message and an exit code where an error comes out of the block."""
+def explained(settings: str = "config") -> Iterator[None]:
+    """Ends the program with a message and an exit code where an error comes out of the block.
+
+    Args:
+        settings: Name of the file in ``conf`` whose settings are the program's.
+    """
     try:
         yield
     except (Exception, Interrupted) as error:
         if any(a.startswith("hydra.verbose=") and not a.endswith("false") for a in sys.argv):
             traceback.print_exc()
-        message, code = explain(error)
+        message, code = explain(error, settings)
         print(f"echo-exp: {message}", file=sys.stderr)
         sys.exit(code)
 
 
-def explain(error: BaseException) -> tuple[str, int]:
+def explain(error: BaseException, settings: str = "config") -> tuple[str, int]:
     """Returns what to tell the user about an error, and the program's exit code."""
-    message, code = _explain(error)
+    message, code = _explain(error, settings)
     return redacted("\n".join([message, *getattr(error, "__notes__", ())])), code
 
 
-def _explain(error: BaseException) -> tuple[str, int]:
+def _explain(error: BaseException, settings: str) -> tuple[str, int]:
     if isinstance(error, Interrupted):
         return str(error), SIGNALLED + error.signum
     if isinstance(error, SettingError):
         return str(error), WRONG_SETTING
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return _explain_composition(error), WRONG_SETTING
+        return _explain_composition(error, settings), WRONG_SETTING
     if isinstance(error, ValueError) and "Config group override" in str(error):  # Hydra's
         return "a group must be given the name of an option, as in model=seq2seq", WRONG_SETTING
     if isinstance(error, OSError) and error.filename is not None:
@@ -64,7 +68,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
     return (str(error) if known else f"{type(error).__name__}: {error}\n{TRACEBACK}"), FAILED
 
 
-def _explain_composition(error: Exception) -> str:
+def _explain_composition(error: Exception, settings: str) -> str:
     """Says what is wrong with an override, and what may have been meant."""
     text = str(error)
     if isinstance(error, MissingConfigException) and error.options is not None:
@@ -79,7 +83,7 @@ def _explain_composition(error: Exception) -> str:
     named = re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     named = named or re.search(r"Key '([^']+)' is not in struct", text)
     if isinstance(error, ConfigCompositionException) and named:
-        return str(_unknown(named.group(1), text))
+        return str(_unknown(named.group(1), text, settings))
     merged = re.match(r"Error merging override ([^=]+)=(.*)", text)
     if merged and error.__cause__ is not None:
         key, value = merged.groups()
@@ -97,12 +101,12 @@ def _missing_option(file: str, options: Sequence[str]) -> SettingError:
     return SettingError(group, option, "it must be " + " or ".join(names))
 
 
-def _unknown(key: str, text: str) -> SettingError:
+def _unknown(key: str, text: str, settings: str) -> SettingError:
     if key.startswith("hydra.sweeper."):
         return configuration.unknown(key, _given(text, key), _known_to_search())
     if key.startswith("hydra."):
         return SettingError(key, _given(text, key), "there is no such setting")
-    return configuration.unknown(key, _given(text, key), _known())
+    return configuration.unknown(key, _given(text, key), _known(settings))
 
 
 def _given(text: str, key: str) -> str:
@@ -110,12 +114,14 @@ def _given(text: str, key: str) -> str:
     return value.group(1) if value else "..."
 
 
-def _known() -> list[str]:
+def _known(settings: str) -> list[str]:
     """Returns every setting and group of the program."""
     with _hydra():
-        settings = configuration.flat(compose("config"))
-    groups = (*configuration.GROUPS, configuration.LAUNCH, "experiment", *configuration.WHOLE)
-    return [*(key for key in settings if "._" not in key), *groups]
+        known = configuration.flat(compose(settings))
+    groups: tuple[str, ...] = ("tracking",)
+    if settings == "config":
+        groups = (*configuration.GROUPS, configuration.LAUNCH, "experiment", *configuration.WHOLE)
+    return [*(key for key in known if "._" not in key), *groups]
 
 
 def _known_to_search() -> list[str]:

@@ -2,16 +2,14 @@
 
 import logging
 import os
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
 from omegaconf import DictConfig
 
+from echo_exp import command
 from echo_exp import config as configuration
-from echo_exp import mistakes
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking import TrackingError, UnreachableError
 from echo_exp.tracking.outbox import Outbox, waiting
@@ -23,28 +21,23 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Runs `echo-exp-sync`: exits with 0 where nothing is left, 1 where something is, 2 as ever."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     warnings.simplefilter("ignore")
     logging.disable()  # MLflow logs what it raises, with its trace
-    sys.argv.append("hydra.mode=RUN")
-    with mistakes.explained():
-        _hydra_main()
+    command.run(_sync, "config")
 
 
-@hydra.main(version_base="1.3", config_path=str(configuration.FOLDER), config_name="config")
-def _hydra_main(config: DictConfig) -> None:
-    with mistakes.explained():
-        settings = configuration.tracking(config)
-        if settings.uri is None:
-            raise SettingError("tracking.uri", None, "it must name the store that was away")
-        uri = absolute(check_uri(settings.uri))
-        left = _left(Path(settings.spool), redacted(uri))
-        if left:
-            _deliver_all(left, uri, settings.artifacts)
-        else:
-            print(f"nothing waits in {settings.spool} for {redacted(uri)}")
+def _sync(config: DictConfig) -> None:
+    settings = configuration.tracking(config)
+    if settings.uri is None:
+        raise SettingError("tracking.uri", None, "it must name the store that was away")
+    uri = absolute(check_uri(settings.uri))
+    left = _left(Path(settings.spool), redacted(uri))
+    if left:
+        _deliver_all(left, uri, settings.artifacts)
+    else:
+        print(f"nothing waits in {settings.spool} for {redacted(uri)}")
 
 
 def _left(spool: Path, store: str) -> list[Outbox]:

@@ -123,7 +123,8 @@ class _Recurrence(torch.autograd.Function):
         h, c, tanh_c = hiddens.unbind(), cells.unbind(), squashed.unbind()
         for first, given in ((h[0], hidden), (c[0], cell)):
             first.zero_() if given is None else first.copy_(given)
-        tanh = _tanh_of_many if gates.is_cpu and h[0].numel() >= MANY else torch.tanh
+        many = not torch.compiler.is_exporting() and gates.is_cpu and h[0].numel() >= MANY
+        tanh = _tanh_of_many if many else torch.tanh
         views = (gates, gates[..., : 3 * units], *gates.chunk(4, -1))
         for t, (gate, oif, o, i, f, g) in enumerate(
             zip(*(view.unbind() for view in views), strict=True)

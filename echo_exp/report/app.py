@@ -4,16 +4,14 @@ What it imports is light, so that a wrong setting is answered at once.
 """
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from echo_exp import command, study
 from echo_exp import config as configuration
-from echo_exp import mistakes, study
 from echo_exp.settings import SettingError
 from echo_exp.study import Study
 from echo_exp.tracking.store import absolute, check_uri
@@ -26,27 +24,22 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Runs `echo-exp-report study=<name>`: exits with 0, or 2 where a setting is wrong."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it writes to the home folder
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    sys.argv.append("hydra.mode=RUN")
-    with mistakes.explained():
-        _hydra_main()
+    command.run(_report, "config")
 
 
-@hydra.main(version_base="1.3", config_path=str(configuration.FOLDER), config_name="config")
-def _hydra_main(config: DictConfig) -> None:
-    with mistakes.explained():
-        asked = study.read(config, configuration.overrides(HydraConfig.get()))
-        found, client = _answers(config, asked)
+def _report(config: DictConfig) -> None:
+    asked = study.read(config, configuration.overrides(HydraConfig.get()))
+    found, client = _answers(config, asked)
 
-        from echo_exp.report import pages
+    from echo_exp.report import pages
 
-        folder = Path(config.output_dir) / "reports" / asked.name
-        text = pages.write(found, folder)
-        print(text)
-        _log(client, config, asked, folder)
-        print(f"\nWritten to {folder}: report.md, report.html, figures, tables.")
+    folder = Path(config.output_dir) / "reports" / asked.name
+    text = pages.write(found, folder)
+    print(text)
+    _log(client, config, asked, folder)
+    print(f"\nWritten to {folder}: report.md, report.html, figures, tables.")
 
 
 def _answers(config: DictConfig, asked: Study) -> tuple["Answers", "MlflowClient"]:

@@ -1,0 +1,32 @@
+"""What every command does around its own work: composes its settings, explains what is wrong."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import hydra
+from omegaconf import DictConfig
+
+from echo_exp import config as configuration
+from echo_exp import mistakes
+
+
+def run(body: Callable[[DictConfig], None], settings: str, several: bool = False) -> None:
+    """Runs a command and exits: 0 done, 1 failed, 2 a setting is wrong, 128 + n a signal.
+
+    Args:
+        body: The command's own work on its composed settings.
+        settings: Name of the file in ``conf`` that has them.
+        several: Whether one call may be many runs.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
+    if not several:
+        sys.argv.append("hydra.mode=RUN")
+
+    @hydra.main(version_base="1.3", config_path=str(configuration.FOLDER), config_name=settings)
+    def composed(config: DictConfig) -> None:
+        with mistakes.explained(settings):  # here too: Hydra prints its own line for what leaves it
+            body(config)
+
+    with mistakes.explained(settings):
+        composed()
