@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from echo_exp.problem import Problem
     from echo_exp.representation import OneHot, Scaled
     from echo_exp.settings import SettingError
+    from echo_exp.tracking import TrackingSettings
+    from echo_exp.trained import Echo, TrainedNetwork, load
+    from echo_exp.training import train
 
 _HOMES = {
     "Adam": "optimizer",
     "Drop": "missing",
+    "Echo": "trained",
     "EchoDataModule": "data",
     "EchoModule": "module",
     "EncoderDecoder": "models",
@@ -31,11 +35,16 @@ _HOMES = {
     "Sentinel": "missing",
     "Seq2Seq": "models",
     "SettingError": "settings",
+    "TrackingSettings": "tracking",
+    "TrainedNetwork": "trained",
+    "load": "trained",
+    "train": "training",
 }
 
 __all__ = [
     "Adam",
     "Drop",
+    "Echo",
     "EchoDataModule",
     "EchoModule",
     "EncoderDecoder",
@@ -48,6 +57,10 @@ __all__ = [
     "Sentinel",
     "Seq2Seq",
     "SettingError",
+    "TrackingSettings",
+    "TrainedNetwork",
+    "load",
+    "train",
 ]
 
 

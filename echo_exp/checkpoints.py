@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,29 @@ LAST, BEST = "last.ckpt", "best.ckpt"
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Reads a checkpoint without running anything that it may contain.
+    """Reads a checkpoint to go on from, without running anything that it may contain.
+
+    Raises:
+        ValueError: The file is truncated or no such checkpoint.
+    """
+    return _load(path, ("state_dict", "echo_epochs", "loops"))
+
+
+def load_weights(path: Path) -> dict[str, Any]:
+    """Reads the weights and the epochs of a checkpoint, the last or the best.
 
     Raises:
         ValueError: The file is truncated or no checkpoint of this program.
     """
+    return _load(path, ("state_dict", "echo_epochs"))
+
+
+def _load(path: Path, needed: Sequence[str]) -> dict[str, Any]:
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
-        content["state_dict"], content["loops"], content["echo_epochs"]
+        return {**content, **{name: content[name] for name in needed}}
     except Exception as error:
         raise ValueError(f"{path} is truncated or no checkpoint of echo_exp") from error
-    return content  # type: ignore[no-any-return]
 
 
 class CheckpointFile(TorchCheckpointIO):

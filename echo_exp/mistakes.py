@@ -1,7 +1,9 @@
 """What the program says when something is wrong: one message and an exit code."""
 
 import contextlib
+import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -36,6 +38,10 @@ def explained(settings: str = "config") -> Iterator[None]:
     """
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(SIGNALLED + signal.SIGPIPE)
     except (Exception, Interrupted) as error:
         if any(a.startswith("hydra.verbose=") and not a.endswith("false") for a in sys.argv):
             traceback.print_exc()

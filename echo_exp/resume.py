@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import config as configuration
+from echo_exp import trust
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Store, StoredRun
 
@@ -36,7 +37,7 @@ def find(
         raise SettingError("resume", config.resume, f"run {run.run_id} left no configuration")
     stored = OmegaConf.create(run.config)
     assert isinstance(stored, DictConfig)
-    _check_trusted(stored, config)
+    trust.check(stored, _targets(config), ("resume", config.resume))
     different = configuration.differences(stored, config, overrides)
     if different:
         raise SettingError(
@@ -49,25 +50,7 @@ def find(
     return run, stored
 
 
-def _check_trusted(stored: DictConfig, given: DictConfig) -> None:
-    """Refuses a configuration that would call or look up what no configuration here does.
-
-    Whoever can write to a store must not get code run by those who read it.
-
-    Args:
-        stored: The configuration, from the store.
-        given: The configuration of this call; what it names itself is the user's own.
-    """
-    known = configuration.targets() | _targets(given)
-    for key, target in configuration.flat(OmegaConf.to_container(stored)).items():
-        if isinstance(target, str) and "${" in target:
-            reason = f"the run's stored configuration would look up {target}"
-            raise SettingError("resume", given.resume, reason)
-        if key.endswith(f".{configuration.TARGET}") and (key, target) not in known:
-            reason = f"the run's stored configuration would call {target}, which is not ours"
-            raise SettingError("resume", given.resume, reason)
-
-
-def _targets(config: DictConfig) -> set[tuple[str, str]]:
+def _targets(config: DictConfig) -> set[trust.Target]:
+    """Returns what a configuration of the user's own calls."""
     settings = configuration.flat(OmegaConf.to_container(config))
     return {(k, v) for k, v in settings.items() if k.endswith(f".{configuration.TARGET}")}

@@ -77,12 +77,14 @@ class Result:
     """What a run leaves.
 
     Attributes:
+        config: The configuration, of an earlier call where the run was resumed.
         outcome: What came out of the experiment.
         stored: The run in the tracking store, if it was tracked.
         folder: Where its checkpoints lie.
         waiting: What waits for a tracking store that is away.
     """
 
+    config: DictConfig
     outcome: "Outcome"
     stored: StoredRun | None
     folder: Path
@@ -193,7 +195,7 @@ def _execute(
         if run is not None:
             _close_early(run, error, automatic, overrides)
         raise
-    return Result(outcome, run.stored if run else None, folder, waiting)
+    return Result(config, outcome, run.stored if run else None, folder, waiting)
 
 
 @contextlib.contextmanager
