@@ -49,6 +49,8 @@ def _tell(result: run.Result, config: DictConfig) -> None:
     whose = f" by the replica of seed {outcome.listed}" if len(outcome.seeds) > 1 else ""
     print(f"\nThe echo of one new sequence{whose} (wrong integers in asterisks):")
     print(f"{outcome.listing}\n\n{outcome}\n")
+    for note in result.notes:
+        print(f"echo-exp: not added to the run: {note}", file=sys.stderr)
     store = run.open_store(config)
     if store is None or result.stored is None:
         print(f"Its checkpoints: {result.folder}")

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from echo_exp.missing import Missing
 from echo_exp.problem import Problem
-from echo_exp.settings import SettingError, integer
+from echo_exp.settings import SettingError, choice, integer
 from echo_exp.tracking.store import TrackingSettings
 from echo_exp.trainer import TrainerSettings
 
@@ -34,12 +34,13 @@ TARGET = "_target_"
 """The key of a group that names what is made from its settings."""
 LAUNCH = "launch"
 """A group that leaves nothing in the configuration of a job."""
-ROOT = ("seed", "replicas", "epochs", "batch_size", "resume", "sweep", "output_dir")
+ROOT = ("seed", "replicas", "epochs", "batch_size", "resume", "sweep", "export", "output_dir")
 MOST_REPLICAS = 1_000_000
 INCIDENTAL = (
     "resume",
     "output_dir",
     "sweep",
+    "export",
     "tracking",
     "trainer.progress",
     "trainer.checkpoint_seconds",
@@ -83,6 +84,7 @@ def read(config: DictConfig) -> Settings:
     for group in GROUPS:
         if not isinstance(config.get(group), DictConfig):
             raise SettingError(group, config.get(group), "it must name an option of this group")
+    choice("export", config.get("export"), (True, False))
     missing = build(config.missing, "missing")
     problem = build(config.problem, "problem", incomplete=missing.incomplete)
     if missing.incomplete and problem.n_in == 1:

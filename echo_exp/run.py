@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from echo_exp.experiment import Parts
     from echo_exp.outcome import Outcome
+    from echo_exp.trained import TrainedNetwork
 
 CHECKPOINTS = "checkpoints"
 
@@ -82,6 +84,7 @@ class Result:
         stored: The run in the tracking store, if it was tracked.
         folder: Where its checkpoints lie.
         waiting: What waits for a tracking store that is away.
+        notes: What could not be added to the run, and why.
     """
 
     config: DictConfig
@@ -89,6 +92,7 @@ class Result:
     stored: StoredRun | None
     folder: Path
     waiting: Waiting | None = None
+    notes: tuple[str, ...] = ()
 
 
 def open_store(config: DictConfig) -> Store | None:
@@ -185,17 +189,19 @@ def _execute(
         checkpoint = experiment.last_checkpoint(_folder(settings, earlier), parts)
     run = _open_run(store, config, overrides, parent, earlier)
     folder = _folder(settings, run.stored if run else None)
-    waiting = None
+    waiting, notes = None, []
     try:
         more = callbacks()
         outcome = experiment.train(parts, settings, run, folder, interrupts, checkpoint, more)
         if run is not None:
-            waiting = _record(run, parts, outcome, folder)
+            _record(run, parts, outcome, folder)
+            notes = _add(run, config, outcome, folder)
+            waiting = run.finish()
     except BaseException as error:
         if run is not None:
             _close_early(run, error, automatic, overrides)
         raise
-    return Result(config, outcome, run.stored if run else None, folder, waiting)
+    return Result(config, outcome, run.stored if run else None, folder, waiting, tuple(notes))
 
 
 @contextlib.contextmanager
@@ -283,7 +289,7 @@ def _name(config: DictConfig) -> str:
     return f"{state}{model} {problem.n_in}→{problem.n_out} {seeds}"
 
 
-def _record(run: Run, parts: "Parts", outcome: "Outcome", folder: Path) -> Waiting | None:
+def _record(run: Run, parts: "Parts", outcome: "Outcome", folder: Path) -> None:
     metrics = outcome.metrics()
     run.log_metrics([parts.data.epochs], {name: [value] for name, value in metrics.items()})
     run.log_table(outcome.listing.columns(), "samples.json")
@@ -292,7 +298,36 @@ def _record(run: Run, parts: "Parts", outcome: "Outcome", folder: Path) -> Waiti
         run.log_frame(outcome.frame(), "curves.parquet")
     run.log_learning_curve(outcome.curves, parts.module.representation.loss_name)
     run.log_files(folder, CHECKPOINTS)
-    return run.finish()
+
+
+def _add(run: Run, config: DictConfig, outcome: "Outcome", folder: Path) -> list[str]:
+    """Adds what is made of the trained network, of several replicas the one that is listed.
+
+    Returns:
+        What failed, which is no failure of the run.
+    """
+    from echo_exp import trained
+    from echo_exp.checkpoints import LAST
+
+    asked = {"export": _export}
+    notes = []
+    if any(config[name] for name in asked):
+        network = trained.build(config, folder / LAST, outcome.listed)
+        for name, add in asked.items():
+            try:
+                if config[name]:
+                    add(run, network)
+            except Exception as error:
+                notes.append(f"{name}: {error}")
+                run.set_tag(f"failed.{name}", redacted(str(error)))
+    return notes
+
+
+def _export(run: Run, network: "TrainedNetwork") -> None:
+    from echo_exp.export.network import export_pt2
+
+    with tempfile.TemporaryDirectory() as folder:
+        run.log_model(export_pt2(network, Path(folder) / "network").parent)
 
 
 def _close_early(run: Run, error: BaseException, automatic: bool, overrides: Sequence[str]) -> None:

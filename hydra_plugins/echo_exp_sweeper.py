@@ -74,7 +74,8 @@ class EchoSweeper(BasicSweeper):
             "scale": asked.scale,
         }
         name = f"study {asked.name}, {asked.scale}: {' '.join(arguments)}"
-        return _asked(config, ["-m", *arguments], jobs, name, tags)
+        told = (f"export={config.export}",)
+        return _asked(config, ["-m", *arguments], jobs, name, tags, told)
 
 
 # A name that Hydra takes by itself: what config.yaml chooses, no option of a group could replace.
@@ -95,7 +96,8 @@ def _asked(
     jobs: list[Job],
     name: str,
     tags: dict[str, str],
+    told: tuple[str, ...] = (),
 ) -> Sweep:
     folder = Path(config.hydra.sweep.dir).absolute()
-    asked = Sweep(name, command, jobs, settings(config), folder, tags)
+    asked = Sweep(name, command, jobs, settings(config), folder, tags, told)
     return dataclasses.replace(asked, folder=folder / asked.identity)

@@ -222,7 +222,7 @@ def test_what_is_refused_for_good_holds_up_nothing(tmp_path: Path) -> None:
         outbox.put({"do": "metrics", "series": [[name, [1], [1], [0.5]]]})
     outbox.put(delivery.finish("FINISHED", None))
     place = repository(run.info.artifact_uri, artifacts, uri)
-    at_work = Delivery(client, outbox, place, {})
+    at_work = Delivery(client, outbox, place, lambda _: place, {})
     while at_work.next():
         pass
     assert len(at_work.failures) == 1

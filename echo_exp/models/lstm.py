@@ -5,7 +5,7 @@ as fast as Keras moves its one; and it cannot hold many independent copies of th
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,20 @@ MANY = 2048
 
 MOST_UNITS = 8192
 """A recurrent kernel of more units would take more than a gibibyte."""
+
+
+class Steps(NamedTuple):
+    """What a layer does at each timestep of a window.
+
+    Attributes:
+        gates: Output, input, forget and candidate after their squashing, [R, B, T, 4U].
+        hidden: The hidden state, [R, B, T, U].
+        cell: The cell state, [R, B, T, U].
+    """
+
+    gates: Tensor
+    hidden: Tensor
+    cell: Tensor
 
 
 class LSTM(nn.Module):
@@ -77,6 +91,9 @@ class LSTM(nn.Module):
     ) -> tuple[Tensor, State]:
         """Runs over projected inputs, [R, B, T, 4U], as `forward` does over inputs."""
         kernel, bias = self.recurrent_kernel, self.bias
+        if torch.compiler.is_exporting():
+            _, outputs, cells = self.unrolled(projected, state, present)
+            return outputs, (outputs[:, :, -1], cells[:, :, -1])
         if present is None:
             outputs, hidden, cell = _recurrence(projected, kernel, bias, *(state or (None, None)))
             return outputs, (hidden, cell)
@@ -89,6 +106,39 @@ class LSTM(nn.Module):
             cell = torch.where(here.unsqueeze(-1), after[1], cell)  # [R, B, U]
             hiddens.append(hidden)
         return torch.stack(hiddens, 2), (hidden, cell)
+
+    def unrolled(
+        self, projected: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> Steps:
+        """Runs over projected inputs one timestep after the other, and tells all that happens.
+
+        The same as `recur` by its definition, in operations that others can read: for whoever looks
+        inside, and for graphs in which there is no `_Recurrence`.
+
+        Args:
+            projected: [R, B, T, 4U].
+            state: Hidden and cell state, each [R, B, U]; zero where not given.
+            present: [R, B, T], False where a timestep leaves the state untouched.
+        """
+        zero = projected.new_zeros(*projected.shape[:2], self.units)  # [R, B, U]
+        hidden, cell = state or (zero, zero)
+        gates, hiddens, cells = [], [], []
+        for t in range(projected.shape[2]):
+            x = projected[:, :, t] + self.bias  # [R, B, 4U]
+            gate = x + torch.bmm(hidden, self.recurrent_kernel)
+            o, i, f = gate[..., : 3 * self.units].sigmoid().chunk(3, -1)
+            g = gate[..., 3 * self.units :].tanh()
+            new_cell = f * cell + i * g
+            new_hidden = o * new_cell.tanh()
+            if present is not None:
+                here = present[:, :, t].unsqueeze(-1)
+                new_cell = torch.where(here, new_cell, cell)
+                new_hidden = torch.where(here, new_hidden, hidden)
+            hidden, cell = new_hidden, new_cell
+            gates.append(torch.cat([o, i, f, g], -1))
+            hiddens.append(hidden)
+            cells.append(cell)
+        return Steps(*(torch.stack(values, 2) for values in (gates, hiddens, cells)))
 
 
 class _Recurrence(torch.autograd.Function):
@@ -123,8 +173,7 @@ class _Recurrence(torch.autograd.Function):
         h, c, tanh_c = hiddens.unbind(), cells.unbind(), squashed.unbind()
         for first, given in ((h[0], hidden), (c[0], cell)):
             first.zero_() if given is None else first.copy_(given)
-        many = not torch.compiler.is_exporting() and gates.is_cpu and h[0].numel() >= MANY
-        tanh = _tanh_of_many if many else torch.tanh
+        tanh = _tanh_of_many if gates.is_cpu and h[0].numel() >= MANY else torch.tanh
         views = (gates, gates[..., : 3 * units], *gates.chunk(4, -1))
         for t, (gate, oif, o, i, f, g) in enumerate(
             zip(*(view.unbind() for view in views), strict=True)

@@ -81,7 +81,7 @@ def _asked(search: Search, config: DictConfig) -> Sweep:
         settings=settings,
         folder=Path(config.hydra.sweep.dir).absolute() / name,
         tags={"search": name, "objectives": ", ".join(map(str, search.settings.objectives))},
-        told=search.settings.told(name, search.raw_storage),
+        told=[*search.settings.told(name, search.raw_storage), f"export={config.export}"],
         known_as=name,
     )
 

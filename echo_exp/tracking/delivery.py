@@ -13,6 +13,7 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.tracking import MlflowClient
 
 from echo_exp.tracking.client import mends, reason, repository
+from echo_exp.tracking.models import Place, log_model
 from echo_exp.tracking.outbox import Operation, Outbox
 
 RETRY_SECONDS = 2.0
@@ -39,11 +40,12 @@ class Delivery:
         client: The store.
         outbox: What is to be delivered.
         artifacts: Where the run's artifacts go.
+        place: Gives the place of other artifacts, by their URI.
         written: The last step that the store has of each metric; up to it nothing is written.
 
     Attributes:
         failures: What the store refused for good, and why.
-        uploading: Whether checkpoints, which may be large, are just being copied.
+        uploading: Whether a folder, which may be large, is just being copied.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class Delivery:
         client: MlflowClient,
         outbox: Outbox,
         artifacts: ArtifactRepository,
+        place: Place,
         written: Mapping[str, int],
     ) -> None:
         self.client = client
         self.outbox = outbox
         self.artifacts = artifacts
+        self.place = place
         self.written = written
         self.failures: list[str] = []
         self.uploading = False
@@ -83,7 +87,7 @@ class Delivery:
         """Does one thing in the store, or keeps why that is refused for good."""
         arguments = dict(operation)
         name = arguments.pop("do")
-        self.uploading = name == "files"
+        self.uploading = name in ("files", "model")
         try:
             getattr(self, name)(**arguments)
         except Exception as error:
@@ -131,6 +135,10 @@ class Delivery:
         if not Path(folder).is_dir():
             raise LookupError(f"{folder} is gone")
         self.artifacts.log_artifacts(folder, name)
+
+    def model(self, folder: str) -> None:
+        """Logs the model that lies in a folder beside the outbox."""
+        log_model(self.client, self.run_id, self.outbox.folder / folder, self.place)
 
     def finish(self, status: str, error: str | None, time: int, failures: Sequence[str]) -> None:
         """Ends the run; as FAILED where something was refused, now or before."""
@@ -228,8 +236,12 @@ def deliver(client: MlflowClient, outbox: Outbox, allowed: str | None, store: st
         Exception: The store cannot be reached; the rest goes on waiting.
     """
     run = client.get_run(outbox.run_id)
-    artifacts = repository(run.info.artifact_uri, allowed, store)
-    delivery = Delivery(client, outbox, artifacts, last_steps(client, outbox.run_id))
+
+    def place(uri: str) -> ArtifactRepository:
+        return repository(uri, allowed, store)
+
+    artifacts, written = place(run.info.artifact_uri), last_steps(client, outbox.run_id)
+    delivery = Delivery(client, outbox, artifacts, place, written)
     while delivery.next():
         pass
     if client.get_run(outbox.run_id).info.status == "RUNNING":

@@ -378,6 +378,18 @@ class Run:
         if self.stored.artifacts is None:
             self.store.send("files", run_id=self.run_id, folder=str(folder), name=name)
 
+    def log_model(self, network: Path) -> None:
+        """Records an exported network as the run's MLflow model.
+
+        Args:
+            network: The folder that `echo_exp.export.network.export_pt2` wrote; it may go then.
+
+        Raises:
+            TrackingError: It could not be packed.
+        """
+        self.flush()  # the scores go before what they are the scores of
+        self.store.request("model", run_id=self.run_id, network=str(network))
+
     def log_frame(self, columns: Mapping[str, Any], file: str) -> None:
         """Records a table too large to look at as a Parquet file."""
         self.store.send("frame", run_id=self.run_id, columns=dict(columns), file=file)

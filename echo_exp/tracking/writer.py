@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from mlflow.entities import Experiment, Param
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.tracking import MlflowClient
 
 from echo_exp.settings import redacted
@@ -57,6 +58,7 @@ ANSWERED = (
     "claim",
     "release",
     "claimed",
+    "model",
     "settle",
     "finish",
 )
@@ -166,7 +168,7 @@ class Writer:
         run = self.client.create_run(self.experiment.experiment_id, tags=tags, run_name=name)
         run_id = run.info.run_id
         try:
-            artifacts = repository(run.info.artifact_uri, self.artifacts, self.uri)
+            artifacts = self._place(run.info.artifact_uri)
             given = [Param(key, str(value)) for key, value in params.items()]
             self.client.log_batch(run_id, params=given)
             for file, text in files.items():
@@ -267,6 +269,13 @@ class Writer:
     def files(self, run_id: str, folder: str, name: str) -> None:
         self._put(run_id, "files", folder=str(Path(folder).absolute()), name=name)
 
+    def model(self, run_id: str, network: str) -> None:
+        from echo_exp.export import packaging
+
+        package = self._beside(run_id, "model")
+        packaging.package(Path(network), package)
+        self._put(run_id, "model", folder=package.name)
+
     def frame(self, run_id: str, columns: dict[str, Any], file: str) -> None:
         import pandas as pd
 
@@ -355,11 +364,15 @@ class Writer:
 
     def _courier(self, run: MlflowRun, written: Mapping[str, int], shared: bool = False) -> Courier:
         """Returns a courier at work for a run; a shared one is not the only one."""
-        artifacts = repository(run.info.artifact_uri, self.artifacts, self.uri)
+        artifacts = self._place(run.info.artifact_uri)
         outbox = Outbox.begun(self.spool, run.info.run_id, redacted(self.uri), shared)
-        courier = Courier(Delivery(self.client, outbox, artifacts, written))
+        courier = Courier(Delivery(self.client, outbox, artifacts, self._place, written))
         courier.start()
         return courier
+
+    def _place(self, uri: str) -> ArtifactRepository:
+        """Returns the place of artifacts that the store names."""
+        return repository(uri, self.artifacts, self.uri)
 
     def _deliver_left(self, run_id: str) -> bool:
         """Delivers what a run has left in the spool folder, if that is so."""
@@ -404,7 +417,7 @@ class Writer:
         )
 
     def _config(self, run: MlflowRun) -> str | None:
-        artifacts = repository(run.info.artifact_uri, self.artifacts, self.uri)
+        artifacts = self._place(run.info.artifact_uri)
         if CONFIG not in [artifact.path for artifact in artifacts.list_artifacts()]:
             return None
         with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,161 @@
+"""A trained network as one graph, from integers to integers: by torch.export, and in ONNX."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from echo_exp.problem import Stream, random_stream
+from echo_exp.settings import SettingError
+from echo_exp.trained import TrainedNetwork
+
+PT2, ONNX, DESCRIPTION = "network.pt2", "network.onnx", "network.json"
+TOLERANCE = 1e-5
+"""How far an exported network's outputs may be from the original's, relative to the largest."""
+
+
+class Network(nn.Module):
+    """What is exported: windows and a state in; outputs, the integers they stand for, a state out.
+
+    There is no replica axis; what is missing in a window is `MISSING`.
+
+    Args:
+        trained: The network.
+    """
+
+    def __init__(self, trained: TrainedNetwork) -> None:
+        super().__init__()
+        self.model = trained.module.model
+        self.representation = trained.module.representation
+        self.missing = trained.module.missing
+
+    def forward(self, windows: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Answers a batch.
+
+        Args:
+            windows: [B, n_in] integers.
+            state: What it returned for the batch before, or zeros: each [B, U].
+
+        Returns:
+            Outputs [B, n_out, V] (logits, or numbers from 0 to 1), integers [B, n_out], and the
+            state after the batch.
+        """
+        present = self.missing.present(windows)
+        outputs, after = self.model(
+            self.representation.encode(windows).unsqueeze(0),
+            tuple(part.unsqueeze(0) for part in state),
+            None if present is None else present.unsqueeze(0),
+        )
+        outputs = outputs.squeeze(0)
+        return outputs, self.representation.decode(outputs), *(part.squeeze(0) for part in after)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What whoever runs an exported network has to know of it.
+
+    Attributes:
+        n_in: Integers in a window.
+        n_out: Integers of the echo.
+        n_values: Integers go from 0 to this, exclusively.
+        n_outputs: Outputs for an integer (V): logits of all values, or one number.
+        states: Size of each tensor of the state.
+        stateful: Whether the state was carried from batch to batch in the training.
+        batch_size: Windows in a batch there: element i goes on in element i of the next.
+    """
+
+    n_in: int
+    n_out: int
+    n_values: int
+    n_outputs: int
+    states: Sequence[int]
+    stateful: bool
+    batch_size: int
+
+
+def describe(trained: TrainedNetwork) -> Description:
+    """Returns the description of a network."""
+    problem, module = trained.problem, trained.module
+    _, _, *state = Network(trained)(_windows(trained, 2))
+    return Description(
+        n_in=problem.n_in,
+        n_out=problem.n_out,
+        n_values=problem.n_values,
+        n_outputs=module.representation.n_outputs,
+        states=[part.shape[-1] for part in state],
+        stateful=module.model.stateful,
+        batch_size=module.batch_size,
+    )
+
+
+def export_pt2(trained: TrainedNetwork, folder: Path) -> Path:
+    """Writes ``network.pt2``, for `torch.export.load`, and ``network.json`` beside it.
+
+    Raises:
+        SettingError: torch.export cannot read this network.
+    """
+    network, arguments, shapes = _graph(trained)
+    try:
+        program = torch.export.export(network, arguments, dynamic_shapes=(shapes[0], shapes[1:]))
+    except Exception as error:
+        raise _impossible(PT2, error) from error
+    program.example_inputs = None  # they would be pickled
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.export.save(program, folder / PT2)
+    (folder / DESCRIPTION).write_text(json.dumps(asdict(describe(trained)), indent=1))
+    return folder / PT2
+
+
+def export_onnx(trained: TrainedNetwork, folder: Path) -> Path:
+    """Writes ``network.onnx``.
+
+    In go ``windows`` and ``state_0``, ``state_1`` and so on; out come ``outputs``, ``echo`` and the
+    state after it as ``after_0``, ``after_1`` and so on.
+
+    Raises:
+        SettingError: It cannot be written in ONNX.
+    """
+    network, arguments, shapes = _graph(trained)
+    states = range(len(arguments) - 1)
+    try:
+        program = torch.onnx.export(
+            network,
+            arguments,
+            dynamo=True,
+            verbose=False,
+            dynamic_shapes=(shapes[0], shapes[1:]),
+            input_names=["windows", *(f"state_{n}" for n in states)],
+            output_names=["outputs", "echo", *(f"after_{n}" for n in states)],
+        )
+    except Exception as error:
+        raise _impossible(ONNX, error) from error
+    assert program is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    program.save(folder / ONNX)
+    return folder / ONNX
+
+
+def _impossible(form: str, error: Exception) -> SettingError:
+    reason = str(error).strip().splitlines()[0]
+    return SettingError("forms", form, f"this network cannot be exported ({reason})")
+
+
+def _graph(trained: TrainedNetwork) -> tuple[Network, tuple[Tensor, ...], tuple[Any, ...]]:
+    """Returns what is exported, an example of its arguments, and which of their sizes are free."""
+    network = Network(trained).eval()
+    windows = _windows(trained, 2)
+    _, _, *state = network(windows)
+    arguments = (windows, *(torch.zeros_like(part) for part in state))
+    free = {0: torch.export.Dim("batch")}
+    return network, arguments, tuple(free for _ in arguments)
+
+
+def _windows(trained: TrainedNetwork, sequences: int) -> Tensor:
+    """Returns windows of fresh sequences, [rows, n_in], the incomplete ones among them."""
+    random = random_stream(trained.seed, Stream.LISTING)
+    drawn = trained.problem.generate(random, sequences)
+    return torch.from_numpy(trained.problem.windows(drawn).copy()).flatten(0, 1)
