@@ -113,8 +113,8 @@ def _text(echo: "Echo", probabilities: bool) -> str:
         zip(echo.windows.tolist(), echo.expected.tolist(), echo.predicted.tolist(), strict=True)
     ):
         answers = [f"{b}" if a == b else f"*{b}*" for a, b in zip(expected, predicted, strict=True)]
-        if probabilities and echo.probabilities is not None:
-            places = zip(answers, echo.probabilities[number], predicted, strict=True)
+        if probabilities:
+            places = zip(answers, echo.outputs[number], predicted, strict=True)
             answers = [f"{answer} ({p[value]:.{DIGITS}f})" for answer, p, value in places]
         lines.append(f"{window} -> [{', '.join(answers)}]")
     return "\n".join(lines)
@@ -128,8 +128,8 @@ def _json(echo: "Echo", probabilities: bool) -> str:
         "expected": echo.expected.tolist(),
         "predicted": echo.predicted.tolist(),
     }
-    if probabilities and echo.probabilities is not None:
-        told["probabilities"] = echo.probabilities.tolist()
+    if probabilities:
+        told["probabilities"] = echo.outputs.tolist()
     return json.dumps(told)
 
 

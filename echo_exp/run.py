@@ -102,11 +102,12 @@ def open_store(config: DictConfig) -> Store | None:
         SettingError: A setting of ``tracking`` is unknown or has a value that is not allowed.
     """
     settings = configuration.tracking(config)
-    return None if settings.uri is None else _store(settings)
+    return None if settings.uri is None else _store(settings, Path.cwd())
 
 
 @cache
-def _store(settings: TrackingSettings) -> Store:
+def _store(settings: TrackingSettings, _folder: Path) -> Store:
+    """Opens a store; relative paths in its settings begin in a folder."""
     return Store(**asdict(settings))
 
 

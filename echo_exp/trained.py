@@ -34,15 +34,15 @@ class Echo:
         windows: Its windows, [W, n_in] with W = L - n_in + 1.
         expected: The integers to repeat, [W, n_out].
         predicted: Those that the network answers, [W, n_out].
-        probabilities: Of each value at each place, [W, n_out, V]; None where the network answers
-            with numbers.
+        outputs: The probability of each value at each place, [W, n_out, V], or with V = 1 the
+            number from 0 to 1 that the network answers.
     """
 
     sequence: Tensor
     windows: Tensor
     expected: Tensor
     predicted: Tensor
-    probabilities: Tensor | None
+    outputs: Tensor
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,10 @@ class TrainedNetwork:
         windows = torch.from_numpy(self.problem.windows(integers.numpy()).copy())  # [rows, n_in]
         outputs = self._outputs(windows, carry)[self.problem.n_incomplete :]  # [W, n_out, V]
         windows = windows[self.problem.n_incomplete :]
-        probabilities = outputs.softmax(-1) if outputs.shape[-1] > 1 else None
         predicted = self.module.representation.decode(outputs)
-        return Echo(integers, windows, self.problem.targets(windows), predicted, probabilities)
+        if outputs.shape[-1] > 1:
+            outputs = outputs.softmax(-1)
+        return Echo(integers, windows, self.problem.targets(windows), predicted, outputs)
 
     def check(self, sequence: Iterable[int]) -> Tensor:
         """Returns a sequence as a tensor, [L].

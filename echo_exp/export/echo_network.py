@@ -4,7 +4,7 @@ It imports nothing of this package.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+Graph = Callable[..., Sequence[Tensor]]
+
 
 class Echo:
     """Repeats the oldest integers of windows.
 
     Args:
-        folder: That of ``network.pt2`` and ``network.json``; nothing in them is unpickled.
+        network: The graph: windows [B, n_in] and a state in, outputs [B, n_out, V], integers
+            [B, n_out] and the state after it out.
+        description: What ``network.json`` says of it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.description = json.loads((folder / "network.json").read_text())
-        self.network = torch.export.load(folder / "network.pt2").module()
+    def __init__(self, network: Graph, description: Mapping[str, Any]) -> None:
+        self.network = network
+        self.description = description
 
     def predict(
         self, model_input: NDArray[Any], params: Mapping[str, Any] | None = None
@@ -73,6 +77,12 @@ class Echo:
         return outputs, echo
 
 
+def load(folder: Path) -> Echo:
+    """Loads ``network.pt2`` with what ``network.json`` says of it; nothing is unpickled."""
+    description = json.loads((folder / "network.json").read_text())
+    return Echo(torch.export.load(folder / "network.pt2").module(), description)
+
+
 def _load_pyfunc(folder: str) -> Echo:
     """What MLflow calls with the folder of the model's data."""
-    return Echo(Path(folder))
+    return load(Path(folder))

@@ -14,14 +14,12 @@ from echo_exp.settings import SettingError
 from echo_exp.trained import TrainedNetwork
 
 PT2, ONNX, DESCRIPTION = "network.pt2", "network.onnx", "network.json"
-TOLERANCE = 1e-5
-"""How far an exported network's outputs may be from the original's, relative to the largest."""
 
 
 class Network(nn.Module):
     """What is exported: windows and a state in; outputs, the integers they stand for, a state out.
 
-    There is no replica axis; what is missing in a window is `MISSING`.
+    There is no replica axis; what is missing in a window is -1.
 
     Args:
         trained: The network.
@@ -77,21 +75,6 @@ class Description:
     batch_size: int
 
 
-def describe(trained: TrainedNetwork) -> Description:
-    """Returns the description of a network."""
-    problem, module = trained.problem, trained.module
-    _, _, *state = Network(trained)(_windows(trained, 2))
-    return Description(
-        n_in=problem.n_in,
-        n_out=problem.n_out,
-        n_values=problem.n_values,
-        n_outputs=module.representation.n_outputs,
-        states=[part.shape[-1] for part in state],
-        stateful=module.model.stateful,
-        batch_size=module.batch_size,
-    )
-
-
 def export_pt2(trained: TrainedNetwork, folder: Path) -> Path:
     """Writes ``network.pt2``, for `torch.export.load`, and ``network.json`` beside it.
 
@@ -104,14 +87,15 @@ def export_pt2(trained: TrainedNetwork, folder: Path) -> Path:
     except Exception as error:
         raise _impossible(PT2, error) from error
     program.example_inputs = None  # they would be pickled
-    folder.mkdir(parents=True, exist_ok=True)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # with the paths of this machine
+    _describe(trained, folder)
     torch.export.save(program, folder / PT2)
-    (folder / DESCRIPTION).write_text(json.dumps(asdict(describe(trained)), indent=1))
     return folder / PT2
 
 
 def export_onnx(trained: TrainedNetwork, folder: Path) -> Path:
-    """Writes ``network.onnx``.
+    """Writes ``network.onnx``, and ``network.json`` beside it.
 
     In go ``windows`` and ``state_0``, ``state_1`` and so on; out come ``outputs``, ``echo`` and the
     state after it as ``after_0``, ``after_1`` and so on.
@@ -134,9 +118,25 @@ def export_onnx(trained: TrainedNetwork, folder: Path) -> Path:
     except Exception as error:
         raise _impossible(ONNX, error) from error
     assert program is not None
-    folder.mkdir(parents=True, exist_ok=True)
+    _describe(trained, folder)
     program.save(folder / ONNX)
     return folder / ONNX
+
+
+def _describe(trained: TrainedNetwork, folder: Path) -> None:
+    problem, module = trained.problem, trained.module
+    _, _, *state = Network(trained)(_windows(trained, 2))
+    description = Description(
+        n_in=problem.n_in,
+        n_out=problem.n_out,
+        n_values=problem.n_values,
+        n_outputs=module.representation.n_outputs,
+        states=[part.shape[-1] for part in state],
+        stateful=module.model.stateful,
+        batch_size=module.batch_size,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DESCRIPTION).write_text(json.dumps(asdict(description), indent=1))
 
 
 def _impossible(form: str, error: Exception) -> SettingError:

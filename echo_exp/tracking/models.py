@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import mlflow
 from mlflow.entities import LoggedModel, LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -60,6 +61,7 @@ def register(
     Returns:
         The version.
     """
+    mlflow.set_tracking_uri(client.tracking_uri)  # there it looks the model up
     try:
         client.create_registered_model(name)
     except MlflowException as error:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking.client import connect, local_folder, mends, reason, repository
+from echo_exp.tracking.models import Place
 from echo_exp.tracking.store import (
     TrackingError,
     TrackingSettings,
@@ -34,6 +35,7 @@ class FinishedRun:
         info: MLflow's record of it.
         config: The resolved configuration that it was begun with.
         client: What reached the store.
+        place: Gives other artifacts of the store, by their URI.
         artifacts: Its artifacts.
         folder: The folder of these where it is on this machine.
     """
@@ -41,6 +43,7 @@ class FinishedRun:
     info: Run
     config: DictConfig
     client: MlflowClient
+    place: Place
     artifacts: ArtifactRepository
     folder: Path | None
 
@@ -95,13 +98,17 @@ def find(settings: TrackingSettings, which: str) -> FinishedRun:
     allowed = settings.artifacts
     if allowed is not None and "://" not in allowed:
         allowed = str(Path(allowed).absolute())
-    artifacts = repository(run.info.artifact_uri, allowed, uri)
+
+    def place(artifacts: str) -> ArtifactRepository:
+        return repository(artifacts, allowed, uri)
+
+    artifacts = place(run.info.artifact_uri)
     folder = local_folder(run.info.artifact_uri, allowed)
-    found = FinishedRun(run, OmegaConf.create(), client, artifacts, folder)
+    found = FinishedRun(run, OmegaConf.create(), client, place, artifacts, folder)
     with found.file(CONFIG) as path:
         config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
-    return FinishedRun(run, config, client, artifacts, folder)
+    return FinishedRun(run, config, client, place, artifacts, folder)
 
 
 def _run(client: MlflowClient, settings: TrackingSettings, which: str) -> Run:

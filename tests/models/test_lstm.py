@@ -214,3 +214,22 @@ def test_what_goes_in_is_not_changed() -> None:
     copies = [part.clone() for part in (projected, *state)]
     layer.recur(projected, state)
     torch.testing.assert_close([projected, *state], copies)
+
+
+@pytest.mark.parametrize("skipped", [False, True])
+@pytest.mark.parametrize("given", [False, True])
+def test_unrolled_it_is_the_same_layer(skipped: bool, given: bool) -> None:
+    torch.manual_seed(0)
+    layer = LSTM(3, 4, generators([1, 2]))
+    x = torch.randn(2, 5, 6, 3)
+    present = torch.rand(2, 5, 6) < 0.5 if skipped else None
+    state = (torch.randn(2, 5, 4), torch.randn(2, 5, 4)) if given else None
+    outputs, (hidden, cell) = layer(x, state, present)
+    steps = layer.unrolled(layer.project(x), state, present)
+    assert torch.allclose(steps.hidden, outputs, atol=1e-6)
+    assert torch.allclose(steps.hidden[:, :, -1], hidden, atol=1e-6)
+    assert torch.allclose(steps.cell[:, :, -1], cell, atol=1e-6)
+    output, _, _, candidate = steps.gates.chunk(4, -1)
+    if present is None:
+        assert torch.allclose(output * steps.cell.tanh(), steps.hidden, atol=1e-6)
+    assert candidate.min() < 0 < output.min()

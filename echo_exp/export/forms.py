@@ -1,0 +1,134 @@
+"""The forms of an exported network: each is written, and then compared with the original."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from echo_exp.export import echo_network, packaging
+from echo_exp.export.network import DESCRIPTION, export_onnx, export_pt2
+from echo_exp.problem import Stream, random_stream
+from echo_exp.trained import TrainedNetwork
+
+TOLERANCE = 1e-5
+"""How far probabilities, or numbers from 0 to 1, may be from the original's."""
+SEQUENCES = 3
+
+Predict = Callable[[NDArray[np.int64]], NDArray[Any]]
+"""Windows of a sequence, [rows, n_in], to outputs, [rows, n_out, V], the state carried."""
+ASKED = {"carry": True, "outputs": True}
+
+
+class DifferentError(RuntimeError):
+    """An exported network answers otherwise than the original."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network in another form.
+
+    Attributes:
+        path: The file or folder.
+        difference: The largest to the original's outputs.
+    """
+
+    path: Path
+    difference: float
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        files = self.path.rglob("*") if self.path.is_dir() else [self.path]
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def write(trained: TrainedNetwork, name: str, folder: Path) -> Exported:
+    """Writes a network in a form, in place of what may be there, and compares the two.
+
+    Args:
+        trained: The network.
+        name: ``pt2``, ``onnx`` or ``mlflow``.
+        folder: Where to.
+
+    Raises:
+        SettingError: It cannot be written in this form.
+        DifferentError: It answers otherwise than the original; nothing is left of it.
+    """
+    make, load = _FORMS[name]
+    with tempfile.TemporaryDirectory(dir=folder) as partial:
+        made = make(trained, Path(partial))
+        difference = compare(trained, load(made))
+        if difference > TOLERANCE:
+            raise DifferentError(f"{name}: its outputs differ by {difference:.1g}")
+        for path in Path(partial).iterdir():
+            _replace(path, folder / path.name)
+    return Exported(folder / made.name, difference)
+
+
+def compare(trained: TrainedNetwork, predict: Predict) -> float:
+    """Returns the largest difference of outputs on fresh sequences, the state carried."""
+    problem = trained.problem
+    sequences = problem.generate(random_stream(trained.seed, Stream.LISTING), SEQUENCES)
+    largest = 0.0
+    for sequence in sequences:
+        expected = trained.predict(sequence).outputs.numpy()
+        outputs = predict(problem.windows(sequence).copy())[problem.n_incomplete :]
+        largest = max(largest, float(np.abs(outputs - expected).max()))
+    return largest
+
+
+def _replace(path: Path, target: Path) -> None:
+    if target.is_dir():
+        shutil.rmtree(target)
+    path.replace(target)
+
+
+def _write_mlflow(trained: TrainedNetwork, folder: Path) -> Path:
+    with tempfile.TemporaryDirectory() as temporary:
+        network = export_pt2(trained, Path(temporary) / "network").parent
+        packaging.package(network, folder / "mlflow")
+    return folder / "mlflow"
+
+
+def _load_pt2(path: Path) -> Predict:
+    return _predict(echo_network.load(path.parent))
+
+
+def _load_onnx(path: Path) -> Predict:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path)
+
+    def graph(*arguments: Tensor) -> Sequence[Tensor]:
+        names = [given.name for given in session.get_inputs()]
+        values = {name: given.numpy() for name, given in zip(names, arguments, strict=True)}
+        return [torch.from_numpy(value) for value in session.run(None, values)]
+
+    description = json.loads((path.parent / DESCRIPTION).read_text())
+    return _predict(echo_network.Echo(graph, description))
+
+
+def _predict(echo: echo_network.Echo) -> Predict:
+    return lambda windows: echo.predict(windows, ASKED)
+
+
+def _load_mlflow(path: Path) -> Predict:
+    from mlflow import pyfunc
+
+    model = pyfunc.load_model(str(path))
+    return lambda windows: model.predict(windows, params=ASKED)
+
+
+_FORMS: dict[str, tuple[Callable[[TrainedNetwork, Path], Path], Callable[[Path], Predict]]] = {
+    "pt2": (export_pt2, _load_pt2),
+    "onnx": (export_onnx, _load_onnx),
+    "mlflow": (_write_mlflow, _load_mlflow),
+}

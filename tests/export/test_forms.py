@@ -1,0 +1,128 @@
+"""A network in another form gives the outputs of the original, its state carried or not."""
+
+import itertools
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from echo_exp.export import echo_network, forms
+from echo_exp.export.network import Network, export_pt2
+from echo_exp.trained import TrainedNetwork
+
+from ..networks import small
+
+MODELS = ("seq2seq", "seq2seq_padded", "encoder_decoder", "many_to_one", "one_to_one")
+REPRESENTATIONS = ("one_hot", "scaled")
+MISSING = ("drop", "mask", "sentinel")
+
+
+@pytest.mark.parametrize(
+    ("model", "representation", "missing"),
+    list(itertools.product(MODELS, REPRESENTATIONS, MISSING)),
+)
+def test_the_graph_of_torch_export_answers_as_the_original(
+    model: str, representation: str, missing: str, tmp_path: Path
+) -> None:
+    network = small(model, f"representation={representation}", f"missing={missing}")
+    assert forms.write(network, "pt2", tmp_path).difference < 1e-6
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch.onnx about its own operators
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("seq2seq", ("model.layers=2",)),
+        ("seq2seq", ("representation=scaled", "missing=sentinel")),
+        ("seq2seq_padded", ()),
+        ("seq2seq_padded", ("representation=scaled",)),
+        ("encoder_decoder", ("missing=mask",)),
+        ("encoder_decoder", ("representation=scaled",)),
+        ("many_to_one", ()),
+        ("many_to_one", ("representation=scaled", "missing=mask")),
+        ("one_to_one", ("missing=mask",)),
+        ("one_to_one", ("representation=scaled",)),
+    ],
+)
+def test_onnx_answers_as_the_original(model: str, options: tuple[str, ...], tmp_path: Path) -> None:
+    assert forms.write(small(model, *options), "onnx", tmp_path).difference < 1e-6
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow about missing examples
+@pytest.mark.parametrize("options", [(), ("representation=scaled",), ("model.stateful=false",)])
+def test_the_mlflow_model_answers_as_the_original(options: tuple[str, ...], tmp_path: Path) -> None:
+    assert forms.write(small("encoder_decoder", *options), "mlflow", tmp_path).difference < 1e-6
+
+
+def test_a_window_by_itself_begins_with_no_state(tmp_path: Path) -> None:
+    network = small()
+    export_pt2(network, tmp_path)
+    windows = network.problem.windows(np.arange(9) % 7)
+    alone = echo_network.load(tmp_path).predict(windows)
+    assert (alone == network.predict(np.arange(9) % 7, carry=False).predicted.numpy()).all()
+
+
+def test_batches_of_a_sequence_are_those_of_the_training(tmp_path: Path) -> None:
+    network = small("seq2seq", "batch_size=7", "problem.length=9")
+    export_pt2(network, tmp_path)
+    sequence = np.arange(20) % 7  # 18 windows: the last batch is not full
+    outputs = echo_network.load(tmp_path).predict(
+        network.problem.windows(sequence), {"carry": True, "outputs": True}
+    )
+    assert np.allclose(outputs, network.predict(sequence).outputs, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("windows", "words"),
+    [
+        ([[1, 2]], "rows of 3 integers"),
+        ([1, 2, 3], "rows of 3 integers"),
+        ([[1, 2, 7]], "from 0 to 6"),
+        ([[1, 2, -2]], "from 0 to 6"),
+        ([[1, 2, 0.5]], "from 0 to 6"),
+        (np.empty((0, 3)), "rows of 3 integers"),
+    ],
+)
+def test_what_is_no_window_is_refused(windows: object, words: str, tmp_path: Path) -> None:
+    export_pt2(small(), tmp_path)
+    with pytest.raises(ValueError, match=words):
+        echo_network.load(tmp_path).predict(np.asarray(windows))
+
+
+def test_nothing_is_pickled(tmp_path: Path) -> None:
+    path = forms.write(small(), "pt2", tmp_path).path
+    with zipfile.ZipFile(path) as archive:
+        kinds = {
+            Path(name).suffix for name in archive.namelist() if archive.getinfo(name).file_size
+        }
+    assert not kinds & {".pkl", ".pt", ".pickle"}
+
+
+def test_a_form_that_answers_otherwise_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = small()
+    monkeypatch.setattr(Network, "forward", _louder(network))
+    with pytest.raises(forms.DifferentError, match="pt2"):
+        forms.write(network, "pt2", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def _louder(trained: TrainedNetwork) -> object:
+    original = Network.forward
+
+    def forward(self: Network, windows: torch.Tensor, *state: torch.Tensor) -> object:
+        outputs, *rest = original(self, windows, *state)
+        return (2 * outputs, *rest)
+
+    return forward
+
+
+def test_a_form_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    forms.write(small(), "pt2", tmp_path)
+    forms.write(small("many_to_one"), "pt2", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["network.json", "network.pt2"]
+    assert json.loads((tmp_path / "network.json").read_text())["states"] == [5, 5]

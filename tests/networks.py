@@ -1,0 +1,26 @@
+"""Small networks, as if they had been loaded from a run."""
+
+from hydra import compose
+from hydra.initialize import initialize_config_dir
+
+from echo_exp import config as configuration
+from echo_exp.experiment import assemble
+from echo_exp.trained import TrainedNetwork
+
+SMALL = ("problem.length=9", "problem.n_values=7", "problem.n_in=3", "problem.n_out=2")
+"""A problem that every topology but seq2seq can have."""
+
+
+def untrained(*overrides: str) -> TrainedNetwork:
+    """A network with its initial weights."""
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        config = compose("config", list(overrides))
+    settings = configuration.read(config)
+    module = assemble(config, settings).module.eval().requires_grad_(False)
+    return TrainedNetwork(module, config, settings, int(config.seed), 0, None, {})
+
+
+def small(model: str = "encoder_decoder", *overrides: str) -> TrainedNetwork:
+    """A small network of a topology; its state is carried over the windows of a sequence."""
+    whole = ("problem.n_out=3",) if model == "seq2seq" else ()
+    return untrained(f"model={model}", *SMALL, "model.units=5", "batch_size=1", *whole, *overrides)
