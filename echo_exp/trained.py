@@ -115,7 +115,7 @@ class TrainedNetwork:
         module = self.module
         state: State | None = None
         outputs = []
-        for batch in windows.split(module.batch_size):
+        for batch in windows.split(module.batch_size if carry else len(windows)):
             present = module.missing.present(batch)
             answer, after = module.model(
                 module.representation.encode(batch).unsqueeze(0),
