@@ -37,7 +37,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     return {"parallel_read_safe": True}
 
 
-def _fill(app: Sphinx, page: str, source: list[str]) -> None:
+def _fill(_app: Sphinx, _page: str, source: list[str]) -> None:
     if PLACE in source[0]:
         source[0] = source[0].replace(PLACE, "\n".join(reference()))
 
