@@ -19,7 +19,7 @@ release = installed("echo_exp")
 
 extensions = [
     "myst_nb",
-    "settings_reference",
+    "generated",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
 ]

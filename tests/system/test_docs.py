@@ -27,6 +27,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig
 
+from docs.figures import data
 from echo_exp import app, command, study, sweep
 from echo_exp import config as configuration
 from echo_exp.report import app as report
@@ -326,3 +327,7 @@ def test_the_command_that_makes_a_figure_is_on_its_page_or_one_that_it_links_to(
         made = [command for end, command in FIGURES.items() if absolute.endswith(end)]
         assert made, f"{figure}: say in FIGURES which command makes it"
         assert any(made[0] in text for text in texts), (figure, made[0])
+
+
+def test_the_way_of_the_data_is_drawn_by_its_script() -> None:
+    assert data.FILE.read_text() == "\n".join(data.drawing()) + "\n"

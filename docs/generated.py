@@ -1,8 +1,10 @@
-"""The reference of the settings, made from the files in `conf` and their comments.
+"""What pages get from the code, as Markdown: `<!-- settings -->` and `<!-- modules -->` are replaced.
 
-A page that holds `PLACE` gets it there, as Markdown.
+The settings are those of the files in `conf`, with their comments; the modules those of the
+package, with the first line of each.
 """
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,6 @@ from sphinx.application import Sphinx
 import echo_exp
 from echo_exp import config as configuration
 
-PLACE = "<!-- settings -->"
 COMMANDS = {"config": "echo-exp", "predict": "echo-exp-predict"}
 """Whose settings the files beside the groups hold; of others it is the file's name."""
 SWEEPER = "hydra/sweeper"
@@ -38,11 +39,29 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def _fill(_app: Sphinx, _page: str, source: list[str]) -> None:
-    if PLACE in source[0]:
-        source[0] = source[0].replace(PLACE, "\n".join(reference()))
+    for place, lines in (("<!-- settings -->", settings), ("<!-- modules -->", modules)):
+        if place in source[0]:
+            source[0] = source[0].replace(place, "\n".join(lines()))
 
 
-def reference() -> Iterator[str]:
+def modules() -> Iterator[str]:
+    """Yields every module and package of the package with what it says about itself."""
+    home = Path(echo_exp.__file__).parent
+    for folder in (home, *sorted(path.parent for path in home.glob("*/__init__.py"))):
+        if folder != home:
+            yield f"\n### `{folder.name}/`\n\n{_first_line(folder / '__init__.py')}\n"
+        yield from ("| | |", "|---|---|")
+        for path in sorted(folder.glob("[!_]*.py")):
+            yield f"| `{path.stem}` | {_first_line(path)} |"
+
+
+def _first_line(module: Path) -> str:
+    said = ast.get_docstring(ast.parse(module.read_text()))
+    assert said, f"{module} does not say why it exists"
+    return said.splitlines()[0]
+
+
+def settings() -> Iterator[str]:
     """Yields the lines of the whole reference."""
     for path in sorted(configuration.FOLDER.glob("*.yaml")):
         command = COMMANDS.get(path.stem, f"echo-exp-{path.stem}")
