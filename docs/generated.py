@@ -1,4 +1,4 @@
-"""What pages get from the code, as Markdown: `<!-- settings -->` and `<!-- modules -->` are replaced.
+"""What pages get from the code, as Markdown, for `<!-- settings -->` and `<!-- modules -->`.
 
 The settings are those of the files in `conf`, with their comments; the modules those of the
 package, with the first line of each.
