@@ -28,7 +28,7 @@ from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig
 
 from docs.figures import data
-from echo_exp import app, command, study, sweep
+from echo_exp import app, command, run, study, sweep
 from echo_exp import config as configuration
 from echo_exp.report import app as report
 
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SHELL, PYTHON, INDENTED = ("sh", "bash", "console"), ("python",), "indented"
-REALLY = ("model=gru", "callbacks=forget_gate")
+REALLY = ("-m model=gru",)
 """Words of the blocks that are run."""
 
 FIGURES = {
@@ -115,17 +115,18 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command is stopped before its work."""
-    run = command.run
+    compose = command.run
 
     def check(body: Callable[[DictConfig], None], config: DictConfig) -> None:
         if body is app._echo:
             configuration.read(config)
+            run._own_callbacks(config)
         if body is report._report:
             study.read(config, configuration.overrides(HydraConfig.get()))
         raise Reached
 
     def stopped(body: Callable[[DictConfig], None], settings: str, several: bool = False) -> None:
-        run(lambda config: check(body, config), settings, several)
+        compose(lambda config: check(body, config), settings, several)
 
     def swept(asked: sweep.Sweep, *_: object) -> None:
         assert asked.jobs
@@ -257,10 +258,8 @@ def test_the_commands_of_a_block_are_ones(
 def test_a_block_that_nothing_else_runs_is_run(block: Block, reader: Path) -> None:
     shim = reader / "bin" / "echo-exp"
     shim.parent.mkdir()
-    search = "hydra.sweeper.trials=2 hydra.sweeper.constraints=[]"
     shim.write_text(
         "#!/bin/sh\n"
-        f'case "$*" in *search=*) set -- "$@" {search} ;; esac\n'
         f'PYTHONPATH="{ROOT}:$PYTHONPATH" exec {sys.executable} -m echo_exp "$@" epochs=25\n'
     )
     shim.chmod(0o755)
