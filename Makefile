@@ -17,6 +17,10 @@ export UV_NO_CACHE := 1
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/cache/matplotlib
 export TORCHINDUCTOR_CACHE_DIR := $(CURDIR)/$(VENV)/cache/torch
 export KERAS_HOME := $(CURDIR)/$(VENV)/cache/keras
+export IPYTHONDIR := $(CURDIR)/$(VENV)/cache/ipython
+export JUPYTER_CONFIG_DIR := $(CURDIR)/$(VENV)/cache/jupyter
+export JUPYTER_DATA_DIR := $(CURDIR)/$(VENV)/cache/jupyter
+export JUPYTER_RUNTIME_DIR := $(CURDIR)/$(VENV)/cache/jupyter
 # Its telemetry writes to the home folder; the tests open stores themselves.
 export MLFLOW_DISABLE_TELEMETRY := true
 
@@ -24,13 +28,14 @@ export MLFLOW_DISABLE_TELEMETRY := true
 STUDIES := longer_echoes linear_representation topologies missing_values ignore_state
 SCALE ?= full
 
-.PHONY: help baseline studies findings test system setup lint types package constraints clean
+.PHONY: help baseline studies findings test docs system setup lint types package constraints clean
 
 help:
 	@echo "make baseline     the tutorial's seq2seq baseline, and how to look at it"
 	@echo "make -j2 studies  all studies and their reports, on two cores (SCALE=quick for a taste)"
 	@echo "make findings     copies these reports to docs/findings/"
 	@echo "make test         the tests; as root on Debian, installs what they need of the system"
+	@echo "make docs         this documentation as a site, in build/docs"
 	@echo "make setup        only what a run needs"
 	@echo "make lint types   style and types"
 	@echo "make package      the wheel, tried in an empty environment"
@@ -55,6 +60,11 @@ findings:
 
 test: $(VENV)/dev system
 	$(PYTHON) -m pytest -n 2 --dist worksteal
+
+# Every warning is an error, and so is a name of the package that is not found.
+docs: $(VENV)/dev
+	$(PYTHON) -m sphinx --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs build/docs
+	@echo "build/docs/index.html"
 
 # Debian's packages that tests start: Slurm and PostgreSQL. Elsewhere these tests are skipped.
 SYSTEM := slurm-wlm munge postgresql

@@ -5,6 +5,7 @@ import difflib
 import hashlib
 import inspect
 import json
+import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -34,8 +35,20 @@ TARGET = "_target_"
 """The key of a group that names what is made from its settings."""
 LAUNCH = "launch"
 """A group that leaves nothing in the configuration of a job."""
-ROOT = ("seed", "replicas", "epochs", "batch_size", "resume", "sweep", "export", "output_dir")
+CALLBACKS = "callbacks"
+ROOT = (
+    "seed",
+    "replicas",
+    "epochs",
+    "batch_size",
+    "resume",
+    "sweep",
+    "export",
+    CALLBACKS,
+    "output_dir",
+)
 MOST_REPLICAS = 1_000_000
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 INCIDENTAL = (
     "resume",
     "output_dir",
@@ -85,6 +98,7 @@ def read(config: DictConfig) -> Settings:
         if not isinstance(config.get(group), DictConfig):
             raise SettingError(group, config.get(group), "it must name an option of this group")
     choice("export", config.get("export"), (True, False))
+    callbacks(config)
     missing = build(config.missing, "missing")
     problem = build(config.problem, "problem", incomplete=missing.incomplete)
     if missing.incomplete and problem.n_in == 1:
@@ -100,6 +114,23 @@ def read(config: DictConfig) -> Settings:
         batch_size=problem.check_batch_size(config.get("batch_size")),
         output_dir=Path(str(config.output_dir)),
     )
+
+
+def callbacks(config: DictConfig) -> dict[str, DictConfig]:
+    """Returns the settings of each of the user's own callbacks, by its name.
+
+    Raises:
+        SettingError: They are no mapping, or one of them is none.
+    """
+    named = config.get(CALLBACKS, {})  # a run of an earlier version has none
+    if not isinstance(named, Mapping | DictConfig):
+        reason = "it must be a mapping of a name to a _target_ and its arguments"
+        raise SettingError(CALLBACKS, named, reason)
+    for name, node in named.items():
+        if not isinstance(node, DictConfig):
+            reason = "it must be a mapping with a _target_"
+            raise SettingError(f"{CALLBACKS}.{name}", node, reason)
+    return {str(name): node for name, node in named.items()}
 
 
 def tracking(config: DictConfig) -> TrackingSettings:
@@ -139,13 +170,15 @@ def build(node: DictConfig, key: str, **runtime: Any) -> Any:
     """
     target = node.get(TARGET)
     try:
-        parameters = inspect.signature(get_object(target)).parameters
+        parameters = inspect.signature(pkgutil.resolve_name(target)).parameters
     except Exception as error:
-        raise SettingError(f"{key}._target_", target, "it must name something callable") from error
+        reason = f"it must name something callable ({error})"
+        raise SettingError(f"{key}.{TARGET}", target, reason) from error
     settings = [str(name) for name in node if name not in (TARGET, "_partial_")]
-    allowed = [name for name in parameters if name not in runtime]
+    kinds = {name: parameter.kind for name, parameter in parameters.items()}
+    allowed = [name for name in parameters if name not in runtime and kinds[name] not in VARIADIC]
     for name in settings:
-        if name not in allowed:
+        if name not in allowed and inspect.Parameter.VAR_KEYWORD not in kinds.values():
             raise unknown(f"{key}.{name}", node[name], [f"{key}.{name}" for name in allowed])
     for name in allowed:
         required = parameters[name].default is inspect.Parameter.empty

@@ -37,7 +37,7 @@ def find(
         raise SettingError("resume", config.resume, f"run {run.run_id} left no configuration")
     stored = OmegaConf.create(run.config)
     assert isinstance(stored, DictConfig)
-    trust.check(stored, _targets(config), ("resume", config.resume))
+    trust.check(stored, trust.targets(config), ("resume", config.resume))
     different = configuration.differences(stored, config, overrides)
     if different:
         raise SettingError(
@@ -48,9 +48,3 @@ def find(
     for key in configuration.INCIDENTAL:
         OmegaConf.update(stored, key, OmegaConf.select(config, key))
     return run, stored
-
-
-def _targets(config: DictConfig) -> set[trust.Target]:
-    """Returns what a configuration of the user's own calls."""
-    settings = configuration.flat(OmegaConf.to_container(config))
-    return {(k, v) for k, v in settings.items() if k.endswith(f".{configuration.TARGET}")}

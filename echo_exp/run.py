@@ -185,6 +185,7 @@ def _execute(
     from echo_exp import experiment  # torch and Lightning, while the writer imports MLflow
 
     parts = experiment.assemble(config, settings)
+    own = _own_callbacks(config)
     checkpoint = None
     if earlier is not None:
         checkpoint = experiment.last_checkpoint(_folder(settings, earlier), parts)
@@ -192,7 +193,7 @@ def _execute(
     folder = _folder(settings, run.stored if run else None)
     waiting, notes = None, []
     try:
-        more = callbacks()
+        more = [*own, *callbacks()]
         outcome = experiment.train(parts, settings, run, folder, interrupts, checkpoint, more)
         if run is not None:
             _record(run, parts, outcome, folder)
@@ -203,6 +204,30 @@ def _execute(
             _close_early(run, error, automatic, overrides)
         raise
     return Result(config, outcome, run.stored if run else None, folder, waiting, tuple(notes))
+
+
+def _own_callbacks(config: DictConfig) -> "list[pl.Callback]":
+    """Makes the user's own callbacks.
+
+    Raises:
+        SettingError: One has a wrong setting, or is no callback.
+    """
+    import pytorch_lightning as pl
+
+    made = []
+    for name, node in configuration.callbacks(config).items():
+        key = f"{configuration.CALLBACKS}.{name}"
+        try:
+            callback = configuration.build(node, key)
+        except SettingError:
+            raise
+        except Exception as error:
+            reason = f"it cannot be made of these ({type(error).__name__}: {error})"
+            raise SettingError(key, node, reason) from error
+        if not isinstance(callback, pl.Callback):
+            raise SettingError(key, node, "it must be a pytorch_lightning.Callback")
+        made.append(callback)
+    return made
 
 
 @contextlib.contextmanager
@@ -292,7 +317,7 @@ def _name(config: DictConfig) -> str:
 
 def _record(run: Run, parts: "Parts", outcome: "Outcome", folder: Path) -> None:
     metrics = outcome.metrics()
-    run.log_metrics([parts.data.epochs], {name: [value] for name, value in metrics.items()})
+    run.log_metrics([parts.module.epochs], {name: [value] for name, value in metrics.items()})
     run.log_table(outcome.listing.columns(), "samples.json")
     if len(outcome.seeds) > 1:
         run.log_table(outcome.table(), "replicas.json")

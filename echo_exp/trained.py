@@ -153,6 +153,7 @@ def load(
     known = {
         (f"{g}.{configuration.TARGET}", name) for g in configuration.GROUPS for name in trusted
     }
+    found.config.pop(configuration.CALLBACKS, None)  # they looked at the training, which is over
     hint = "; `trust` may name it, if you know it"
     trust.check(found.config, known, ("run", found.run_id), hint)
     with found.file(f"checkpoints/{CHECKPOINTS[checkpoint]}") as path:

@@ -14,7 +14,7 @@ LARGEST_BLOCK = 25
 
 
 class Display(StrEnum):
-    """What is shown while training: `auto` is a bar on a terminal and lines elsewhere."""
+    """What is shown while training: ``auto`` is a bar on a terminal and lines elsewhere."""
 
     AUTO = "auto"
     BAR = "bar"
@@ -61,7 +61,7 @@ class TrainerSettings:
 
     @property
     def block(self) -> int:
-        """Epochs in a training step: a divisor of ``validate_every``, where a block ends."""
+        """Epochs in a training step; a divisor of ``validate_every``, where a block ends."""
         largest = min(LARGEST_BLOCK, self.validate_every)
         return next(n for n in range(largest, 0, -1) if self.validate_every % n == 0)
 

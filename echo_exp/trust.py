@@ -1,6 +1,7 @@
 """Whoever can write to a store must not get code run by those who read it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -26,9 +27,31 @@ def check(
         SettingError: It would.
     """
     known = configuration.targets() | set(trusted)
-    for key, target in configuration.flat(OmegaConf.to_container(stored)).items():
-        if isinstance(target, str) and "${" in target:
-            raise SettingError(*asked, f"the run's stored configuration would look up {target}")
-        if key.endswith(f".{configuration.TARGET}") and (key, target) not in known:
-            reason = f"the run's stored configuration would call {target}, which is not ours"
+    for key, value in _leaves(OmegaConf.to_container(stored)):
+        if isinstance(value, str) and "${" in value:
+            raise SettingError(*asked, f"the run's stored configuration would look up {value}")
+        if _names_target(key) and (key, value) not in known:
+            reason = f"the run's stored configuration would call {value}, which is not ours"
             raise SettingError(*asked, reason + hint)
+
+
+def targets(config: DictConfig) -> set[Target]:
+    """Returns what a configuration calls."""
+    leaves = _leaves(OmegaConf.to_container(config))
+    return {(key, value) for key, value in leaves if _names_target(key)}
+
+
+def _names_target(key: str) -> bool:
+    return key.endswith(f".{configuration.TARGET}")
+
+
+def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields every value with its dotted key; those in a list have the key of the list."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _leaves(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for value in node:
+            yield from _leaves(value, key)
+    else:
+        yield key, node

@@ -53,7 +53,9 @@ HOSTILE = {
     "model._target_": "os.system",
     "optimizer._target_": "echo_exp.models.Seq2Seq",
     "model.units": {"_target_": "os.system", "command": "true"},
+    "model.layers": [{"_target_": "os.system", "command": "true"}],
     "trainer._target_": "builtins.exec",
+    "callbacks.x._target_": "os.system",
     "seed": "${oc.env:HOME}",
 }
 

@@ -20,7 +20,7 @@ SMALL = ("problem.n_values=10", "model.units=range(4, 30)", "trainer.test_sequen
 SEARCH = ("-m", "hydra/sweeper=optuna", *SMALL)
 NAMES = sorted(path.stem for path in (configuration.FOLDER / "search").glob("[a-z]*.yaml"))
 
-DOCS = Path(__file__).parents[2] / "docs" / "search.md"
+DOCS = Path(__file__).parents[2] / "docs" / "searches.md"
 
 
 def _study(program: Program) -> optuna.Study:

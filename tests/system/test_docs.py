@@ -1,0 +1,332 @@
+"""What the README and the documentation tell a reader to type works, and what they show is there.
+
+A command is followed as far as its work: the program itself reads its arguments, composes and
+checks the settings, of every job of a sweep, and is stopped where it would begin to train, read or
+serve. What nothing else here really runs (`REALLY`) is run, with few epochs. A command that no test
+knows fails: whoever writes one into the documentation says here how it is tried.
+"""
+
+import argparse
+import importlib
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+import tomllib
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from hydra.initialize import initialize_config_dir
+from omegaconf import DictConfig
+
+from docs.figures import data
+from echo_exp import app, command, run, study, sweep
+from echo_exp import config as configuration
+from echo_exp.report import app as report
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SHELL, PYTHON, INDENTED = ("sh", "bash", "console"), ("python",), "indented"
+REALLY = ("-m model=gru",)
+"""Words of the blocks that are run."""
+
+FIGURES = {
+    "figures/reproduction.png": "python -m benchmarks.reproduction --from-results",
+    "figures/replicas.png": "python -m benchmarks.replicas",
+    "figures/growth.png": "python -m benchmarks.growth",
+    "figures/search.png": "echo-exp search=cheapest",
+    "figures/data.svg": "python -m docs.figures.data",
+    **{
+        f"{study}/{name}.png": f"study={study}"
+        for study in (path.name for path in (ROOT / "docs" / "findings").iterdir())
+        for name in ("curves", "scores", "solving")
+    },
+}
+"""The command that makes each figure, by the end of its path."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page: its language, or `INDENTED`."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def _blocks(page: Path) -> Iterator[Block]:
+    fence: list[str] | None = None
+    language, began = "", 0
+    indented: list[str] = []
+    for number, line in enumerate([*page.read_text().splitlines(), ""], start=1):
+        if fence is not None and line.strip() == "```":
+            yield Block(page, began, language, "\n".join(fence))
+            fence = None
+        elif fence is not None:
+            fence.append(line)
+        elif line.startswith("```"):
+            fence, language, began = [], line.strip("`{ ").split("}")[0].strip(), number
+        elif re.match(r"    \S", line) and (indented or line.strip().startswith("echo-exp")):
+            indented.append(line.strip())
+        elif indented:
+            yield Block(page, number - len(indented), INDENTED, "\n".join(indented))
+            indented = []
+
+
+BLOCKS = [block for page in PAGES for block in _blocks(page)]
+
+
+def _commands(text: str) -> Iterator[list[str]]:
+    """Yields the words of each command of a shell block."""
+    for line in text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        while words:
+            end = next((n for n, word in enumerate(words) if word in ("|", "&&", ";")), len(words))
+            yield words[:end]
+            words = words[end + 1 :]
+
+
+class Reached(BaseException):
+    """A command has come to its work."""
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a reader, who is in the root of a clone."""
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command is stopped before its work."""
+    compose = command.run
+
+    def check(body: Callable[[DictConfig], None], config: DictConfig) -> None:
+        if body is app._echo:
+            configuration.read(config)
+            run._own_callbacks(config)
+        if body is report._report:
+            study.read(config, configuration.overrides(HydraConfig.get()))
+        raise Reached
+
+    def stopped(body: Callable[[DictConfig], None], settings: str, several: bool = False) -> None:
+        compose(lambda config: check(body, config), settings, several)
+
+    def swept(asked: sweep.Sweep, *_: object) -> None:
+        assert asked.jobs
+        assert [job.problem for job in asked.jobs if job.error] == []
+        raise Reached
+
+    def searched(*_: object) -> None:
+        raise Reached
+
+    monkeypatch.setattr(command, "run", stopped)
+    monkeypatch.setattr(study, "compose_cell", lambda _: None)  # the sweep checks them all again
+    monkeypatch.setattr("hydra_plugins.echo_exp_sweeper.run_sweep", swept)
+    monkeypatch.setattr("echo_exp.search.search.run_search", searched)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")  # Slurm's sbatch
+
+
+def _follow_own(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    module, _, function = PROJECT["scripts"][words[0]].partition(":")
+    monkeypatch.setattr("sys.argv", list(words))
+    main = getattr(importlib.import_module(module), function)
+    with pytest.raises((Reached, SystemExit)) as end:
+        main()
+    asks = {"--help", "--cfg", "--hydra-help"} & set(words)
+    assert isinstance(end.value, SystemExit) == bool(asks), end.value
+    assert not isinstance(end.value, SystemExit) or end.value.code in (None, 0)
+
+
+def _follow_make(words: list[str], _: pytest.MonkeyPatch) -> None:
+    subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
+
+
+def _follow_python(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words[1] == "-m"
+    parse = argparse.ArgumentParser.parse_args
+
+    def parsed(self: argparse.ArgumentParser, *arguments: Any) -> None:
+        parse(self, *arguments)
+        raise Reached
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
+    monkeypatch.setattr("sys.argv", words[2:])
+    monkeypatch.syspath_prepend(str(ROOT))
+    with pytest.raises(Reached):
+        runpy.run_module(words[2], run_name="__main__")
+
+
+def _follow_pip(words: list[str], _: pytest.MonkeyPatch) -> None:
+    assert words[1] == "install"
+    for name in words[2:]:
+        extra = re.fullmatch(r"echo_exp\[(\w+)\]", name)
+        assert extra, f"{name} is not ours"
+        assert extra[1] in PROJECT["optional-dependencies"]
+
+
+def _follow_click(words: list[str], _: pytest.MonkeyPatch) -> None:
+    home = {"mlflow": "mlflow.cli", "ray": "ray.scripts.scripts"}[words[0]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of its own imports
+        group = importlib.import_module(home).cli
+    found = group.get_command(click.Context(group), words[1])
+    assert found is not None, words[1]
+    found.make_context(words[1], words[2:])
+
+
+def _follow_postgres(words: list[str], _: pytest.MonkeyPatch) -> None:
+    if not Path(words[0]).exists():
+        pytest.skip(f"there is no {words[0]}")
+    help_ = subprocess.run([words[0], "--help"], capture_output=True, text=True, check=True).stdout
+    for option in filter(None, (re.match(r"--?\w[\w-]*(?==|$)", word) for word in words[1:])):
+        assert re.search(rf"{option[0]}\b", help_), option
+
+
+FOLLOW: dict[str, Callable[[list[str], pytest.MonkeyPatch], None]] = {
+    **dict.fromkeys(PROJECT["scripts"], _follow_own),
+    **dict.fromkeys(("initdb", "pg_ctl", "createdb"), _follow_postgres),
+    **dict.fromkeys(("mlflow", "ray"), _follow_click),
+    "make": _follow_make,
+    "pip": _follow_pip,
+    "python": _follow_python,
+}
+
+
+def _own_configuration(page: Path, folder: Path) -> None:
+    """Makes the files that the page has its reader write."""
+    example = next((b for b in BLOCKS if b.page == page and b.language == "yaml"), None)
+    if example is not None and "my_conf" in page.read_text():
+        group = "study" if "\nstudy:" in example.text else "search"
+        file = folder / "my_conf" / group / "mine.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(example.text)
+
+
+def _cells(block: Block) -> bool:
+    """Says whether a block of a report has the commands of a study's cells."""
+    return block.language == INDENTED and "study=" not in block.text
+
+
+def _shell(really: bool) -> list[Block]:
+    found = [b for b in BLOCKS if b.language in SHELL or b.language == INDENTED]
+    found = [b for b in found if not _cells(b)]
+    return [b for b in found if any(word in b.text for word in REALLY) == really]
+
+
+@pytest.mark.usefixtures("followed")
+@pytest.mark.parametrize("block", _shell(really=False), ids=str)
+def test_the_commands_of_a_block_are_ones(
+    block: Block, reader: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["bash", "-n", "-c", block.text], check=True)
+    _own_configuration(block.page, reader)
+    for words in _commands(block.text):
+        told = [word.partition("=") for word in words[words[0] == "export" :]]
+        while told and re.fullmatch(r"[A-Z_]+", told[0][0]) and told[0][1]:
+            name, _, value = told.pop(0)
+            value = os.path.expandvars(value)
+            if name == "PYTHONPATH":
+                monkeypatch.syspath_prepend(value)
+            else:
+                monkeypatch.setenv(name, value)
+        rest = [os.path.expandvars("".join(parts)) for parts in told]
+        if rest:
+            name = Path(rest[0]).name
+            assert name in FOLLOW, f"{name}: say in FOLLOW how this command is tried"
+            with monkeypatch.context() as one:
+                FOLLOW[name](rest, one)
+
+
+@pytest.mark.parametrize("block", _shell(really=True), ids=str)
+def test_a_block_that_nothing_else_runs_is_run(block: Block, reader: Path) -> None:
+    shim = reader / "bin" / "echo-exp"
+    shim.parent.mkdir()
+    shim.write_text(
+        "#!/bin/sh\n"
+        f'PYTHONPATH="{ROOT}:$PYTHONPATH" exec {sys.executable} -m echo_exp "$@" epochs=25\n'
+    )
+    shim.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-e", "-c", block.text],
+        env={**os.environ, "PATH": f"{shim.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (reader / "outputs" / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if _cells(b)], ids=str)
+def test_the_commands_of_a_reports_cells_are_ones(block: Block) -> None:
+    commands = list(_commands(block.text))
+    assert {words[0] for words in commands} == {"echo-exp"}
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        jobs = sweep.make_jobs(words[1:] for words in commands)
+    assert [job.problem for job in jobs if job.error] == []
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language in PYTHON], ids=str)
+def test_a_block_of_python_runs(
+    block: Block, reader: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.path", list(sys.path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning has advice for everybody
+        exec(compile(block.text, str(block), "exec"), {"__name__": "__main__"})
+
+
+def test_every_block_is_of_a_language_that_is_looked_at() -> None:
+    known = {*SHELL, *PYTHON, INDENTED, "yaml", "code-cell", "toctree", "include"}
+    known |= {"literalinclude", "eval-rst", ""}
+    assert {block.language.split()[0] if block.language else "" for block in BLOCKS} <= known
+
+
+def _targets(page: Path) -> list[str]:
+    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
+    found = re.findall(r"\]\(([^)\s]+)\)", text)
+    return [target for target in found if not re.match(r"https?://", target)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_and_figure_of_a_page_exists(page: Path) -> None:
+    for target in _targets(page):
+        path, _, anchor = target.partition("#")
+        found = page if not path else (page.parent / path)
+        assert found.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", found.read_text(), re.MULTILINE)
+            slugs = [re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings]
+            assert anchor in slugs, target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_command_that_makes_a_figure_is_on_its_page_or_one_that_it_links_to(page: Path) -> None:
+    linked = [page.parent / target.partition("#")[0] for target in _targets(page)]
+    texts = [path.read_text() for path in (page, *linked) if path.suffix == ".md"]
+    for figure in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
+        absolute = str((page.parent / figure).resolve())
+        made = [command for end, command in FIGURES.items() if absolute.endswith(end)]
+        assert made, f"{figure}: say in FIGURES which command makes it"
+        assert any(made[0] in text for text in texts), (figure, made[0])
+
+
+def test_the_way_of_the_data_is_drawn_by_its_script() -> None:
+    assert data.FILE.read_text() == "\n".join(data.drawing()) + "\n"

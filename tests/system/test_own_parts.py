@@ -1,0 +1,40 @@
+"""A network and a callback of one's own are trained, swept over and gone on with like any other."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from .conftest import Program, wait_for
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+OWN = ("--config-dir", str(EXAMPLES), "model=gru", "+callbacks=stop_when_solved")
+SETTINGS = ("epochs=1500", "model.units=8", "optimizer.learning_rate=5e-3")
+
+
+@pytest.fixture(autouse=True)
+def _own(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = os.environ.get("PYTHONPATH", "")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(EXAMPLES), path])))
+
+
+def test_a_training_with_own_parts_goes_on_bit_for_bit_where_it_was_stopped(
+    program: Program, tmp_path: Path
+) -> None:
+    process = program.start(*OWN, *SETTINGS, "trainer.checkpoint_seconds=0.1")
+    wait_for(lambda: program.epochs() > 0, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+
+    (tmp_path / "whole").mkdir()
+    whole = Program(tmp_path / "whole")
+    assert whole.run(*OWN, *SETTINGS, "tracking=none").returncode == 0
+
+    resumed = program.run(*OWN, *SETTINGS, "resume=last")
+    assert resumed.returncode == 0, resumed.stderr
+    assert program.epochs() == whole.epochs() < 1500
+    ours, theirs = program.weights(), whole.weights()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
