@@ -24,10 +24,11 @@ export MLFLOW_DISABLE_TELEMETRY := true
 STUDIES := longer_echoes linear_representation topologies missing_values ignore_state
 SCALE ?= full
 
-.PHONY: help baseline studies findings test system setup lint types package constraints clean
+.PHONY: help baseline ui studies findings test system setup lint types package constraints clean
 
 help:
 	@echo "make baseline     the tutorial's seq2seq baseline, and how to look at it"
+	@echo "make ui           the runs of outputs/ in MLflow's UI"
 	@echo "make -j2 studies  all studies and their reports, on two cores (SCALE=quick for a taste)"
 	@echo "make findings     copies these reports to docs/findings/"
 	@echo "make test         the tests; as root on Debian, installs what they need of the system"
@@ -38,6 +39,9 @@ help:
 
 baseline: setup
 	$(VENV)/bin/echo-exp
+
+ui: setup
+	$(VENV)/bin/echo-exp-ui
 
 studies: $(STUDIES:%=study-%)
 
@@ -56,8 +60,8 @@ findings:
 test: $(VENV)/dev system
 	$(PYTHON) -m pytest -n 2 --dist worksteal
 
-# Debian's packages that tests start: Slurm and PostgreSQL. Elsewhere these tests are skipped.
-SYSTEM := slurm-wlm munge postgresql
+# Debian's packages that tests start: Slurm, PostgreSQL, a browser. Elsewhere these tests are skipped.
+SYSTEM := slurm-wlm munge postgresql chromium
 
 system:
 	@if dpkg -s $(SYSTEM) >/dev/null 2>&1; then :; \
