@@ -27,8 +27,12 @@ CHARTS = {
     "Model metrics": ("epochs_to_solve", "fit_seconds", "parameters"),
 }
 """The sections of the page of charts, as MLflow names them, and the charts that come first."""
+INTERVALS = [
+    f"test/{name}_{end}" for name in ("accuracy", "sequence_accuracy") for end in ("low", "high")
+]
 SPREAD = [f"{part}/{name}" for part in ("test", "train", "val") for name in ("accuracy", "loss")]
-"""Sections of the standard deviations and ranges of replicas; they are there, but closed."""
+CLOSED = {"intervals": INTERVALS, **dict.fromkeys(SPREAD, ())}
+"""Sections that are there, but closed: the ends of intervals, and how replicas are spread."""
 
 
 def view(
@@ -74,11 +78,11 @@ def _state(metrics: Sequence[str], parameters: Sequence[str]) -> dict[str, Any]:
     }
     charts = [
         _chart(section, position, name)
-        for section, names in CHARTS.items()
+        for section, names in {**CHARTS, **CLOSED}.items()
         for position, name in enumerate(names)
     ]
     sections = [_section(name, shown=True) for name in CHARTS]
-    sections += [_section(name, shown=False) for name in SPREAD]
+    sections += [_section(name, shown=False) for name in CLOSED]
     return {
         "searchFilter": "",
         "orderByKey": "attributes.start_time",
