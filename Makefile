@@ -28,10 +28,12 @@ export MLFLOW_DISABLE_TELEMETRY := true
 STUDIES := longer_echoes linear_representation topologies missing_values ignore_state
 SCALE ?= full
 
-.PHONY: help baseline studies findings test docs system setup lint types package constraints clean
+.PHONY: help baseline ui studies findings test docs system setup lint types package constraints \
+	clean
 
 help:
 	@echo "make baseline     the tutorial's seq2seq baseline, and how to look at it"
+	@echo "make ui           the runs of outputs/ in MLflow's UI"
 	@echo "make -j2 studies  all studies and their reports, on two cores (SCALE=quick for a taste)"
 	@echo "make findings     copies these reports to docs/findings/"
 	@echo "make test         the tests; as root on Debian, installs what they need of the system"
@@ -43,6 +45,9 @@ help:
 
 baseline: setup
 	$(VENV)/bin/echo-exp
+
+ui: setup
+	$(VENV)/bin/echo-exp-ui
 
 studies: $(STUDIES:%=study-%)
 
@@ -66,8 +71,8 @@ docs: $(VENV)/dev
 	$(PYTHON) -m sphinx --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs build/docs
 	@echo "build/docs/index.html"
 
-# Debian's packages that tests start: Slurm and PostgreSQL. Elsewhere these tests are skipped.
-SYSTEM := slurm-wlm munge postgresql
+# Debian's packages that tests start: Slurm, PostgreSQL, a browser. Elsewhere these tests are skipped.
+SYSTEM := slurm-wlm munge postgresql chromium
 
 system:
 	@if dpkg -s $(SYSTEM) >/dev/null 2>&1; then :; \

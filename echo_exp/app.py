@@ -34,17 +34,17 @@ def _echo(config: DictConfig) -> None:
 def _run(config: DictConfig, overrides: list[str]) -> None:
     try:
         result = run.execute(config, overrides)
-        _tell(result, config)
+        _tell(result, config, overrides)
         if result.waiting is not None:
             print(f"echo-exp: {run.undelivered(result.waiting, overrides)}", file=sys.stderr)
             sys.exit(mistakes.FAILED)
     except run.AlreadyFinishedError as done:
         store = run.open_store(config)
         assert store is not None  # it knows the run
-        print(f"{done}\n{run.directions(store, done.stored)}")
+        print(f"{done}\n{run.directions(store, done.stored, overrides)}")
 
 
-def _tell(result: run.Result, config: DictConfig) -> None:
+def _tell(result: run.Result, config: DictConfig, overrides: list[str]) -> None:
     outcome = result.outcome
     whose = f" by the replica of seed {outcome.listed}" if len(outcome.seeds) > 1 else ""
     print(f"\nThe echo of one new sequence{whose} (wrong integers in asterisks):")
@@ -55,7 +55,7 @@ def _tell(result: run.Result, config: DictConfig) -> None:
     if store is None or result.stored is None:
         print(f"Its checkpoints: {result.folder}")
         return
-    print(run.directions(store, result.stored))
+    print(run.directions(store, result.stored, overrides))
 
 
 if __name__ == "__main__":

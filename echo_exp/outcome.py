@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echo_exp.evaluation import SOLVED, Listing, Share
-from echo_exp.replicas import Floats, statistics
+from echo_exp.replicas import Floats, plain, statistics
+
+Line = tuple[str, str]
+"""A title and what stands beside it."""
 
 MOST_NAMED = 8
 """Of more diverged replicas only so many are named on the screen; the table has them all."""
@@ -55,9 +58,10 @@ class Outcome:
         """Returns the final metrics by their names in MLflow."""
         values: dict[str, float] = {}
         for name, score in self.scores.items():
-            values |= {key: float(value) for key, value in statistics(name, score).items()}
+            values |= {key: plain(value)[0] for key, value in statistics(name, score).items()}
         for name, interval in self.intervals.items():
-            values |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
+            low, high = plain(np.array([interval.low, interval.high]))
+            values |= {f"{name}_low": low, f"{name}_high": high}
         values |= {"fit_seconds": self.seconds, "parameters": float(self.parameters)}
         if np.isfinite(self.epochs_to_solve).any():
             solved = statistics("epochs_to_solve", self.epochs_to_solve)
@@ -106,35 +110,39 @@ class Outcome:
         return columns
 
     def __str__(self) -> str:
-        lines = [_line("tested on", f"{self.windows:,} complete windows of fresh sequences")]
+        return "\n".join(f"{title:<20} {text}" for title, text in self.lines())
+
+    def lines(self) -> list[Line]:
+        """Returns what to tell of it, line by line."""
+        lines = [("tested on", f"{self.windows:,} complete windows of fresh sequences")]
         if len(self.seeds) > 1:
-            lines.append(_line("", f"by each of {len(self.seeds)} replicas: mean ± std (range)"))
+            lines.append(("", f"by each of {len(self.seeds)} replicas: mean ± std (range)"))
         lines += [self._score(name, values) for name, values in self.scores.items()]
         if len(self.seeds) > 1:
             lines += [self._solved(), *self._divergences()]
         seconds = f"{self.seconds:.1f} s"
         if len(self.seeds) > 1:
             seconds += f", {self.seconds / len(self.seeds):.2f} s a replica"
-        return "\n".join([*lines, _line("training took", seconds)])
+        return [*lines, ("training took", seconds)]
 
-    def _score(self, name: str, values: Floats) -> str:
+    def _score(self, name: str, values: Floats) -> Line:
         title = name.removeprefix("test/").replace("_", " ")
         if len(values) > 1:
             mean, std, least, most = (float(v) for v in statistics(name, values).values())
-            return _line(title, f"{mean:.4f} ± {std:.4f} ({least:.4f} to {most:.4f})")
+            return title, f"{mean:.4f} ± {std:.4f} ({least:.4f} to {most:.4f})"
         if name in self.intervals:
-            return _line(title, f"{self.intervals[name]}  {_MEANING.get(title, '')}".rstrip())
-        return _line(title, f"{float(values[0]):.4f}")
+            return title, f"{self.intervals[name]}  {_MEANING.get(title, '')}".rstrip()
+        return title, f"{float(values[0]):.4f}"
 
-    def _solved(self) -> str:
+    def _solved(self) -> Line:
         solved = self.epochs_to_solve[np.isfinite(self.epochs_to_solve)]
         told = f"{len(solved)} of {len(self.seeds)} replicas reached an accuracy of {SOLVED}"
         if len(solved):
             told += f", after {min(solved):,.0f} to {max(solved):,.0f} epochs"
             told += f" (half of these by {np.median(solved):,.0f})"
-        return _line("solved", told)
+        return "solved", told
 
-    def _divergences(self) -> list[str]:
+    def _divergences(self) -> list[Line]:
         seeds = [
             f"seed {seed} at epoch {epoch:,.0f}"
             for seed, epoch in zip(self.seeds, self.diverged, strict=True)
@@ -143,14 +151,10 @@ class Outcome:
         if not seeds:
             return []
         named = ", ".join(seeds[:MOST_NAMED]) + ", ..." * (len(seeds) > MOST_NAMED)
-        return [_line("diverged", f"{len(seeds)} of {len(self.seeds)} replicas: {named}")]
+        return [("diverged", f"{len(seeds)} of {len(self.seeds)} replicas: {named}")]
 
 
 _MEANING = {
     "accuracy": "single integers, 95 % interval",
     "sequence accuracy": "whole outputs",
 }
-
-
-def _line(title: str, text: str) -> str:
-    return f"{title:<20} {text}"

@@ -13,7 +13,7 @@ from torch import Tensor
 from echo_exp.clock import Clock
 from echo_exp.evaluation import SOLVED
 from echo_exp.module import EchoModule
-from echo_exp.replicas import Floats, statistics
+from echo_exp.replicas import Floats, plain, statistics
 from echo_exp.tracking import Run
 
 
@@ -137,7 +137,7 @@ class Recorder(pl.Callback):
         values: dict[str, list[float]] = {}
         for name, tensor in metrics.items():
             summary = statistics(name, _array(tensor))
-            values |= {key: series.tolist() for key, series in summary.items()}
+            values |= {key: plain(series) for key, series in summary.items()}
         self.run.log_metrics(epochs, values, times)
 
     def _now(self) -> float:

@@ -8,6 +8,15 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
+def plain(values: Floats) -> list[float]:
+    """Returns values, of any shape, as the shortest numbers that mean the same in 32 bits.
+
+    They were computed in 32 bits; what more digits would show is no part of them.
+    """
+    with np.errstate(over="ignore"):
+        return [float(text) for text in values.ravel().astype(np.float32).astype(str)]
+
+
 def statistics(name: str, values: Floats) -> dict[str, Floats]:
     """Summarises a metric over the replicas; those that diverged (NaN) do not count.
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import config as configuration
-from echo_exp import launch, resume
+from echo_exp import descriptions, launch, resume
 from echo_exp.code import code
 from echo_exp.config import Settings
 from echo_exp.interrupts import Interrupted, Interrupts
@@ -36,6 +36,7 @@ from echo_exp.tracking import (
     UnreachableError,
     Waiting,
 )
+from echo_exp.tracking.view import NOTE_TAG, page, view
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -192,12 +193,16 @@ def _execute(
     run = _open_run(store, config, overrides, parent, earlier)
     folder = _folder(settings, run.stored if run else None)
     waiting, notes = None, []
+    if run is not None:
+        run.set_tag(NOTE_TAG, descriptions.run(config, run.stored, where(overrides)))
     try:
         more = [*own, *callbacks()]
         outcome = experiment.train(parts, settings, run, folder, interrupts, checkpoint, more)
         if run is not None:
             _record(run, parts, outcome, folder)
             notes = _add(run, config, outcome, folder)
+            told = descriptions.run(config, run.stored, where(overrides), outcome)
+            run.set_tag(NOTE_TAG, told)
             waiting = run.finish()
     except BaseException as error:
         if run is not None:
@@ -289,6 +294,8 @@ def _open_run(
 def _create_run(
     store: Store, config: DictConfig, overrides: Sequence[str], parent: str | None
 ) -> Run:
+    if parent is None:
+        store.describe({NOTE_TAG: descriptions.experiment(), **view()})
     return store.create_run(
         name=_name(config),
         tags=tags(overrides) | {"kind": "run"} | _identity(config),
@@ -311,13 +318,14 @@ def _name(config: DictConfig) -> str:
     problem, seed, replicas = config.problem, config.seed, config.replicas
     model = config.model._target_.rsplit(".", 1)[-1]
     state = "stateless " if config.model.get("stateful") is False else ""
+    units = f"{config.model.units} units, " if "units" in config.model else ""
     seeds = f"seed {seed}" if replicas == 1 else f"seeds {seed}–{seed + replicas - 1}"
-    return f"{state}{model} {problem.n_in}→{problem.n_out} {seeds}"
+    return f"{state}{model} {problem.n_in}→{problem.n_out}, {units}{seeds}"
 
 
 def _record(run: Run, parts: "Parts", outcome: "Outcome", folder: Path) -> None:
-    metrics = outcome.metrics()
-    run.log_metrics([parts.module.epochs], {name: [value] for name, value in metrics.items()})
+    # Of no epoch: MLflow's UI draws what has one as a curve, and these as bars.
+    run.log_metrics([0], {name: [value] for name, value in outcome.metrics().items()})
     run.log_table(outcome.listing.columns(), "samples.json")
     if len(outcome.seeds) > 1:
         run.log_table(outcome.table(), "replicas.json")
@@ -374,8 +382,14 @@ def _close_early(run: Run, error: BaseException, automatic: bool, overrides: Seq
 
 def undelivered(waiting: Waiting, overrides: Sequence[str]) -> str:
     """Returns what waits for the tracking store, and the command that delivers it."""
-    where = [override for override in overrides if re.match(r"(tracking|output_dir)\b", override)]
-    return redacted(f"{waiting}\n`{shlex.join(['echo-exp-sync', *where])}` delivers them")
+    return redacted(
+        f"{waiting}\n`{shlex.join(['echo-exp-sync', *where(overrides)])}` delivers them"
+    )
+
+
+def where(overrides: Sequence[str]) -> list[str]:
+    """Returns the overrides that tell where runs are written: other commands need them too."""
+    return [override for override in overrides if re.match(r"(tracking|output_dir)\b", override)]
 
 
 def _folder(settings: Settings, stored: StoredRun | None) -> Path:
@@ -428,14 +442,17 @@ def _git_commit() -> str | None:
         return None
 
 
-def directions(store: Store, stored: StoredRun, what: str = "it") -> str:
-    """Returns the run's page in the MLflow UI, and the command that shows it where none does."""
-    page = f"#/experiments/{stored.experiment_id}/runs/{stored.run_id}"
-    if store.uri.startswith(("http://", "https://")):
-        return f"Look at {what}: {redacted(store.uri).rstrip('/')}/{page}"
-    ours = Path(sys.executable).with_name("mlflow")
-    found = shutil.which("mlflow")
-    mlflow = str(ours) if ours.exists() and found != str(ours) else "mlflow"
-    command = shlex.join([mlflow, "ui", "--backend-store-uri", redacted(store.uri)])
+def directions(store: Store, stored: StoredRun, overrides: Sequence[str], what: str = "it") -> str:
+    """Returns the command that shows a run in MLflow's UI, and the page; of a server only this."""
     look = f"Look at {what}:"
-    return f"{look} {command}\n{'then:':>{len(look)}} http://127.0.0.1:5000/{page}"
+    if store.uri.startswith(("http://", "https://")):
+        return (
+            f"{look} {redacted(store.uri).rstrip('/')}/{page(stored.experiment_id, stored.run_id)}"
+        )
+    name = "echo-exp-ui"
+    ours = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    ui = str(ours) if ours.exists() and found != str(ours) else name
+    command = redacted(shlex.join([ui, f"run={stored.run_id}", *where(overrides)]))
+    there = f"http://127.0.0.1:5000/{page(stored.experiment_id, stored.run_id)}"
+    return f"{look} {command}\n{'then:':>{len(look)}} {there}"

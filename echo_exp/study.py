@@ -123,6 +123,15 @@ class Study:
         """The settings and labels that tell cells apart: panel, x, compared and selected ones."""
         return tuple(name for name in (self.panel, self.x, self.compare, *self.select) if name)
 
+    @property
+    def columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The metrics and the settings by which its runs are best looked at."""
+        settings = [name for name in self.axes if all(name in cell.settings for cell in self.cells)]
+        return (
+            (self.metric, *self.also, "epochs_to_solve"),
+            tuple(dict.fromkeys([*settings, "model", "epochs", "replicas"])),
+        )
+
     def _cells(self) -> list[Cell]:
         given = self._given()
         grids = self.scales[self.scale] or ()

@@ -18,14 +18,15 @@ from types import MappingProxyType
 
 from omegaconf import DictConfig
 
-from echo_exp import composition, job, mistakes, run
+from echo_exp import composition, descriptions, job, mistakes, run
 from echo_exp import config as configuration
 from echo_exp.code import code
 from echo_exp.job import JobResult, Status
 from echo_exp.settings import SettingError, choice, integer, redacted
 from echo_exp.study import quoted
-from echo_exp.table import best, columns, table
+from echo_exp.table import best, columns, ranking, table
 from echo_exp.tracking import Run, Store, TrackingError, UnreachableError
+from echo_exp.tracking.view import NOTE_TAG, view
 from echo_exp.watch import Watch, watching
 
 TAG = "sweep"
@@ -102,7 +103,9 @@ class Sweep:
         jobs: Its jobs.
         settings: How it is run.
         folder: Where the jobs leave their results.
+        about: What it is, in Markdown; None says which settings differ.
         tags: More tags of the parent run.
+        experiment: Tags of its MLflow experiment, where that is its own.
         told: More overrides of all jobs, that change nothing of what is measured.
         known_as: What tells it from others where its jobs are not known beforehand.
     """
@@ -112,7 +115,9 @@ class Sweep:
     jobs: Sequence[Job]
     settings: SweepSettings
     folder: Path
+    about: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    experiment: Mapping[str, str] = field(default_factory=dict)
     told: Sequence[str] = ()
     known_as: str = ""
 
@@ -123,6 +128,13 @@ class Sweep:
             return self.known_as
         text = "\n".join([code(), *(job.fingerprint + job.problem for job in self.jobs)])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def note(self, best: Sequence[Sequence[str]] = ()) -> str:
+        """Returns the parent run's description, with the lines of the table of the best jobs."""
+        about = self.about or descriptions.varied(
+            configuration.measured(j.overrides) for j in self.jobs
+        )
+        return descriptions.sweep(about, self.command, best)
 
 
 def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:
@@ -215,9 +227,11 @@ def open_parent(asked: Sweep, store: Store | None) -> Run | None:
     if store is None:
         return None
     jobs = redacted("\n".join(job.named for job in asked.jobs))
+    store.describe(asked.experiment or {NOTE_TAG: descriptions.experiment(), **view()})
     return store.open_parent(
         name=redacted(asked.name)[:250],
-        tags=run.tags(asked.command) | {"kind": TAG, TAG: asked.identity, **asked.tags},
+        tags=run.tags(asked.command)
+        | {"kind": TAG, TAG: asked.identity, NOTE_TAG: asked.note(), **asked.tags},
         files={"jobs.txt": jobs} if asked.jobs else {},
         key=TAG,
     )
@@ -338,4 +352,5 @@ def tell(
     print(f"{succeeded} of {len(rows)} jobs succeeded")
     if store is not None and parent is not None:
         parent.log_table(columns(rows), "jobs.json")
-        print(run.directions(store, parent.stored, "them"))
+        parent.set_tag(NOTE_TAG, asked.note(ranking(rows)))
+        print(run.directions(store, parent.stored, asked.command, "them"))

@@ -30,17 +30,26 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def best(rows: Sequence[Row]) -> str:
-    """Returns the settings with the highest accuracy, those that differ in the seed together."""
+    """Returns the table of the best settings, if there are several."""
+    lines = ranking(rows)
+    return f"\n{aligned(lines)}\n\n" if lines else ""
+
+
+def ranking(rows: Sequence[Row]) -> list[Sequence[str]]:
+    """Returns the lines of the table of the best settings, the titles first, if there are several.
+
+    Best are those with the highest accuracy; those that differ in the seed are taken together.
+    """
     cells: defaultdict[str, list[float]] = defaultdict(list)
     for _, named, result in rows:
         if result.succeeded and ACCURACY in result.metrics:
             cells[re.sub(r"(^| )seed=\S+", "", named).strip()].append(result.metrics[ACCURACY])
     if len(cells) < 2:
-        return ""
+        return []
     ranked = sorted(cells.items(), key=lambda cell: -fmean(cell[1]))[:BEST]
-    lines = [("best settings", "accuracy", "jobs")]
+    lines: list[Sequence[str]] = [("best settings", "accuracy", "jobs")]
     lines += [(named, f"{fmean(scores):.4f}", str(len(scores))) for named, scores in ranked]
-    return f"\n{aligned(lines)}\n\n"
+    return lines
 
 
 def columns(rows: Sequence[Row]) -> dict[str, list[Any]]:

@@ -10,10 +10,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from echo_exp import config as configuration
-from echo_exp import mistakes, study
+from echo_exp import descriptions, mistakes, study
 from echo_exp.launch import make_launcher
 from echo_exp.settings import SettingError
 from echo_exp.sweep import Job, Sweep, make_jobs, run_sweep, settings
+from echo_exp.tracking.view import NOTE_TAG, view
 
 ONCE = {
     configuration.STUDY: "a study is a sweep",
@@ -60,7 +61,7 @@ class EchoSweeper(BasicSweeper):
         (combinations,) = self.split_arguments(parsed, None)
         jobs = make_jobs(combinations)
         name = f"sweep of {len(jobs)}: {' '.join(arguments)}"
-        return _asked(config, ["-m", *arguments], jobs, name, {})
+        return _asked(config, ["-m", *arguments], jobs, name)
 
     def _study(self, config: DictConfig, arguments: list[str]) -> Sweep:
         asked = study.read(config, arguments)
@@ -68,14 +69,16 @@ class EchoSweeper(BasicSweeper):
             study.compose_cell(cell)
         here = f"tracking.experiment={config.tracking.experiment}"
         jobs = make_jobs([here, *cell.overrides] for cell in asked.cells)
-        tags = {
-            "mlflow.note.content": f"{asked.question}\n\n*Expected:* {asked.expectation}",
-            "study": asked.name,
-            "scale": asked.scale,
-        }
         name = f"study {asked.name}, {asked.scale}: {' '.join(arguments)}"
-        told = (f"export={config.export}",)
-        return _asked(config, ["-m", *arguments], jobs, name, tags, told)
+        made = _asked(config, arguments, jobs, name)
+        cells = descriptions.varied(cell.overrides for cell in asked.cells)
+        return dataclasses.replace(
+            made,
+            about=f"{asked.question}\n\nScale `{asked.scale}`: {cells}",
+            tags={"study": asked.name, "scale": asked.scale},
+            experiment={NOTE_TAG: descriptions.study(asked), **view(*asked.columns)},
+            told=(f"export={config.export}",),
+        )
 
 
 # A name that Hydra takes by itself: what config.yaml chooses, no option of a group could replace.
@@ -90,14 +93,7 @@ ConfigStore.instance().store(
 )
 
 
-def _asked(
-    config: DictConfig,
-    command: list[str],
-    jobs: list[Job],
-    name: str,
-    tags: dict[str, str],
-    told: tuple[str, ...] = (),
-) -> Sweep:
+def _asked(config: DictConfig, command: list[str], jobs: list[Job], name: str) -> Sweep:
     folder = Path(config.hydra.sweep.dir).absolute()
-    asked = Sweep(name, command, jobs, settings(config), folder, tags, told)
+    asked = Sweep(name, command, jobs, settings(config), folder)
     return dataclasses.replace(asked, folder=folder / asked.identity)

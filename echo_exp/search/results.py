@@ -13,8 +13,10 @@ from optuna.trial import FrozenTrial, TrialState
 from echo_exp import run
 from echo_exp.search import figures
 from echo_exp.search.trials import ERROR, METRICS, Trials
+from echo_exp.sweep import Sweep
 from echo_exp.table import aligned
 from echo_exp.tracking import Run, Store
+from echo_exp.tracking.view import NOTE_TAG
 
 BEST = 10
 """So many are printed of trials with one objective."""
@@ -29,31 +31,33 @@ CALLED = {
 }
 
 
-def tell(trials: Trials, folder: Path, store: Store | None, parent: Run | None) -> None:
+def tell(trials: Trials, asked: Sweep, store: Store | None, parent: Run | None) -> None:
     """Prints the best trials of a search and the command of the best; records all and the figures.
 
     Args:
         trials: All trials.
-        folder: Where the figures are drawn, if the parent run's artifacts are not here.
+        asked: The sweep that the trials are the jobs of.
         store: Where runs are tracked, if they are.
         parent: The run of the whole search.
     """
     several = len(trials.settings.objectives) > 1
     found = best(trials.study)
+    lines = _lines(trials, found[: FRONT if several else BEST])
     if found:
         title = "Pareto front" if several else "best trials"
-        print(f"\n{title}:\n{_table(trials, found[: FRONT if several else BEST])}\n")
+        print(f"\n{title}:\n{aligned(lines)}\n")
         told = "one of them alone, such as the first" if several else "the best alone"
         print(f"{told}: {_command(trials, found[0])}")
     elif trials.settings.constraints:
         print("no trial has all of: " + ", ".join(map(str, trials.settings.constraints)))
     print(_summary(trials.study))
-    drawn = _figures(trials, found[: None if several else 1], folder, parent)
+    drawn = _figures(trials, found[: None if several else 1], asked.folder, parent)
     print(f"figures: {drawn}")
     if store is not None and parent is not None:
         parent.log_table(columns(trials), "trials.json")
         parent.log_files(drawn, FOLDER)
-        print(run.directions(store, parent.stored, "them"))
+        parent.set_tag(NOTE_TAG, asked.note(lines))
+        print(run.directions(store, parent.stored, asked.command, "them"))
 
 
 def feasible(study: optuna.Study) -> list[FrozenTrial]:
@@ -87,7 +91,7 @@ def columns(trials: Trials) -> dict[str, list[Any]]:
     }
 
 
-def _table(trials: Trials, rows: Sequence[FrozenTrial]) -> str:
+def _lines(trials: Trials, rows: Sequence[FrozenTrial]) -> list[Sequence[str]]:
     names = list(dict.fromkeys([*trials.settings.metrics, TESTED]))
     lines: list[Sequence[str]] = [("trial", *names, "settings")]
     lines += [
@@ -98,7 +102,7 @@ def _table(trials: Trials, rows: Sequence[FrozenTrial]) -> str:
         )
         for row in rows
     ]
-    return aligned(lines)
+    return lines
 
 
 def _command(trials: Trials, trial: FrozenTrial) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial
 
-from echo_exp import mistakes, run, sweep
+from echo_exp import descriptions, mistakes, run, sweep
 from echo_exp.job import JobResult, Status
 from echo_exp.search import results
 from echo_exp.search.settings import SearchSettings
@@ -62,7 +62,7 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
     with sweep.parent_run(asked, store, config) as parent:
         with watching("search", asked.folder, search.settings.trials) as watch:
             _search(search, asked, trials, store, parent, launch, watch)
-        results.tell(trials, asked.folder, store, parent)
+        results.tell(trials, asked, store, parent)
         if not results.feasible(trials.study):
             sys.exit(mistakes.FAILED)
 
@@ -80,6 +80,9 @@ def _asked(search: Search, config: DictConfig) -> Sweep:
         jobs=(),
         settings=settings,
         folder=Path(config.hydra.sweep.dir).absolute() / name,
+        about=descriptions.search(
+            search.settings.objectives, search.settings.constraints, search.space.distributions
+        ),
         tags={"search": name, "objectives": ", ".join(map(str, search.settings.objectives))},
         told=[*search.settings.told(name, search.raw_storage), f"export={config.export}"],
         known_as=name,

@@ -232,6 +232,10 @@ class Store:
         arguments = {"name": name, "tags": dict(tags), "files": dict(files), "key": key}
         return Run(self, self.request("open_parent", **arguments))
 
+    def describe(self, tags: Mapping[str, str]) -> None:
+        """Sets tags of the experiment, but for those that it has: people may have changed them."""
+        self.request("describe", tags=dict(tags))
+
     def children(self, run_id: str) -> list[StoredRun]:
         """Returns the runs nested under a run, the newest first, without their configurations."""
         return self.request("children", run_id=run_id)  # type: ignore[no-any-return]

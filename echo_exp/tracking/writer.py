@@ -51,6 +51,7 @@ ANSWERED = (
     "create",
     "resume",
     "open_parent",
+    "describe",
     "children",
     "end_lost",
     "find",
@@ -211,6 +212,14 @@ class Writer:
         for file, text in files.items():
             delivery.log_text(courier.delivery.artifacts, text, file)
         return self._stored(run)
+
+    def describe(self, tags: dict[str, str]) -> None:
+        for key in tags.keys() - self.experiment.tags.keys():
+            try:
+                self.client.set_experiment_tag(self.experiment.experiment_id, key, tags[key])
+            except MlflowException as error:  # somebody else may have been quicker
+                if mends(error):
+                    raise
 
     def children(self, run_id: str) -> list[StoredRun]:
         return [self._stored(run) for run in self._search(_query({PARENT_TAG: run_id}), None)]

@@ -23,7 +23,7 @@ def test_it_succeeds_and_prints_the_listing_the_scores_and_the_ui_command(
     listed = re.findall(r"^Expected: \[.*\] Predicted: \[.*\]", done.stdout, re.MULTILINE)
     assert len(listed) == 21
     run = program.runs()[0]
-    for words in ("loss", "accuracy", "sequence accuracy", "2,100 complete windows", "mlflow ui"):
+    for words in ("loss", "accuracy", "sequence accuracy", "2,100 complete windows", "echo-exp-ui"):
         assert words in done.stdout
     assert f"runs/{run.info.run_id}" in done.stdout
 

@@ -56,7 +56,7 @@ def test_what_has_been_done_is_not_done_again_where_that_is_asked(program: Progr
         assert done.returncode == 0, done.stderr
     (run,) = program.runs()
     assert f"run {run.info.run_id} has done this already" in done.stdout
-    assert "mlflow ui" in done.stdout
+    assert "echo-exp-ui" in done.stdout
 
 
 def test_the_same_command_again_runs_what_is_missing(program: Program) -> None:

@@ -1,0 +1,128 @@
+"""A real browser before the real UI."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+
+from .servers import free_port
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SIZE: ViewportSize = {"width": 1400, "height": 900}
+SECONDS = 20
+EXPECTED = "/ajax-api/2.0/mlflow/users/current"
+"""MLflow's UI asks for it to find out whether the server knows users; ours does not."""
+
+MADE = (
+    ("experiment=seq2seq_baseline",),
+    ("-m", "model.units=5,10,20,40", "seed=1,2,3,4,5", "epochs=50"),
+    ("study=ignore_state", "study.scale=quick", "epochs=50", "replicas=4"),
+)
+"""What is run to have something to look at: a baseline, a sweep of 20 and a study."""
+
+SCRIPT = """
+import sys
+from echo_exp.app import main
+for arguments in {made!r}:
+    sys.argv = ["echo-exp", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, arguments
+"""
+
+
+def make_runs(folder: Path, made: tuple[tuple[str, ...], ...] = MADE) -> None:
+    """Runs several commands, in one process: most of a short one's time is its start."""
+    script = SCRIPT.format(made=made)
+    subprocess.run([sys.executable, "-c", script], cwd=folder, check=True, capture_output=True)
+
+
+@dataclass
+class Ui:
+    """`echo-exp-ui`, once it answers."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    @property
+    def root(self) -> str:
+        """The address without the page."""
+        return self.address.split("#")[0]
+
+    def end(self) -> tuple[str, str]:
+        """Ends it as Ctrl-C does; returns what else it printed."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.communicate(timeout=60)
+
+
+def start_ui(folder: Path, *arguments: str) -> Ui:
+    """Starts `echo-exp-ui` and waits until it says where it is."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "echo_exp.ui", f"port={free_port()}", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "DISPLAY"},
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.fullmatch(r"Look at the runs: (http://\S+)\n", line)
+    assert found is not None, (line, process.communicate(timeout=60))
+    return Ui(process, found.group(1))
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    """Has a browser open; skips where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: `apt-get install chromium`")
+    with sync_playwright() as playwright:
+        expect.set_options(timeout=SECONDS * 1000)
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@dataclass
+class Watched:
+    """A page and what went wrong in it."""
+
+    page: Page
+    troubles: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda m: self._note(m.type == "error", m.text, m.location["url"]))
+        self.page.on("pageerror", lambda error: self._note(True, str(error)))
+        self.page.on("requestfailed", lambda r: self._note(r.failure != "net::ERR_ABORTED", r.url))
+        self.page.on("response", lambda r: self._note(r.status >= 400, f"{r.status}", r.url))
+
+    def _note(self, wrong: bool, what: str, where: str = "") -> None:
+        if wrong and not where.endswith(EXPECTED):
+            self.troubles.append(f"{what} {where}")
+
+
+def new_page(opened: Browser) -> Watched:
+    """Opens a page of a browser that has never seen the UI."""
+    page = opened.new_context(viewport=SIZE, reduced_motion="reduce").new_page()
+    page.set_default_timeout(SECONDS * 1000)
+    return Watched(page)
