@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,12 @@ import torch
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from .nursery import Born, Nursery
 from .servers import postgres, running_postgres, running_server, server  # noqa: F401
 
 TIMEOUT = 240
+
+Process = subprocess.Popen[str] | Born
 
 
 @dataclass(frozen=True)
@@ -24,22 +27,28 @@ class Program:
     """`echo-exp` in a working folder of its own."""
 
     folder: Path
+    nursery: Nursery | None = None
+    """Where it is born; without one it imports all by itself, as a user's does."""
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> Process:
         """Starts the program."""
+        env = {**os.environ, "COLUMNS": "100"}
+        if self.nursery is not None:
+            return self.nursery.start("echo_exp", list(arguments), self.folder, env)
         return subprocess.Popen(
             [sys.executable, "-m", "echo_exp", *arguments],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "COLUMNS": "100"},
+            env=env,
         )
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs the program to its end."""
         process = self.start(*arguments)
         out, err = process.communicate(timeout=TIMEOUT)
+        assert process.returncode is not None
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def sync(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -94,9 +103,16 @@ class Program:
         return 0 if checkpoint is None else int(checkpoint["echo_epochs"])
 
 
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    nursery = Nursery(tmp_path_factory.mktemp("programs"))
+    yield nursery
+    nursery.close()
+
+
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
-    return Program(tmp_path)
+def program(tmp_path: Path, nursery: Nursery) -> Program:
+    return Program(tmp_path, nursery)
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +124,7 @@ def baseline(
     return program, program.run()
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+def wait_for(condition: Callable[[], bool], process: Process | None = None) -> None:
     """Waits until a condition holds; fails where the process, if given, ends before."""
     for _ in range(10 * TIMEOUT):
         if condition():

@@ -13,6 +13,7 @@ from mlflow.tracking import MlflowClient
 from echo_exp import app
 
 from .conftest import Program
+from .nursery import Nursery
 from .servers import PASSWORD, Postgres
 
 CASES = {
@@ -282,9 +283,9 @@ def test_a_full_disk_is_named(program: Program) -> None:
 
 
 @pytest.fixture(scope="module")
-def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Program:
+def unfinished(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Program:
     """A program with one run that has a checkpoint and did not finish."""
-    program = Program(tmp_path_factory.mktemp("unfinished"))
+    program = Program(tmp_path_factory.mktemp("unfinished"), nursery)
     assert program.run("epochs=25").returncode == 0
     (run,) = program.runs()
     program.client.set_terminated(run.info.run_id, "FAILED")

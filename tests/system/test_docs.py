@@ -8,6 +8,7 @@ knows fails: whoever writes one into the documentation says here how it is tried
 
 import argparse
 import importlib
+import json
 import os
 import re
 import runpy
@@ -199,10 +200,16 @@ def _follow_postgres(words: list[str], _: pytest.MonkeyPatch) -> None:
         assert re.search(rf"{option[0]}\b", help_), option
 
 
+def _follow_curl(words: list[str], _: pytest.MonkeyPatch) -> None:
+    assert words[1].startswith("http://127.0.0.1:")
+    assert "inputs" in json.loads(words[words.index("-d") + 1])
+
+
 FOLLOW: dict[str, Callable[[list[str], pytest.MonkeyPatch], None]] = {
     **dict.fromkeys(PROJECT["scripts"], _follow_own),
     **dict.fromkeys(("initdb", "pg_ctl", "createdb"), _follow_postgres),
     **dict.fromkeys(("mlflow", "ray"), _follow_click),
+    "curl": _follow_curl,
     "make": _follow_make,
     "pip": _follow_pip,
     "python": _follow_python,

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from .conftest import Program, wait_for
+from .nursery import Nursery
 
 OFTEN = "trainer.checkpoint_seconds=0.2"
 # Slow enough to be caught in the middle, quick enough to be finished afterwards.
@@ -21,8 +22,8 @@ LONG = (
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Program:
-    program = Program(tmp_path_factory.mktemp("uninterrupted"))
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Program:
+    program = Program(tmp_path_factory.mktemp("uninterrupted"), nursery)
     assert program.run(*LONG).returncode == 0
     return program
 

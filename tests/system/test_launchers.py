@@ -61,7 +61,7 @@ def test_every_launcher_of_this_machine_does_the_same_sweep(program: Program) ->
     for number, launcher in enumerate(
         ("launch=basic", "launch=joblib", "hydra/launcher=submitit_local")
     ):
-        there = Program(program.folder / str(number))
+        there = Program(program.folder / str(number), program.nursery)
         there.folder.mkdir()
         done = there.run(*SWEEP, launcher)
         assert done.returncode == 0, done.stderr

@@ -30,7 +30,7 @@ def test_a_training_with_own_parts_goes_on_bit_for_bit_where_it_was_stopped(
     assert process.returncode == 128 + signal.SIGTERM
 
     (tmp_path / "whole").mkdir()
-    whole = Program(tmp_path / "whole")
+    whole = Program(tmp_path / "whole", program.nursery)
     assert whole.run(*OWN, *SETTINGS, "tracking=none").returncode == 0
 
     resumed = program.run(*OWN, *SETTINGS, "resume=last")

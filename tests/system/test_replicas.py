@@ -11,6 +11,7 @@ import torch
 from mlflow.entities import Run
 
 from .conftest import Program, wait_for
+from .nursery import Nursery
 
 SMALL = ("problem.n_values=6", "epochs=150", "trainer.test_sequences=20")
 SEEDS = [3, 4, 5]
@@ -18,16 +19,16 @@ Done = tuple[Program, subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> Done:
+def together(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Done:
     """Three seeds as one run."""
-    program = Program(tmp_path_factory.mktemp("together"))
+    program = Program(tmp_path_factory.mktemp("together"), nursery)
     return program, program.run("seed=3", "replicas=3", *SMALL)
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Program:
+def alone(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Program:
     """The same seeds, one run after the other."""
-    program = Program(tmp_path_factory.mktemp("alone"))
+    program = Program(tmp_path_factory.mktemp("alone"), nursery)
     assert program.run("-m", "seed=3,4,5", *SMALL).returncode == 0
     return program
 
