@@ -113,6 +113,7 @@ def sweep(
     titles, *rows = best or [()]
     return _text(
         about,
+        "The best of them:" if rows else "",
         _lines(titles, rows) if rows else "",
         _commands({shlex.join(["echo-exp", *command]): "runs what is missing"}),
     )

@@ -65,7 +65,7 @@ class Outcome:
         values |= {"fit_seconds": self.seconds, "parameters": float(self.parameters)}
         if np.isfinite(self.epochs_to_solve).any():
             solved = statistics("epochs_to_solve", self.epochs_to_solve)
-            values |= {key: float(value) for key, value in solved.items()}
+            values |= {key: plain(value)[0] for key, value in solved.items()}
         if len(self.seeds) > 1:
             values["solved"] = float(np.isfinite(self.epochs_to_solve).mean())
             values["diverged"] = float(np.isfinite(self.diverged).sum())

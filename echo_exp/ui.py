@@ -34,7 +34,8 @@ def main() -> None:
         os.environ.setdefault(name, value)
     warnings.simplefilter("ignore")
     logging.disable()  # MLflow logs what it raises, with its trace
-    command.run(_show, "ui")
+    with contextlib.suppress(KeyboardInterrupt):
+        command.run(_show, "ui")
 
 
 def _show(config: DictConfig) -> None:
@@ -53,7 +54,7 @@ def _show(config: DictConfig) -> None:
 
     from echo_exp.tracking.serve import serve
 
-    with _listening(port) as taken, contextlib.suppress(KeyboardInterrupt):
+    with _listening(port) as taken:
         serve(
             client, uri, settings.artifacts, taken, lambda: _tell(f"http://{HOST}:{port}/{opened}")
         )

@@ -18,7 +18,7 @@ VIEW_NAME = "Scores and curves"
 METRICS = ("test/accuracy", "test/sequence_accuracy", "val/accuracy", "epochs_to_solve")
 PARAMETERS = ("model", "representation", "model.units", "epochs", "seed", "replicas")
 
-WIDTHS = {"attributes.`Run Name`": 300, "runDateAndNestInfo": 150, "duration": 90}
+WIDTHS = {"attributes.`Run Name`": 290, "runDateAndNestInfo": 130, "duration": 80}
 """The columns that are always there: name, time of creation and duration; widths in pixels."""
 CHARTS = {
     "test": ("test/accuracy", "test/sequence_accuracy", "test/loss"),
@@ -74,7 +74,7 @@ def _state(metrics: Sequence[str], parameters: Sequence[str]) -> dict[str, Any]:
     columns = [f"metrics.`{name}`" for name in metrics]
     columns += [f"params.`{name}`" for name in parameters]
     widths = {
-        column: WIDTHS.get(column, max(100, 9 * len(column) - 60)) for column in [*WIDTHS, *columns]
+        column: WIDTHS.get(column, max(80, 7 * len(column) - 46)) for column in [*WIDTHS, *columns]
     }
     charts = [
         _chart(section, position, name)

@@ -33,7 +33,7 @@ EXPECTED = "/ajax-api/2.0/mlflow/users/current"
 
 MADE = (
     ("experiment=seq2seq_baseline",),
-    ("-m", "model.units=5,10,20,40", "seed=1,2,3,4,5", "epochs=50"),
+    ("-m", "model.units=5,10,20,40", "seed=1,2,3,4,5", "epochs=50", "export=false"),
     ("study=ignore_state", "study.scale=quick", "epochs=50", "replicas=4"),
 )
 """What is run to have something to look at: a baseline, a sweep of 20 and a study."""

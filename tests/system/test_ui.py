@@ -193,7 +193,11 @@ def test_the_curves_of_a_run_are_drawn(store: Program, ui: Ui, page: Page) -> No
     expect(cards.locator(".js-line").nth(1)).to_be_attached()  # accuracy and loss
 
 
-def test_a_server_of_others_has_the_same_view_by_its_address(ui: Ui, page: Page) -> None:
+def test_of_a_server_of_others_it_says_the_address_of_the_same_view(
+    program: Program, ui: Ui, page: Page
+) -> None:
+    done = _run(program, "tracking=server", server=ui.root)
+    assert done.stdout == f"Look at the runs: {ui.address}&viewStateShareKey=echo\n"
     page.goto(f"{ui.address}&viewStateShareKey=echo")
     expect(page.get_by_role("button", name="Scores and curves")).to_be_visible()
     expect(page.locator("[col-id='metrics.`test/accuracy`']").first).to_be_visible()
@@ -208,16 +212,23 @@ def test_ctrl_c_ends_it_without_a_word(store: Program) -> None:
     assert (started.process.returncode, err) == (0, "")
 
 
-def _says(program: Program, *arguments: str) -> str:
-    """Runs `echo-exp-ui` where it has nothing to show, and returns why."""
-    done = subprocess.run(
+def _run(
+    program: Program, *arguments: str, server: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", "echo_exp.ui", *arguments],
         cwd=program.folder,
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
+        env=os.environ | ({} if server is None else {"MLFLOW_TRACKING_URI": server}),
         check=False,
     )
+
+
+def _says(program: Program, *arguments: str) -> str:
+    """Runs `echo-exp-ui` where it has nothing to show, and returns why."""
+    done = _run(program, *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     return done.stderr
