@@ -9,6 +9,9 @@ from omegaconf import DictConfig
 
 from echo_exp import config as configuration
 from echo_exp import mistakes
+from echo_exp.tracking.store import QUIET
+
+CONFIG = "config"
 
 
 def run(body: Callable[[DictConfig], None], settings: str, several: bool = False) -> None:
@@ -16,16 +19,20 @@ def run(body: Callable[[DictConfig], None], settings: str, several: bool = False
 
     Args:
         body: The command's own work on its composed settings.
-        settings: Name of the file in ``conf`` that has them.
+        settings: Name of the file in ``conf`` that has them; of `CONFIG` each body checks its own.
         several: Whether one call may be many runs.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     if not several:
         sys.argv.append("hydra.mode=RUN")
 
     @hydra.main(version_base="1.3", config_path=str(configuration.FOLDER), config_name=settings)
     def composed(config: DictConfig) -> None:
         with mistakes.explained(settings):  # here too: Hydra prints its own line for what leaves it
+            if settings != CONFIG:
+                configuration.check_keys(config, settings)
             body(config)
 
     with mistakes.explained(settings):

@@ -116,6 +116,19 @@ def read(config: DictConfig) -> Settings:
     )
 
 
+def check_keys(config: DictConfig, settings: str) -> None:
+    """Checks that a command's composed settings are all in its file.
+
+    Raises:
+        SettingError: One is not.
+    """
+    file = OmegaConf.load(FOLDER / f"{settings}.yaml")
+    known = ["tracking", *(str(key) for key in file if key not in ("defaults", "hydra"))]
+    for key, value in config.items():
+        if key not in known:
+            raise unknown(str(key), value, known)
+
+
 def callbacks(config: DictConfig) -> dict[str, DictConfig]:
     """Returns the settings of each of the user's own callbacks, by its name.
 

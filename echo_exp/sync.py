@@ -13,7 +13,7 @@ from echo_exp import config as configuration
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking import TrackingError, UnreachableError
 from echo_exp.tracking.outbox import Outbox, waiting
-from echo_exp.tracking.store import ENVIRONMENT, absolute, check_uri
+from echo_exp.tracking.store import IMPATIENT, absolute, check_uri
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Runs `echo-exp-sync`: exits with 0 where nothing is left, 1 where something is, 2 as ever."""
-    for name, value in ENVIRONMENT.items():
+    for name, value in IMPATIENT.items():
         os.environ.setdefault(name, value)
     warnings.simplefilter("ignore")
     logging.disable()  # MLflow logs what it raises, with its trace

@@ -16,7 +16,7 @@ from echo_exp import command
 from echo_exp import config as configuration
 from echo_exp.settings import SettingError, integer, redacted
 from echo_exp.tracking import TrackingSettings
-from echo_exp.tracking.store import ENVIRONMENT, absolute, check_uri
+from echo_exp.tracking.store import absolute, check_uri
 from echo_exp.tracking.view import page
 
 if TYPE_CHECKING:
@@ -24,14 +24,11 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 HOST = "127.0.0.1"
-SETTINGS = ("run", "port", "output_dir", "tracking")
 LAST = "last"
 
 
 def main() -> None:
     """Runs `echo-exp-ui`: exits with 0 at Ctrl-C, 1 where the server fails, 2 as ever."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     warnings.simplefilter("ignore")
     logging.disable()  # MLflow logs what it raises, with its trace
     with contextlib.suppress(KeyboardInterrupt):
@@ -39,9 +36,6 @@ def main() -> None:
 
 
 def _show(config: DictConfig) -> None:
-    for key, value in config.items():
-        if key not in SETTINGS:
-            raise configuration.unknown(str(key), value, SETTINGS)
     port = integer("port", config.port, 1, 65535)
     settings = configuration.tracking(config)
     uri = _uri(settings)

@@ -3,7 +3,6 @@
 What it imports is light, so that a wrong setting is answered at once.
 """
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Runs `echo-exp-report study=<name>`: exits with 0, or 2 where a setting is wrong."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it writes to the home folder
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     command.run(_report, "config")
 
 

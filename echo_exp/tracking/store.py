@@ -29,15 +29,19 @@ SPOOL = "outputs/spool"
 PATIENCE = 30
 LONGEST_PATIENCE = 1_000_000
 
-ENVIRONMENT = {
+QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it writes to the home folder
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""How MLflow behaves in a command, where the user's environment does not say otherwise."""
+
+IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # who writes tries again anyway
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "PGCONNECT_TIMEOUT": "10",
 }
-"""How MLflow behaves where the user's environment does not say otherwise."""
+"""How it behaves besides where whoever writes tries again anyway."""
 
 
 class TrackingError(RuntimeError):
@@ -169,7 +173,7 @@ class Store:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the program; the writer must see it end
-            env={**ENVIRONMENT, **os.environ, "PYTHONPATH": _python_path()},
+            env={**QUIET, **IMPATIENT, **os.environ, "PYTHONPATH": _python_path()},
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -112,6 +112,7 @@ def test_the_state_is_carried_or_not(ask: Asker) -> None:
         (("[1, 2, 3, 4, 5]", "run=nobody"), "run=nobody"),
         (("[1, 2, 3, 4, 5]", "run=null"), "run=None"),
         (("[1, 2, 3, 4, 5]", "rum=last"), "did you mean run?"),
+        (("[1, 2, 3, 4, 5]", "+rum=last"), "there is no such setting; did you mean run?"),
         (("[1, 2, 3, 4, 5]", "format=xml"), "text or json"),
         (("[1, 2, 3, 4, 5]", "carry=maybe"), "true or false"),
         (("[1, 2, 3, 4, 5]", "checkpoint=first"), "last or best"),
