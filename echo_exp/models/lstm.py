@@ -122,23 +122,25 @@ class LSTM(nn.Module):
         """
         zero = projected.new_zeros(*projected.shape[:2], self.units)  # [R, B, U]
         hidden, cell = state or (zero, zero)
-        gates, hiddens, cells = [], [], []
-        for t in range(projected.shape[2]):
-            x = projected[:, :, t] + self.bias  # [R, B, 4U]
-            gate = x + torch.bmm(hidden, self.recurrent_kernel)
-            o, i, f = gate[..., : 3 * self.units].sigmoid().chunk(3, -1)
-            g = gate[..., 3 * self.units :].tanh()
-            new_cell = f * cell + i * g
+        sigmoids, candidates, hiddens, cells = [], [], [], []
+        for t, x in enumerate((projected + self.bias.unsqueeze(1)).unbind(2)):  # [R, B, 4U]
+            gates = torch.baddbmm(x, hidden, self.recurrent_kernel)
+            sigmoid, g = gates[..., : 3 * self.units].sigmoid(), gates[..., 3 * self.units :].tanh()
+            o, i, f = sigmoid.chunk(3, -1)
+            new_cell = torch.addcmul(f * cell, i, g)
             new_hidden = o * new_cell.tanh()
             if present is not None:
                 here = present[:, :, t].unsqueeze(-1)
                 new_cell = torch.where(here, new_cell, cell)
                 new_hidden = torch.where(here, new_hidden, hidden)
             hidden, cell = new_hidden, new_cell
-            gates.append(torch.cat([o, i, f, g], -1))
+            sigmoids.append(sigmoid)
+            candidates.append(g)
             hiddens.append(hidden)
             cells.append(cell)
-        return Steps(*(torch.stack(values, 2) for values in (gates, hiddens, cells)))
+        parts = (torch.stack(values, 2) for values in (sigmoids, candidates, hiddens, cells))
+        sigmoid, candidate, hidden, cell = parts  # [R, B, T, ...]
+        return Steps(torch.cat([sigmoid, candidate], -1), hidden, cell)
 
 
 class _Recurrence(torch.autograd.Function):
