@@ -50,6 +50,10 @@ FIGURES = {
     "figures/search.png": "echo-exp search=cheapest",
     "figures/data.svg": "python -m docs.figures.data",
     **{
+        f"figures/ui/{path.name}": "python -m benchmarks.screenshots"
+        for path in (ROOT / "docs" / "figures" / "ui").glob("*.png")
+    },
+    **{
         f"{study}/{name}.png": f"study={study}"
         for study in (path.name for path in (ROOT / "docs" / "findings").iterdir())
         for name in ("curves", "scores", "solving")
@@ -194,9 +198,14 @@ def _follow_click(words: list[str], _: pytest.MonkeyPatch) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of its own imports
         group = importlib.import_module(home).cli
-    found = group.get_command(click.Context(group), words[1])
-    assert found is not None, words[1]
-    found.make_context(words[1], words[2:])
+    for place, word in enumerate(words[1:], start=1):
+        found = group.get_command(click.Context(group), word)
+        assert found is not None, word
+        if not isinstance(found, click.Group):
+            found.make_context(word, words[place + 1 :])
+            return
+        group = found
+    raise AssertionError(f"{words} names no command")
 
 
 def _follow_postgres(words: list[str], _: pytest.MonkeyPatch) -> None:
