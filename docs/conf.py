@@ -1,5 +1,7 @@
 """How Sphinx builds the documentation: `make docs`, without the network."""
 
+import posixpath
+import re
 import sys
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -27,7 +29,7 @@ exclude_patterns = ["examples/*.py", "_static"]
 html_theme = "furo"
 html_title = "echo_exp"
 html_static_path = ["_static"]
-html_css_files = ["width.css"]
+html_css_files = ["page.css"]
 html_theme_options = {
     name: {"code-font-size": "78%"} for name in ("light_css_variables", "dark_css_variables")
 }
@@ -73,6 +75,7 @@ nitpick_ignore_regex = [
 def setup(app: Sphinx) -> None:
     """Connects what follows with Sphinx."""
     app.connect("missing-reference", _by_last_name)
+    app.connect("doctree-resolved", _name_pages)
 
 
 def _by_last_name(
@@ -89,3 +92,14 @@ def _by_last_name(
         return None
     (place,) = found.values()
     return make_refnode(app.builder, node["refdoc"], place.docname, place.node_id, content)
+
+
+def _name_pages(app: Sphinx, tree: nodes.document, page: str) -> None:
+    """Calls a page by its title where a link calls it by its file, as one does on GitHub."""
+    for link in tree.findall(nodes.reference):
+        if re.fullmatch(r"\S+\.md", link.astext()) and link.get("internal"):
+            path = link.get("refuri", "").partition("#")[0].removesuffix(".html")
+            target = posixpath.join(posixpath.dirname(page), path)
+            title = app.env.titles.get(posixpath.normpath(target))
+            if title is not None:
+                link.children = [nodes.Text(title.astext())]
