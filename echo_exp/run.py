@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -396,7 +397,9 @@ def _folder(settings: Settings, stored: StoredRun | None) -> Path:
     """Returns where a run's checkpoints lie: among its artifacts, if these are here."""
     if stored is not None and stored.artifacts is not None:
         return stored.artifacts / CHECKPOINTS
-    name = stored.run_id if stored else f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{os.getpid()}"
+    name = (
+        stored.run_id if stored else f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{uuid.uuid4().hex[:8]}"
+    )
     return settings.output_dir / "runs" / name / CHECKPOINTS
 
 
