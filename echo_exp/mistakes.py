@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from echo_exp import config as configuration
 from echo_exp import launch
 from echo_exp.interrupts import Interrupted
-from echo_exp.settings import SettingError, redacted
+from echo_exp.settings import SettingError, not_installed, redacted
 from echo_exp.tracking import TrackingError
 
 FAILED, WRONG_SETTING, SIGNALLED = 1, 2, 128
@@ -101,8 +101,7 @@ def _missing_option(file: str, options: Sequence[str]) -> SettingError:
     group, _, option = file.rpartition("/")
     if group == "hydra/launcher" and option in launch.NEEDED:
         name, what = launch.NEEDED[option]
-        reason = f"it needs {what}; pip install 'echo_exp[{name}]' installs it"
-        return SettingError(configuration.LAUNCH, name, reason)
+        return not_installed(configuration.LAUNCH, name, what, extra=name)
     names = [name for name in options if not name.startswith("_")]
     return SettingError(group, option, "it must be " + " or ".join(names))
 

@@ -71,6 +71,11 @@ def choice(key: str, value: Any, allowed: Sequence[Any]) -> None:
         raise SettingError(key, value, f"it must be {' or '.join(names)}")
 
 
+def not_installed(key: str, value: Any, what: str, extra: str) -> SettingError:
+    """Returns the error for a value that needs something of an extra of this package."""
+    return SettingError(key, value, f"it needs {what}; pip install 'echo_exp[{extra}]' installs it")
+
+
 def redacted(text: str) -> str:
     """Returns ``text`` with ``***`` for the password of each URI in it."""
 

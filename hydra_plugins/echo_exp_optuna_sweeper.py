@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from echo_exp import config as configuration
 from echo_exp import mistakes
 from echo_exp.launch import make_launcher
-from echo_exp.settings import SettingError
+from echo_exp.settings import SettingError, not_installed
 from echo_exp.study import quoted
 
 OURS = re.compile(r"[+~]*hydra[./](sweeper\b|mode=)")
@@ -51,8 +51,7 @@ class OptunaSweeper(Sweeper):
         assert context is not None
         with mistakes.explained():
             if find_spec("optuna") is None:
-                reason = "Optuna is not installed: pip install 'echo_exp[optuna]'"
-                raise SettingError("hydra/sweeper", "optuna", reason)
+                raise not_installed("hydra/sweeper", "optuna", "Optuna", extra="optuna")
             folder = Path(config.hydra.sweep.dir).absolute()
             launcher = make_launcher(_of_jobs(config), context, self.task_function, folder)
             self._search(config, context, launcher, arguments)

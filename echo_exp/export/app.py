@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig
 
 from echo_exp import command
 from echo_exp import config as configuration
-from echo_exp.settings import SettingError, choice
+from echo_exp.settings import SettingError, choice, not_installed
 from echo_exp.table import aligned
 from echo_exp.tracking import TrackingSettings
 
@@ -61,8 +61,7 @@ def _forms(asked: Any) -> list[str]:
         choice("forms", name, FORMS)
     missing = [module for module in ONNX_NEEDS if find_spec(module) is None]
     if "onnx" in names and missing:
-        reason = f"it needs {missing[0]}; pip install 'echo_exp[onnx]' installs it"
-        raise SettingError("forms", "onnx", reason)
+        raise not_installed("forms", "onnx", missing[0], extra="onnx")
     return names
 
 
