@@ -31,10 +31,11 @@ class Program:
     """Where it is born; without one it imports all by itself, as a user's does."""
 
     def start(self, *arguments: str) -> Process:
-        """Starts the program."""
+        """Starts the program; what is born in the nursery leaves out the MLflow model."""
         env = {**os.environ, "COLUMNS": "100"}
         if self.nursery is not None:
-            return self.nursery.start("echo_exp", list(arguments), self.folder, env)
+            brief = [*arguments, "export=false"]
+            return self.nursery.start("echo_exp", brief, self.folder, env)
         return subprocess.Popen(
             [sys.executable, "-m", "echo_exp", *arguments],
             cwd=self.folder,
