@@ -24,7 +24,7 @@ MADE = (
     ("-m", "model.units=5,10,20,40", "seed=1,2,3,4,5", "epochs=300", "export=false"),
     ("study=ignore_state", "study.scale=quick"),
 )
-COLOURS = 128
+COLOURS = 256
 SETTLED = 1500
 """Milliseconds after which nothing moves any more."""
 

@@ -18,7 +18,7 @@ VIEW_NAME = "Scores and curves"
 METRICS = ("test/accuracy", "test/sequence_accuracy", "val/accuracy", "epochs_to_solve")
 PARAMETERS = ("model", "representation", "model.units", "epochs", "seed", "replicas")
 
-WIDTHS = {"attributes.`Run Name`": 290, "runDateAndNestInfo": 130, "duration": 80}
+WIDTHS = {"attributes.`Run Name`": 275, "runDateAndNestInfo": 145, "duration": 80}
 """The columns that are always there: name, time of creation and duration; widths in pixels."""
 CHARTS = {
     "test": ("test/accuracy", "test/sequence_accuracy", "test/loss"),
