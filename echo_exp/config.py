@@ -101,7 +101,7 @@ def read(config: DictConfig) -> Settings:
     for group in GROUPS:
         if not isinstance(config.get(group), DictConfig):
             raise SettingError(group, config.get(group), "it must name an option of this group")
-    choice("export", config.get("export"), (True, False))
+    choice("export", config.get("export", True), (True, False))  # older runs have none
     callbacks(config)
     missing = build(config.missing, "missing")
     problem = build(config.problem, "problem", incomplete=missing.incomplete)

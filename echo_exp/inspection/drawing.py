@@ -60,13 +60,13 @@ def states(found: States, layer: str) -> Figure:
             interpolation="nearest",
         )
         figure.colorbar(image, ax=axes, label=f"{name} state")
-        labels = ["before", *_timesteps(layer, len(values) - 1, found)]
-        _label_timesteps(axes, labels, layer)
+        _label_timesteps(axes, ["0", *_timesteps(layer, len(values) - 1, found)], layer)
         axes.set_yticks(*_ticks([str(rank + 1) for rank in range(len(order))]))
     figure.axes[0].set_ylabel(f"unit of {layer}, by the timestep of its largest hidden state")
     start = BEGINS[CARRIED if found.carried else ZERO]
     echo = ", ".join(map(str, found.echo))
-    figure.suptitle(f"One window, {start}; its echo: {echo}", fontsize=10, wrap=True)
+    title = f"One window, {start}; 0: before it; its echo: {echo}"
+    figure.suptitle(title, fontsize=10, wrap=True)
     return figure
 
 
@@ -150,7 +150,7 @@ def probes(found: Mapping[str, Probe], layer: str) -> Figure:
     probe = next(iter(found.values()))
     figure.suptitle(
         f"What a linear probe tells from {layer}, {probe.windows:,} windows to learn from; "
-        f"guessing: {probe.chance:.3g}; ·: not above shuffled",
+        f"guessing: {probe.chance:.3g}; •: not above shuffled",
         fontsize=9,
     )
     return figure
@@ -310,9 +310,10 @@ def _ticks(labels: Sequence[str]) -> tuple[list[int], list[str]]:
 
 
 def _write_shares(axes: Axes, shares: Floats, above: Floats) -> None:
-    """Writes the shares into their cells, and a dot where one is not above chance."""
-    few = shares.shape[1] <= MOST_NUMBERS
+    """Writes the shares into their cells, and a dot where one is not above shuffled integers."""
+    few = max(shares.shape) <= MOST_NUMBERS
     for (t, position), share in np.ndenumerate(shares):
-        text = "·" if not above[t, position] else f"{share:.2f}" if few else ""
+        text = "•" if not above[t, position] else f"{share:.2f}" if few else ""
         color = "black" if share > 0.6 else "white"
-        axes.text(position, t, text, ha="center", va="center", color=color, fontsize=8)
+        size = 8 if few else 5
+        axes.text(position, t, text, ha="center", va="center", color=color, fontsize=size)
