@@ -38,10 +38,10 @@ def _read(layer: str, probe: Probe) -> str:
     order = sorted(range(len(shares)), key=lambda p: -shares[p])
     told = sorted(p for p in order[:MOST_POSITIONS] if above[p])
     named = _listed([f"{shares[p]:.2f} of those at position {p + 1}" for p in told])
-    chance = f"shuffled integers give {probe.shuffled[2, 0]:.3f}"
     return (
         f"From the states of {layer} after the window a linear probe tells "
-        f"{named or 'no integer'} ({chance})."
+        f"{named or 'no integer'} (from shuffled integers {probe.shuffled[2, 0]:.3f}; "
+        f"{probe.windows:,} windows to learn from)."
     )
 
 

@@ -23,7 +23,7 @@ def test_the_command_writes_figures_says_what_it_found_and_logs_them(
 ) -> None:
     program, _ = baseline
     monkeypatch.chdir(program.folder)
-    monkeypatch.setattr("sys.argv", ["echo-exp-inspect", "sequences=50"])
+    monkeypatch.setattr("sys.argv", ["echo-exp-inspect", "sequences=200"])
     app.main()
     run = program.runs()[0]
     folder = Path("outputs/inspections") / run.info.run_id
