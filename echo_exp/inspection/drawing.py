@@ -123,7 +123,7 @@ def probes(found: Mapping[str, Probe], layer: str) -> Figure:
     size = min(0.62, 5.5 / max(timesteps, positions))  # inches of a cell
     width, height = max(2.4, size * positions), max(1.0, size * timesteps)
     figure = Figure(
-        figsize=(3 * (width + 0.6) + 1.4, len(found) * (height + 1.1) + 0.7), layout="constrained"
+        figsize=(3 * (width + 0.6) + 1.4, len(found) * (height + 1.2) + 0.7), layout="constrained"
     )
     grid = figure.subplots(len(found), len(KINDS), squeeze=False)
     for row, (start, probe) in zip(grid, found.items(), strict=True):
@@ -137,6 +137,7 @@ def probes(found: Mapping[str, Probe], layer: str) -> Figure:
             mean, low, high = shuffled
             axes.set_title(
                 f"{kind} state{'s' * (kind == KINDS[2])}\n{BEGINS[start]}\n"
+                f"{probe.windows:,} windows to learn from\n"
                 f"shuffled: {mean:.3f} ({low:.3f} to {high:.3f})",
                 fontsize=8,
             )
@@ -147,10 +148,9 @@ def probes(found: Mapping[str, Probe], layer: str) -> Figure:
             "after reading timestep" if _by_timestep(layer, timesteps) else _done(layer)
         )
     figure.colorbar(image, ax=grid, label="integers told right (share)")
-    probe = next(iter(found.values()))
+    chance = next(iter(found.values())).chance
     figure.suptitle(
-        f"What a linear probe tells from {layer}, {probe.windows:,} windows to learn from; "
-        f"guessing: {probe.chance:.3g}; •: not above shuffled",
+        f"What a linear probe tells from {layer}; guessing: {chance:.3g}; •: not above shuffled",
         fontsize=9,
     )
     return figure
