@@ -1,5 +1,6 @@
 """The command `echo-exp-inspect`: what goes on inside a trained network."""
 
+import shutil
 from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
@@ -36,6 +37,7 @@ def _inspect(config: DictConfig) -> None:
     assert network.run_id is not None  # it comes from a store
     torch.set_num_threads(network.settings.trainer.threads)
     folder = Path(config.output_dir) / "inspections" / network.run_id
+    shutil.rmtree(folder, ignore_errors=True)  # figures of another seed, or of other sequences
     found = inspection.inspect(network, folder, config.sequences, figures)
     print(f"Inside the network of run {network.run_id}, seed {network.seed}:")
     print("\n".join(f"- {sentence}" for sentence in findings(found)))
