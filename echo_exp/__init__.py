@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from echo_exp.data import EchoDataModule
+    from echo_exp.inspection.inspection import Inspection, inspect
     from echo_exp.missing import Drop, Mask, Sentinel
     from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
     from echo_exp.module import EchoModule
@@ -26,6 +27,7 @@ _HOMES = {
     "EchoDataModule": "data",
     "EchoModule": "module",
     "EncoderDecoder": "models",
+    "Inspection": "inspection.inspection",
     "ManyToOne": "models",
     "Mask": "missing",
     "OneHot": "representation",
@@ -37,6 +39,7 @@ _HOMES = {
     "SettingError": "settings",
     "TrackingSettings": "tracking",
     "TrainedNetwork": "trained",
+    "inspect": "inspection.inspection",
     "load": "trained",
     "train": "training",
 }
@@ -48,6 +51,7 @@ __all__ = [
     "EchoDataModule",
     "EchoModule",
     "EncoderDecoder",
+    "Inspection",
     "ManyToOne",
     "Mask",
     "OneHot",
@@ -59,6 +63,7 @@ __all__ = [
     "SettingError",
     "TrackingSettings",
     "TrainedNetwork",
+    "inspect",
     "load",
     "train",
 ]

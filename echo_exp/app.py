@@ -51,6 +51,9 @@ def _tell(result: run.Result, config: DictConfig, overrides: list[str]) -> None:
     print(f"{outcome.listing}\n\n{outcome}\n")
     for note in result.notes:
         print(f"echo-exp: not added to the run: {note}", file=sys.stderr)
+    inside = result.folder.parent / run.INSPECTION
+    if config.inspect and inside.exists():
+        print(f"Inside the network: {inside}")
     store = run.open_store(config)
     if store is None or result.stored is None:
         print(f"Its checkpoints: {result.folder}")

@@ -44,6 +44,7 @@ ROOT = (
     "resume",
     "sweep",
     "export",
+    "inspect",
     CALLBACKS,
     "output_dir",
 )
@@ -52,6 +53,7 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 INCIDENTAL = (
     "resume",
     "output_dir",
+    "inspect",
     "sweep",
     "export",
     "tracking",
@@ -73,6 +75,7 @@ class Settings:
         epochs: Tutorial epochs.
         batch_size: Windows in an update.
         output_dir: Where everything is written.
+        inspect: Whether to look inside the network after its training.
     """
 
     problem: Problem
@@ -82,6 +85,7 @@ class Settings:
     epochs: int
     batch_size: int
     output_dir: Path
+    inspect: bool
 
 
 def read(config: DictConfig) -> Settings:
@@ -97,12 +101,13 @@ def read(config: DictConfig) -> Settings:
     for group in GROUPS:
         if not isinstance(config.get(group), DictConfig):
             raise SettingError(group, config.get(group), "it must name an option of this group")
-    choice("export", config.get("export"), (True, False))
+    choice("export", config.get("export", True), (True, False))  # older runs have none
     callbacks(config)
     missing = build(config.missing, "missing")
     problem = build(config.problem, "problem", incomplete=missing.incomplete)
     if missing.incomplete and problem.n_in == 1:
         raise SettingError("problem.n_in", 1, "no such window is incomplete: use missing=drop")
+    choice("inspect", config.get("inspect", False), (True, False))
     replicas = integer("replicas", config.get("replicas"), 1, MOST_REPLICAS)
     seed = integer("seed", config.get("seed"), 0, 2**63 - replicas)
     return Settings(
@@ -113,6 +118,7 @@ def read(config: DictConfig) -> Settings:
         epochs=integer("epochs", config.get("epochs"), 1),
         batch_size=problem.check_batch_size(config.get("batch_size")),
         output_dir=Path(str(config.output_dir)),
+        inspect=config.get("inspect", False),
     )
 
 
@@ -210,6 +216,8 @@ def targets() -> frozenset[tuple[str, str]]:
     for group in GROUPS:
         for path in (FOLDER / group).glob("*.yaml"):
             node = OmegaConf.load(path)
+            if isinstance(node, DictConfig):
+                node = node.get(group, node)  # an option may set more than its group
             if isinstance(node, DictConfig) and TARGET in node:
                 found.add((f"{group}.{TARGET}", str(node[TARGET])))
     return frozenset(found)

@@ -36,6 +36,7 @@ class Stream(IntEnum):
     TEST = 2
     LISTING = 3
     WEIGHTS = 4
+    INSPECTION = 5
 
 
 def random_stream(seed: int, stream: Stream) -> np.random.Generator:

@@ -1,6 +1,7 @@
 """One run: from a configuration to a finished entry in the tracking store."""
 
 import contextlib
+import functools
 import getpass
 import os
 import platform
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from echo_exp.trained import TrainedNetwork
 
 CHECKPOINTS = "checkpoints"
+INSPECTION = "inspection"
 
 Callbacks = Callable[[], "Sequence[pl.Callback]"]
 """Makes what else looks at a training; called when Lightning is imported."""
@@ -154,6 +156,8 @@ def execute(
         settings = configuration.read(config)
         _check_writable("output_dir", settings.output_dir)
         store = open_store(config)
+        if store is None and settings.inspect:
+            raise SettingError("inspect", "true", "tracking=none has no place for its figures")
         if store is not None:
             _check_writable("tracking.spool", Path(store.spool))
         if store is not None and parent is not None:  # the sweep may have begun long ago
@@ -344,7 +348,11 @@ def _add(run: Run, config: DictConfig, outcome: "Outcome", folder: Path) -> list
     from echo_exp import trained
     from echo_exp.checkpoints import LAST
 
-    asked = {"export": _export}
+    inspect = functools.partial(_inspect, folder=folder.parent / INSPECTION)
+    asked: dict[str, Callable[[Run, TrainedNetwork], None]] = {
+        "export": _export,
+        "inspect": inspect,
+    }
     notes = []
     if any(config[name] for name in asked):
         network = trained.build(config, folder / LAST, outcome.listed)
@@ -363,6 +371,13 @@ def _export(run: Run, network: "TrainedNetwork") -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         run.log_model(export_pt2(network, Path(folder) / "network").parent)
+
+
+def _inspect(run: Run, network: "TrainedNetwork", folder: Path) -> None:
+    from echo_exp.inspection.inspection import inspect
+
+    inspect(network, folder)
+    run.log_files(folder, INSPECTION)
 
 
 def _close_early(run: Run, error: BaseException, automatic: bool, overrides: Sequence[str]) -> None:

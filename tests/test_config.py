@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hydra import compose
 from hydra.initialize import initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import config as configuration
 from echo_exp.settings import SettingError
@@ -102,3 +102,15 @@ def test_another_network_of_the_same_size_is_a_difference() -> None:
 def test_a_group_without_its_needed_setting_is_refused() -> None:
     with pytest.raises(SettingError, match="n_in"):
         configuration.read(_composed("~trainer.threads", "problem.n_in=0"))
+
+
+def test_what_each_option_calls_is_known_where_it_sets_more_than_its_group() -> None:
+    for option in ("mask", "sentinel", "drop"):
+        target = _composed(f"missing={option}").missing._target_
+        assert ("missing._target_", target) in configuration.targets()
+
+
+def test_a_run_from_before_a_setting_was_there_can_be_read() -> None:
+    stored = {k: v for k, v in _composed().items() if k not in ("inspect", "export")}
+    config = OmegaConf.create(stored)
+    assert not configuration.read(config).inspect

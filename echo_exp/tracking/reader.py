@@ -1,4 +1,4 @@
-"""Finished runs as the tracking store has them: read only, for whoever uses what was trained."""
+"""Finished runs as the tracking store has them, for whoever uses what was trained."""
 
 import tempfile
 from collections.abc import Iterator
@@ -109,6 +109,17 @@ def find(settings: TrackingSettings, which: str) -> FinishedRun:
         config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
     return FinishedRun(run, config, client, place, artifacts, folder)
+
+
+def add(settings: TrackingSettings, run_id: str, folder: Path, name: str) -> None:
+    """Copies a folder to the artifacts of a finished run, under ``name``.
+
+    Raises:
+        TrackingError: The store does not take it.
+    """
+    found = find(settings, run_id)
+    with _reached(str(settings.uri)):
+        found.artifacts.log_artifacts(str(folder), name)
 
 
 def _run(client: MlflowClient, settings: TrackingSettings, which: str) -> Run:

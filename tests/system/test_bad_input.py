@@ -120,6 +120,8 @@ CASES = {
     ("-m", "hydra/sweeper=optuna", "seed=1"): ("hydra.sweeper.params={}", "a setting to vary"),
     ("-m", "search=cheapest,accuracy"): ("search=cheapest,accuracy", "one value"),
     ("resume=last", "tracking=none"): ("resume=last", "tracking=none"),
+    ("inspect=true",): ("inspect=true", "tracking=none"),
+    ("inspect=maybe",): ("inspect=maybe", "true or false"),
     ("output_dir=/dev/null",): ("output_dir=/dev/null", "cannot be written"),
     ("output_dir=/proc/nowhere",): ("output_dir=/proc/nowhere", "cannot be written"),
 }

@@ -49,6 +49,7 @@ FIGURES = {
     "figures/growth.png": "python -m benchmarks.growth",
     "figures/search.png": "echo-exp search=cheapest",
     "figures/data.svg": "python -m docs.figures.data",
+    "figures/inside/": "echo-exp-inspect",
     **{
         f"figures/ui/{path.name}": "python -m benchmarks.screenshots"
         for path in (ROOT / "docs" / "figures" / "ui").glob("*.png")
@@ -59,7 +60,7 @@ FIGURES = {
         for name in ("curves", "scores", "solving")
     },
 }
-"""The command that makes each figure, by the end of its path."""
+"""The command that makes each figure, by the end of its path or a folder in it."""
 
 
 @dataclass(frozen=True)
@@ -321,9 +322,14 @@ def test_the_command_that_makes_a_figure_is_on_its_page_or_one_that_it_links_to(
     texts = [path.read_text() for path in (page, *linked) if path.suffix == ".md"]
     for figure in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
         absolute = str((page.parent / figure).resolve())
-        made = [command for end, command in FIGURES.items() if absolute.endswith(end)]
+        made = [command for end, command in FIGURES.items() if _is(absolute, end)]
         assert made, f"{figure}: say in FIGURES which command makes it"
         assert any(made[0] in text for text in texts), (figure, made[0])
+
+
+def _is(path: str, place: str) -> bool:
+    """Says whether a path ends in a file, or lies in a folder."""
+    return place in path if place.endswith("/") else path.endswith(place)
 
 
 def test_the_way_of_the_data_is_drawn_by_its_script() -> None:

@@ -1,0 +1,79 @@
+"""What an inspection found, in plain sentences."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from echo_exp.inspection import recording
+from echo_exp.inspection.measurements import CARRIED, NOISE, SWAPPED, ZERO, Errors, Probe, Skill
+
+if TYPE_CHECKING:
+    from echo_exp.inspection.inspection import Inspection
+
+MOST_POSITIONS = 5
+"""Of more positions only the best told are named."""
+
+
+def findings(inspection: "Inspection") -> list[str]:
+    """Returns what was found, a sentence each."""
+    found = [
+        _read(name, list(layer.probes.values())[-1])
+        for name, layer in inspection.layers.items()
+        if layer.probes and recording.reads(name)
+    ]
+    if inspection.errors is not None:
+        found.append(_wrong(inspection.errors))
+    if inspection.skill is not None:
+        found.append(_depends(inspection.skill))
+    left_out = inspection.left_out
+    if left_out:
+        found.append(f"Not made: {', '.join(left_out)} ({next(iter(left_out.values()))}).")
+    return found
+
+
+def _read(layer: str, probe: Probe) -> str:
+    """Says what a layer holds of each position at the end of the window."""
+    shares, above = probe.accuracy.value[2, -1], probe.above_chance()[2, -1]
+    order = sorted(range(len(shares)), key=lambda p: -shares[p])
+    told = sorted(p for p in order[:MOST_POSITIONS] if above[p])
+    named = _listed([f"{shares[p]:.2f} of those at position {p + 1}" for p in told])
+    return (
+        f"From the states of {layer} after the window a linear probe tells "
+        f"{named or 'no integer'} (from shuffled integers {probe.shuffled[2, 0]:.3f}; "
+        f"{probe.windows:,} windows to learn from)."
+    )
+
+
+def _wrong(errors: Errors) -> str:
+    """Says how many integers are wrong, and where most are."""
+    low, high = float(errors.all.low), float(errors.all.high)
+    share = f"{_percent(float(errors.all.value))} of the integers are wrong"
+    told = f"{share} (95 % interval {_percent(low)} to {_percent(high)})"
+    places = errors.place.value
+    if len(places) == 1 or not places.any():
+        return f"{told}."
+    most, fewest = int(np.argmax(places)), int(np.argmin(places))
+    return (
+        f"{told}: {_percent(places[most])} at place {most + 1} of the echo, "
+        f"{_percent(places[fewest])} at place {fewest + 1}."
+    )
+
+
+def _depends(skill: Skill) -> str:
+    """Says how the share of right integers depends on the state."""
+    zero, carried, swapped, noise = (
+        f"{float(skill.start[name].value):.4f}" for name in (ZERO, CARRIED, SWAPPED, NOISE)
+    )
+    return (
+        f"Right are {carried} of the integers with the state carried on, {zero} with a state of "
+        f"zero, {swapped} with another sequence's and {noise} with noise."
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"

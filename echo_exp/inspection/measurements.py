@@ -1,0 +1,352 @@
+"""What is measured inside a network and around it: plain functions that return arrays.
+
+All take a module of one replica and windows of fresh sequences, [S, rows, n_in]. Windows that miss
+integers are walked through and not measured.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from echo_exp import evaluation
+from echo_exp.inspection import walks
+from echo_exp.inspection.probes import Reader
+from echo_exp.inspection.traces import Trace
+from echo_exp.module import EchoModule
+from echo_exp.replicas import Floats
+
+ZERO, CARRIED, SWAPPED, NOISE = "zero", "carried", "another sequence's", "noise"
+"""States that a window begins with; carried: as it comes out of the batch before."""
+KINDS = ("hidden", "cell", "hidden and cell")
+"""States that a probe reads."""
+MOST_GROUPS = 100
+"""Of more integers the confusion is that of so many groups of neighbours."""
+SHUFFLES = 40
+"""Probes of shuffled integers, over all timesteps."""
+BATCHES = 8
+"""The state is carried on through at least so many batches."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares with their 95 % intervals, each [...]; see `echo_exp.evaluation.share`."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def of(cls, answers: Tensor) -> "Shares":
+        """Estimates shares [...] from [S, ..., N] answers that are true or false."""
+        shape, n = answers.shape[1:-1], answers.shape[-1]
+        rates = answers.double().mean(-1).reshape(len(answers), -1).numpy()  # [S, ...]
+        shares = [evaluation.share(rate, n) for rate in rates.T]
+        value, low, high = (
+            np.array([getattr(share, name) for share in shares]).reshape(shape)
+            for name in ("value", "low", "high")
+        )
+        return cls(value, low, high)
+
+
+@dataclass(frozen=True)
+class States:
+    """Hidden and cell states of a layer over one window.
+
+    Attributes:
+        window: The integers that the network reads, [n_in].
+        echo: Those that it answers, [n_out].
+        carried: Whether the window began with a state that was carried to it, not with zero.
+        hidden: [T+1, U], the state before the first timestep in front.
+        cell: [T+1, U].
+    """
+
+    window: list[int]
+    echo: list[int]
+    carried: bool
+    hidden: Floats
+    cell: Floats
+
+
+@dataclass(frozen=True)
+class Gates:
+    """How open the gates of a layer are over a window.
+
+    Attributes:
+        windows: How many windows were measured.
+        mean: Mean activation of the output, input and forget gate, and mean size of the candidate,
+            [4, T, U].
+        open: Share of the activations of each gate, over units and windows, above 0.9, [3, T].
+        closed: Share below 0.1, [3, T].
+    """
+
+    windows: int
+    mean: Floats
+    open: Floats
+    closed: Floats
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a linear probe tells of the integer at each position after each timestep of a layer.
+
+    Attributes:
+        accuracy: On held-out sequences, [3, T, n_in]: `KINDS`, timesteps, positions.
+        chance: That of guessing, 1 / n_values.
+        shuffled: That of probes which were trained on shuffled integers: mean, 2.5 % and 97.5 %
+            quantile for each of `KINDS`, [3, 3].
+        windows: Windows that each probe was trained on.
+        held_out: Windows that it was tested on.
+    """
+
+    accuracy: Shares
+    chance: float
+    shuffled: Floats
+    windows: int
+    held_out: int
+
+    def above_chance(self) -> NDArray[np.bool_]:
+        """Returns where it is better than shuffled integers nearly ever are, [3, T, n_in]."""
+        above: NDArray[np.bool_] = self.accuracy.value > self.shuffled[:, 2, None, None]
+        return above
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Which integers were answered for which.
+
+    Attributes:
+        counts: [G, G]: a row for what was expected, a column for what was answered.
+        n_values: How many different integers there are; of many, neighbours share a row.
+        off: How many answers were off by 0, 1, 2, ... integers, [G]; the last by that or more.
+    """
+
+    counts: NDArray[np.int64]
+    n_values: int
+    off: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Where wrong integers stand.
+
+    Attributes:
+        all: Share of wrong integers.
+        place: The same at each place of the echo, [n_out].
+        row: In each complete window of a sequence, [rows].
+        first_row: The number of the first of these windows, counted from 0.
+        batch_size: Windows in a batch.
+    """
+
+    all: Shares
+    place: Shares
+    row: Shares
+    first_row: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Skill:
+    """How the share of right integers depends on the state that a batch begins with.
+
+    Attributes:
+        start: Share right where all batches but the first begin with `ZERO`, a state that was
+            `CARRIED`, that of the same place in another sequence (`SWAPPED`), or `NOISE` with the
+            mean and deviation of each unit; measured in these batches.
+        batches: Share right in each batch where the state is carried on, [batches].
+        trained: In the training the state was set to zero after so many batches.
+        chance: The share that guessing gives.
+    """
+
+    start: Mapping[str, Shares]
+    batches: Shares
+    trained: int
+    chance: float
+
+
+def carries(module: EchoModule) -> bool:
+    """Says whether any batch of the training began with a state that was carried to it."""
+    return module.model.stateful and module.problem.n_windows > module.batch_size
+
+
+def states(module: EchoModule, windows: Tensor, trace: Trace) -> States:
+    """Returns the states of one window: of the first sequence, behind the first batch if it can be.
+
+    Args:
+        module: The network.
+        windows: [S, rows, n_in] integers.
+        trace: What a layer did in them, the state carried as in the training.
+    """
+    rows = _measured(module, windows)
+    row = int(rows[0])
+    return States(
+        window=windows[0, row].tolist(),
+        echo=walks.echoes(module, windows[:1])[0, row].tolist(),
+        carried=carries(module) and row >= module.batch_size,
+        hidden=trace.hidden[0, row].double().numpy(),
+        cell=trace.cell[0, row].double().numpy(),
+    )
+
+
+def gates(trace: Trace) -> Gates:
+    """Returns how open the gates of a layer were."""
+    count = trace.windows
+    activations = count * trace.hidden.shape[-1]
+    return Gates(
+        windows=count,
+        mean=(trace.gates.double() / count).numpy(),
+        open=(trace.open.double() / activations).numpy(),
+        closed=(trace.closed.double() / activations).numpy(),
+    )
+
+
+def probe(module: EchoModule, windows: Tensor, trace: Trace, carried: bool, seed: int = 0) -> Probe:
+    """Trains linear probes on half of the sequences and tests them on the other half.
+
+    Args:
+        module: The network.
+        windows: [S, rows, n_in] integers.
+        trace: What a layer did in them.
+        carried: Whether to leave out the first batch of each sequence, which begins at zero.
+        seed: Of the shuffling.
+    """
+    rows = walks.complete(windows)
+    rows[: module.batch_size * carried] = False
+    windows, hidden, cell = windows[:, rows], trace.hidden[:, rows], trace.cell[:, rows]
+    half, n_values = len(windows) // 2, module.problem.n_values
+    labels = windows[:half].flatten(0, 1)  # [N, n_in]
+    answers = windows[half:]  # [S/2, rows, n_in]
+    random = torch.Generator().manual_seed(seed)
+    both = torch.cat([hidden, cell], -1)[:, :, 1:]  # [S, rows, T, 2U]
+    units = hidden.shape[-1]
+    parts = (both[..., :units], both[..., units:], both)
+    timesteps = both.shape[2]
+    shuffles = -(-SHUFFLES // timesteps)
+    right, chance = [], []
+    for part in parts:
+        guesses = []
+        for t in range(timesteps):
+            states = part[:, :, t]  # [S, rows, D]
+            reader = Reader.of(states[:half].flatten(0, 1), states[half:].flatten(0, 1))
+            for position in range(labels.shape[1]):
+                told = reader.read(labels[:, position], n_values)
+                right.append(told.view(answers.shape[:2]) == answers[..., position])
+            for _ in range(shuffles):
+                position = int(torch.randint(labels.shape[1], (), generator=random))
+                order = torch.randperm(len(labels), generator=random)
+                told = reader.read(labels[order, position], n_values)
+                guesses.append((told == answers[..., position].flatten()).double().mean())
+        levels = torch.stack(guesses)
+        quantiles = levels.quantile(levels.new_tensor([0.025, 0.975]))
+        chance.append([float(levels.mean()), *quantiles.tolist()])
+    table = torch.stack(right, 1).unflatten(1, (3, timesteps, -1))  # [S/2, 3, T, n_in, rows]
+    return Probe(
+        accuracy=Shares.of(table),
+        chance=1 / n_values,
+        shuffled=np.array(chance),
+        windows=len(labels),
+        held_out=answers[..., 0].numel(),
+    )
+
+
+def confusion(module: EchoModule, windows: Tensor, echoes: Tensor) -> Confusion:
+    """Counts which integers were answered for which.
+
+    Args:
+        module: The network.
+        windows: [S, rows, n_in] integers.
+        echoes: What it answered, [S, rows, n_out].
+    """
+    n_values = module.problem.n_values
+    groups = min(n_values, MOST_GROUPS)
+    rows = walks.complete(windows)
+    expected = module.problem.targets(windows)[:, rows].flatten()
+    answered = echoes[:, rows].flatten()
+    pairs = (expected * groups // n_values) * groups + answered * groups // n_values
+    counts = pairs.bincount(minlength=groups**2).view(groups, groups)
+    off = (expected - answered).abs().clamp(max=groups - 1).bincount(minlength=groups)
+    return Confusion(counts.numpy(), n_values, off.numpy())
+
+
+def errors(module: EchoModule, windows: Tensor, echoes: Tensor) -> Errors:
+    """Returns where wrong integers stand.
+
+    Args:
+        module: The network.
+        windows: [S, rows, n_in] integers.
+        echoes: What it answered, [S, rows, n_out].
+    """
+    rows = walks.complete(windows)
+    wrong = (echoes != module.problem.targets(windows))[:, rows]  # [S, rows, n_out]
+    return Errors(
+        all=Shares.of(wrong.flatten(1)),
+        place=Shares.of(wrong.transpose(1, 2)),
+        row=Shares.of(wrong),
+        first_row=module.problem.n_incomplete,
+        batch_size=module.batch_size,
+    )
+
+
+def skill(module: EchoModule, windows: Tensor, seed: int = 0) -> Skill:
+    """Measures how the share of right integers depends on the state that a batch begins with.
+
+    Where a sequence is one batch, the state is carried on from one sequence into the next.
+
+    Args:
+        module: The network.
+        windows: [S, rows, n_in] integers.
+        seed: Of the noise.
+    """
+    trained = module.problem.n_windows // module.batch_size
+    random = torch.Generator().manual_seed(seed)
+    several = windows if trained > 1 else _chained(windows, 2)
+    right: dict[str, list[Tensor]] = {ZERO: [], CARRIED: [], SWAPPED: [], NOISE: []}
+    rows = walks.complete(several)
+    rows[: module.batch_size] = False
+    for portion in walks.portions(module, several):
+        ways = (walks.reset, walks.keep, walks.swapped(len(portion)), walks.noise(random))
+        for name, carry in zip(right, ways, strict=True):
+            right[name].append(_right(module, portion, carry)[:, rows].flatten(1))
+    start = {name: Shares.of(torch.cat(found)) for name, found in right.items()}
+    long = _chained(windows, max(3, -(-BATCHES // trained)))
+    on = torch.cat(
+        [_right(module, portion, walks.keep) for portion in walks.portions(module, long)]
+    )
+    after = trained if module.model.stateful else 1
+    return Skill(start, _by_batch(module, long, on), after, 1 / module.problem.n_values)
+
+
+def _by_batch(module: EchoModule, windows: Tensor, right: Tensor) -> Shares:
+    """Returns the share right in the complete windows of each batch, NaN where it has none."""
+    complete = walks.complete(windows).split(module.batch_size)
+    batches = zip(right.split(module.batch_size, 1), complete, strict=True)
+    nan = np.full((), np.nan)
+    found = [
+        Shares.of(batch[:, rows].flatten(1)) if rows.any() else Shares(nan, nan, nan)
+        for batch, rows in batches
+    ]
+    return Shares(
+        *(np.array([getattr(s, name) for s in found]) for name in ("value", "low", "high"))
+    )
+
+
+def _right(module: EchoModule, windows: Tensor, carry: walks.Carry) -> Tensor:
+    """Returns which integers are right, [S, rows, n_out]."""
+    return walks.echo(module, windows, carry) == module.problem.targets(windows)
+
+
+def _chained(windows: Tensor, count: int) -> Tensor:
+    """Puts sequences one behind the other, [S, rows, n_in] -> [S/count, count*rows, n_in]."""
+    count = min(count, len(windows) // 2)
+    chains: Tensor = windows[: len(windows) // count * count].unflatten(0, (-1, count))
+    return chains.flatten(1, 2)
+
+
+def _measured(module: EchoModule, windows: Tensor) -> Tensor:
+    """Returns the rows that are complete and, if there are any, begin with a carried state."""
+    rows = walks.complete(windows).nonzero().flatten()
+    later = rows[rows >= module.batch_size]
+    return later if carries(module) and len(later) else rows

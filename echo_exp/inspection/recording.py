@@ -1,0 +1,117 @@
+"""What each LSTM layer of a network does in a window, recorded while the network runs as it is.
+
+The fused recurrence of `echo_exp.models.LSTM` keeps its gates to itself. Within `recorded` the
+layers run a plain loop in its place, one timestep after the other, that computes the same.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from echo_exp.models import LSTM, State
+
+GATES = ("output", "input", "forget", "candidate")
+"""In their order in the kernels."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What one layer did in the last call of its network.
+
+    Attributes:
+        gates: Activations of the output, input and forget gate and the candidate,
+            [4, R, B, T, U]: from 0 to 1, the candidate from -1 to 1.
+        hidden: Hidden states, the one before the first timestep in front, [R, B, T+1, U].
+        cell: Cell states, likewise.
+    """
+
+    gates: Tensor
+    hidden: Tensor
+    cell: Tensor
+
+
+def layers(model: object) -> dict[str, LSTM]:
+    """Returns the LSTM layers of a network by their names: ``lstm``, or ``encoder 2``.
+
+    The first layer of a stack has the stack's name, those above it are numbered from 2.
+    """
+    if not isinstance(model, nn.Module):
+        return {}
+    return {
+        _name(path): module for path, module in model.named_modules() if isinstance(module, LSTM)
+    }
+
+
+def reads(name: str) -> bool:
+    """Says whether a layer reads the window; a decoder writes the echo."""
+    return not name.startswith("decoder")
+
+
+@contextmanager
+def recorded(model: object) -> Iterator[dict[str, Recording]]:
+    """Records what the LSTM layers of a network do in the block.
+
+    Yields:
+        By the name of each layer what it did in the last call of the network; empty before the
+        first call, and for a network without such layers.
+    """
+    recordings: dict[str, Recording] = {}
+    found = layers(model)
+    try:
+        for name, layer in found.items():
+            _record(layer, name, recordings)
+        yield recordings
+    finally:
+        for layer in found.values():
+            layer.__dict__.pop("recur", None)
+
+
+def _record(layer: LSTM, name: str, recordings: dict[str, Recording]) -> None:
+    """Has this layer, and no other of its class, run the plain loop."""
+
+    def recur(
+        projected: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        recording = run(layer, projected, state, present)
+        recordings[name] = recording
+        hidden, cell = recording.hidden, recording.cell
+        return hidden[:, :, 1:], (hidden[:, :, -1], cell[:, :, -1])
+
+    layer.__dict__["recur"] = recur
+
+
+def run(layer: LSTM, projected: Tensor, state: State | None, present: Tensor | None) -> Recording:
+    """Runs a layer over projected inputs, as `LSTM.recur` does, and keeps everything.
+
+    Args:
+        layer: The layer.
+        projected: Inputs times the kernel, [R, B, T, 4U].
+        state: Hidden and cell state before the first timestep, each [R, B, U]; None is zero.
+        present: [R, B, T], False where a timestep leaves the state untouched; its gates are those
+            that it would have had.
+    """
+    zero = projected.new_zeros(*projected.shape[:2], layer.units)  # [R, B, U]
+    hidden, cell = state or (zero, zero)
+    gates, hiddens, cells = [], [hidden], [cell]
+    for t, x in enumerate(projected.unbind(2)):
+        total = x + layer.bias + torch.bmm(hidden, layer.recurrent_kernel)  # [R, B, 4U]
+        *sums, candidate = total.chunk(4, -1)
+        o, i, f = (each.sigmoid() for each in sums)
+        g = candidate.tanh()
+        after = f * cell + i * g
+        here = projected.new_ones(()).bool() if present is None else present[:, :, t].unsqueeze(-1)
+        hidden = torch.where(here, o * after.tanh(), hidden)
+        cell = torch.where(here, after, cell)
+        gates.append(torch.stack([o, i, f, g]))
+        hiddens.append(hidden)
+        cells.append(cell)
+    return Recording(torch.stack(gates, -2), torch.stack(hiddens, 2), torch.stack(cells, 2))
+
+
+def _name(path: str) -> str:
+    above = re.sub(r"\.others\.(\d+)$", lambda found: f" {int(found[1]) + 2}", path)
+    return above.removesuffix(".first")

@@ -1,0 +1,131 @@
+"""A network at work on fresh sequences, with any state that one wants it to begin a batch with."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from echo_exp.data import EVALUATION_OUTPUTS
+from echo_exp.models import State
+from echo_exp.module import EchoModule
+from echo_exp.problem import MISSING, Stream, random_stream
+
+Carry = Callable[[State], State | None]
+"""Makes, of the state after a batch, the one that the next batch begins with; None is zero."""
+
+
+def fresh(module: EchoModule, seed: int, count: int) -> Tensor:
+    """Draws sequences that the network has never seen, and frames them.
+
+    Args:
+        module: The network with its problem.
+        seed: Seed of the network; these sequences have a stream of their own.
+        count: Sequences (S).
+
+    Returns:
+        Windows, [S, rows, n_in] integers.
+    """
+    sequences = module.problem.generate(random_stream(seed, Stream.INSPECTION), count)
+    return torch.from_numpy(module.problem.windows(sequences).copy())
+
+
+def reset(state: State) -> None:
+    """Begins the next batch at zero."""
+
+
+def keep(state: State) -> State:
+    """Carries the state on, element i of a batch to element i of the next."""
+    return state
+
+
+def as_trained(module: EchoModule) -> Carry:
+    """Returns what was done with the state in the training."""
+    return keep if module.model.stateful else reset
+
+
+def swapped(sequences: int) -> Carry:
+    """Returns what gives each of ``sequences`` that are walked side by side another's state."""
+
+    def swap(state: State) -> State:
+        parts = (part.unflatten(1, (sequences, -1)) for part in state)  # [R, S, B, U]
+        return tuple(part.roll(1, 1).flatten(1, 2) for part in parts)
+
+    return swap
+
+
+def noise(random: torch.Generator) -> Carry:
+    """Returns what draws a state: each unit normal, with the mean and deviation that it has."""
+
+    def draw(state: State) -> State:
+        return tuple(
+            part.mean(1, keepdim=True)
+            + part.std(1, keepdim=True) * torch.randn(part.shape, generator=random)
+            for part in state
+        )
+
+    return draw
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of each of some sequences that are walked side by side.
+
+    Attributes:
+        windows: [S, B, n_in] integers.
+        outputs: [S, B, n_out, V].
+    """
+
+    windows: Tensor
+    outputs: Tensor
+
+
+def walk(module: EchoModule, windows: Tensor, carry: Carry) -> Iterator[Batch]:
+    """Walks along sequences side by side, batch by batch; the first begins at zero.
+
+    Args:
+        module: The network; one replica (R = 1).
+        windows: [S, rows, n_in] integers.
+        carry: What is done with the state between the batches.
+    """
+    state: State | None = None
+    for batch in windows.split(module.batch_size, 1):  # [S, B, n_in]
+        rows = batch.flatten(0, 1)  # [S*B, n_in]
+        present = module.missing.present(rows)
+        outputs, after = module.model(
+            module.representation.encode(rows).unsqueeze(0),
+            state,
+            None if present is None else present.unsqueeze(0),
+        )
+        yield Batch(batch, outputs[0].unflatten(0, batch.shape[:2]))
+        state = carry(after)
+
+
+@torch.inference_mode()
+def echo(module: EchoModule, windows: Tensor, carry: Carry) -> Tensor:
+    """Returns the network's echoes, [S, rows, n_in] -> [S, rows, n_out] integers.
+
+    Args:
+        module: The network; one replica (R = 1).
+        windows: [S, rows, n_in] integers.
+        carry: What is done with the state between the batches.
+    """
+    batches = walk(module, windows, carry)
+    return torch.cat([module.representation.decode(batch.outputs) for batch in batches], 1)
+
+
+def echoes(module: EchoModule, windows: Tensor) -> Tensor:
+    """Returns the same, the state carried as in the training, of any number of sequences."""
+    return torch.cat([echo(module, p, as_trained(module)) for p in portions(module, windows)])
+
+
+def portions(module: EchoModule, windows: Tensor) -> Iterator[Tensor]:
+    """Cuts sequences [S, ...] into portions of at least two that can be walked in little memory."""
+    outputs = module.batch_size * module.problem.n_out * module.problem.n_values
+    most = max(2, EVALUATION_OUTPUTS // outputs)
+    yield from windows.tensor_split(max(1, min(len(windows) // 2, -(-len(windows) // most))))
+
+
+def complete(windows: Tensor) -> Tensor:
+    """Returns which windows miss no integer, [S, rows, n_in] -> [rows], the same in all."""
+    return (windows[0] != MISSING).all(-1)

@@ -1,0 +1,122 @@
+"""A whole inspection: its figures, its file, and what it says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import echo_exp
+from echo_exp import EncoderDecoder, OneHot, OneToOne, Problem, SettingError
+from echo_exp.inspection import app
+from echo_exp.inspection.findings import findings
+from echo_exp.inspection.inspection import draw
+from echo_exp.inspection.settings import FIGURES
+from echo_exp.missing import Mask
+
+from . import nets
+from .nets import Answering, V, one_hot
+
+PROBLEM = Problem(length=10, n_values=V, n_in=3, n_out=3)
+
+
+def test_it_writes_every_figure_and_what_was_measured(tmp_path: Path) -> None:
+    echo_exp.inspect(nets.trained(nets.first_only(PROBLEM, 4)), tmp_path, sequences=40)
+    assert {path.stem for path in tmp_path.glob("*.png")} == set(FIGURES)
+    content = json.loads((tmp_path / "measurements.json").read_text())
+    accuracy = content["layers"]["lstm"]["probes"]["zero"]["accuracy"]["value"]
+    assert [step[0] for step in accuracy[0]] == [1, 1, 1]
+    assert len(content["confusion"]["counts"]) == V
+    assert len(content["findings"]) == 3
+
+
+def test_it_says_what_is_held() -> None:
+    found = echo_exp.inspect(nets.trained(nets.first_only(PROBLEM, 8)), figures=["probes"])
+    (sentence,) = findings(found)
+    assert "tells 1.00 of those at position 1 (" in sentence
+
+
+def test_only_the_figures_that_are_asked_for_are_made() -> None:
+    network = nets.trained(nets.seq2seq(PROBLEM, 4, units=5))
+    found = echo_exp.inspect(network, sequences=20, figures=["errors", "gates"])
+    assert list(draw(found)) == ["gates", "errors"]
+    assert found.skill is None
+
+
+def test_several_layers_have_figures_of_their_own() -> None:
+    sizes = {"n_features": V, "n_outputs": V, "n_in": 3, "n_out": 2, "units": 4, "seeds": [1]}
+    model = EncoderDecoder(**sizes)  # type: ignore[arg-type]
+    problem = Problem(length=10, n_values=V, n_in=3, n_out=2)
+    network = nets.trained(nets.module(model, problem, 8))
+    found = echo_exp.inspect(network, sequences=20, figures=["states", "probes"])
+    names = {f"{figure}_{layer}" for figure in ("states", "probes") for layer in found.layers}
+    assert set(draw(found)) == names
+    assert found.layers["encoder"].probes["zero"].accuracy.value.shape == (3, 3, 3)
+    assert found.layers["decoder"].probes["zero"].accuracy.value.shape == (3, 2, 3)
+    assert len(findings(found)) == 1  # of what reads
+
+
+def test_a_window_that_is_one_timestep_is_inspected_too(tmp_path: Path) -> None:
+    sizes = {"n_features": V, "n_outputs": V, "n_in": 3, "n_out": 3, "units": 4, "seeds": [1]}
+    problem = Problem(length=8, n_values=V, n_in=3, n_out=3, incomplete=True)
+    module = echo_exp.EchoModule(
+        OneToOne(**sizes),  # type: ignore[arg-type]
+        problem,
+        OneHot(V),
+        4,
+        missing=Mask(),
+    )
+    found = echo_exp.inspect(nets.trained(module), tmp_path, sequences=20)
+    assert found.layers["lstm"].probes["carried"].accuracy.value.shape == (3, 1, 3)
+
+
+def test_of_a_network_without_our_layers_only_the_answers_are_looked_at(tmp_path: Path) -> None:
+    network = nets.trained(nets.module(Answering(lambda x, _: one_hot(x)), PROBLEM, 4))
+    found = echo_exp.inspect(network, tmp_path, sequences=20)
+    assert {path.stem for path in tmp_path.glob("*.png")} == {"confusion", "errors", "skill"}
+    assert "Answering has no LSTM layer" in findings(found)[-1]
+    with pytest.raises(SettingError, match="no LSTM layer"):
+        echo_exp.inspect(network, figures=["gates"])
+
+
+def test_figures_name_their_axes_and_cut_nothing_off() -> None:
+    found = echo_exp.inspect(nets.trained(nets.seq2seq(PROBLEM, 4, units=30)), sequences=20)
+    for figure in draw(found).values():
+        figure.savefig("/dev/null", format="png")
+        box = figure.get_tightbbox()
+        width, height = figure.get_size_inches()
+        assert min(box.x0, box.y0) > -0.01
+        assert box.x1 < width + 0.01
+        assert box.y1 < height + 0.01
+        for axes in figure.axes:
+            assert not axes.axison or axes.get_xlabel() or axes.get_ylabel()
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("figures=[prbes]", ("figures=prbes", "states, gates, probes")),
+        ("figures=probes", ("figures=probes", "list")),
+        ("figures=[]", ("figures=[]", "some of")),
+        ("sequences=2", ("sequences=2", "from 20")),
+        ("sequences=many", ("sequences=many", "integer")),
+        ("log=maybe", ("log=maybe", "true or false")),
+        ("checkpoint=first", ("checkpoint=first", "last or best")),
+        ("sequence=50", ("sequence=50", "did you mean sequences?")),
+        ("run=last", ("run=last", "does not exist", "echo-exp")),
+    ],
+)
+def test_bad_input_is_explained(
+    argument: str,
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["echo-exp-inspect", argument])
+    with pytest.raises(SystemExit) as exit_:
+        app.main()
+    captured = capsys.readouterr()
+    assert exit_.value.code == 2
+    assert all(word in captured.err for word in words), captured.err
+    assert len(captured.err.strip().splitlines()) == 1
