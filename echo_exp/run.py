@@ -412,9 +412,8 @@ def _folder(settings: Settings, stored: StoredRun | None) -> Path:
     """Returns where a run's checkpoints lie: among its artifacts, if these are here."""
     if stored is not None and stored.artifacts is not None:
         return stored.artifacts / CHECKPOINTS
-    name = (
-        stored.run_id if stored else f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{uuid.uuid4().hex[:8]}"
-    )
+    unknown = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{uuid.uuid4().hex[:8]}"
+    name = stored.run_id if stored else unknown
     return settings.output_dir / "runs" / name / CHECKPOINTS
 
 

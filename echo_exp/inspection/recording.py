@@ -1,7 +1,7 @@
 """What each LSTM layer of a network does in a window, recorded while the network runs as it is.
 
 The fused recurrence of `echo_exp.models.LSTM` keeps its gates to itself. Within `recorded` the
-layers run a plain loop in its place, one timestep after the other, that computes the same.
+layers are unrolled instead.
 """
 
 import re
@@ -71,7 +71,7 @@ def recorded(model: object) -> Iterator[dict[str, Recording]]:
 
 
 def _record(layer: LSTM, name: str, recordings: dict[str, Recording]) -> None:
-    """Has this layer, and no other of its class, run the plain loop."""
+    """Has this layer, and no other of its class, unrolled."""
 
     def recur(
         projected: Tensor, state: State | None = None, present: Tensor | None = None
@@ -85,31 +85,15 @@ def _record(layer: LSTM, name: str, recordings: dict[str, Recording]) -> None:
 
 
 def run(layer: LSTM, projected: Tensor, state: State | None, present: Tensor | None) -> Recording:
-    """Runs a layer over projected inputs, as `LSTM.recur` does, and keeps everything.
-
-    Args:
-        layer: The layer.
-        projected: Inputs times the kernel, [R, B, T, 4U].
-        state: Hidden and cell state before the first timestep, each [R, B, U]; None is zero.
-        present: [R, B, T], False where a timestep leaves the state untouched; its gates are those
-            that it would have had.
-    """
+    """Runs a layer over projected inputs, [R, B, T, 4U], as `LSTM.recur` does; keeps everything."""
     zero = projected.new_zeros(*projected.shape[:2], layer.units)  # [R, B, U]
     hidden, cell = state or (zero, zero)
-    gates, hiddens, cells = [], [hidden], [cell]
-    for t, x in enumerate(projected.unbind(2)):
-        total = x + layer.bias + torch.bmm(hidden, layer.recurrent_kernel)  # [R, B, 4U]
-        *sums, candidate = total.chunk(4, -1)
-        o, i, f = (each.sigmoid() for each in sums)
-        g = candidate.tanh()
-        after = f * cell + i * g
-        here = projected.new_ones(()).bool() if present is None else present[:, :, t].unsqueeze(-1)
-        hidden = torch.where(here, o * after.tanh(), hidden)
-        cell = torch.where(here, after, cell)
-        gates.append(torch.stack([o, i, f, g]))
-        hiddens.append(hidden)
-        cells.append(cell)
-    return Recording(torch.stack(gates, -2), torch.stack(hiddens, 2), torch.stack(cells, 2))
+    steps = layer.unrolled(projected, (hidden, cell), present)
+    return Recording(
+        gates=torch.stack(steps.gates.chunk(4, -1)),
+        hidden=torch.cat([hidden.unsqueeze(2), steps.hidden], 2),
+        cell=torch.cat([cell.unsqueeze(2), steps.cell], 2),
+    )
 
 
 def _name(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The plain loop that is recorded computes what the fused recurrence does."""
+"""What is recorded of the layers is what they do."""
 
 from typing import Any
 
