@@ -20,6 +20,7 @@ from .servers import postgres, running_postgres, running_server, server  # noqa:
 TIMEOUT = 240
 
 Process = subprocess.Popen[str] | Born
+Completed = subprocess.CompletedProcess[str]
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,28 @@ class Program:
 
     def start(self, *arguments: str) -> Process:
         """Starts the program; what is born in the nursery leaves out the MLflow model."""
+        if self.nursery is None:
+            return self._start("echo_exp", *arguments)
+        return self._start("echo_exp", *arguments, "export=false")
+
+    def run(self, *arguments: str) -> Completed:
+        """Runs the program to its end."""
+        return _completed(self.start(*arguments))
+
+    def sync(self, *arguments: str) -> Completed:
+        """Runs `echo-exp-sync` in the same folder."""
+        return _completed(self._start("echo_exp.sync", *arguments))
+
+    def report(self, *arguments: str) -> Completed:
+        """Runs `echo-exp-report` in the same folder."""
+        return _completed(self._start("echo_exp.report.app", *arguments))
+
+    def _start(self, module: str, *arguments: str) -> Process:
         env = {**os.environ, "COLUMNS": "100"}
         if self.nursery is not None:
-            brief = [*arguments, "export=false"]
-            return self.nursery.start("echo_exp", brief, self.folder, env)
+            return self.nursery.start(module, list(arguments), self.folder, env)
         return subprocess.Popen(
-            [sys.executable, "-m", "echo_exp", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -45,24 +62,10 @@ class Program:
             env=env,
         )
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs the program to its end."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=TIMEOUT)
-        assert process.returncode is not None
-        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
-
-    def sync(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs `echo-exp-sync` in the same folder."""
-        return self._python("-m", "echo_exp.sync", *arguments)
-
-    def script(self, text: str) -> subprocess.CompletedProcess[str]:
+    def script(self, text: str) -> Completed:
         """Runs a script in Python in the same folder."""
-        return self._python("-c", text)
-
-    def _python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, *arguments],
+            [sys.executable, "-c", text],
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -104,6 +107,12 @@ class Program:
         return 0 if checkpoint is None else int(checkpoint["echo_epochs"])
 
 
+def _completed(process: Process) -> Completed:
+    out, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode is not None
+    return subprocess.CompletedProcess((), process.returncode, out, err)
+
+
 @pytest.fixture(scope="session")
 def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     nursery = Nursery(tmp_path_factory.mktemp("programs"))
@@ -119,7 +128,7 @@ def program(tmp_path: Path, nursery: Nursery) -> Program:
 @pytest.fixture(scope="session")
 def baseline(
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Program, subprocess.CompletedProcess[str]]:
+) -> tuple[Program, Completed]:
     """The seq2seq baseline, run once for all tests that look at what it leaves."""
     program = Program(tmp_path_factory.mktemp("baseline"))
     return program, program.run()

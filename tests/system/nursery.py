@@ -1,8 +1,9 @@
-"""Programs that are born with torch and Lightning imported.
+"""Programs that are born with their libraries imported.
 
-A process that has imported them waits for orders and forks: what it forks is a process as any
-other, which can be stopped and killed, has its own folder, environment and output, and ends as
-Python ends. The imports, which a test does not care about, would take longer than all else it does.
+A process that has imported torch and the others waits for orders and forks. What it forks is a
+process as any other, which can be stopped and killed, has its own folder, environment and output,
+and ends as Python ends. The imports, which most tests do not care about, would take longer than all
+else that it does.
 
     python -m tests.system.nursery    reads orders, a line of JSON each; writes pids and ends
 """
@@ -20,7 +21,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-IMPORTED = ("torch", "pytorch_lightning", "hydra", "matplotlib.figure", "echo_exp.experiment")
+IMPORTED = (
+    *("torch", "pytorch_lightning", "hydra", "matplotlib.figure", "echo_exp.experiment"),
+    *("mlflow.tracking", "pandas", "scipy.stats", "statsmodels.api", "lifelines"),
+)
 LOOK_SECONDS = 0.02
 
 

@@ -1,10 +1,7 @@
 """A study from its command to its report, with a real store."""
 
-import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -12,23 +9,11 @@ import pytest
 
 from echo_exp import config as configuration
 
-from .conftest import TIMEOUT, Program, wait_for
+from .conftest import Program, wait_for
 
 TINY = ("epochs=4", "trainer.validate_every=2", "trainer.test_sequences=4", "replicas=8")
 NAMES = sorted(path.stem for path in (configuration.FOLDER / "study").glob("[a-z]*.yaml"))
 DOCS = Path(__file__).parents[2] / "docs" / "studies.md"
-
-
-def _report(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "echo_exp.report.app", *arguments],
-        cwd=program.folder,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        env={**os.environ, "MPLCONFIGDIR": str(program.folder / "cache")},
-        check=False,
-    )
 
 
 def _own(program: Program, text: str) -> tuple[str, ...]:
@@ -59,7 +44,7 @@ def test_every_study_runs_and_has_a_report(program: Program, name: str) -> None:
     experiment = program.client.get_experiment(parent.info.experiment_id)
     assert experiment.name == f"study/{name}"
 
-    reported = _report(program, *arguments)
+    reported = program.report(*arguments)
     assert reported.returncode == 0, reported.stderr
     cells = _cells(program, name)
     assert (cells["status"] == "FINISHED").all()
@@ -84,7 +69,7 @@ def test_a_users_own_study_is_one_file(program: Program) -> None:
     assert example is not None
     mine = (*_own(program, example.group(1)), *TINY)
     assert program.run(*mine).returncode == 0
-    assert _report(program, *mine).returncode == 0
+    assert program.report(*mine).returncode == 0
     before = _written(program, "mine")
     assert b"Do more units help" in before["report.md"]
 
@@ -92,7 +77,7 @@ def test_a_users_own_study_is_one_file(program: Program) -> None:
     assert again.returncode == 0
     assert again.stdout.count("ok, finished earlier") == 4
     assert len(program.runs()) == 5  # no run is made twice, nor the parent
-    assert _report(program, *mine).returncode == 0
+    assert program.report(*mine).returncode == 0
     assert _written(program, "mine") == before
 
 
@@ -115,7 +100,7 @@ def test_what_failed_is_in_the_report_in_numbers(program: Program) -> None:
     done = program.run(*mine)
     assert done.returncode == 1
     assert "2 of 3 jobs succeeded" in done.stdout
-    assert _report(program, *mine).returncode == 0
+    assert program.report(*mine).returncode == 0
     text = _written(program, "mine")["report.md"].decode()
     assert "2 of 3 cells finished, 2 seeds" in text
     assert "1 cells are missing" in text
@@ -145,7 +130,7 @@ def test_a_study_that_was_killed_goes_on_where_it_stopped(program: Program) -> N
 
 
 def test_a_report_of_a_study_never_run_says_what_makes_it(program: Program) -> None:
-    done = _report(program, "study=topologies")
+    done = program.report("study=topologies")
     assert done.returncode == 2
     assert "study=topologies is not allowed" in done.stderr
     assert "`echo-exp study=topologies study.scale=full` makes them" in done.stderr
@@ -166,7 +151,7 @@ def test_a_report_of_a_study_never_run_says_what_makes_it(program: Program) -> N
 def test_a_wrong_study_is_explained(
     program: Program, arguments: tuple[str, ...], said: str
 ) -> None:
-    for done in (program.run(*arguments), _report(program, *arguments)):
+    for done in (program.run(*arguments), program.report(*arguments)):
         assert done.returncode == 2
         assert said in done.stderr
         assert "Traceback" not in done.stderr
