@@ -193,16 +193,25 @@ def test_what_cannot_be_exported_is_told_in_one_line(
     assert len(said.err.splitlines()) == 1
 
 
-def test_a_network_that_cannot_be_exported_is_still_a_finished_run(
-    program: Program, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("setting", "fails"),
+    [
+        ("export", "echo_exp.export.network.export_pt2"),
+        ("inspect", "echo_exp.inspection.inspection.inspect"),
+    ],
+)
+def test_what_cannot_be_added_to_a_run_is_no_failure_of_it(
+    setting: str, fails: str, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(program.folder)
 
     def refuse(*_: object) -> None:
-        raise RuntimeError("no graph of this")
+        raise RuntimeError("not of this")
 
-    monkeypatch.setattr("echo_exp.export.network.export_pt2", refuse)
-    network = train("epochs=25", "trainer.progress=none")
+    monkeypatch.setattr(fails, refuse)
+    only = {"export": "false", "inspect": "false"} | {setting: "true"}
+    asked = [f"{name}={value}" for name, value in only.items()]
+    network = train("epochs=25", "trainer.progress=none", *asked)
     run = program.client.get_run(str(network.run_id))
     assert run.info.status == "FINISHED"
-    assert run.data.tags["failed.export"] == "no graph of this"
+    assert run.data.tags[f"failed.{setting}"] == "not of this"
