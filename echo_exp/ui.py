@@ -7,7 +7,6 @@ import socket
 import sys
 import warnings
 import webbrowser
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
@@ -15,8 +14,7 @@ from omegaconf import DictConfig
 from echo_exp import command
 from echo_exp import config as configuration
 from echo_exp.settings import SettingError, integer, redacted
-from echo_exp.tracking import TrackingSettings
-from echo_exp.tracking.store import absolute, check_uri
+from echo_exp.tracking.store import existing
 from echo_exp.tracking.view import page
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def main() -> None:
 def _show(config: DictConfig) -> None:
     port = integer("port", config.port, 1, 65535)
     settings = configuration.tracking(config)
-    uri = _uri(settings)
+    uri = existing(settings)
     client = _client(uri)
     served = uri.startswith(("http://", "https://"))
     opened = _page(client, settings.experiment, config.run, served)
@@ -52,22 +50,6 @@ def _show(config: DictConfig) -> None:
         serve(
             client, uri, settings.artifacts, taken, lambda: _tell(f"http://{HOST}:{port}/{opened}")
         )
-
-
-def _uri(settings: TrackingSettings) -> str:
-    """Returns the store's URI, once it is known to be one: MLflow would make an SQLite file.
-
-    Raises:
-        SettingError: There is none.
-    """
-    if settings.uri is None:
-        raise SettingError("tracking.uri", None, "it must name the store that has the runs")
-    uri = absolute(check_uri(settings.uri))
-    file = uri.removeprefix("sqlite:///")
-    if file != uri and not Path(file).exists():
-        reason = "there is no such store yet; `echo-exp` makes it, output_dir= names another place"
-        raise SettingError("tracking.uri", uri, reason)
-    return uri
 
 
 def _client(uri: str) -> "MlflowClient":

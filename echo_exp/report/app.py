@@ -13,7 +13,7 @@ from echo_exp import command, study
 from echo_exp import config as configuration
 from echo_exp.settings import SettingError
 from echo_exp.study import Study
-from echo_exp.tracking.store import absolute, check_uri
+from echo_exp.tracking.store import existing
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -44,7 +44,8 @@ def _answers(config: DictConfig, asked: Study) -> tuple["Answers", "MlflowClient
     for cell in asked.cells:
         composed = study.compose_cell(cell)
         cells.append((cell, int(composed.epochs), configuration.fingerprint(composed)))
-    uri = _uri(config, asked)
+    made_by = f"echo-exp {asked.command}"
+    uri = existing(configuration.tracking(config), made_by)
 
     from mlflow.tracking import MlflowClient
 
@@ -53,23 +54,9 @@ def _answers(config: DictConfig, asked: Study) -> tuple["Answers", "MlflowClient
     client = MlflowClient(uri)
     read = records.read(client, config.tracking.experiment, cells)
     if not any(record.finished for record in read):
-        raise _never_run(asked, uri)
+        reason = f"{uri} has no finished run of it; `{made_by}` makes them"
+        raise SettingError("study", asked.name, reason)
     return answers.answer(asked, read), client
-
-
-def _uri(config: DictConfig, asked: Study) -> str:
-    if config.tracking.uri is None:
-        raise SettingError("tracking.uri", None, "a report is read from a tracking store")
-    uri = absolute(check_uri(config.tracking.uri))
-    file = uri.removeprefix("sqlite:///")
-    if file != uri and not Path(file).exists():  # MLflow would make one
-        raise _never_run(asked, uri)
-    return uri
-
-
-def _never_run(asked: Study, uri: str) -> SettingError:
-    reason = f"{uri} has no finished run of it; `echo-exp {asked.command}` makes them"
-    return SettingError("study", asked.name, reason)
 
 
 def _log(client: "MlflowClient", config: DictConfig, asked: Study, folder: Path) -> None:

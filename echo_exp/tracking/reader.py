@@ -19,8 +19,7 @@ from echo_exp.tracking.store import (
     TrackingError,
     TrackingSettings,
     UnreachableError,
-    absolute,
-    check_uri,
+    existing,
 )
 
 LAST = "last"
@@ -82,12 +81,7 @@ def find(settings: TrackingSettings, which: str) -> FinishedRun:
         SettingError: There is no such run, or it has not finished.
         UnreachableError: The store cannot be reached.
     """
-    if settings.uri is None:
-        raise SettingError("tracking.uri", None, "a trained network is read from a tracking store")
-    uri = absolute(check_uri(settings.uri))
-    file = uri.removeprefix("sqlite:///")
-    if file != uri and not Path(file).exists():  # MLflow would make one
-        raise SettingError("run", which, f"{uri} does not exist; `echo-exp` trains the first run")
+    uri = existing(settings)
     with _reached(uri):
         client = connect(uri)
         run = _run(client, settings, which)

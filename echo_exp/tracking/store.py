@@ -429,5 +429,27 @@ def absolute(uri: str) -> str:
     return uri if path == uri else f"sqlite:///{Path(path).absolute()}"
 
 
+def existing(settings: TrackingSettings, made_by: str = "echo-exp") -> str:
+    """Returns the URI of a store to read from: MLflow would make a file that is not there.
+
+    Args:
+        settings: The store.
+        made_by: The command that makes what is looked for.
+
+    Raises:
+        SettingError: There is none.
+    """
+    if settings.uri is None:
+        raise SettingError("tracking.uri", None, "it must name the store that has the runs")
+    uri = absolute(check_uri(settings.uri))
+    file = uri.removeprefix("sqlite:///")
+    if file != uri and not Path(file).exists():
+        reason = (
+            f"there is no such store yet; `{made_by}` makes it, output_dir= names another place"
+        )
+        raise SettingError("tracking.uri", uri, reason)
+    return uri
+
+
 def _python_path() -> str:
     return os.pathsep.join(filter(None, sys.path))

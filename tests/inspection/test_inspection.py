@@ -102,7 +102,7 @@ def test_figures_name_their_axes_and_cut_nothing_off() -> None:
         ("log=maybe", ("log=maybe", "true or false")),
         ("checkpoint=first", ("checkpoint=first", "last or best")),
         ("sequence=50", ("sequence=50", "did you mean sequences?")),
-        ("run=last", ("run=last", "does not exist", "echo-exp")),
+        ("run=last", ("tracking.uri=", "there is no such store yet", "echo-exp")),
     ],
 )
 def test_bad_input_is_explained(

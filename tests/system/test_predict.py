@@ -118,7 +118,7 @@ def test_the_state_is_carried_or_not(ask: Asker) -> None:
         (("[1, 2, 3, 4, 5]", "checkpoint=first"), "last or best"),
         (("[1, 2, 3, 4, 5]", "seed=2"), "seeds 1 to 1"),
         (("[1, 2, 3, 4, 5]", "tracking=none"), "tracking.uri"),
-        (("[1, 2, 3, 4, 5]", "output_dir=elsewhere"), "does not exist"),
+        (("[1, 2, 3, 4, 5]", "output_dir=elsewhere"), "there is no such store yet"),
         (("file=nowhere.txt",), "file=nowhere.txt"),
     ],
 )

@@ -133,7 +133,7 @@ def test_a_report_of_a_study_never_run_says_what_makes_it(program: Program) -> N
     done = program.report("study=topologies")
     assert done.returncode == 2
     assert "study=topologies is not allowed" in done.stderr
-    assert "`echo-exp study=topologies study.scale=full` makes them" in done.stderr
+    assert "`echo-exp study=topologies study.scale=full` makes it" in done.stderr
     assert not (program.folder / "outputs" / "mlflow.db").exists()
 
 
