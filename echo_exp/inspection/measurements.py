@@ -153,9 +153,9 @@ class Skill:
     """How the share of right integers depends on the state that a batch begins with.
 
     Attributes:
-        start: Share right where all batches but the first begin with `ZERO`, a state that was
-            `CARRIED`, that of the same place in another sequence (`SWAPPED`), or `NOISE` with the
-            mean and deviation of each unit; measured in these batches.
+        start: Share right where all batches but the first begin with ``ZERO``, a state that was
+            ``CARRIED``, that of the same place in another sequence (``SWAPPED``), or ``NOISE`` with
+            the mean and deviation of each unit; measured in these batches.
         batches: Share right in each batch where the state is carried on, [batches].
         trained: In the training the state was set to zero after so many batches.
         chance: The share that guessing gives.

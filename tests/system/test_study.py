@@ -132,7 +132,7 @@ def test_a_study_that_was_killed_goes_on_where_it_stopped(program: Program) -> N
 def test_a_report_of_a_study_never_run_says_what_makes_it(program: Program) -> None:
     done = program.report("study=topologies")
     assert done.returncode == 2
-    assert "study=topologies is not allowed" in done.stderr
+    assert "there is no such store yet" in done.stderr
     assert "`echo-exp study=topologies study.scale=full` makes it" in done.stderr
     assert not (program.folder / "outputs" / "mlflow.db").exists()
 
