@@ -24,7 +24,7 @@ from mlflow.tracking import MlflowClient
 from benchmarks.commands import execute
 from echo_exp.tracking import Store
 
-PROGRAM = [sys.executable, "-m", "echo_exp"]
+PROGRAM = [sys.executable, "-m", "echo_exp", "export=false"]
 EPOCHS = "epochs=500"
 LAUNCHERS = ("basic", "joblib", "ray")
 TABLES = ("params", "tags", "latest_metrics", "metrics")
