@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
+from echo_exp.models.initializers import generators
+from echo_exp.models.stack import Stack
 from echo_exp.settings import SettingError
 
 SMALL = st.integers(1, 4)
@@ -118,6 +120,38 @@ def test_the_baselines_have_the_tutorials_numbers_of_parameters() -> None:
 def test_seq2seq_answers_at_every_timestep_or_not_at_all() -> None:
     with pytest.raises(SettingError, match=r"problem.n_out=2 .*seq2seq_padded"):
         Seq2Seq(n_features=9, n_outputs=9, n_in=5, n_out=2, units=3, seeds=[0])
+
+
+@pytest.mark.parametrize("model", [Seq2Seq, EncoderDecoder, ManyToOne, OneToOne])
+def test_the_state_is_carried_unless_it_is_not_to_be(model: type[Seq2Seq]) -> None:
+    sizes: dict[str, Any] = {
+        "n_features": 9, "n_outputs": 9, "n_in": 2, "n_out": 2, "units": 3, "seeds": [0],
+    }  # fmt: skip
+    assert model(**sizes).stateful is True
+    assert model(**sizes, stateful=False).stateful is False
+    with pytest.raises(SettingError, match=r"model\.stateful=no .* true or false"):
+        model(**sizes, stateful="no")
+
+
+def test_a_padding_on_no_side_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"model\.padding=left .* null or post or pre"):
+        Seq2Seq(n_features=9, n_outputs=9, n_in=5, n_out=2, units=3, seeds=[0], padding="left")
+
+
+@pytest.mark.parametrize("layers", [0, -1, 1.5, "2", None, True, 10**9])
+def test_layers_that_are_not_allowed_are_refused(layers: Any) -> None:
+    with pytest.raises(SettingError, match=r"model\.layers="):
+        Stack(9, 3, layers, generators([0]))
+
+
+def test_each_layer_goes_on_from_its_own_state() -> None:
+    stack = Stack(9, 3, 3, generators([0, 1]))
+    x = torch.randint(9, (2, 4, 5))
+    whole, end = stack(x)
+    head, between = stack(x[:, :, :2])
+    tail, last = stack(x[:, :, 2:], between)
+    torch.testing.assert_close(torch.cat([head, tail], 2), whole)
+    torch.testing.assert_close(last, end)
 
 
 @pytest.mark.parametrize("units", [0, -1, 1.5, "20", None, True, 10**9])
