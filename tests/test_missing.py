@@ -29,6 +29,14 @@ def test_incomplete_rows_are_those_of_shifting_with_pandas(
     assert problem.n_windows == len(integers)
 
 
+def test_sequences_beside_one_another_are_framed_one_by_one() -> None:
+    sequences = np.arange(60).reshape(2, 3, 10)
+    windows = INCOMPLETE.windows(sequences)
+    assert windows.shape == (2, 3, 10, 4)
+    for place in np.ndindex(2, 3):
+        np.testing.assert_array_equal(windows[place], INCOMPLETE.windows(sequences[place]))
+
+
 def test_twenty_five_integers_give_twenty_five_rows_of_which_four_are_incomplete() -> None:
     problem = Problem(incomplete=True)
     windows = problem.windows(np.arange(25))

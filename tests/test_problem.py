@@ -112,6 +112,8 @@ def test_a_wrong_batch_size_is_answered_with_the_right_ones() -> None:
         Problem(length=724).check_batch_size(7)
     with pytest.raises(SettingError, match=r"batches of 1$"):
         Problem(length=5).check_batch_size(2)
+    with pytest.raises(SettingError, match="batches of 1 or 2"):
+        Problem(length=6).check_batch_size(3)
 
 
 @pytest.mark.parametrize("value", [3.0, True, "3", None, [3]])

@@ -41,18 +41,21 @@ def test_outputs_and_state_have_their_shapes(
             assert model(x, state)[0].shape == outputs.shape
 
 
-def _encoder_decoder() -> EncoderDecoder:
-    return EncoderDecoder(n_features=9, n_outputs=9, n_in=4, n_out=3, units=5, seeds=[0, 1])
+def _encoder_decoder(layers: int = 1) -> EncoderDecoder:
+    return EncoderDecoder(
+        n_features=9, n_outputs=9, n_in=4, n_out=3, units=5, seeds=[0, 1], layers=layers
+    )
 
 
 def test_the_decoder_reads_the_encoders_last_output_at_each_timestep() -> None:
-    model = _encoder_decoder()
-    x, state = torch.randint(9, (2, 3, 4)), tuple(torch.randn(4, 2, 3, 5))
-    outputs, _ = model(x, state)
-    read, _ = model.encoder(x, state[:2])
+    model = _encoder_decoder(layers=2)
+    x, state = torch.randint(9, (2, 3, 4)), tuple(torch.randn(8, 2, 3, 5))
+    outputs, after = model(x, state)
+    read, encoded = model.encoder(x, state[:4])
     repeated = read[:, :, -1:].repeat(1, 1, 3, 1)
-    written, _ = model.decoder(repeated, state[2:])
+    written, decoded = model.decoder(repeated, state[4:])
     torch.testing.assert_close(outputs, model.dense(written))
+    torch.testing.assert_close(after, encoded + decoded)
 
 
 def test_the_state_changes_the_answer() -> None:
