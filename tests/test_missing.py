@@ -71,6 +71,7 @@ def test_a_sentinel_is_a_value_of_its_own() -> None:
     assert one_hot.encode(windows).tolist() == [6, 0, 5]
     assert (one_hot.n_features, one_hot.n_outputs) == (7, 6)  # it can be read, never answered
     assert Scaled(6, sentinel=True).encode(windows).squeeze(-1).tolist() == [-1, 0, 1]
+    assert Scaled(6).encode(windows).squeeze(-1).tolist() == [0, 0, 1]  # and nobody reads it
 
 
 @pytest.mark.parametrize("representation", [OneHot(6), Scaled(6)])

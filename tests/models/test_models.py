@@ -136,6 +136,16 @@ def test_the_state_is_carried_unless_it_is_not_to_be(model: type[Seq2Seq]) -> No
         model(**sizes, stateful="no")
 
 
+@pytest.mark.parametrize("model", [Seq2Seq, EncoderDecoder, ManyToOne, OneToOne])
+def test_it_has_one_layer_unless_it_is_to_have_more(model: type[Seq2Seq]) -> None:
+    sizes: dict[str, Any] = {
+        "n_features": 9, "n_outputs": 9, "n_in": 2, "n_out": 2, "units": 3, "seeds": [0],
+    }  # fmt: skip
+    x = torch.randint(9, (1, 3, 2))
+    (_, one), (_, three) = model(**sizes)(x), model(**sizes, layers=3)(x)
+    assert len(three) == 3 * len(one)
+
+
 def test_a_padding_on_no_side_is_refused() -> None:
     with pytest.raises(SettingError, match=r"model\.padding=left .* null or post or pre"):
         Seq2Seq(n_features=9, n_outputs=9, n_in=5, n_out=2, units=3, seeds=[0], padding="left")
