@@ -67,7 +67,7 @@ def test_a_listing_shows_wrong_integers() -> None:
 
 
 def test_a_listing_is_a_table() -> None:
-    listing = Listing([[1, 2]], [[1]], [[7]])
+    listing = Listing.of(np.array([[1, 2]]), np.array([[1]]), np.array([[7]]))
     assert listing.columns() == {
         "window": ["[1, 2]"],
         "expected": ["[1]"],
