@@ -89,6 +89,18 @@ def test_a_missing_target_costs_nothing_and_teaches_nothing(
 WHOLE = Problem(length=10, n_values=6, n_in=3, n_out=3, incomplete=True)  # 10 rows
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 10])
+def test_the_network_is_told_what_to_skip(batch_size: int) -> None:
+    module = make_module(problem=WHOLE, batch_size=batch_size, missing=Mask())
+    windows = torch.from_numpy(WHOLE.windows(np.arange(10) % 6))[None, None]  # [S, R, rows, T]
+    state, losses = None, []
+    with torch.no_grad():
+        for rows in windows[0].split(batch_size, dim=1):
+            outputs, state = module.model(rows.clamp(min=0), state, rows != MISSING)
+            losses.append(module.representation.loss(outputs, rows))
+        torch.testing.assert_close(module._evaluate(windows)[0]["loss"][0], torch.cat(losses, 1))
+
+
 def test_training_weighs_present_targets_only() -> None:
     module = make_module(problem=WHOLE, batch_size=5, missing=Mask())
     windows = torch.from_numpy(WHOLE.windows(np.arange(10) % 6))[None, None]  # [S, R, rows, T]

@@ -131,9 +131,9 @@ def test_the_state_is_carried_unless_it_is_not_to_be(model: type[Seq2Seq]) -> No
         "n_features": 9, "n_outputs": 9, "n_in": 2, "n_out": 2, "units": 3, "seeds": [0],
     }  # fmt: skip
     assert model(**sizes).stateful is True
-    assert model(**sizes, stateful=False).stateful is False
+    assert model(**sizes | {"stateful": False}).stateful is False
     with pytest.raises(SettingError, match=r"model\.stateful=no .* true or false"):
-        model(**sizes, stateful="no")
+        model(**sizes | {"stateful": "no"})
 
 
 @pytest.mark.parametrize("model", [Seq2Seq, EncoderDecoder, ManyToOne, OneToOne])
