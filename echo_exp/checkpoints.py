@@ -105,7 +105,7 @@ class Checkpoints(pl.Callback):
         score = float(scores["val/accuracy"].nanmean()), -float(scores["val/loss"].nanmean())
         if self.best_score is None or score > self.best_score:
             self.best_score = score
-            weights = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}
+            weights = {k: v.clone() for k, v in pl_module.state_dict().items()}
             self._best = {"state_dict": weights, "echo_epochs": pl_module.epochs}
 
     def on_train_batch_start(

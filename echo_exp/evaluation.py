@@ -76,5 +76,5 @@ class Listing:
                 f"{b}" if a == b else f"*{b}*" for a, b in zip(expected, predicted, strict=True)
             )
             note = "" if not wrong else f"   <- {wrong} wrong"
-            lines.append(f"Expected: {list(expected)} Predicted: [{marked}]{note}")
+            lines.append(f"Expected: {expected} Predicted: [{marked}]{note}")
         return "\n".join(lines)

@@ -232,7 +232,7 @@ class EchoModule(pl.LightningModule):
         before it asks for the next. The gradients are those of the mean over present targets.
         """
         parameters = list(self.parameters())
-        ones = windows.new_ones(windows.shape[1], dtype=torch.float32)
+        ones = windows.new_ones(windows.shape[1])
         weights = [ones / max(count, 1) for count in self._counts]
         targets = self._cut(self.problem.targets(windows))
         answers = targets.clamp(min=0)

@@ -131,7 +131,7 @@ class Outcome:
             mean, std, least, most = (float(v) for v in statistics(name, values).values())
             return title, f"{mean:.4f} ± {std:.4f} ({least:.4f} to {most:.4f})"
         if name in self.intervals:
-            return title, f"{self.intervals[name]}  {_MEANING.get(title, '')}".rstrip()
+            return title, f"{self.intervals[name]}  {_MEANING[title]}"
         return title, f"{float(values[0]):.4f}"
 
     def _solved(self) -> Line:

@@ -98,7 +98,7 @@ class Scaled:
 
     def encode(self, windows: Tensor) -> Tensor:
         """Returns the integers over the largest of them, [..., T, 1]."""
-        scaled = windows.float() / self.largest
+        scaled = windows / self.largest
         return scaled.masked_fill_(windows == MISSING, self.missing).unsqueeze(-1)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

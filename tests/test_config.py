@@ -70,8 +70,28 @@ def test_the_fingerprint_tells_experiments_apart() -> None:
 
 def test_the_fingerprint_ignores_where_results_go() -> None:
     reference = configuration.fingerprint(_composed())
-    for override in ("output_dir=elsewhere", "tracking=none", "resume=last"):
+    for override in (
+        "output_dir=elsewhere",
+        "tracking=none",
+        "resume=last",
+        "export=true",
+        "trainer.progress=false",
+        "trainer.checkpoint_seconds=7",
+    ):
         assert configuration.fingerprint(_composed(override)) == reference
+
+
+def test_of_the_overrides_those_are_measured_that_a_result_may_depend_on() -> None:
+    measured = ["seed=1", "+model.output_dir=x", "~trainer.threads", "callbacks.a.b=tracking"]
+    incidental = [
+        "output_dir=seed",
+        "+tracking.uri=sqlite:///a?b=c",
+        "~resume",
+        "launch=joblib",
+        "launch.jobs=2",
+        "trainer.progress=false",
+    ]
+    assert configuration.measured([*measured, *incidental]) == measured
 
 
 def test_parameters_are_flat_and_name_the_chosen_classes() -> None:
@@ -87,6 +107,14 @@ def test_differences_are_those_of_the_settings_that_were_given() -> None:
         "model.units is 40 here and 30 there"
     ]
     assert configuration.differences(stored, given, []) == []
+    assert configuration.differences(stored, given, ["epochs=500", "model.units=40"]) == [
+        "epochs is 500 here and 9 there",
+        "model.units is 40 here and 30 there",
+    ]
+    assert configuration.differences(stored, given, ["experiment=any"]) == [
+        "epochs is 500 here and 9 there",
+        "model.units is 40 here and 30 there",
+    ]
     assert configuration.differences(stored, stored, ["epochs=9"]) == []
 
 
@@ -97,6 +125,30 @@ def test_another_network_of_the_same_size_is_a_difference() -> None:
     )
     (difference,) = configuration.differences(stored, given, ["model=encoder_decoder"])
     assert "model._target_ is echo_exp.models.EncoderDecoder here" in difference
+
+
+def test_a_setting_that_a_command_does_not_have_is_refused() -> None:
+    config = compose("predict")
+    configuration.check_keys(config, "predict")
+    with pytest.raises(SettingError, match=r"sed=1 .* did you mean seed\?"):
+        configuration.check_keys(compose("predict", ["+sed=1"]), "predict")
+
+
+def test_a_setting_that_tracking_does_not_have_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"tracking\.url=x .* did you mean tracking\.uri\?"):
+        configuration.tracking(_composed("+tracking.url=x"))
+
+
+def test_what_follows_from_another_setting_is_none_of_its_own() -> None:
+    with pytest.raises(SettingError, match=r"problem\.incomplete=True .* no such setting"):
+        configuration.read(_composed("+problem.incomplete=true"))
+
+
+def test_the_last_seed_is_the_largest_that_a_stream_takes() -> None:
+    largest = 2**63 - 1
+    assert configuration.read(_composed(f"seed={largest}")).seeds == range(largest, largest + 1)
+    with pytest.raises(SettingError, match="seed="):
+        configuration.read(_composed(f"seed={largest}", "replicas=2"))
 
 
 def test_a_group_without_its_needed_setting_is_refused() -> None:

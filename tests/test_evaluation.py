@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from statsmodels.stats.proportion import proportion_confint
 
 from echo_exp.evaluation import Listing, share
 
@@ -14,6 +15,22 @@ def test_independent_answers_have_wilsons_interval() -> None:
     expected = binomtest(170, 200).proportion_ci(method="wilson")
     assert estimated.value == 0.85
     assert (estimated.low, estimated.high) == pytest.approx((expected.low, expected.high), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("shares", "answers", "independent"),
+    [
+        ([0.75] * 4, 4, 16),  # more alike than chance makes them: each answer counts
+        ([0.0, 0.0, 1.0, 1.0], 10, 3),  # their variance is 1/3, and by chance it were 1/40
+    ],
+)
+def test_the_interval_is_wilsons_for_the_answers_that_are_independent(
+    shares: list[float], answers: int, independent: float
+) -> None:
+    estimated = share(np.array(shares), answers)
+    right = estimated.value * independent
+    expected = proportion_confint(right, independent, method="wilson")
+    assert (estimated.low, estimated.high) == pytest.approx(expected, rel=1e-12)
 
 
 def test_answers_that_are_right_or_wrong_together_count_as_fewer() -> None:
@@ -50,7 +67,7 @@ def test_a_listing_shows_wrong_integers() -> None:
 
 
 def test_a_listing_is_a_table() -> None:
-    listing = Listing([[1, 2]], [[1]], [[7]])
+    listing = Listing.of(np.array([[1, 2]]), np.array([[1]]), np.array([[7]]))
     assert listing.columns() == {
         "window": ["[1, 2]"],
         "expected": ["[1]"],

@@ -29,6 +29,14 @@ def test_incomplete_rows_are_those_of_shifting_with_pandas(
     assert problem.n_windows == len(integers)
 
 
+def test_sequences_beside_one_another_are_framed_one_by_one() -> None:
+    sequences = np.arange(60).reshape(2, 3, 10)
+    windows = INCOMPLETE.windows(sequences)
+    assert windows.shape == (2, 3, 10, 4)
+    for place in np.ndindex(2, 3):
+        np.testing.assert_array_equal(windows[place], INCOMPLETE.windows(sequences[place]))
+
+
 def test_twenty_five_integers_give_twenty_five_rows_of_which_four_are_incomplete() -> None:
     problem = Problem(incomplete=True)
     windows = problem.windows(np.arange(25))
@@ -63,6 +71,7 @@ def test_a_sentinel_is_a_value_of_its_own() -> None:
     assert one_hot.encode(windows).tolist() == [6, 0, 5]
     assert (one_hot.n_features, one_hot.n_outputs) == (7, 6)  # it can be read, never answered
     assert Scaled(6, sentinel=True).encode(windows).squeeze(-1).tolist() == [-1, 0, 1]
+    assert Scaled(6).encode(windows).squeeze(-1).tolist() == [0, 0, 1]  # and nobody reads it
 
 
 @pytest.mark.parametrize("representation", [OneHot(6), Scaled(6)])
@@ -78,6 +87,18 @@ def test_a_missing_target_costs_nothing_and_teaches_nothing(
 
 
 WHOLE = Problem(length=10, n_values=6, n_in=3, n_out=3, incomplete=True)  # 10 rows
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 10])
+def test_the_network_is_told_what_to_skip(batch_size: int) -> None:
+    module = make_module(problem=WHOLE, batch_size=batch_size, missing=Mask())
+    windows = torch.from_numpy(WHOLE.windows(np.arange(10) % 6))[None, None]  # [S, R, rows, T]
+    state, losses = None, []
+    with torch.no_grad():
+        for rows in windows[0].split(batch_size, dim=1):
+            outputs, state = module.model(rows.clamp(min=0), state, rows != MISSING)
+            losses.append(module.representation.loss(outputs, rows))
+        torch.testing.assert_close(module._evaluate(windows)[0]["loss"][0], torch.cat(losses, 1))
 
 
 def test_training_weighs_present_targets_only() -> None:

@@ -86,6 +86,13 @@ def test_a_closures_value_comes_back() -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "fast", None, True, [1e-3]])
-def test_learning_rates_that_are_not_allowed_are_refused(value: Any) -> None:
-    with pytest.raises(SettingError, match=r"optimizer\.learning_rate="):
-        Adam([nn.Parameter(torch.zeros(1))], learning_rate=value)
+@pytest.mark.parametrize("name", ["learning_rate", "beta_1", "beta_2", "epsilon"])
+def test_settings_that_are_not_allowed_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(SettingError, match=rf"optimizer\.{name}="):
+        Adam([nn.Parameter(torch.zeros(1))], **{name: value})
+
+
+@pytest.mark.parametrize("name", ["beta_1", "beta_2"])
+def test_what_never_decays_is_refused(name: str) -> None:
+    with pytest.raises(SettingError, match=rf"optimizer\.{name}=1 .* below 1"):
+        Adam([nn.Parameter(torch.zeros(1))], **{name: 1})

@@ -161,6 +161,22 @@ def test_a_full_disk_takes_what_was_reserved_and_memory_what_is_bounded(
     left.remove()
 
 
+def test_what_waits_in_memory_alone_is_delivered_in_its_order(
+    tmp_path: Path, full_disk: dict[str, int]
+) -> None:
+    outbox = Outbox.begun(tmp_path, "r", STORE)
+    full_disk["end"] = RESERVED
+    outbox.put({"do": "metrics", "series": [["m", [7] * 80_000, [1] * 80_000, [0.5] * 80_000]]})
+    outbox.put(_point(8))
+    with pytest.raises(OutboxFullError):
+        outbox.settle()
+    assert _steps(outbox) == [7, 8]
+    assert outbox.empty
+    assert outbox.measurements == 0
+    outbox.settle()
+    outbox.remove()
+
+
 def test_a_delivery_that_is_killed_in_the_middle_is_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,10 +102,59 @@ def test_many_are_told_with_their_spread_and_their_failures() -> None:
         assert words in told
 
 
+def test_two_are_many() -> None:
+    two = _outcome(
+        seeds=[7, 8],
+        scores={"test/accuracy": np.array([1.0, 0.5])},
+        epochs_to_solve=np.array([25.0, 40.0]),
+        diverged=np.array([NAN, NAN]),
+    )
+    assert two.metrics() == pytest.approx(
+        {
+            "test/accuracy": 0.75,
+            "test/accuracy/std": math.sqrt(0.125),
+            "test/accuracy/min": 0.5,
+            "test/accuracy/max": 1.0,
+            "epochs_to_solve": 32.5,
+            "epochs_to_solve/std": math.sqrt(112.5),
+            "epochs_to_solve/min": 25.0,
+            "epochs_to_solve/max": 40.0,
+            "fit_seconds": 6.0,
+            "parameters": 11_780.0,
+            "solved": 1.0,
+            "diverged": 0.0,
+        }
+    )
+    assert two.lines() == [
+        ("tested on", "2,100 complete windows of fresh sequences"),
+        ("", "by each of 2 replicas: mean ± std (range)"),
+        ("accuracy", "0.7500 ± 0.3536 (0.5000 to 1.0000)"),
+        (
+            "solved",
+            "2 of 2 replicas reached an accuracy of 0.99, after 25 to 40 epochs "
+            "(half of these by 32)",
+        ),
+        ("training took", "6.0 s, 3.00 s a replica"),
+    ]
+
+
 def test_one_is_told_with_its_interval() -> None:
-    told = str(_alone())
-    assert "0.9000 [0.8800, 0.9200]  single integers, 95 % interval" in told
-    assert "replica" not in told
+    assert _alone().lines() == [
+        ("tested on", "2,100 complete windows of fresh sequences"),
+        ("loss", "1.0000"),
+        ("accuracy", "0.9000 [0.8800, 0.9200]  single integers, 95 % interval"),
+        ("training took", "6.0 s"),
+    ]
+
+
+def test_the_last_validation_is_the_mean_of_those_that_did_not_diverge() -> None:
+    curves = {
+        "train/loss": ([1], np.array([[9.0, 9.0, 9.0]])),
+        "val/loss": ([1, 2], np.array([[7.0, 7.0, 7.0], [1.0, NAN, 2.0]])),
+        "val/accuracy": ([2], np.array([[NAN, NAN, NAN]])),
+        "val/mae": ([], np.empty((0, 3))),  # it has not been validated yet
+    }
+    assert _outcome(curves=curves).validation() == {"val/loss": 1.5}
 
 
 def test_of_many_failures_only_some_are_named() -> None:
@@ -114,3 +163,5 @@ def test_of_many_failures_only_some_are_named() -> None:
     assert "20 of 20 replicas: seed 0 at epoch 1, " in told
     assert "seed 7 at epoch 8, ..." in told
     assert "seed 8 at" not in told
+    told = str(_outcome(seeds=range(8), diverged=epochs[:8], epochs_to_solve=np.full(8, NAN)))
+    assert "seed 7 at epoch 8\n" in told

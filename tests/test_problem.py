@@ -38,6 +38,10 @@ def test_the_target_is_the_oldest_part_of_the_window() -> None:
     assert problem.targets(windows).tolist() == [[1]]
 
 
+def test_alone_it_is_the_tutorials_first_problem() -> None:
+    assert Problem() == Problem(length=25, n_values=100, n_in=5, n_out=5, incomplete=False)
+
+
 def test_twenty_five_integers_give_twenty_one_windows() -> None:
     assert Problem().n_windows == 21
     assert Problem().windows(np.arange(25)).shape == (21, 5)
@@ -106,6 +110,16 @@ def test_a_wrong_batch_size_is_answered_with_the_right_ones() -> None:
         Problem().check_batch_size(5)
     with pytest.raises(SettingError, match=r"1, 2, 3, 4, 5, 6, \.\.\. or 720"):
         Problem(length=724).check_batch_size(7)
+    with pytest.raises(SettingError, match=r"batches of 1$"):
+        Problem(length=5).check_batch_size(2)
+    with pytest.raises(SettingError, match="batches of 1 or 2"):
+        Problem(length=6).check_batch_size(3)
+
+
+@pytest.mark.parametrize("value", [3.0, True, "3", None, [3]])
+def test_a_batch_size_that_is_no_integer_is_refused(value: Any) -> None:
+    with pytest.raises(SettingError, match="batch_size="):
+        Problem().check_batch_size(value)
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, "5", None, True, [5]])

@@ -76,15 +76,19 @@ def test_a_replica_that_diverges_is_frozen_and_the_others_go_on() -> None:
     before = make_module((0, 1, 2))
     _trained(before, 10)
     assert module.diverged.tolist() == [0, 13, 0]
-    losses, expected = torch.tensor(recorder.losses), torch.tensor(reference.losses)
-    assert losses[12:, 1].isnan().all()
-    torch.testing.assert_close(losses[:12], expected[:12])
-    torch.testing.assert_close(losses[:, [0, 2]], expected[:, [0, 2]])
-    for ours, theirs, frozen in zip(
+    for ours, theirs in (
+        (recorder.losses, reference.losses),
+        (recorder.accuracies, reference.accuracies),
+    ):
+        measured, expected = torch.tensor(ours), torch.tensor(theirs)
+        assert measured[12:, 1].isnan().all()
+        torch.testing.assert_close(measured[:12], expected[:12])
+        torch.testing.assert_close(measured[:, [0, 2]], expected[:, [0, 2]])
+    for weight, other, frozen in zip(
         module.parameters(), healthy.parameters(), before.parameters(), strict=True
     ):
-        torch.testing.assert_close(ours[[0, 2]], theirs[[0, 2]])
-        assert torch.equal(ours[1], frozen[1])  # as they were before that block
+        torch.testing.assert_close(weight[[0, 2]], other[[0, 2]])
+        assert torch.equal(weight[1], frozen[1])  # as they were before that block
     assert module.scores["test/loss"].isnan().tolist() == [False, True, False]
 
 

@@ -41,6 +41,10 @@ def test_too_few_values_are_refused(n_values: int) -> None:
             representation(n_values)
 
 
+def test_two_values_are_enough() -> None:
+    assert (OneHot(2).n_outputs, Scaled(2).largest) == (2, 1)
+
+
 def test_scaled_integers_go_in_as_numbers_from_0_to_1() -> None:
     encoded = Scaled(101).encode(torch.tensor([[0, 50, 100]]))
     assert encoded.shape == (1, 3, 1)
@@ -65,13 +69,15 @@ def test_the_loss_of_scaled_integers_is_the_squared_error() -> None:
 
 
 def test_scaled_integers_are_judged_by_their_distance_too() -> None:
-    outputs, targets = torch.tensor([[0.0], [0.1], [0.5], [0.6]]), torch.zeros(4, dtype=torch.long)
-    scores = {name: v.tolist() for name, v in Scaled(11).scores(outputs, targets).items()}
+    distances = torch.tensor([0, 1, -1, 2, -2, 5, -5, 6, -6])
+    targets = torch.full_like(distances, 10)
+    outputs = (targets + distances).unsqueeze(-1) / 20
+    scores = {name: v.tolist() for name, v in Scaled(21).scores(outputs, targets).items()}
     assert scores == {
-        "accuracy": [True, False, False, False],
-        "within_1": [True, True, False, False],
-        "within_5": [True, True, True, False],
-        "mae": [0, 1, 5, 6],
+        "accuracy": [True] * 1 + [False] * 8,
+        "within_1": [True] * 3 + [False] * 6,
+        "within_5": [True] * 7 + [False] * 2,
+        "mae": [0, 1, 1, 2, 2, 5, 5, 6, 6],
     }
 
 

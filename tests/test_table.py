@@ -1,7 +1,7 @@
 """The table of a sweep: every job, the best settings, and all of it as columns."""
 
 from echo_exp.job import JobResult, Status
-from echo_exp.table import MOST_ROWS, best, columns, table
+from echo_exp.table import BEST, MOST_ROWS, best, columns, ranking, table
 
 ROWS = [
     (0, "seed=1 model.units=5", JobResult(Status.FINISHED, metrics={"test/accuracy": 0.25})),
@@ -16,20 +16,38 @@ def test_each_job_has_a_row_and_a_failure_its_reason() -> None:
     assert len(lines) == 5
     assert lines[1].split() == ["0", "seed=1", "model.units=5", "0.2500", "ok"]
     assert lines[4].endswith("it broke")
+    timed = JobResult(Status.FINISHED, metrics={"test/accuracy": 1.0, "fit_seconds": 12.345})
+    assert table([(7, "", timed)]).splitlines()[1].split() == ["7", "1.0000", "12.3", "ok"]
 
 
 def test_of_many_jobs_only_those_that_failed_are_shown() -> None:
     many = ROWS * MOST_ROWS
     assert len(table(many).splitlines()) == 1 + MOST_ROWS
+    assert len(table([ROWS[0]] * MOST_ROWS).splitlines()) == 1 + MOST_ROWS
     assert table([ROWS[0]] * (MOST_ROWS + 1)) == ""
 
 
 def test_the_best_settings_are_told_over_their_seeds() -> None:
-    header, first, second = best(ROWS).strip().splitlines()
-    assert header.split() == ["best", "settings", "accuracy", "jobs"]
-    assert first.split() == ["model.units=9", "0.8750", "1"]
-    assert second.split() == ["model.units=5", "0.5000", "2"]
-    assert best(ROWS[:2]) == ""  # nothing to compare
+    assert ranking(ROWS) == [
+        ("best settings", "accuracy", "jobs"),
+        ("model.units=9", "0.8750", "1"),
+        ("model.units=5", "0.5000", "2"),
+    ]
+    assert best(ROWS).strip().splitlines()[1] == "model.units=9  0.8750    1"
+
+
+def test_one_setting_has_nothing_to_be_compared_with() -> None:
+    assert ranking(ROWS[:2]) == []
+    assert best(ROWS[:2]) == ""
+
+
+def test_only_the_first_few_of_the_best_are_told() -> None:
+    rows = [
+        (n, f"model.units={n}", JobResult(Status.FINISHED, metrics={"test/accuracy": n / 9}))
+        for n in range(BEST + 1)
+    ]
+    named = [line[0] for line in ranking(rows)[1:]]
+    assert named == [f"model.units={n}" for n in range(BEST, 0, -1)]
 
 
 def test_the_columns_hold_every_metric_of_every_job() -> None:
@@ -37,3 +55,10 @@ def test_the_columns_hold_every_metric_of_every_job() -> None:
     assert found["test/accuracy"] == [0.25, 0.75, 0.875, None]
     assert found["result"] == ["ok", "ok, finished earlier", "ok", "it broke"]
     assert {len(column) for column in found.values()} == {4}
+
+
+def test_the_columns_of_the_metrics_are_in_the_order_of_their_names() -> None:
+    rows = [
+        (n, "", JobResult(Status.FINISHED, metrics={name: 1.0})) for n, name in enumerate("cab")
+    ]
+    assert list(columns(rows)) == ["job", "settings", "result", "a", "b", "c"]

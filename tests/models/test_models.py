@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
+from echo_exp.models.initializers import generators
+from echo_exp.models.stack import Stack
 from echo_exp.settings import SettingError
 
 SMALL = st.integers(1, 4)
@@ -39,18 +41,21 @@ def test_outputs_and_state_have_their_shapes(
             assert model(x, state)[0].shape == outputs.shape
 
 
-def _encoder_decoder() -> EncoderDecoder:
-    return EncoderDecoder(n_features=9, n_outputs=9, n_in=4, n_out=3, units=5, seeds=[0, 1])
+def _encoder_decoder(layers: int = 1) -> EncoderDecoder:
+    return EncoderDecoder(
+        n_features=9, n_outputs=9, n_in=4, n_out=3, units=5, seeds=[0, 1], layers=layers
+    )
 
 
 def test_the_decoder_reads_the_encoders_last_output_at_each_timestep() -> None:
-    model = _encoder_decoder()
-    x, state = torch.randint(9, (2, 3, 4)), tuple(torch.randn(4, 2, 3, 5))
-    outputs, _ = model(x, state)
-    read, _ = model.encoder(x, state[:2])
+    model = _encoder_decoder(layers=2)
+    x, state = torch.randint(9, (2, 3, 4)), tuple(torch.randn(8, 2, 3, 5))
+    outputs, after = model(x, state)
+    read, encoded = model.encoder(x, state[:4])
     repeated = read[:, :, -1:].repeat(1, 1, 3, 1)
-    written, _ = model.decoder(repeated, state[2:])
+    written, decoded = model.decoder(repeated, state[4:])
     torch.testing.assert_close(outputs, model.dense(written))
+    torch.testing.assert_close(after, encoded + decoded)
 
 
 def test_the_state_changes_the_answer() -> None:
@@ -118,6 +123,48 @@ def test_the_baselines_have_the_tutorials_numbers_of_parameters() -> None:
 def test_seq2seq_answers_at_every_timestep_or_not_at_all() -> None:
     with pytest.raises(SettingError, match=r"problem.n_out=2 .*seq2seq_padded"):
         Seq2Seq(n_features=9, n_outputs=9, n_in=5, n_out=2, units=3, seeds=[0])
+
+
+@pytest.mark.parametrize("model", [Seq2Seq, EncoderDecoder, ManyToOne, OneToOne])
+def test_the_state_is_carried_unless_it_is_not_to_be(model: type[Seq2Seq]) -> None:
+    sizes: dict[str, Any] = {
+        "n_features": 9, "n_outputs": 9, "n_in": 2, "n_out": 2, "units": 3, "seeds": [0],
+    }  # fmt: skip
+    assert model(**sizes).stateful is True
+    assert model(**sizes | {"stateful": False}).stateful is False
+    with pytest.raises(SettingError, match=r"model\.stateful=no .* true or false"):
+        model(**sizes | {"stateful": "no"})
+
+
+@pytest.mark.parametrize("model", [Seq2Seq, EncoderDecoder, ManyToOne, OneToOne])
+def test_it_has_one_layer_unless_it_is_to_have_more(model: type[Seq2Seq]) -> None:
+    sizes: dict[str, Any] = {
+        "n_features": 9, "n_outputs": 9, "n_in": 2, "n_out": 2, "units": 3, "seeds": [0],
+    }  # fmt: skip
+    x = torch.randint(9, (1, 3, 2))
+    (_, one), (_, three) = model(**sizes)(x), model(**sizes, layers=3)(x)
+    assert len(three) == 3 * len(one)
+
+
+def test_a_padding_on_no_side_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"model\.padding=left .* null or post or pre"):
+        Seq2Seq(n_features=9, n_outputs=9, n_in=5, n_out=2, units=3, seeds=[0], padding="left")
+
+
+@pytest.mark.parametrize("layers", [0, -1, 1.5, "2", None, True, 10**9])
+def test_layers_that_are_not_allowed_are_refused(layers: Any) -> None:
+    with pytest.raises(SettingError, match=r"model\.layers="):
+        Stack(9, 3, layers, generators([0]))
+
+
+def test_each_layer_goes_on_from_its_own_state() -> None:
+    stack = Stack(9, 3, 3, generators([0, 1]))
+    x = torch.randint(9, (2, 4, 5))
+    whole, end = stack(x)
+    head, between = stack(x[:, :, :2])
+    tail, last = stack(x[:, :, 2:], between)
+    torch.testing.assert_close(torch.cat([head, tail], 2), whole)
+    torch.testing.assert_close(last, end)
 
 
 @pytest.mark.parametrize("units", [0, -1, 1.5, "20", None, True, 10**9])
