@@ -56,10 +56,12 @@ def _export(config: DictConfig) -> None:
 
 
 def _forms(asked: Any) -> list[str]:
-    names = list(asked) if isinstance(asked, ListConfig) else [asked]
-    for name in names or [None]:
-        choice("forms", name, FORMS)
     missing = [module for module in ONNX_NEEDS if find_spec(module) is None]
+    if asked is None:
+        return [form for form in FORMS if form != "onnx" or not missing]
+    names = list(asked) if isinstance(asked, ListConfig) else [asked]
+    for name in names or ["[]"]:
+        choice("forms", name, FORMS)
     if "onnx" in names and missing:
         raise not_installed("forms", "onnx", missing[0], extra="onnx")
     return names

@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from echo_exp import train
 from echo_exp.export import app
+from echo_exp.settings import SettingError
 from echo_exp.tracking import models
 
 from .conftest import Program, wait_for
@@ -191,6 +192,14 @@ def test_what_cannot_be_exported_is_told_in_one_line(
     assert exit_.value.code == 2
     assert words in said.err
     assert len(said.err.splitlines()) == 1
+
+
+def test_without_onnx_the_other_forms_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert app._forms(None) == ["pt2", "onnx", "mlflow"]
+    monkeypatch.setattr("echo_exp.export.app.find_spec", lambda _: None)
+    assert app._forms(None) == ["pt2", "mlflow"]
+    with pytest.raises(SettingError, match=r"pip install 'echo_exp\[onnx\]'"):
+        app._forms("onnx")
 
 
 @pytest.mark.parametrize(
