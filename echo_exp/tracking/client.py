@@ -1,6 +1,8 @@
 """How MLflow is reached, what may be written on its word, and which of its errors waiting mends."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +21,9 @@ REMOTE = (
     *("mlflow-artifacts", "r2", "s3", "sftp", "wasbs"),
 )
 """Schemes of artifacts that lie on no file system of this machine."""
+
+ALONE = ("SET lock_timeout = '60s'", "SELECT pg_advisory_lock(hashtext('echo_exp'))")
+"""What makes a connection to PostgreSQL the only one of this program, until it is closed."""
 
 LASTING = (
     "BAD_REQUEST",
@@ -45,21 +50,30 @@ def connect(uri: str) -> MlflowClient:
         ModuleNotFoundError: The database's driver is not installed.
         Exception: It cannot be reached (`mends`), or is none.
     """
-    if not uri.startswith(("http://", "https://")):
-        _knock(uri)
-    return MlflowClient(uri)
+    if uri.startswith(("http://", "https://")):
+        return MlflowClient(uri)
+    with _opened(uri):
+        return MlflowClient(uri)
 
 
-def _knock(uri: str) -> None:
-    """Opens a database once: MLflow would try for two minutes."""
+@contextmanager
+def _opened(uri: str) -> Iterator[None]:
+    """Opens a database once, since MLflow would try for two minutes; on PostgreSQL one at a time.
+
+    Two that make the same new store at the same time would both migrate it. (Of a file the writer
+    has a lock.)
+    """
     try:
         engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
     except ModuleNotFoundError as error:
         named = "'echo_exp[postgres]'" if error.name == "psycopg" else error.name
         reason = f"its driver {error.name} is not installed: pip install {named}"
         raise ModuleNotFoundError(reason) from None
-    with engine.connect():
-        pass
+    with engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            for statement in ALONE:
+                connection.execute(sqlalchemy.text(statement))
+        yield
 
 
 def mends(error: BaseException) -> bool:

@@ -40,7 +40,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SHELL, PYTHON, INDENTED = ("sh", "bash", "console"), ("python",), "indented"
 SHORT = ("epochs=25", "tracking=none", "trainer.test_sequences=2")
 """What is added to a command that is run."""
-NOT_RUN = re.compile(r"--(help|cfg)|(resume|study|search|launch|tracking|hydra/sweeper)=")
+NOT_RUN = re.compile(r"--(help|cfg)|(resume|study|search|launch|tracking|hydra/sweeper|inspect)=")
 """What a command has that is only followed, at the beginning of an argument."""
 
 FIGURES = {
