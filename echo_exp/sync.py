@@ -16,7 +16,7 @@ from echo_exp.tracking.outbox import Outbox, waiting
 from echo_exp.tracking.store import IMPATIENT, absolute, check_uri
 
 if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
+    from echo_exp.tracking.client import Access
 
 
 def main() -> None:
@@ -60,10 +60,10 @@ def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
         UnreachableError: It cannot be reached.
         TrackingError: It refused something.
     """
-    from echo_exp.tracking.client import connect, mends, reason
+    from echo_exp.tracking.client import mends, reach, reason
 
     try:
-        client = connect(uri)
+        access = reach(uri, artifacts)
     except Exception as error:
         if mends(error):
             raise _unreachable(left, reason(error)) from error
@@ -71,7 +71,7 @@ def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
     refused = 0
     for position, outbox in enumerate(left):
         try:
-            refused += not _deliver(client, outbox, artifacts, uri)
+            refused += not _deliver(access, outbox)
         except Exception as error:
             if mends(error):
                 raise _unreachable(left[position:], reason(error)) from error
@@ -81,12 +81,12 @@ def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
         raise TrackingError(f"the store refused something of {refused} of {len(left)} runs")
 
 
-def _deliver(client: "MlflowClient", outbox: Outbox, artifacts: str | None, uri: str) -> bool:
+def _deliver(access: "Access", outbox: Outbox) -> bool:
     """Delivers what a run left; returns whether all of it was taken."""
     from echo_exp.tracking.delivery import deliver
 
     measurements = outbox.measurements
-    failures = deliver(client, outbox, artifacts, uri)
+    failures = deliver(access, outbox)
     told = f"run {outbox.run_id}: {measurements:,} measurements delivered"
     print("; ".join([told, *(f"refused: {failure}" for failure in failures)]))
     return not failures

@@ -145,8 +145,7 @@ def load(
             ``my_models.GRU``.
 
     Raises:
-        SettingError: There is no such run, it has not finished, or it cannot be used.
-        UnreachableError: The store cannot be reached.
+        SettingError: There is no such run, it has not finished, or it or its store cannot be used.
     """
     choice("checkpoint", checkpoint, tuple(CHECKPOINTS))
     found = reader.find(store, run)

@@ -36,10 +36,14 @@ def main() -> None:
 def _show(config: DictConfig) -> None:
     port = integer("port", config.port, 1, 65535)
     settings = configuration.tracking(config)
-    uri = existing(settings)
-    client = _client(uri)
+    existing(settings)  # before the imports that follow, which take seconds
+
+    from echo_exp.tracking import reader
+
+    access = reader.opened(settings)
+    uri = access.uri
     served = uri.startswith(("http://", "https://"))
-    opened = _page(client, settings.experiment, config.run, served)
+    opened = _page(access.client, settings.experiment, config.run, served)
     if served:
         print(f"Look at the runs: {redacted(uri).rstrip('/')}/{opened}")
         return
@@ -47,20 +51,7 @@ def _show(config: DictConfig) -> None:
     from echo_exp.tracking.serve import serve
 
     with _listening(port) as taken:
-        serve(
-            client, uri, settings.artifacts, taken, lambda: _tell(f"http://{HOST}:{port}/{opened}")
-        )
-
-
-def _client(uri: str) -> "MlflowClient":
-    from echo_exp.tracking.client import connect, reason
-
-    try:
-        client = connect(uri)
-        client.search_experiments(max_results=1)
-    except Exception as error:
-        raise SettingError("tracking.uri", uri, f"it cannot be used ({reason(error)})") from error
-    return client
+        serve(access, taken, lambda: _tell(f"http://{HOST}:{port}/{opened}"))
 
 
 def _page(client: "MlflowClient", experiment: str, run: str | None, shared: bool) -> str:

@@ -22,7 +22,7 @@ from requests import ConnectionError as NoConnection
 from requests import HTTPError, Response
 
 from echo_exp.tracking import delivery
-from echo_exp.tracking.client import connect, mends, repository
+from echo_exp.tracking.client import mends, reach
 from echo_exp.tracking.delivery import Delivery
 from echo_exp.tracking.outbox import MEMORY, RESERVED, Operation, Outbox, OutboxFullError, waiting
 
@@ -181,9 +181,10 @@ def test_a_delivery_that_is_killed_in_the_middle_is_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    client = connect(uri)
-    artifacts = str(tmp_path / "artifacts")
-    run = client.create_run(client.create_experiment("killed", Path(artifacts).as_uri()))
+    artifacts = tmp_path / "artifacts"
+    access = reach(uri, str(artifacts))
+    client = access.client
+    run = client.create_run(client.create_experiment("killed", artifacts.as_uri()))
     run_id = run.info.run_id
     outbox = Outbox.begun(tmp_path / "spool", run_id, uri)
     for first in range(0, 5000, 1000):  # five requests of a thousand points
@@ -200,11 +201,11 @@ def test_a_delivery_that_is_killed_in_the_middle_is_gone_on_with(
         with monkeypatch.context() as patched:
             patched.setattr(MlflowClient, "log_batch", _dying(client, after))
             with pytest.raises(MlflowException):
-                delivery.deliver(client, left, artifacts, uri)
+                delivery.deliver(access, left)
         left.leave()
     left = Outbox.left(tmp_path / "spool", run_id)
     assert left is not None
-    assert delivery.deliver(client, left, artifacts, uri) == []
+    assert delivery.deliver(access, left) == []
     for key in ("a", "b"):
         assert [p.step for p in client.get_metric_history(run_id, key)] == list(range(5000))
     assert client.get_run(run_id).info.status == "FINISHED"
@@ -229,16 +230,16 @@ def _dying(client: MlflowClient, after: int) -> Any:
 
 def test_what_is_refused_for_good_holds_up_nothing(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    client = connect(uri)
-    artifacts = str(tmp_path / "artifacts")
-    run = client.create_run(client.create_experiment("refused", Path(artifacts).as_uri()))
+    artifacts = tmp_path / "artifacts"
+    access = reach(uri, str(artifacts))
+    client = access.client
+    run = client.create_run(client.create_experiment("refused", artifacts.as_uri()))
     run_id = run.info.run_id
     outbox = Outbox.begun(tmp_path / "spool", run_id, uri)
     for name in ("not & allowed", "fine"):
         outbox.put({"do": "metrics", "series": [[name, [1], [1], [0.5]]]})
     outbox.put(delivery.finish("FINISHED", None))
-    place = repository(run.info.artifact_uri, artifacts, uri)
-    at_work = Delivery(client, outbox, place, lambda _: place, {})
+    at_work = Delivery(access, outbox, access.place(run.info.artifact_uri), {})
     while at_work.next():
         pass
     assert len(at_work.failures) == 1

@@ -14,8 +14,9 @@ from mlflow.tracking import MlflowClient
 
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Run, Store, TrackingError
-from echo_exp.tracking.client import UntrustedError, local_folder, reason
+from echo_exp.tracking.client import Access, reason
 from echo_exp.tracking.delivery import BATCH, request_size
+from echo_exp.tracking.locations import UntrustedError, local_folder
 from echo_exp.tracking.store import check_uri
 
 
@@ -129,9 +130,10 @@ def test_a_nested_run_has_its_parent(store: Store) -> None:
     parent.finish()
 
 
-def test_a_hostile_store_is_written_to_nowhere_else(tmp_path: Path) -> None:
+def test_a_hostile_store_is_written_to_and_read_from_nowhere_else(tmp_path: Path) -> None:
     elsewhere = tmp_path / "etc"
     elsewhere.mkdir()
+    (elsewhere / "config.yaml").write_text("secret: 1")
     mine = _store(tmp_path)
     run = _run(mine)
     run.finish("FAILED")
@@ -139,18 +141,26 @@ def test_a_hostile_store_is_written_to_nowhere_else(tmp_path: Path) -> None:
         database.execute("UPDATE runs SET artifact_uri = ?", (elsewhere.as_uri(),))
         database.execute("UPDATE experiments SET artifact_location = ?", (elsewhere.as_uri(),))
     database.close()
-    for act in (
-        lambda: mine.resume_run(run.run_id),
-        lambda: mine.find_run(run.run_id),
-    ):
-        with pytest.raises(TrackingError, match=r"tracking\.artifacts"):
-            act()
+    assert mine.find_run(run.run_id).config is None
+    resumed = mine.resume_run(run.run_id)
+    resumed.log_table({"a": [1]}, "table.json")
+    resumed.finish()
     mine.close()
     theirs = _store(tmp_path)  # which reads where the experiment's artifacts are to go
-    with pytest.raises(TrackingError, match=r"tracking\.artifacts"):
-        _run(theirs)
+    written = _run(theirs)
+    written.finish()
     theirs.close()
-    assert not list(elsewhere.iterdir())
+    for stored in (resumed.stored, written.stored):
+        assert stored.artifacts is not None
+        assert stored.artifacts.is_relative_to(tmp_path / "artifacts")
+    assert [path.name for path in elsewhere.iterdir()] == ["config.yaml"]
+
+
+def test_a_hostile_database_of_many_users_is_refused(tmp_path: Path) -> None:
+    access = Access(MlflowClient(f"sqlite:///{tmp_path}/mlflow.db"), "postgresql://x", "/a")
+    for ask in (access.folder, access.place):
+        with pytest.raises(UntrustedError, match=r"tracking\.artifacts=/a"):
+            ask("file:///etc")
 
 
 def test_an_unknown_run_is_answered_with_the_newest(store: Store) -> None:

@@ -75,13 +75,13 @@ def _register(network: "TrainedNetwork", name: str, store: TrackingSettings) -> 
     from echo_exp.tracking import models, reader
 
     run = reader.find(store, str(network.run_id))
-    model = models.find_model(run.client, run.run_id)
+    model = models.find_model(run.access.client, run.run_id)
     if model is None:
         with tempfile.TemporaryDirectory() as folder:
             package = forms.write(network, "mlflow", Path(folder)).path
-            model = models.log_model(run.client, run.run_id, package, run.place)
+            model = models.log_model(run.access, run.run_id, package)
     try:
-        version = models.register(run.client, name, model, network.metrics)
+        version = models.register(run.access.client, name, model, network.metrics)
     except MlflowException as error:
         raise SettingError("register", name, str(error).splitlines()[0]) from error
     return f"registered as models:/{name}/{version}"

@@ -43,7 +43,8 @@ def _inspect(config: DictConfig) -> None:
     print("\n".join(f"- {sentence}" for sentence in findings(found)))
     print(f"Its figures, and what was measured as {inspection.MEASUREMENTS}: {folder}")
     if config.log:
-        reader.add(store, network.run_id, folder, INSPECTION)
+        run = reader.find(store, network.run_id)
+        reader.add(run.access, run.info, folder, INSPECTION)
         print(f"The same among the run's artifacts, as {INSPECTION}/")
 
 

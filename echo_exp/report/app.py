@@ -16,9 +16,8 @@ from echo_exp.study import Study
 from echo_exp.tracking.store import existing
 
 if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
     from echo_exp.report.answers import Answers
+    from echo_exp.tracking.client import Access
 
 
 def main() -> None:
@@ -28,39 +27,43 @@ def main() -> None:
 
 def _report(config: DictConfig) -> None:
     asked = study.read(config, configuration.overrides(HydraConfig.get()))
-    found, client = _answers(config, asked)
+    found, access = _answers(config, asked)
 
     from echo_exp.report import pages
 
     folder = Path(config.output_dir) / "reports" / asked.name
     text = pages.write(found, folder)
     print(text)
-    _log(client, config, asked, folder)
+    _log(access, config, asked, folder)
     print(f"\nWritten to {folder}: report.md, report.html, figures, tables.")
 
 
-def _answers(config: DictConfig, asked: Study) -> tuple["Answers", "MlflowClient"]:
+def _answers(config: DictConfig, asked: Study) -> tuple["Answers", "Access"]:
     cells = []
     for cell in asked.cells:
         composed = study.compose_cell(cell)
         cells.append((cell, int(composed.epochs), configuration.fingerprint(composed)))
     made_by = f"echo-exp {asked.command}"
-    uri = existing(configuration.tracking(config), made_by)
-
-    from mlflow.tracking import MlflowClient
+    settings = configuration.tracking(config)
+    existing(settings, made_by)  # before the imports that follow, which take seconds
 
     from echo_exp.report import answers, records
+    from echo_exp.tracking import reader
 
-    client = MlflowClient(uri)
-    read = records.read(client, config.tracking.experiment, cells)
+    access = reader.opened(settings, made_by)
+    with reader.reached(access.uri):
+        read = records.read(access, settings.experiment, cells)
     if not any(record.finished for record in read):
-        reason = f"{uri} has no finished run of it; `{made_by}` makes them"
+        reason = f"{access.uri} has no finished run of it; `{made_by}` makes them"
         raise SettingError("study", asked.name, reason)
-    return answers.answer(asked, read), client
+    return answers.answer(asked, read), access
 
 
-def _log(client: "MlflowClient", config: DictConfig, asked: Study, folder: Path) -> None:
+def _log(access: "Access", config: DictConfig, asked: Study, folder: Path) -> None:
     """Puts the report among the artifacts of the study's newest parent run."""
+    from echo_exp.tracking import reader
+
+    client = access.client
     experiment = client.get_experiment_by_name(config.tracking.experiment)
     assert experiment is not None  # its runs have been read
     parents = client.search_runs(
@@ -70,7 +73,7 @@ def _log(client: "MlflowClient", config: DictConfig, asked: Study, folder: Path)
         max_results=1,
     )
     if parents:
-        client.log_artifacts(parents[0].info.run_id, str(folder), "report")
+        reader.add(access, parents[0], folder, "report")
 
 
 if __name__ == "__main__":

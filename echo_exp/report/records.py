@@ -1,10 +1,8 @@
 """The finished runs of a study, read back from the tracking store."""
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,8 @@ from mlflow.tracking import MlflowClient
 
 from echo_exp.replicas import Floats
 from echo_exp.study import Cell
+from echo_exp.tracking.client import Access
+from echo_exp.tracking.reader import artifact
 
 FINISHED, NEVER_RUN = "FINISHED", "never run"
 PAGE = 100
@@ -63,22 +63,22 @@ class Record:
         return int(np.isnan(self.scores["test/loss"]).sum())
 
 
-def read(
-    client: MlflowClient, experiment: str, cells: Sequence[tuple[Cell, int, str]]
-) -> list[Record]:
+def read(access: Access, experiment: str, cells: Sequence[tuple[Cell, int, str]]) -> list[Record]:
     """Reads the newest finished run of each cell.
 
     Args:
-        client: The tracking store.
+        access: The tracking store.
         experiment: MLflow experiment of the study.
         cells: Cells, each with its epochs and the fingerprint of its runs.
 
     Returns:
         A record of each cell, in their order.
     """
-    found = client.get_experiment_by_name(experiment)
+    found = access.client.get_experiment_by_name(experiment)
     return [
-        _record(client, cell, epochs, None if found is None else _newest(client, found, mark))
+        _record(
+            access, cell, epochs, None if found is None else _newest(access.client, found, mark)
+        )
         for cell, epochs, mark in cells
     ]
 
@@ -98,12 +98,12 @@ def _newest(client: MlflowClient, experiment: Experiment, fingerprint: str) -> R
     return next(iter([*finished, *found]), None)
 
 
-def _record(client: MlflowClient, cell: Cell, epochs: int, run: Run | None) -> Record:
+def _record(access: Access, cell: Cell, epochs: int, run: Run | None) -> Record:
     if run is None or run.info.status != FINISHED:
         status, run_id = (NEVER_RUN, None) if run is None else (run.info.status, run.info.run_id)
         return Record(cell, status, run_id, epochs, (), {}, np.empty(0), {}, 0.0, 0)
     table, curves = (
-        _many(client, run) if int(run.data.params["replicas"]) > 1 else _one(client, run)
+        _many(access, run) if int(run.data.params["replicas"]) > 1 else _one(access.client, run)
     )
     curves = {name: (steps, _of_all(name, values)) for name, (steps, values) in curves.items()}
     last = {name: values[-1] for name, (_, values) in curves.items()}
@@ -131,12 +131,12 @@ def _of_all(name: str, values: Floats) -> Floats:
 Curves = dict[str, tuple[Floats, Floats]]
 
 
-def _many(client: MlflowClient, run: Run) -> tuple[dict[str, Floats], Curves]:
+def _many(access: Access, run: Run) -> tuple[dict[str, Floats], Curves]:
     """Returns a run's table of seeds, a column [R] each, and its curves."""
-    with tempfile.TemporaryDirectory() as folder:
-        fetch = client.download_artifacts
-        stored = json.loads(Path(fetch(run.info.run_id, "replicas.json", folder)).read_text())
-        frame = pd.read_parquet(fetch(run.info.run_id, "curves.parquet", folder))
+    with artifact(access, run, "replicas.json") as path:
+        stored = json.loads(path.read_text())
+    with artifact(access, run, "curves.parquet") as path:
+        frame = pd.read_parquet(path)
     rows = pd.DataFrame(stored["data"], columns=stored["columns"]).astype(float)
     table = {name: rows[name].to_numpy() for name in rows}
     curves: Curves = {}

@@ -1,10 +1,11 @@
-"""How MLflow is reached, what may be written on its word, and which of its errors waiting mends."""
+"""The one way to a store and its artifacts, and which of MLflow's errors waiting mends."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import requests
 import sqlalchemy
@@ -12,16 +13,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request_safe
 
 from echo_exp.settings import redacted
+from echo_exp.tracking.locations import local_folder, relocate
 
 LONGEST_REASON = 500
-REMOTE = (
-    *("abfss", "dbfs", "ftp", "gs", "hdfs", "http", "https"),
-    *("mlflow-artifacts", "r2", "s3", "sftp", "wasbs"),
-)
-"""Schemes of artifacts that lie on no file system of this machine."""
-
 ALONE = ("SET lock_timeout = '60s'", "SELECT pg_advisory_lock(hashtext('echo_exp'))")
 """What makes a connection to PostgreSQL the only one of this program, until it is closed."""
 
@@ -39,21 +37,83 @@ MAY_PASS = (401, 403, 404, 408, 429)
 """HTTP's refusals that come from something on the way, or go away with its settings."""
 
 
-class UntrustedError(RuntimeError):
-    """The store wants artifacts where the configuration has not put any."""
+FIRST_ANSWER_SECONDS = 10
+"""A server that does not answer a first question in this time is away."""
+EXPERIMENTS = "/api/2.0/mlflow/experiments/search"
 
 
-def connect(uri: str) -> MlflowClient:
-    """Returns a client of a store.
+@dataclass(frozen=True)
+class Access:
+    """A store that has been reached.
+
+    Made by `reach`. Artifacts are read and written through it alone, so that nothing is believed of
+    what the store says of their places.
+
+    Attributes:
+        client: MLflow's client of the store.
+        uri: The store's URI.
+        artifacts: The folder, or the URI, of artifacts that the configuration names.
+    """
+
+    client: MlflowClient
+    uri: str
+    artifacts: str | None
+
+    def folder(self, uri: str) -> Path | None:
+        """Returns the folder of artifacts that the store names, None where it is not here.
+
+        Raises:
+            UntrustedError: It is not in that of the configuration.
+        """
+        return local_folder(uri, self.artifacts)
+
+    def place(self, uri: str) -> ArtifactRepository:
+        """Returns the place of artifacts that the store names, which MLflow would ask it again for.
+
+        Raises:
+            UntrustedError: It is not in the folder of the configuration.
+        """
+        self.folder(uri)
+        return get_artifact_repository(uri, tracking_uri=self.uri)
+
+
+def reach(uri: str, artifacts: str | None) -> Access:
+    """Reaches a store.
+
+    Args:
+        uri: Its URI; the path of an SQLite file is absolute.
+        artifacts: The folder, or the URI, of artifacts that the configuration names.
 
     Raises:
         ModuleNotFoundError: The database's driver is not installed.
         Exception: It cannot be reached (`mends`), or is none.
     """
+    if artifacts is not None and "://" not in artifacts:
+        artifacts = str(Path(artifacts).absolute())
+        if uri.startswith("sqlite:"):
+            relocate(uri, Path(artifacts))
+    return Access(_connect(uri), uri, artifacts)
+
+
+def _connect(uri: str) -> MlflowClient:
     if uri.startswith(("http://", "https://")):
+        _ask(uri)
         return MlflowClient(uri)
     with _opened(uri):
         return MlflowClient(uri)
+
+
+def _ask(uri: str) -> None:
+    """Asks a server one question, once, since MLflow would ask for minutes."""
+    timeout = min(FIRST_ANSWER_SECONDS, int(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")))
+    http_request_safe(
+        get_default_host_creds(uri),
+        EXPERIMENTS,
+        "GET",
+        params={"max_results": 1},
+        max_retries=0,
+        timeout=timeout,
+    )
 
 
 @contextmanager
@@ -94,40 +154,3 @@ def reason(error: BaseException) -> str:
     """Says in one line what went wrong; database errors come with pages of SQL."""
     lines = str(error).strip().splitlines()
     return redacted(": ".join([type(error).__name__, *lines[:1]]))[:LONGEST_REASON]
-
-
-def local_folder(uri: str, allowed: str | None) -> Path | None:
-    """Returns the folder of artifacts that a store names, None where it is on no file system.
-
-    A store is not believed: whoever writes to it could have any file of this machine overwritten.
-
-    Args:
-        uri: What the store says.
-        allowed: The folder of the configuration, in which it must lie.
-
-    Raises:
-        UntrustedError: It does not, or its scheme is unknown.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme in REMOTE:
-        return None
-    folder = Path(unquote(parts.path))
-    inside = allowed is not None and "://" not in allowed and _inside(folder, Path(allowed))
-    if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost") or not inside:
-        raise UntrustedError(
-            f"the store has its artifacts in {uri}, which is not in tracking.artifacts={allowed}"
-        )
-    return folder
-
-
-def _inside(folder: Path, allowed: Path) -> bool:
-    return folder.resolve().is_relative_to(allowed.resolve())
-
-
-def repository(uri: str, allowed: str | None, store: str) -> ArtifactRepository:
-    """Returns the place of a run's artifacts, once it has passed `local_folder`.
-
-    MLflow's client would ask the store for it again at each artifact.
-    """
-    local_folder(uri, allowed)
-    return get_artifact_repository(uri, tracking_uri=store)

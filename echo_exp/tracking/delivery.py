@@ -12,8 +12,8 @@ from mlflow.entities import Metric
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.tracking import MlflowClient
 
-from echo_exp.tracking.client import mends, reason, repository
-from echo_exp.tracking.models import Place, log_model
+from echo_exp.tracking.client import Access, mends, reason
+from echo_exp.tracking.models import log_model
 from echo_exp.tracking.outbox import Operation, Outbox
 
 RETRY_SECONDS = 2.0
@@ -37,10 +37,9 @@ class Delivery:
     everything else is written as a whole.
 
     Args:
-        client: The store.
+        access: The store.
         outbox: What is to be delivered.
         artifacts: Where the run's artifacts go.
-        place: Gives the place of other artifacts, by their URI.
         written: The last step that the store has of each metric; up to it nothing is written.
 
     Attributes:
@@ -50,16 +49,15 @@ class Delivery:
 
     def __init__(
         self,
-        client: MlflowClient,
+        access: Access,
         outbox: Outbox,
         artifacts: ArtifactRepository,
-        place: Place,
         written: Mapping[str, int],
     ) -> None:
-        self.client = client
+        self.access = access
+        self.client = access.client
         self.outbox = outbox
         self.artifacts = artifacts
-        self.place = place
         self.written = written
         self.failures: list[str] = []
         self.uploading = False
@@ -138,7 +136,7 @@ class Delivery:
 
     def model(self, folder: str) -> None:
         """Logs the model that lies in a folder beside the outbox."""
-        log_model(self.client, self.run_id, self.outbox.folder / folder, self.place)
+        log_model(self.access, self.run_id, self.outbox.folder / folder)
 
     def finish(self, status: str, error: str | None, time: int, failures: Sequence[str]) -> None:
         """Ends the run; as FAILED where something was refused, now or before."""
@@ -220,14 +218,12 @@ class Courier(threading.Thread):
             self._news.notify_all()
 
 
-def deliver(client: MlflowClient, outbox: Outbox, allowed: str | None, store: str) -> list[str]:
+def deliver(access: Access, outbox: Outbox) -> list[str]:
     """Delivers what a run left behind, and ends it where its processes could not; removes it.
 
     Args:
-        client: The store.
+        access: The store.
         outbox: What was left.
-        allowed: The folder of artifacts that the configuration names.
-        store: The store's URI.
 
     Returns:
         What the store refused for good, and why.
@@ -235,13 +231,9 @@ def deliver(client: MlflowClient, outbox: Outbox, allowed: str | None, store: st
     Raises:
         Exception: The store cannot be reached; the rest goes on waiting.
     """
-    run = client.get_run(outbox.run_id)
-
-    def place(uri: str) -> ArtifactRepository:
-        return repository(uri, allowed, store)
-
-    artifacts, written = place(run.info.artifact_uri), last_steps(client, outbox.run_id)
-    delivery = Delivery(client, outbox, artifacts, place, written)
+    client = access.client
+    artifacts = access.place(client.get_run(outbox.run_id).info.artifact_uri)
+    delivery = Delivery(access, outbox, artifacts, last_steps(client, outbox.run_id))
     while delivery.next():
         pass
     if client.get_run(outbox.run_id).info.status == "RUNNING":

@@ -1,37 +1,35 @@
 """Trained networks among MLflow's models: logged with their run, and registered under a name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
 from mlflow.entities import LoggedModel, LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.tracking import MlflowClient
+
+from echo_exp.tracking.client import Access
 
 NAME = "model"
 """Of the model of a run: ``runs:/<id>/model``."""
 SCORES = "test/"
 """The metrics of a run that are scores of its model."""
 
-Place = Callable[[str], ArtifactRepository]
-"""Gives the artifacts that a URI names, where the configuration has put them."""
 
-
-def log_model(client: MlflowClient, run_id: str, folder: Path, place: Place) -> LoggedModel:
+def log_model(access: Access, run_id: str, folder: Path) -> LoggedModel:
     """Logs a model with its run's parameters and test scores; once, however often it is called.
 
     Args:
-        client: The store.
+        access: The store.
         run_id: The run.
         folder: The folder of ``MLmodel``.
-        place: Gives the place of the model's artifacts.
     """
+    client = access.client
     run = client.get_run(run_id)
     model = find_model(client, run_id) or client.create_logged_model(
         run.info.experiment_id, NAME, run_id, params=run.data.params, model_type="echo"
     )
-    place(model.artifact_location).log_artifacts(str(folder))
+    access.place(model.artifact_location).log_artifacts(str(folder))
     client.finalize_logged_model(model.model_id, "READY")
     latest = [
         Metric(m.key, m.value, m.timestamp, m.step, model_id=model.model_id)

@@ -2,25 +2,18 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.tracking import MlflowClient
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp.settings import SettingError, redacted
-from echo_exp.tracking.client import connect, local_folder, mends, reason, repository
-from echo_exp.tracking.models import Place
-from echo_exp.tracking.store import (
-    TrackingError,
-    TrackingSettings,
-    UnreachableError,
-    existing,
-)
+from echo_exp.tracking.client import Access, mends, reach, reason
+from echo_exp.tracking.store import TrackingError, TrackingSettings, existing
 
 LAST = "last"
 CONFIG = "config.yaml"
@@ -33,41 +26,75 @@ class FinishedRun:
     Attributes:
         info: MLflow's record of it.
         config: The resolved configuration that it was begun with.
-        client: What reached the store.
-        place: Gives other artifacts of the store, by their URI.
-        artifacts: Its artifacts.
-        folder: The folder of these where it is on this machine.
+        access: The way to its store.
     """
 
     info: Run
     config: DictConfig
-    client: MlflowClient
-    place: Place
-    artifacts: ArtifactRepository
-    folder: Path | None
+    access: Access
 
     @property
     def run_id(self) -> str:
         """MLflow's name of the run."""
         return str(self.info.info.run_id)
 
-    @contextmanager
-    def file(self, path: str) -> Iterator[Path]:
-        """Gives an artifact as a file, fetched from the server where it is not here.
+    def file(self, path: str) -> AbstractContextManager[Path]:
+        """Gives an artifact as a file, see `artifact`."""
+        return artifact(self.access, self.info, path)
 
-        Raises:
-            SettingError: There is no such artifact.
-        """
-        with tempfile.TemporaryDirectory() as fetched:
-            try:
-                found = self.folder / path if self.folder else None
-                local = found or Path(self.artifacts.download_artifacts(path, fetched))
-            except Exception as error:
-                why = f"its {path} cannot be read ({reason(error)})"
-                raise SettingError("run", self.run_id, why) from error
-            if not local.exists():
-                raise SettingError("run", self.run_id, f"it left no {path}")
-            yield local
+
+def opened(settings: TrackingSettings, made_by: str = "echo-exp") -> Access:
+    """Opens a store to read from.
+
+    Args:
+        settings: The store.
+        made_by: The command that makes what is looked for.
+
+    Raises:
+        SettingError: There is none, or it cannot be reached.
+    """
+    uri = existing(settings, made_by)
+    with reached(uri):
+        access = reach(uri, settings.artifacts)
+        access.client.search_experiments(max_results=1)
+    return access
+
+
+@contextmanager
+def reached(uri: str) -> Iterator[None]:
+    """Names the store where it fails in the ``with`` block, when nothing can be lost.
+
+    Raises:
+        SettingError: It does.
+    """
+    try:
+        yield
+    except (SettingError, TrackingError):
+        raise
+    except Exception as error:
+        why = f"it cannot be used ({reason(error)})"
+        raise SettingError("tracking.uri", uri, why) from error
+
+
+@contextmanager
+def artifact(access: Access, run: Run, path: str) -> Iterator[Path]:
+    """Gives an artifact of a run as a file, fetched from the server where it is not here.
+
+    Raises:
+        SettingError: There is no such artifact.
+    """
+    run_id = run.info.run_id
+    with tempfile.TemporaryDirectory() as fetched:
+        try:
+            folder = access.folder(run.info.artifact_uri)
+            place = access.place(run.info.artifact_uri)
+            local = folder / path if folder else Path(place.download_artifacts(path, fetched))
+        except Exception as error:
+            why = f"its {path} cannot be read ({reason(error)})"
+            raise SettingError("run", run_id, why) from error
+        if not local.exists():
+            raise SettingError("run", run_id, f"it has no {path} in {local.parent}")
+        yield local
 
 
 def find(settings: TrackingSettings, which: str) -> FinishedRun:
@@ -78,42 +105,32 @@ def find(settings: TrackingSettings, which: str) -> FinishedRun:
         which: The run's id, or ``last`` for the newest finished one of the experiment.
 
     Raises:
-        SettingError: There is no such run, or it has not finished.
-        UnreachableError: The store cannot be reached.
+        SettingError: There is no such run, it has not finished, or the store cannot be reached.
     """
-    uri = existing(settings)
-    with _reached(uri):
-        client = connect(uri)
-        run = _run(client, settings, which)
+    access = opened(settings)
+    with reached(access.uri):
+        run = _run(access.client, settings, which)
     if run.info.status != "FINISHED":
         run_id, status = run.info.run_id, run.info.status
         hint = "" if status == "RUNNING" else f"; `echo-exp resume={run_id}` goes on with it"
         raise SettingError("run", run_id, f"it has not finished, it is {status}{hint}")
-    allowed = settings.artifacts
-    if allowed is not None and "://" not in allowed:
-        allowed = str(Path(allowed).absolute())
-
-    def place(artifacts: str) -> ArtifactRepository:
-        return repository(artifacts, allowed, uri)
-
-    artifacts = place(run.info.artifact_uri)
-    folder = local_folder(run.info.artifact_uri, allowed)
-    found = FinishedRun(run, OmegaConf.create(), client, place, artifacts, folder)
-    with found.file(CONFIG) as path:
+    with artifact(access, run, CONFIG) as path:
         config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
-    return FinishedRun(run, config, client, place, artifacts, folder)
+    return FinishedRun(run, config, access)
 
 
-def add(settings: TrackingSettings, run_id: str, folder: Path, name: str) -> None:
-    """Copies a folder to the artifacts of a finished run, under ``name``.
+def add(access: Access, run: Run, folder: Path, name: str) -> None:
+    """Copies a folder to the artifacts of a run, under ``name``.
 
     Raises:
         TrackingError: The store does not take it.
     """
-    found = find(settings, run_id)
-    with _reached(str(settings.uri)):
-        found.artifacts.log_artifacts(str(folder), name)
+    try:
+        access.place(run.info.artifact_uri).log_artifacts(str(folder), name)
+    except Exception as error:
+        why = f"{redacted(access.uri)} did not take {name} ({reason(error)})"
+        raise TrackingError(why) from error
 
 
 def _run(client: MlflowClient, settings: TrackingSettings, which: str) -> Run:
@@ -148,14 +165,3 @@ def _newest(client: MlflowClient, settings: TrackingSettings, query: str, most: 
         return []
     order = ["attributes.start_time DESC"]
     return list(client.search_runs([experiment.experiment_id], query, 1, most, order))
-
-
-@contextmanager
-def _reached(uri: str) -> Iterator[None]:
-    try:
-        yield
-    except (SettingError, TrackingError):
-        raise
-    except Exception as error:
-        why = f"{redacted(uri)} cannot be used ({reason(error)})"
-        raise (UnreachableError if mends(error) else TrackingError)(why) from error

@@ -17,6 +17,8 @@ from mlflow.server import constants, handlers
 from mlflow.server.fastapi_app import app
 from mlflow.tracking import MlflowClient
 
+from echo_exp.tracking.client import Access
+from echo_exp.tracking.locations import relocate
 from echo_exp.tracking.view import state
 
 MOST_EXPANDED = 20
@@ -39,30 +41,28 @@ for (const [key, parents] of Object.entries(expanded)) {
 """Runs before the UI does; what a user has changed there is left."""
 
 
-def serve(
-    client: MlflowClient,
-    uri: str,
-    artifacts: str | None,
-    taken: socket.socket,
-    begun: Callable[[], None],
-) -> None:
+def serve(access: Access, taken: socket.socket, begun: Callable[[], None]) -> None:
     """Serves until a signal asks to stop.
 
+    MLflow's server shows any file that the database names, so it reads the database's paths as
+    places in the folder of the configuration.
+
     Args:
-        client: The store.
-        uri: Its URI.
-        artifacts: Folder of the artifacts of experiments that are made in the UI.
+        access: The store, a database.
         taken: The socket that is listened on.
         begun: Called as soon as requests are answered.
 
     Raises:
         KeyboardInterrupt: The signal was Ctrl-C.
     """
-    os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = uri
-    handlers.initialize_backend_stores(uri, uri, artifacts)
+    artifacts = access.artifacts
+    if artifacts is None or "://" not in artifacts:
+        relocate(access.uri, Path(artifacts or os.devnull))
+    os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = access.uri
+    handlers.initialize_backend_stores(access.uri, access.uri, artifacts)
     html = (Path(str(mlflow.server.app.static_folder)) / "index.html").read_text()
     mlflow.server.app.view_functions["serve"] = lambda: html.replace(
-        "<head>", f"<head>{preferences(client)}", 1
+        "<head>", f"<head>{preferences(access.client)}", 1
     )
 
     class Server(uvicorn.Server):

@@ -26,13 +26,12 @@ from filelock import FileLock, Timeout
 from mlflow.entities import Experiment, Param
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.tracking import MlflowClient
 
 from echo_exp.settings import redacted
 from echo_exp.tracking import delivery
 from echo_exp.tracking.claims import Claims
-from echo_exp.tracking.client import connect, local_folder, mends, reason, repository
+from echo_exp.tracking.client import Access, mends, reach, reason
 from echo_exp.tracking.delivery import Courier, Delivery, Series
 from echo_exp.tracking.outbox import Outbox, OutboxFullError
 from echo_exp.tracking.store import PRUNED_TAG, StoredRun, Waiting
@@ -87,13 +86,17 @@ class Writer:
         self.patience = patience
         self.locks = _lock_folder(uri)
         self.open_runs: dict[str, OpenRun] = {}
-        self._opened: tuple[MlflowClient, Experiment] | None = None
+        self._opened: tuple[Access, Experiment] | None = None
         self._claims: Claims | None = None
         self._refusal: Exception | None = None
 
     @property
-    def client(self) -> MlflowClient:
+    def access(self) -> Access:
         return self._open()[0]
+
+    @property
+    def client(self) -> MlflowClient:
+        return self.access.client
 
     @property
     def experiment(self) -> Experiment:
@@ -112,7 +115,7 @@ class Writer:
         except Exception as error:
             self._refusal = error
 
-    def _open(self) -> tuple[MlflowClient, Experiment]:
+    def _open(self) -> tuple[Access, Experiment]:
         if self._refusal is not None:
             refusal, self._refusal = self._refusal, None
             raise refusal
@@ -120,8 +123,8 @@ class Writer:
             # Two processes that make the same new store at the same time would both migrate it.
             lock = self._lock("store")
             try:
-                client = connect(self.uri)
-                self._opened = client, self._experiment(client)
+                access = reach(self.uri, self.artifacts)
+                self._opened = access, self._experiment(access.client)
             finally:
                 if lock is not None:
                     lock.release()
@@ -163,13 +166,13 @@ class Writer:
         files: dict[str, str],
         parent: str | None,
     ) -> StoredRun:
-        local_folder(self.experiment.artifact_location, self.artifacts)
+        self.access.folder(self.experiment.artifact_location)
         if parent is not None:
             tags = {**tags, PARENT_TAG: parent}
         run = self.client.create_run(self.experiment.experiment_id, tags=tags, run_name=name)
         run_id = run.info.run_id
         try:
-            artifacts = self._place(run.info.artifact_uri)
+            artifacts = self.access.place(run.info.artifact_uri)
             given = [Param(key, str(value)) for key, value in params.items()]
             self.client.log_batch(run_id, params=given)
             for file, text in files.items():
@@ -201,7 +204,7 @@ class Writer:
     def open_parent(
         self, name: str, tags: dict[str, str], files: dict[str, str], key: str
     ) -> StoredRun:
-        local_folder(self.experiment.artifact_location, self.artifacts)
+        self.access.folder(self.experiment.artifact_location)
         experiment_id = self.experiment.experiment_id
         with self.claims.held(f"parent/{tags[key]}"):
             found = self._search(_query({key: tags[key]}))
@@ -373,15 +376,11 @@ class Writer:
 
     def _courier(self, run: MlflowRun, written: Mapping[str, int], shared: bool = False) -> Courier:
         """Returns a courier at work for a run; a shared one is not the only one."""
-        artifacts = self._place(run.info.artifact_uri)
+        artifacts = self.access.place(run.info.artifact_uri)
         outbox = Outbox.begun(self.spool, run.info.run_id, redacted(self.uri), shared)
-        courier = Courier(Delivery(self.client, outbox, artifacts, self._place, written))
+        courier = Courier(Delivery(self.access, outbox, artifacts, written))
         courier.start()
         return courier
-
-    def _place(self, uri: str) -> ArtifactRepository:
-        """Returns the place of artifacts that the store names."""
-        return repository(uri, self.artifacts, self.uri)
 
     def _deliver_left(self, run_id: str) -> bool:
         """Delivers what a run has left in the spool folder, if that is so."""
@@ -389,7 +388,7 @@ class Writer:
         if outbox is None:
             return False
         try:
-            delivery.deliver(self.client, outbox, self.artifacts, self.uri)
+            delivery.deliver(self.access, outbox)
         except Exception:
             outbox.leave()
             raise
@@ -419,14 +418,14 @@ class Writer:
             name=run.info.run_name,
             status=run.info.status,
             tags=run.data.tags,
-            artifacts=local_folder(run.info.artifact_uri, self.artifacts),
+            artifacts=self.access.folder(run.info.artifact_uri),
             config=config,
             metrics=run.data.metrics,
             latest=max((point.timestamp for point in run.data.to_proto().metrics), default=0),
         )
 
     def _config(self, run: MlflowRun) -> str | None:
-        artifacts = self._place(run.info.artifact_uri)
+        artifacts = self.access.place(run.info.artifact_uri)
         if CONFIG not in [artifact.path for artifact in artifacts.list_artifacts()]:
             return None
         with tempfile.TemporaryDirectory() as folder:

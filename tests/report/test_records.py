@@ -11,16 +11,22 @@ from mlflow.tracking import MlflowClient
 
 from echo_exp.report import records
 from echo_exp.study import Cell
+from echo_exp.tracking.client import Access, reach
 
 CELL = Cell({"model.units": 1}, {})
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:
+def access(tmp_path_factory: pytest.TempPathFactory) -> Access:
     folder = tmp_path_factory.mktemp("store")
-    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    client.create_experiment("study/made", (folder / "artifacts").as_uri())
-    return client
+    access = reach(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
+    access.client.create_experiment("study/made", (folder / "artifacts").as_uri())
+    return access
+
+
+@pytest.fixture(scope="module")
+def client(access: Access) -> MlflowClient:
+    return access.client
 
 
 def _run(client: MlflowClient, mark: str, status: str, replicas: int = 1) -> str:
@@ -37,14 +43,14 @@ def _run(client: MlflowClient, mark: str, status: str, replicas: int = 1) -> str
     return run_id
 
 
-def _read(client: MlflowClient, mark: str) -> records.Record:
-    (record,) = records.read(client, "study/made", [(CELL, 50, mark)])
+def _read(access: Access, mark: str) -> records.Record:
+    (record,) = records.read(access, "study/made", [(CELL, 50, mark)])
     return record
 
 
-def test_a_run_of_one_seed_has_it_all_in_its_metrics(client: MlflowClient) -> None:
+def test_a_run_of_one_seed_has_it_all_in_its_metrics(access: Access, client: MlflowClient) -> None:
     run_id = _run(client, "one", "FINISHED")
-    record = _read(client, "one")
+    record = _read(access, "one")
     assert (record.finished, record.run_id, record.seeds) == (True, run_id, [5])
     assert (record.seconds, record.parameters) == (3.0, 10)
     assert record.scores["test/accuracy"].tolist() == [0.75]
@@ -56,7 +62,7 @@ def test_a_run_of_one_seed_has_it_all_in_its_metrics(client: MlflowClient) -> No
 
 
 def test_of_many_seeds_one_that_diverged_got_nothing_right(
-    client: MlflowClient, tmp_path: Path
+    access: Access, client: MlflowClient, tmp_path: Path
 ) -> None:
     run_id = _run(client, "many", "FINISHED", replicas=2)
     table = {
@@ -71,7 +77,7 @@ def test_of_many_seeds_one_that_diverged_got_nothing_right(
     pd.DataFrame({"seed": [5] * 4 + [6] * 4, **validated}).to_parquet(tmp_path / "curves.parquet")
     for file in ("replicas.json", "curves.parquet"):
         client.log_artifact(run_id, str(tmp_path / file))
-    record = _read(client, "many")
+    record = _read(access, "many")
     assert record.seeds == [5, 6]
     assert record.scores["test/accuracy"].tolist() == [0.9, 0]
     assert record.scores["val/accuracy"].tolist() == [0.9, 0]
@@ -82,24 +88,26 @@ def test_of_many_seeds_one_that_diverged_got_nothing_right(
     assert values.tolist() == pytest.approx(np.array([[0.8, 0.7], [0.9, 0]]))
 
 
-def test_a_finished_run_goes_before_a_newer_one_that_failed(client: MlflowClient) -> None:
+def test_a_finished_run_goes_before_a_newer_one_that_failed(
+    access: Access, client: MlflowClient
+) -> None:
     finished = _run(client, "twice", "FINISHED")
     _run(client, "twice", "FAILED")
-    assert _read(client, "twice").run_id == finished
+    assert _read(access, "twice").run_id == finished
 
 
 @pytest.mark.parametrize(("mark", "status"), [("failed", "FAILED"), (None, "never run")])
 def test_what_did_not_finish_has_its_status_and_no_scores(
-    client: MlflowClient, mark: str | None, status: str
+    access: Access, client: MlflowClient, mark: str | None, status: str
 ) -> None:
     if mark is not None:
         _run(client, mark, status)
-    record = _read(client, mark or "unknown")
+    record = _read(access, mark or "unknown")
     assert (record.finished, record.status) == (False, status)
     assert not record.scores
     assert not len(record.seeds)
 
 
-def test_a_store_without_the_study_has_no_runs(client: MlflowClient) -> None:
-    (record,) = records.read(client, "study/other", [(CELL, 50, "one")])
+def test_a_store_without_the_study_has_no_runs(access: Access, client: MlflowClient) -> None:
+    (record,) = records.read(access, "study/other", [(CELL, 50, "one")])
     assert record.status == "never run"

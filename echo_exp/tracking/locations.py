@@ -1,0 +1,129 @@
+"""Where a store's artifacts lie on this machine, whatever path the store has for them.
+
+MLflow writes the absolute path of every experiment, run and model into its database. A folder with
+a database and its artifacts may since have been moved or copied, and other machines may see it
+under another path. So nothing is read from or written to a path on the store's word alone: a path
+outside the folder of the configuration stands for the same place inside it.
+"""
+
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlLoggedModel, SqlRun
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+
+REMOTE = (
+    *("abfss", "dbfs", "ftp", "gs", "hdfs", "http", "https"),
+    *("mlflow-artifacts", "r2", "s3", "sftp", "wasbs"),
+)
+"""Schemes of artifacts that lie on no file system of this machine."""
+
+PATHS = (
+    (SqlExperiment, "artifact_location", 0),  # <artifacts>
+    (SqlRun, "artifact_uri", 2),  # <artifacts>/<run>/artifacts
+    (SqlLoggedModel, "artifact_location", 3),  # <artifacts>/models/<model>/artifacts
+    (SqlModelVersion, "storage_location", 3),
+    (SqlModelVersion, "source", 3),
+)
+"""The columns of MLflow's database that hold paths, and how many parts name a place at least."""
+
+_roots: dict[URL, Path] = {}
+
+
+class UntrustedError(RuntimeError):
+    """The store wants artifacts where the configuration has not put any."""
+
+
+def local_folder(uri: str, allowed: str | None) -> Path | None:
+    """Returns the folder of artifacts that a store names, None where it is on no file system.
+
+    A store is not believed: whoever writes to it could have any file of this machine overwritten.
+
+    Args:
+        uri: What the store says.
+        allowed: The folder of the configuration, in which it must lie.
+
+    Raises:
+        UntrustedError: It does not, or its scheme is unknown.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme in REMOTE:
+        return None
+    folder = Path(unquote(parts.path))
+    inside = allowed is not None and "://" not in allowed and _inside(folder, Path(allowed))
+    if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost") or not inside:
+        raise UntrustedError(
+            f"the store has its artifacts in {uri}, which is not in tracking.artifacts={allowed}"
+        )
+    return folder
+
+
+def relocate(database: str, root: Path) -> None:
+    """Has this process read the paths of a database as places in a folder, as `here` says.
+
+    The database keeps the paths that it has: others may see the folder under these.
+
+    Args:
+        database: The database's URI.
+        root: The folder of its artifacts on this machine.
+    """
+    _listen()
+    _roots[_key(make_url(database))] = root
+
+
+def here(uri: str, root: Path, least: int) -> str:
+    """Returns a path of a store as a place in the folder of its artifacts.
+
+    Args:
+        uri: The path, as a URI too. What lies on no file system stays as it is.
+        root: The folder of the artifacts on this machine.
+        least: How many of the last parts of the path name a place in it.
+
+    Returns:
+        The path itself where it is in the folder; else its longest end that is there, and where
+        there is none, the end of ``least`` parts.
+    """
+    found = urlsplit(uri)
+    if found.scheme not in ("", "file"):
+        return uri
+    path = PurePosixPath(unquote(found.path))
+    safe = ".." not in path.parts
+    if safe and found.netloc in ("", "localhost") and path.is_relative_to(root):
+        return uri
+    named = [part for part in path.parts if part not in (path.anchor, "..")]
+    ends = [named[first:] for first in range(len(named))] if safe else []
+    there = next((end for end in ends if root.joinpath(*end).exists()), None)
+    end = there if there is not None else named[len(named) - least :] if least else []
+    return root.joinpath(*end).as_uri()
+
+
+def _inside(folder: Path, allowed: Path) -> bool:
+    return folder.resolve().is_relative_to(allowed.resolve())
+
+
+def _key(url: URL) -> URL:
+    return url.set(query={})
+
+
+@cache
+def _listen() -> None:
+    for entity, column, least in PATHS:
+        for name in ("load", "refresh"):
+            event.listen(entity, name, _listener(column, least))
+
+
+def _listener(column: str, least: int) -> Any:
+    def loaded(target: Any, context: Any, *_: Any) -> None:
+        session: Session = context.session
+        root = _roots.get(_key(session.get_bind().engine.url))
+        path = target.__dict__.get(column)  # not read where MLflow has left it out
+        if root is not None and path is not None:
+            set_committed_value(target, column, here(path, root, least))
+
+    return loaded
