@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from echo_exp import config as configuration
 from echo_exp import mistakes
-from echo_exp.tracking.store import QUIET
+from echo_exp.tracking.store import IMPATIENT, QUIET
 
 CONFIG = "config"
 
@@ -23,7 +23,7 @@ def run(body: Callable[[DictConfig], None], settings: str, several: bool = False
         several: Whether one call may be many runs.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
-    for name, value in QUIET.items():
+    for name, value in (QUIET | IMPATIENT).items():
         os.environ.setdefault(name, value)
     if not several:
         sys.argv.append("hydra.mode=RUN")

@@ -1,7 +1,6 @@
 """The command `echo-exp-sync`: delivers what runs could not tell a tracking store that was away."""
 
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +11,8 @@ from echo_exp import command
 from echo_exp import config as configuration
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking import TrackingError, UnreachableError
-from echo_exp.tracking.outbox import Outbox, waiting
-from echo_exp.tracking.store import IMPATIENT, absolute, check_uri
+from echo_exp.tracking.outbox import Outbox, named, waiting
+from echo_exp.tracking.store import absolute, check_uri
 
 if TYPE_CHECKING:
     from echo_exp.tracking.client import Access
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Runs `echo-exp-sync`: exits with 0 where nothing is left, 1 where something is, 2 as ever."""
-    for name, value in IMPATIENT.items():
-        os.environ.setdefault(name, value)
     warnings.simplefilter("ignore")
     logging.disable()  # MLflow logs what it raises, with its trace
     command.run(_sync, "config")
@@ -33,19 +30,20 @@ def _sync(config: DictConfig) -> None:
     if settings.uri is None:
         raise SettingError("tracking.uri", None, "it must name the store that was away")
     uri = absolute(check_uri(settings.uri))
-    left = _left(Path(settings.spool), redacted(uri))
+    left = _left(Path(settings.spool), uri)
     if left:
         _deliver_all(left, uri, settings.artifacts)
     else:
         print(f"nothing waits in {settings.spool} for {redacted(uri)}")
 
 
-def _left(spool: Path, store: str) -> list[Outbox]:
+def _left(spool: Path, uri: str) -> list[Outbox]:
     """Takes what waits for a store and is in nobody's hands."""
+    names = ("", redacted(uri), named(uri, spool))  # none where it was killed before it had a word
     found = [Outbox.left(spool, run_id) for run_id in waiting(spool)]
     ours = []
     for outbox in filter(None, found):
-        if outbox.store in ("", store):  # killed before it had a word in it
+        if outbox.store in names:
             ours.append(outbox)
         else:
             outbox.leave()

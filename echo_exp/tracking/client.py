@@ -37,7 +37,7 @@ MAY_PASS = (401, 403, 404, 408, 429)
 """HTTP's refusals that come from something on the way, or go away with its settings."""
 
 
-FIRST_ANSWER_SECONDS = 10
+FIRST_ANSWER_SECONDS = 8
 """A server that does not answer a first question in this time is away."""
 EXPERIMENTS = "/api/2.0/mlflow/experiments/search"
 

@@ -20,6 +20,8 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
+from echo_exp.settings import redacted
+
 RESERVED = 512 * 1024
 MEMORY = 1024 * 1024
 """Bytes that may wait in memory while the disk takes no more."""
@@ -40,7 +42,7 @@ class Outbox:
 
     Attributes:
         run_id: The run.
-        store: URI of the store that they are for, without its password.
+        store: Name of the store that they are for, see `named`.
         folder: Where artifacts lie that wait.
         measurements: How many points of metrics wait.
     """
@@ -66,7 +68,7 @@ class Outbox:
         Args:
             spool: The folder of outboxes.
             run_id: The run.
-            store: URI of the store that it is for, without its password.
+            store: Name of the store that it is for, see `named`.
             shared: Whether other processes write to the run too; each has its own outbox.
 
         Raises:
@@ -235,6 +237,17 @@ class Outbox:
     def _full(self) -> str:
         why = self._trouble.strerror if self._trouble else "no room"
         return f"the tracking store cannot be reached, and {self.path} takes no more ({why})"
+
+
+def named(uri: str, spool: Path) -> str:
+    """Returns what a store is called in a spool folder: its URI without the password.
+
+    The path of an SQLite file begins at the folder, so that both can be moved together.
+    """
+    path = uri.removeprefix("sqlite:///")
+    if path == uri:
+        return redacted(uri)
+    return f"sqlite:///{os.path.relpath(path, spool.absolute())}"
 
 
 def waiting(spool: Path) -> Iterator[str]:

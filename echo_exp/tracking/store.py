@@ -41,7 +41,7 @@ IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "PGCONNECT_TIMEOUT": "10",
 }
-"""How it behaves besides where whoever writes tries again anyway."""
+"""How it behaves besides: nobody waits for minutes, and whoever writes tries again anyway."""
 
 
 class TrackingError(RuntimeError):

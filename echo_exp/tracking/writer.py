@@ -33,7 +33,7 @@ from echo_exp.tracking import delivery
 from echo_exp.tracking.claims import Claims
 from echo_exp.tracking.client import Access, mends, reach, reason
 from echo_exp.tracking.delivery import Courier, Delivery, Series
-from echo_exp.tracking.outbox import Outbox, OutboxFullError
+from echo_exp.tracking.outbox import Outbox, OutboxFullError, named
 from echo_exp.tracking.store import PRUNED_TAG, StoredRun, Waiting
 
 CONFIG = "config.yaml"
@@ -377,7 +377,8 @@ class Writer:
     def _courier(self, run: MlflowRun, written: Mapping[str, int], shared: bool = False) -> Courier:
         """Returns a courier at work for a run; a shared one is not the only one."""
         artifacts = self.access.place(run.info.artifact_uri)
-        outbox = Outbox.begun(self.spool, run.info.run_id, redacted(self.uri), shared)
+        store = named(self.uri, self.spool)
+        outbox = Outbox.begun(self.spool, run.info.run_id, store, shared)
         courier = Courier(Delivery(self.access, outbox, artifacts, written))
         courier.start()
         return courier
