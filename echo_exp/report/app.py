@@ -3,6 +3,7 @@
 What it imports is light, so that a wrong setting is answered at once.
 """
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from echo_exp import command, study
 from echo_exp import config as configuration
 from echo_exp.settings import SettingError
 from echo_exp.study import Study
+from echo_exp.tracking import TrackingError
 from echo_exp.tracking.store import existing
 
 if TYPE_CHECKING:
@@ -34,8 +36,11 @@ def _report(config: DictConfig) -> None:
     folder = Path(config.output_dir) / "reports" / asked.name
     text = pages.write(found, folder)
     print(text)
-    _log(access, config, asked, folder)
     print(f"\nWritten to {folder}: report.md, report.html, figures, tables.")
+    try:
+        _log(access, config, asked, folder)
+    except TrackingError as error:  # such as a store that may only be read
+        print(f"echo-exp: not added to the run: {error}", file=sys.stderr)
 
 
 def _answers(config: DictConfig, asked: Study) -> tuple["Answers", "Access"]:

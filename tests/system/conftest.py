@@ -43,11 +43,15 @@ class Program:
 
     def sync(self, *arguments: str) -> Completed:
         """Runs `echo-exp-sync` in the same folder."""
-        return _completed(self._start("echo_exp.sync", *arguments))
+        return self.call("echo_exp.sync", *arguments)
 
     def report(self, *arguments: str) -> Completed:
         """Runs `echo-exp-report` in the same folder."""
-        return _completed(self._start("echo_exp.report.app", *arguments))
+        return self.call("echo_exp.report.app", *arguments)
+
+    def call(self, module: str, *arguments: str) -> Completed:
+        """Runs another command, named by its module, in the same folder."""
+        return _completed(self._start(module, *arguments))
 
     def _start(self, module: str, *arguments: str) -> Process:
         env = {**os.environ, "COLUMNS": "100"}
