@@ -54,8 +54,12 @@ def _answers(config: DictConfig, asked: Study) -> tuple["Answers", "MlflowClient
     client = MlflowClient(uri)
     read = records.read(client, config.tracking.experiment, cells)
     if not any(record.finished for record in read):
+        from echo_exp.report import pages
+
+        failed = [record for record in read if record.error]
+        why = " | ".join(pages.explained(failed))
         reason = f"{uri} has no finished run of it; `{made_by}` makes them"
-        raise SettingError("study", asked.name, reason)
+        raise SettingError("study", asked.name, f"{reason}; {why}" if why else reason)
     return answers.answer(asked, read), client
 
 
