@@ -54,7 +54,7 @@ class Watch:
         self._running = 0
         self._began = self._said = time.monotonic()
         self._began_with = self._said_done = 0
-        self._said_last: list[str] = []
+        self._said_ends: list[str] = []
         self._bar: tqdm[Never] | None = None
         self._over = threading.Event()
         self._looking = threading.Lock()
@@ -74,6 +74,7 @@ class Watch:
             self._look()
         elif numbers:
             self._began_with = self._said_done = len(results)
+            self._said_ends = self._ends()
             self._bar = self._new_bar() if sys.stderr.isatty() else None
             self._tell_failures()
             self._thread = threading.Thread(target=self._show, daemon=True)
@@ -85,7 +86,7 @@ class Watch:
             return
         self._over.set()
         self._thread.join()
-        if self._bar is None and self._counts() != self._said_last:
+        if self._bar is None and self._ends() != self._said_ends:
             self._say()
         if self._bar is not None:
             self._bar.close()
@@ -138,8 +139,8 @@ class Watch:
 
     def _say(self) -> None:
         self._said, self._said_done = time.monotonic(), len(self._results)
-        self._said_last = self._counts()
-        self._print(f"{self._what}: {', '.join([*self._said_last, *self._left()])}")
+        self._said_ends = self._ends()
+        self._print(f"{self._what}: {', '.join([*self._counts(), *self._left()])}")
 
     def _due(self) -> bool:
         done, said = len(self._results), self._said_done
@@ -147,8 +148,12 @@ class Watch:
         return crossed or time.monotonic() - self._said >= QUIET_SECONDS
 
     def _counts(self) -> list[str]:
+        done, *ends = self._ends()
+        return [done, f"{self._running} running", *ends]
+
+    def _ends(self) -> list[str]:
         done = f"{len(self._results)} of {self._total} done"
-        return [done, f"{self._running} running", *job.counted(self._results.values())]
+        return [done, *job.counted(self._results.values())]
 
     def _left(self) -> list[str]:
         """Returns the time left, where it can be told."""
