@@ -47,7 +47,7 @@ def test_a_job_that_fails_stops_no_other_and_is_in_the_table(program: Program) -
     assert [job.info.status for job in jobs] == ["FINISHED", "FAILED", "FINISHED"]
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib", "ray"])
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_equal_failures_are_told_together_and_counted_alike(
     program: Program, launcher: str
 ) -> None:
