@@ -98,7 +98,8 @@ study:
 def test_what_failed_is_in_the_report_in_numbers_and_with_its_reason(program: Program) -> None:
     """Of four cells two diverge; four more are refused by their jobs, and have no run."""
     grid = "[1e-3, 1e-2, 1e37, 1e38]\n        problem.n_out: [5, 2]"
-    mine = _own(program, FAILING.replace("[1e-3, 1e38, 1e-2]", grid))
+    text = FAILING.replace("[1e-3, 1e38, 1e-2]", grid)
+    mine = _own(program, text.replace("  scales:", "  panel: problem.n_out\n  scales:"))
     done = program.run(*mine)
     assert done.returncode == 1
     assert "2 of 8 jobs succeeded, 6 failed" in done.stdout
