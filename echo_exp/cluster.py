@@ -178,7 +178,7 @@ def _run(
 
 def _given_up(job: Job, error: Exception) -> JobReturn:
     left = JobReturn(overrides=job.overrides, status=JobStatus.FAILED)
-    left.return_value = JobLostError(f"job {job.number} was lost: {type(error).__name__}")
+    left.return_value = JobLostError(f"Ray has lost it, last by {type(error).__name__}")
     return left
 
 

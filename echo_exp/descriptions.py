@@ -1,6 +1,8 @@
 """Descriptions of experiments, runs and sweeps, in Markdown, as MLflow's UI shows them."""
 
+import re
 import shlex
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,8 @@ COLUMNS = {
 }
 MOST_VALUES = 8
 """So many values of a swept setting are told."""
+MOST_REASONS, LONGEST_REASON = 10, 400
+"""So many reasons of failures are told, of so many characters."""
 
 
 def experiment() -> str:
@@ -102,6 +106,8 @@ def sweep(
     about: str,
     command: Sequence[str],
     best: Sequence[Sequence[str]] = (),
+    summary: str = "",
+    failed: Sequence[str] = (),
 ) -> str:
     """Describes the parent of a sweep, a study or a search.
 
@@ -109,10 +115,14 @@ def sweep(
         about: What is run.
         command: The arguments of `echo-exp` that make it.
         best: The lines of the table of its best settings, the titles first.
+        summary: How many jobs succeeded, and how many did not.
+        failed: Why some failed, a line a reason.
     """
     titles, *rows = best or [()]
     return _text(
         about,
+        summary and f"{summary}.",
+        _reasons(failed),
         "The best of them:" if rows else "",
         _lines(titles, rows) if rows else "",
         _commands({shlex.join(["echo-exp", *command]): "runs what is missing"}),
@@ -157,6 +167,19 @@ def _sentence(config: DictConfig) -> str:
         f"{problem.n_values} ({chosen['representation']}): {config.epochs:,} epochs from seed "
         f"{config.seed}{many}."
     )
+
+
+def _reasons(failed: Sequence[str]) -> str:
+    """Returns a list of reasons, short enough for a tag of MLflow."""
+    lines = [f"- {plain(textwrap.shorten(line, LONGEST_REASON))}" for line in failed]
+    more = len(lines) - MOST_REASONS
+    return "\n".join([*lines[:MOST_REASONS], *([f"- and {more} more reasons"] if more > 0 else [])])
+
+
+def plain(text: str) -> str:
+    """Returns a text as one that neither Markdown nor HTML takes for its own."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", text).replace("\n", " ")
 
 
 def _text(*parts: str) -> str:

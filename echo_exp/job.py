@@ -7,7 +7,8 @@ lose what a job returns, and a job may lose its process.
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -57,9 +58,26 @@ class JobResult:
         return self.status in (Status.FINISHED, Status.EARLIER)
 
     @property
+    def failed(self) -> bool:
+        """Whether it ended without them, and no search has given it up."""
+        return self.status in (Status.FAILED, Status.STOPPED)
+
+    @property
     def line(self) -> str:
         """What became of the job, in one line."""
-        return (self.message or self.status.value).splitlines()[0]
+        return (self.message.strip() or self.status.value).splitlines()[0]
+
+
+def reasons(results: Mapping[int, JobResult]) -> dict[int, str]:
+    """Returns why jobs failed, by their numbers."""
+    return {number: result.line for number, result in results.items() if result.failed}
+
+
+def counted(results: Iterable[JobResult]) -> list[str]:
+    """Returns how many jobs did not succeed, of each kind of end that there was."""
+    counts = Counter(result.status for result in results)
+    told = (Status.FAILED, Status.STOPPED, Status.PRUNED)
+    return [f"{counts[status]} {status}" for status in told if counts[status]]
 
 
 def run_job(config: DictConfig, overrides: list[str], folder: Path, sweeper: DictConfig) -> None:

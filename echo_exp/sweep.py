@@ -6,6 +6,7 @@ launched again in the next.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import sys
 import time
@@ -16,24 +17,27 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
+from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
-from echo_exp import composition, descriptions, job, mistakes, run
+from echo_exp import composition, descriptions, failures, job, mistakes, run
 from echo_exp import config as configuration
 from echo_exp.code import code
 from echo_exp.job import JobResult, Status
 from echo_exp.settings import SettingError, choice, integer, redacted
 from echo_exp.study import quoted
-from echo_exp.table import best, columns, ranking, table
+from echo_exp.table import best, columns, ranking, summary, table
 from echo_exp.tracking import Run, Store, TrackingError, UnreachableError
 from echo_exp.tracking.view import NOTE_TAG, view
 from echo_exp.watch import Watch, watching
 
 TAG = "sweep"
+FAILED_TAG = "failed."
+"""A tag of a parent with a job's fingerprint behind it says why the job failed."""
 ANOTHER_LOOK_SECONDS = 1.0
 """How often is looked whether another process has done what it has claimed."""
 
-Launch = Callable[[list[list[str]]], object]
+Launch = Callable[[list[list[str]]], Sequence[JobReturn]]
 """Runs jobs, given as their overrides, to their ends."""
 
 
@@ -129,12 +133,31 @@ class Sweep:
         text = "\n".join([code(), *(job.fingerprint + job.problem for job in self.jobs)])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def note(self, best: Sequence[Sequence[str]] = ()) -> str:
-        """Returns the parent run's description, with the lines of the table of the best jobs."""
+    @property
+    def problems(self) -> dict[int, JobResult]:
+        """The results of the jobs whose settings are wrong, by the jobs' numbers."""
+        wrong = {job.number: job.problem for job in self.jobs if job.problem}
+        return {number: JobResult(Status.FAILED, problem) for number, problem in wrong.items()}
+
+    def note(
+        self,
+        best: Sequence[Sequence[str]] = (),
+        summary: str = "",
+        failed: Sequence[str] | None = None,
+    ) -> str:
+        """Returns the parent run's description.
+
+        Args:
+            best: The lines of the table of the best jobs.
+            summary: How many jobs succeeded, and how many did not.
+            failed: Why some failed; of a sweep that has not ended, what is known beforehand.
+        """
+        if failed is None:
+            failed = failures.lines(job.reasons(self.problems), "job")
         about = self.about or descriptions.varied(
             configuration.measured(j.overrides) for j in self.jobs
         )
-        return descriptions.sweep(about, self.command, best)
+        return descriptions.sweep(about, self.command, best, summary, failed)
 
 
 def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:
@@ -184,7 +207,7 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
     """
     store = run.open_store(config)
     with parent_run(asked, store, config) as parent:
-        with watching("sweep", asked.folder, len(asked.jobs)) as watch:
+        with watching("sweep", "job", asked.folder, len(asked.jobs)) as watch:
             earlier = _earlier(asked, store, parent)
             results = run_jobs(asked, store, parent, launch, watch, earlier)
         tell(asked, results, store, parent)
@@ -202,20 +225,23 @@ def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterato
     """
     with run.reached(config):
         parent = open_parent(asked, store)
-    status = "KILLED"
+    status, reason = "KILLED", None
     try:
         yield parent
         status = "FINISHED"
-    except (Exception, SystemExit) as error:
+    except Exception as error:
+        status, reason = "FAILED", mistakes.explain(error)[0].splitlines()[0]
+        raise
+    except SystemExit as end:
         # A job in this process that a signal stops leaves by an exit code too.
-        if not isinstance(error, SystemExit) or error.code == mistakes.FAILED:
+        if end.code == mistakes.FAILED:
             status = "FAILED"
         raise
     finally:
         if store is not None and parent is not None and status != "FINISHED":
             with contextlib.suppress(TrackingError):  # the same command goes on with them too
                 store.end_lost(parent.run_id)
-        waiting = None if parent is None else parent.finish(status)
+        waiting = None if parent is None else parent.finish(status, reason)
         if waiting is not None:
             print(f"echo-exp: {run.undelivered(waiting, asked.command)}", file=sys.stderr)
     if waiting is not None:
@@ -244,7 +270,7 @@ def run_jobs(
     launch: Launch,
     watch: Watch,
     earlier: Mapping[int, JobResult] = MappingProxyType({}),
-    done: int = 0,
+    others: Mapping[int, JobResult] = MappingProxyType({}),
 ) -> dict[int, JobResult]:
     """Launches jobs until each has a result, and returns it by the job's number.
 
@@ -255,13 +281,12 @@ def run_jobs(
         launch: Runs jobs.
         watch: Shows how far they are.
         earlier: The results of jobs that need not be launched.
-        done: How many other jobs have a result.
+        others: The results of other jobs, to be counted with these.
     """
-    wrong = {job.number: JobResult(Status.FAILED, job.problem) for job in asked.jobs if job.problem}
-    results = wrong | dict(earlier)
+    results = dict(earlier) | asked.problems
     waiting = [job for job in asked.jobs if job.number not in results]
     lost: Counter[int] = Counter()
-    watch.follow([job.number for job in waiting], done + len(results))
+    watch.follow([job.number for job in waiting], {**others, **results})
     while waiting:
         free = _free(waiting, store)
         if not free:
@@ -272,12 +297,19 @@ def run_jobs(
             result = found[each.number]
             lost[each.number] += result is not None and result.status == Status.RUNNING
             if lost[each.number] >= asked.settings.attempts:
-                reason = f"its process was lost {lost[each.number]} times"
-                result = JobResult(Status.FAILED, reason)
+                result = _lost(lost[each.number], result)
             if result is not None and result.status not in (Status.RUNNING, Status.CLAIMED):
                 results[each.number] = result
         waiting = [job for job in waiting if job.number not in results]
+    watch.follow((), {**others, **results})
     return results
+
+
+def _lost(times: int, result: JobResult | None) -> JobResult:
+    """Returns the result of a job whose process was lost, with what the launcher says of it."""
+    how_often = "once" if times == 1 else f"{times} times"
+    said = f" ({result.line})" if result is not None and result.message else ""
+    return JobResult(Status.FAILED, f"its process was lost {how_often}{said}")
 
 
 def _earlier(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int, JobResult]:
@@ -312,18 +344,38 @@ def _free(waiting: Sequence[Job], store: Store | None) -> list[Job]:
 def _round(
     asked: Sweep, jobs: Sequence[Job], parent: Run | None, launch: Launch
 ) -> dict[int, JobResult | None]:
-    """Launches jobs once and returns what they left."""
+    """Launches jobs once and returns what they left; of one that was lost that it is running."""
     files = {each.number: job.file(asked.folder, each.number) for each in jobs}
     for path in files.values():
         path.unlink(missing_ok=True)
     try:
-        launch([_told(asked, each, parent) for each in jobs])
+        returned = launch([_told(asked, each, parent) for each in jobs])
     except Exception as error:
         # Of a job whose process was lost some launchers make the end of all.
         if not any(path.exists() for path in files.values()):
             raise
-        print(f"the launcher stopped: {mistakes.explain(error)[0]}", file=sys.stderr)
-    return {number: job.read(path) for number, path in files.items()}
+        said = mistakes.explain(error)[0]
+        print(f"the launcher stopped: {said}", file=sys.stderr)
+        found = {number: job.read(path) for number, path in files.items()}
+        return {number: _with(result, said) for number, result in found.items()}
+    said_of = dict(zip(files, map(_said, returned), strict=False))
+    return {
+        number: _with(job.read(path) or JobResult(Status.RUNNING), said_of.get(number, ""))
+        for number, path in files.items()
+    }
+
+
+def _said(returned: JobReturn) -> str:
+    """Returns why a job failed, as its launcher has it."""
+    failed = returned.status == JobStatus.FAILED
+    return mistakes.explain(returned._return_value)[0] if failed else ""
+
+
+def _with(result: JobResult | None, said: str) -> JobResult | None:
+    """Returns what a job left, with what its launcher says where it does not say itself."""
+    if result is None or result.status != Status.RUNNING:
+        return result
+    return dataclasses.replace(result, message=said)
 
 
 def _told(asked: Sweep, each: Job, parent: Run | None) -> list[str]:
@@ -344,13 +396,17 @@ def _told(asked: Sweep, each: Job, parent: Run | None) -> list[str]:
 def tell(
     asked: Sweep, results: Mapping[int, JobResult], store: Store | None, parent: Run | None
 ) -> None:
-    """Prints the table of a sweep, its best settings and how to look at it; records the table."""
+    """Prints the table of a sweep, its best settings and why jobs failed; records all of it."""
     rows = [(each.number, each.named, results[each.number]) for each in asked.jobs]
-    succeeded = sum(result.succeeded for result in results.values())
+    failed = failures.lines(job.reasons(results), "job")
     print(table(rows))
     print(best(rows), end="")
-    print(f"{succeeded} of {len(rows)} jobs succeeded")
+    print("\n".join([summary(rows), *failed]))
     if store is not None and parent is not None:
         parent.log_table(columns(rows), "jobs.json")
-        parent.set_tag(NOTE_TAG, asked.note(ranking(rows)))
+        parent.set_tag(NOTE_TAG, asked.note(ranking(rows), summary(rows), failed))
+        if configuration.STUDY in asked.tags:
+            for each in asked.jobs:
+                if results[each.number].failed:
+                    parent.set_tag(FAILED_TAG + each.fingerprint, results[each.number].line)
         print(run.directions(store, parent.stored, asked.command, "them"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from echo_exp.job import JobResult
+from echo_exp.job import JobResult, counted
 
 Row = tuple[int, str, JobResult]
 """A job's number, its settings as on a command line, and its result."""
@@ -17,16 +17,27 @@ BEST = 5
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Returns the table of a sweep; of a long one only the jobs that did not succeed."""
-    shown = [row for row in rows if len(rows) <= MOST_ROWS or not row[2].succeeded]
+    """Returns the table of a sweep; of a long one only the first jobs that did not succeed."""
+    long = len(rows) > MOST_ROWS
+    shown = [row for row in rows if not long or not row[2].succeeded][:MOST_ROWS]
     if not shown:
         return ""
     lines = [("job", "settings", "accuracy", "seconds", "result")]
     lines += [
-        (str(number), named, _number(result, ACCURACY, 4), _number(result, SECONDS, 1), result.line)
+        (
+            *(str(number), named),
+            *(_number(result, ACCURACY, 4), _number(result, SECONDS, 1), result.status.value),
+        )
         for number, named, result in shown
     ]
     return aligned(lines)
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Returns how many jobs succeeded and how many did not."""
+    results = [result for _, _, result in rows]
+    succeeded = sum(result.succeeded for result in results)
+    return ", ".join([f"{succeeded} of {len(rows)} jobs succeeded", *counted(results)])
 
 
 def best(rows: Sequence[Row]) -> str:
@@ -58,7 +69,8 @@ def columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {
         "job": [number for number, _, _ in rows],
         "settings": [named for _, named, _ in rows],
-        "result": [result.line for _, _, result in rows],
+        "result": [result.status.value for _, _, result in rows],
+        "error": [result.line if result.failed else "" for _, _, result in rows],
         **{name: [result.metrics.get(name) for _, _, result in rows] for name in metrics},
     }
 

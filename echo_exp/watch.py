@@ -7,14 +7,13 @@ import contextlib
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Never
 
 from tqdm import tqdm
 
-from echo_exp import job
+from echo_exp import failures, job
 from echo_exp.job import JobResult, Status
 
 LOOK_SECONDS = 0.5
@@ -25,15 +24,16 @@ QUIET_SECONDS = 60
 
 
 @contextlib.contextmanager
-def watching(what: str, folder: Path, total: int) -> Iterator["Watch"]:
+def watching(what: str, each: str, folder: Path, total: int) -> Iterator["Watch"]:
     """Shows in the ``with`` block how far some jobs are.
 
     Args:
         what: What they make together, such as a sweep.
+        each: What they are called, such as a job.
         folder: Where they leave their results.
         total: All jobs, those that need not be run among them.
     """
-    watch = Watch(what, folder, total)
+    watch = Watch(what, each, folder, total)
     try:
         yield watch
     finally:
@@ -43,38 +43,40 @@ def watching(what: str, folder: Path, total: int) -> Iterator["Watch"]:
 class Watch:
     """Shows how far jobs are, from the first that must be run."""
 
-    def __init__(self, what: str, folder: Path, total: int) -> None:
-        self._done = 0
+    def __init__(self, what: str, each: str, folder: Path, total: int) -> None:
         self._what = what
+        self._each = each
         self._folder = folder
         self._total = total
         self._paths: dict[int, Path] = {}
         self._results: dict[int, JobResult] = {}
-        self._counts: Counter[Status] = Counter()
+        self._told: set[tuple[str, ...]] = set()  # the kinds of failures that have been named
         self._running = 0
         self._began = self._said = time.monotonic()
-        self._began_with = 0
+        self._began_with = self._said_done = 0
+        self._said_ends: list[str] = []
         self._bar: tqdm[Never] | None = None
         self._over = threading.Event()
         self._looking = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def follow(self, numbers: Sequence[int], done: int) -> None:
+    def follow(self, numbers: Sequence[int], results: Mapping[int, JobResult]) -> None:
         """Looks from now on for the results of some jobs.
 
         Args:
             numbers: The jobs.
-            done: How many others have a result.
+            results: Those of all others that have one.
         """
-        if self._thread is not None:
-            self._look()
         with self._looking:
             self._paths = {number: job.file(self._folder, number) for number in numbers}
-            self._results = {}
-            self._done = done
-        if numbers and self._thread is None:
-            self._began_with = done
+            self._results = dict(results)
+        if self._thread is not None:
+            self._look()
+        elif numbers:
+            self._began_with = self._said_done = len(results)
+            self._said_ends = self._ends()
             self._bar = self._new_bar() if sys.stderr.isatty() else None
+            self._tell_failures()
             self._thread = threading.Thread(target=self._show, daemon=True)
             self._thread.start()
 
@@ -84,6 +86,8 @@ class Watch:
             return
         self._over.set()
         self._thread.join()
+        if self._bar is None and self._ends() != self._said_ends:
+            self._say()
         if self._bar is not None:
             self._bar.close()
 
@@ -96,7 +100,7 @@ class Watch:
         return tqdm(
             desc=self._what,
             total=self._total,
-            initial=self._done,
+            initial=len(self._results),
             file=sys.stderr,
             dynamic_ncols=True,
             bar_format="{desc} |{bar}| {percentage:.0f} %{postfix}",
@@ -105,7 +109,7 @@ class Watch:
     def _look(self) -> None:
         """Reads what the jobs have left since the last look."""
         with self._looking:
-            self._running, news = 0, []
+            self._running = 0
             for number, path in self._paths.items():
                 result = None if number in self._results else job.read(path)
                 if result is None or result.status == Status.CLAIMED:
@@ -114,36 +118,51 @@ class Watch:
                     self._running += 1
                 else:
                     self._results[number] = result
-                    self._counts[result.status] += 1
-                    news.append(number)
-            self._done += len(news)
-            for number in news:
-                if self._results[number].status == Status.FAILED:
-                    self._print(f"job {number}: {self._results[number].line}")
-            self._tell(len(news))
+            self._tell_failures()
+            self._tell()
 
-    def _tell(self, new: int) -> None:
+    def _tell_failures(self) -> None:
+        """Names the failures of a kind that has not been named; of others the number must do."""
+        kinds = {n: failures.kind(why) for n, why in job.reasons(self._results).items()}
+        new = {n: self._results[n].line for n, kind in kinds.items() if kind not in self._told}
+        self._told.update(kinds.values())
+        for line in failures.lines(new, self._each):
+            self._print(line)
+
+    def _tell(self) -> None:
         if self._bar is not None:
-            self._bar.set_postfix_str(self._summary(), refresh=False)
-            self._bar.n = self._done
+            self._bar.set_postfix_str(", ".join([*self._counts(), *self._left()]), refresh=False)
+            self._bar.n = len(self._results)
             self._bar.refresh()
-        elif self._due(new):
-            self._said = time.monotonic()
-            self._print(f"{self._what}: {self._summary()}")
+        elif self._due():
+            self._say()
 
-    def _due(self, new: int) -> bool:
-        crossed = self._done * LINES // self._total != (self._done - new) * LINES // self._total
+    def _say(self) -> None:
+        self._said, self._said_done = time.monotonic(), len(self._results)
+        self._said_ends = self._ends()
+        self._print(f"{self._what}: {', '.join([*self._counts(), *self._left()])}")
+
+    def _due(self) -> bool:
+        done, said = len(self._results), self._said_done
+        crossed = done * LINES // self._total != said * LINES // self._total
         return crossed or time.monotonic() - self._said >= QUIET_SECONDS
 
-    def _summary(self) -> str:
-        parts = [f"{self._done} of {self._total} done", f"{self._running} running"]
-        told = (Status.FAILED, Status.STOPPED, Status.PRUNED)
-        parts += [f"{self._counts[status]} {status}" for status in told if self._counts[status]]
-        here = self._done - self._began_with
-        if here > 0 and self._done < self._total:
-            spent = time.monotonic() - self._began
-            parts.append(f"{_words(spent / here * (self._total - self._done))} left")
-        return ", ".join(parts)
+    def _counts(self) -> list[str]:
+        done, *ends = self._ends()
+        return [done, f"{self._running} running", *ends]
+
+    def _ends(self) -> list[str]:
+        done = f"{len(self._results)} of {self._total} done"
+        return [done, *job.counted(self._results.values())]
+
+    def _left(self) -> list[str]:
+        """Returns the time left, where it can be told."""
+        done = len(self._results)
+        here = done - self._began_with
+        if here <= 0 or done >= self._total:
+            return []
+        spent = time.monotonic() - self._began
+        return [f"{_words(spent / here * (self._total - done))} left"]
 
     def _print(self, text: str) -> None:
         if self._bar is not None:

@@ -52,6 +52,15 @@ def test_the_best_of_a_sweep_are_a_table() -> None:
     assert "The best of them" not in descriptions.sweep("runs", ["-m"])
 
 
+def test_failures_are_a_list_that_fits_a_tag_of_mlflow_and_is_no_markup() -> None:
+    failed = [f"job {n}: <b>|{'x ' * 900}" for n in range(descriptions.MOST_REASONS + 3)]
+    text = descriptions.sweep("runs", ["-m"], summary="0 of 13 jobs succeeded", failed=failed)
+    assert "0 of 13 jobs succeeded.\n\n- job 0: &lt;b&gt;\\|x x" in text
+    assert "- and 3 more reasons\n\n" in text
+    assert "jobs succeeded" not in descriptions.sweep("runs", ["-m"])
+    assert len(text) < 8000
+
+
 def test_a_view_has_its_columns_in_their_order_behind_those_that_are_always_there() -> None:
     tag = view(["test/mae"], ["model.layers"])
     found = json.loads(str(state(tag)))

@@ -12,7 +12,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 from echo_exp import config as configuration
-from echo_exp.job import JobResult, Status
+from echo_exp.job import JobResult, Status, reasons
 from echo_exp.search import figures, results, settings, space
 from echo_exp.search.settings import Constraint, SearchSettings
 from echo_exp.search.storage import open_storage
@@ -220,6 +220,12 @@ def test_a_job_that_fails_or_is_pruned_is_no_result_and_counts(tmp_path: Path) -
     trials.tell(0, JobResult(Status.FAILED, secret))
     trials.tell(1, JobResult(Status.PRUNED, "pruned at epoch 5"))
     trials.tell(2, _result(val_accuracy=float("nan")))
+    assert [trials.results()[n].status for n in range(3)] == ["failed", "pruned", "failed"]
+    assert reasons(trials.results()) == {
+        0: "no answer from postgresql://me:***@host/db",
+        2: "it has no finite val/accuracy, which the search asks for",
+    }
+    assert [bool(error) for error in results.columns(trials)["error"]] == [True, False, True]
     states = [trial.state for trial in trials.study.trials]
     assert states == [TrialState.FAIL, TrialState.PRUNED, TrialState.FAIL]
     assert "secret" not in trials.study.trials[0].user_attrs[ERROR]
@@ -232,6 +238,30 @@ def test_a_metric_that_does_not_exist_ends_the_search(tmp_path: Path) -> None:
     trials.take(1)
     with pytest.raises(SettingError, match="did you mean val/accuracy"):
         trials.tell(0, _result(val_accuracy=1.0))
+
+
+def test_what_other_processes_have_told_of_trials_is_known_here_too(tmp_path: Path) -> None:
+    first = _trials(tmp_path, trials=3)
+    first.take(3)
+    first.tell(0, JobResult(Status.FAILED, "batch_size=8 is not allowed\nand more"))
+    first.study.tell(1, state=TrialState.FAIL)  # by Optuna itself, or somebody's script
+    _close(first)
+    second = _trials(tmp_path, trials=3)
+    assert reasons(second.results()) == {
+        0: "batch_size=8 is not allowed",
+        1: "whoever ran it did not say why",
+    }
+    assert 2 not in second.results()  # it has not ended
+    _close(second)
+
+
+def test_a_metric_that_not_every_job_has_is_named_where_a_trial_lacks_it(tmp_path: Path) -> None:
+    trials = _trials(tmp_path, objectives=["minimize epochs_to_solve"], trials=1)
+    trials.take(1)
+    trials.tell(0, _result(val_accuracy=0.5))
+    assert reasons(trials.results()) == {
+        0: "it has no finite epochs_to_solve, which the search asks for"
+    }
 
 
 @pytest.mark.parametrize("scheme", ["sqlite", "journal"])

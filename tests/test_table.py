@@ -1,7 +1,7 @@
 """The table of a sweep: every job, the best settings, and all of it as columns."""
 
 from echo_exp.job import JobResult, Status
-from echo_exp.table import BEST, MOST_ROWS, best, columns, ranking, table
+from echo_exp.table import BEST, MOST_ROWS, best, columns, ranking, summary, table
 
 ROWS = [
     (0, "seed=1 model.units=5", JobResult(Status.FINISHED, metrics={"test/accuracy": 0.25})),
@@ -11,11 +11,11 @@ ROWS = [
 ]
 
 
-def test_each_job_has_a_row_and_a_failure_its_reason() -> None:
+def test_each_job_has_a_row() -> None:
     lines = table(ROWS).splitlines()
     assert len(lines) == 5
     assert lines[1].split() == ["0", "seed=1", "model.units=5", "0.2500", "ok"]
-    assert lines[4].endswith("it broke")
+    assert lines[4].split() == ["3", "seed=2", "model.units=9", "failed"]
     timed = JobResult(Status.FINISHED, metrics={"test/accuracy": 1.0, "fit_seconds": 12.345})
     assert table([(7, "", timed)]).splitlines()[1].split() == ["7", "1.0000", "12.3", "ok"]
 
@@ -25,6 +25,14 @@ def test_of_many_jobs_only_those_that_failed_are_shown() -> None:
     assert len(table(many).splitlines()) == 1 + MOST_ROWS
     assert len(table([ROWS[0]] * MOST_ROWS).splitlines()) == 1 + MOST_ROWS
     assert table([ROWS[0]] * (MOST_ROWS + 1)) == ""
+    assert len(table([ROWS[3]] * 1000).splitlines()) == 1 + MOST_ROWS
+
+
+def test_the_summary_counts_every_end() -> None:
+    stopped = (4, "seed=3", JobResult(Status.STOPPED, "stopped by SIGTERM"))
+    assert summary(ROWS) == "3 of 4 jobs succeeded, 1 failed"
+    assert summary([*ROWS, stopped]) == "3 of 5 jobs succeeded, 1 failed, 1 stopped"
+    assert summary(ROWS[:3]) == "3 of 3 jobs succeeded"
 
 
 def test_the_best_settings_are_told_over_their_seeds() -> None:
@@ -53,7 +61,8 @@ def test_only_the_first_few_of_the_best_are_told() -> None:
 def test_the_columns_hold_every_metric_of_every_job() -> None:
     found = columns(ROWS)
     assert found["test/accuracy"] == [0.25, 0.75, 0.875, None]
-    assert found["result"] == ["ok", "ok, finished earlier", "ok", "it broke"]
+    assert found["result"] == ["ok", "ok, finished earlier", "ok", "failed"]
+    assert found["error"] == ["", "", "", "it broke"]
     assert {len(column) for column in found.values()} == {4}
 
 
@@ -61,4 +70,4 @@ def test_the_columns_of_the_metrics_are_in_the_order_of_their_names() -> None:
     rows = [
         (n, "", JobResult(Status.FINISHED, metrics={name: 1.0})) for n, name in enumerate("cab")
     ]
-    assert list(columns(rows)) == ["job", "settings", "result", "a", "b", "c"]
+    assert list(columns(rows)) == ["job", "settings", "result", "error", "a", "b", "c"]

@@ -59,8 +59,12 @@ def _answers(config: DictConfig, asked: Study) -> tuple["Answers", "Access"]:
     with reader.reached(access.uri):
         read = records.read(access, settings.experiment, cells)
     if not any(record.finished for record in read):
+        from echo_exp.report import pages
+
+        failed = [record for record in read if record.error]
+        why = " | ".join(pages.explained(failed))
         reason = f"{access.uri} has no finished run of it; `{made_by}` makes them"
-        raise SettingError("study", asked.name, reason)
+        raise SettingError("study", asked.name, f"{reason}; {why}" if why else reason)
     return answers.answer(asked, read), access
 
 

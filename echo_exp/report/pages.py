@@ -6,9 +6,8 @@ The same runs give the same bytes: nothing here knows the time or a random name.
 import base64
 import io
 import math
-import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from echo_exp import config as configuration
+from echo_exp import descriptions, failures
 from echo_exp.report import answers, figures, statistics
 from echo_exp.report.answers import Answers
 from echo_exp.report.records import Record
@@ -27,6 +27,8 @@ from echo_exp.study import Cell, word
 
 DPI = 150
 MOST_PLACES = 6
+MOST_CELLS = 10
+"""So many cells are named on the screen that did not finish for the same reason."""
 _ENVIRONMENT = Environment(
     loader=PackageLoader("echo_exp.report", "."),
     undefined=StrictUndefined,
@@ -49,14 +51,14 @@ def write(found: Answers, folder: Path) -> str:
     text = _ENVIRONMENT.get_template("report.md.j2").render(
         found=found,
         study=found.study,
-        missing=[record for record in found.records if not record.finished],
+        missing=_missing(found.records),
         finished=[record for record in found.records if record.finished],
         runs=_runs(found),
         metrics=found.metrics,
         compared_metrics={comparison.metric for comparison in found.comparisons},
         named=lambda metric: figures.named(metric).replace("\n", " "),
         safe=_safe,
-        cell=_safe_cell,
+        cell=lambda cell: _cell(cell, _safe),
         place=lambda record: _place(found, record),
         level=lambda record: _safe(answers.level(found.study, record)),
         mean=_mean,
@@ -78,12 +80,32 @@ def _runs(found: Answers) -> list[Record]:
     return list({record.run_id: record for record in found.records if record.finished}.values())
 
 
+def _missing(records: Sequence[Record]) -> list[tuple[str, list[Record]]]:
+    """Returns the records that have not finished, together with those of the same reason."""
+    left = [record for record in records if not record.finished]
+    return failures.grouped((record, _reason(record)) for record in left)
+
+
+def _reason(record: Record) -> str:
+    return f"{record.status}: {record.error}" if record.error else record.status
+
+
+def explained(records: Sequence[Record]) -> Iterator[str]:
+    """Yields why cells have not finished, a line a reason."""
+    for reason, cells in _missing(records):
+        named = "; ".join(_cell(record.cell) for record in cells[:MOST_CELLS])
+        more = f" and {len(cells) - MOST_CELLS} more" if len(cells) > MOST_CELLS else ""
+        count = f" ({len(cells)} cells)" if len(cells) > 1 else ""
+        yield f"{named}{more}{count}: {reason}"
+
+
 def _lines(found: Answers) -> Iterator[str]:
     metric = found.study.metric
     done = sum(record.finished for record in found.records)
     seeds = sum(len(record.seeds) for record in _runs(found))
     yield f"{found.study.question}\n"
     yield f"{done} of {len(found.records)} cells finished, {seeds} seeds"
+    yield from (f"  {line}" for line in explained(found.records))
     yield f"\n{metric}, mean and 95 % interval; p corrected for their number (Holm)"
     for c in found.comparisons:
         if c.metric == metric:
@@ -113,6 +135,7 @@ def _seed_rows(found: Answers) -> Iterator[dict[str, Any]]:
 def _cell_rows(found: Answers) -> Iterator[dict[str, Any]]:
     for record in found.records:
         row: dict[str, Any] = {**record.cell.attributes, "status": record.status}
+        row |= {"error": record.error or None}
         row |= {"run": record.run_id, "seeds": len(record.seeds)}
         if record.finished:
             row |= {"parameters": record.parameters, "seconds": record.seconds}
@@ -186,15 +209,15 @@ def _place(found: Answers, record: Record, text: Callable[[Any], str] | None = N
     return ", ".join(named) or "all"
 
 
-def _safe_cell(cell: Cell) -> str:
-    named = [f"{figures.plain(key)} {_safe(value)}" for key, value in cell.settings.items()]
-    return ", ".join([*(_safe(value) for value in cell.labels.values()), *named])
+def _cell(cell: Cell, text: Callable[[Any], str] = word) -> str:
+    """Returns the settings of a cell, with its values written as told."""
+    named = [f"{figures.plain(key)} {text(value)}" for key, value in cell.settings.items()]
+    return ", ".join([*(text(value) for value in cell.labels.values()), *named])
 
 
 def _safe(value: Any) -> str:
     """Returns a value as text that neither Markdown nor HTML takes for its own."""
-    text = word(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*\[\]|])", r"\\\1", text).replace("\n", " ")
+    return descriptions.plain(word(value))
 
 
 def _mean(record: Record, metric: str) -> str:

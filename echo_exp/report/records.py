@@ -10,12 +10,13 @@ import pandas as pd
 from mlflow.entities import Experiment, Run
 from mlflow.tracking import MlflowClient
 
+from echo_exp import sweep
 from echo_exp.replicas import Floats
 from echo_exp.study import Cell
 from echo_exp.tracking.client import Access
 from echo_exp.tracking.reader import artifact
 
-FINISHED, NEVER_RUN = "FINISHED", "never run"
+RUNNING, FINISHED, FAILED, NEVER_RUN = "RUNNING", "FINISHED", "FAILED", "never run"
 PAGE = 100
 SHARES = ("accuracy", "within_1", "within_5")
 """How the names of shares of what is right end."""
@@ -39,6 +40,7 @@ class Record:
         curves: Of each metric of the validations its epochs [E] and its values [E, R].
         seconds: Time of the training of all seeds.
         parameters: Trainable parameters of a network.
+        error: Why it did not finish, in one line, where that is known.
     """
 
     cell: Cell
@@ -51,6 +53,7 @@ class Record:
     curves: Mapping[str, tuple[Floats, Floats]]
     seconds: float
     parameters: int
+    error: str = ""
 
     @property
     def finished(self) -> bool:
@@ -75,12 +78,28 @@ def read(access: Access, experiment: str, cells: Sequence[tuple[Cell, int, str]]
         A record of each cell, in their order.
     """
     found = access.client.get_experiment_by_name(experiment)
+    if found is None:
+        return [_unfinished(cell, epochs, None, "") for cell, epochs, _ in cells]
+    without_run = _failed(access.client, found)
     return [
         _record(
-            access, cell, epochs, None if found is None else _newest(access.client, found, mark)
+            access, cell, epochs, _newest(access.client, found, mark), without_run.get(mark, "")
         )
         for cell, epochs, mark in cells
     ]
+
+
+def _failed(client: MlflowClient, experiment: Experiment) -> dict[str, str]:
+    """Returns why jobs failed, by their fingerprints, as the newest sweep has it that knows."""
+    parents = client.search_runs(
+        [experiment.experiment_id],
+        f"tags.kind = '{sweep.TAG}'",
+        max_results=PAGE,
+        order_by=["attributes.start_time ASC"],
+    )
+    tags = [item for parent in parents for item in parent.data.tags.items()]
+    prefix = sweep.FAILED_TAG
+    return {name.removeprefix(prefix): why for name, why in tags if name.startswith(prefix)}
 
 
 def _newest(client: MlflowClient, experiment: Experiment, fingerprint: str) -> Run | None:
@@ -98,10 +117,20 @@ def _newest(client: MlflowClient, experiment: Experiment, fingerprint: str) -> R
     return next(iter([*finished, *found]), None)
 
 
-def _record(access: Access, cell: Cell, epochs: int, run: Run | None) -> Record:
+def _unfinished(cell: Cell, epochs: int, run: Run | None, error: str) -> Record:
+    """Returns the record of a cell without scores; its job may have failed before it had a run."""
+    status, run_id = (FAILED if error else NEVER_RUN), None
+    if run is not None:
+        status, run_id = run.info.status, run.info.run_id
+        error = run.data.tags.get("error", "") if status != RUNNING else ""
+    error = "".join(error.strip().splitlines()[:1])
+    return Record(cell, status, run_id, epochs, (), {}, np.empty(0), {}, 0.0, 0, error)
+
+
+def _record(access: Access, cell: Cell, epochs: int, run: Run | None, error: str) -> Record:
+    """Returns the record of a cell; ``error`` says why it may have no run."""
     if run is None or run.info.status != FINISHED:
-        status, run_id = (NEVER_RUN, None) if run is None else (run.info.status, run.info.run_id)
-        return Record(cell, status, run_id, epochs, (), {}, np.empty(0), {}, 0.0, 0)
+        return _unfinished(cell, epochs, run, error)
     table, curves = (
         _many(access, run) if int(run.data.params["replicas"]) > 1 else _one(access.client, run)
     )

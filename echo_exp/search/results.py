@@ -10,9 +10,10 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from echo_exp import run
+from echo_exp import failures, run
+from echo_exp.job import reasons
 from echo_exp.search import figures
-from echo_exp.search.trials import ERROR, METRICS, Trials
+from echo_exp.search.trials import METRICS, Trials
 from echo_exp.sweep import Sweep
 from echo_exp.table import aligned
 from echo_exp.tracking import Run, Store
@@ -32,7 +33,7 @@ CALLED = {
 
 
 def tell(trials: Trials, asked: Sweep, store: Store | None, parent: Run | None) -> None:
-    """Prints the best trials of a search and the command of the best; records all and the figures.
+    """Prints the best trials of a search, and why some failed; records all and the figures.
 
     Args:
         trials: All trials.
@@ -50,13 +51,15 @@ def tell(trials: Trials, asked: Sweep, store: Store | None, parent: Run | None) 
         print(f"{told}: {_command(trials, found[0])}")
     elif trials.settings.constraints:
         print("no trial has all of: " + ", ".join(map(str, trials.settings.constraints)))
-    print(_summary(trials.study))
+    failed = failures.lines(reasons(trials.results()), "trial")
+    summary = _summary(trials.study)
+    print("\n".join([summary, *failed]))
     drawn = _figures(trials, found[: None if several else 1], asked.folder, parent)
     print(f"figures: {drawn}")
     if store is not None and parent is not None:
         parent.log_table(columns(trials), "trials.json")
         parent.log_files(drawn, FOLDER)
-        parent.set_tag(NOTE_TAG, asked.note(lines))
+        parent.set_tag(NOTE_TAG, asked.note(lines, summary, failed))
         print(run.directions(store, parent.stored, asked.command, "them"))
 
 
@@ -80,13 +83,14 @@ def best(study: optuna.Study) -> list[FrozenTrial]:
 def columns(trials: Trials) -> dict[str, list[Any]]:
     """Returns a table of all trials by its columns."""
     rows = trials.study.trials
+    errors = reasons(trials.results())
     metrics = sorted({name for row in rows for name in _metrics(row)})
     return {
         "trial": [row.number for row in rows],
         **{name: [row.params.get(name) for row in rows] for name in trials.space.distributions},
         "result": [CALLED.get(row.state, row.state.name.lower()) for row in rows],
         "allowed": [all(value <= 0 for value in row.constraints.values()) for row in rows],
-        "error": [str(row.user_attrs.get(ERROR, "")) for row in rows],
+        "error": [errors.get(row.number, "") for row in rows],
         **{name: [_metrics(row).get(name) for row in rows] for name in metrics},
     }
 

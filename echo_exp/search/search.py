@@ -61,7 +61,7 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
     with run.reached(config):
         trials = Trials(search.settings, search.space, int(config.seed), store, asked.folder)
     with sweep.parent_run(asked, store, config) as parent:
-        with watching("search", asked.folder, search.settings.trials) as watch:
+        with watching("search", "trial", asked.folder, search.settings.trials) as watch:
             _search(search, asked, trials, store, parent, launch, watch)
         results.tell(trials, asked, store, parent)
         if not results.feasible(trials.study):
@@ -117,13 +117,16 @@ def _search(
         if taken:
             jobs, wrong = _jobs(taken, search.space)
             now = dataclasses.replace(asked, jobs=jobs)
-            found = sweep.run_jobs(now, store, parent, launch, watch, done=trials.finished)
+            others = trials.results() | wrong
+            found = sweep.run_jobs(now, store, parent, launch, watch, others=others)
             for number, result in (wrong | found).items():
                 trials.tell(number, result)
-        elif trials.finished < len(trials.study.trials):  # others are at theirs
-            time.sleep(ANOTHER_LOOK_SECONDS)
-        else:
+            continue
+        done = trials.results()
+        watch.follow((), done)
+        if len(done) == len(trials.study.trials):
             return
+        time.sleep(ANOTHER_LOOK_SECONDS)  # others are at theirs
 
 
 def _jobs(taken: Sequence[FrozenTrial], space: Space) -> tuple[list[Job], dict[int, JobResult]]:

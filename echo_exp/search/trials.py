@@ -28,6 +28,7 @@ from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking import Store
 
 METRICS, ERROR = "metrics", "error"
+UNTOLD = "whoever ran it did not say why"
 LOOK_SECONDS = 0.1
 LATE = ("epochs_to_solve",)
 """Metrics that not every job has."""
@@ -108,10 +109,9 @@ class Trials:
         if self._store is not None:
             self._store.release(self._thing(number))
 
-    @property
-    def finished(self) -> int:
-        """How many trials have come to their end, whatever it is."""
-        return sum(trial.state.is_finished() for trial in self.study.trials)
+    def results(self) -> dict[int, JobResult]:
+        """Returns what became of the trials that have come to their end, by their numbers."""
+        return {t.number: _result(t) for t in self.study.trials if t.state.is_finished()}
 
     def _tell(self, number: int, result: JobResult) -> None:
         trial = open_trial(self.study, self._storage, number)
@@ -125,7 +125,7 @@ class Trials:
         elif result.status == Status.PRUNED:
             trial.study.tell(trial, state=TrialState.PRUNED)
         else:
-            reason = "it lacks a metric of the search" if result.succeeded else result.line
+            reason = self._lacking(result) if result.succeeded else result.line
             trial.set_user_attr(ERROR, redacted(reason))
             trial.study.tell(trial, state=TrialState.FAIL)
 
@@ -136,10 +136,18 @@ class Trials:
         for metric in self.settings.metrics:
             if metric not in result.metrics and not metric.startswith(LATE):
                 raise _unknown(metric, result)
-        values = {m: result.metrics.get(m, math.nan) for m in self.settings.metrics}
-        if not all(math.isfinite(value) for value in values.values()):
+        if self._not_measured(result):
             return None
-        return [values[objective.metric] for objective in self.settings.objectives]
+        return [result.metrics[objective.metric] for objective in self.settings.objectives]
+
+    def _not_measured(self, result: JobResult) -> list[str]:
+        """Returns the metrics of the search that a job lacks, or that are not finite."""
+        metrics = self.settings.metrics
+        return [m for m in metrics if not math.isfinite(result.metrics.get(m, math.nan))]
+
+    def _lacking(self, result: JobResult) -> str:
+        lacking = ", ".join(self._not_measured(result))
+        return f"it has no finite {lacking}, which the search asks for"
 
     def _open(self) -> optuna.Study:
         directions: list[Any] = [objective.direction for objective in self.settings.objectives]
@@ -207,6 +215,15 @@ class Trials:
             yield
         finally:
             self._store.release(thing)
+
+
+def _result(trial: FrozenTrial) -> JobResult:
+    """Returns what became of a trial, as this process or another has told."""
+    if trial.state == TrialState.COMPLETE:
+        return JobResult(Status.FINISHED)
+    if trial.state == TrialState.PRUNED:
+        return JobResult(Status.PRUNED)
+    return JobResult(Status.FAILED, str(trial.user_attrs.get(ERROR, UNTOLD)))
 
 
 def _unknown(metric: str, result: JobResult) -> SettingError:

@@ -209,6 +209,8 @@ class Writer:
         with self.claims.held(f"parent/{tags[key]}"):
             found = self._search(_query({key: tags[key]}))
             run = found[0] if found else self.client.create_run(experiment_id, None, tags, name)
+            if delivery.ERROR_TAG in run.data.tags:
+                self.client.delete_tag(run.info.run_id, delivery.ERROR_TAG)
         courier = self._courier(run, {}, shared=True)
         self.open_runs[run.info.run_id] = OpenRun(courier, None)
         self.client.update_run(run.info.run_id, status="RUNNING")

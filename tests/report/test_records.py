@@ -106,6 +106,32 @@ def test_what_did_not_finish_has_its_status_and_no_scores(
     assert (record.finished, record.status) == (False, status)
     assert not record.scores
     assert not len(record.seeds)
+    assert record.error == ""
+
+
+def test_what_failed_says_why_in_one_line(access: Access, client: MlflowClient) -> None:
+    run_id = _run(client, "diverged", "FAILED")
+    client.set_tag(run_id, "error", "DivergedError: the loss\nand more")
+    assert _read(access, "diverged").error == "DivergedError: the loss"
+    client.set_terminated(run_id, "FINISHED")
+    client.update_run(run_id, status="RUNNING")  # it is tried again
+    assert _read(access, "diverged").error == ""
+
+
+def test_a_job_that_failed_before_it_had_a_run_is_known_from_its_sweep(
+    access: Access,
+    client: MlflowClient,
+) -> None:
+    experiment = client.get_experiment_by_name("study/made")
+    assert experiment is not None
+    for why in ("problem.n_out=2 is not allowed", "model.units=9 is not allowed"):  # the newest
+        tags = {"kind": "sweep", "failed.refused": why}
+        client.create_run(experiment.experiment_id, tags=tags)
+    record = _read(access, "refused")
+    assert (record.status, record.run_id) == ("FAILED", None)
+    assert record.error == "model.units=9 is not allowed"
+    _run(client, "refused", "RUNNING")
+    assert _read(access, "refused").status == "RUNNING"
 
 
 def test_a_store_without_the_study_has_no_runs(access: Access, client: MlflowClient) -> None:

@@ -123,6 +123,35 @@ def test_two_processes_share_a_search_and_failures_do_not_end_it(program: Progra
     assert len(finished) == len(good)
 
 
+def test_every_failed_trial_is_named_with_its_reason(program: Program) -> None:
+    """Most are refused before a launch, and no count forgets them."""
+    done = program.run(
+        *SEARCH,
+        "hydra.sweeper.trials=6",
+        "hydra/sweeper/sampler=brute_force",
+        "batch_size=choice(8, 21)",
+        "optimizer.learning_rate=choice(1e37, 1e38)",
+        "model.units=choice(4)",
+        "epochs=25",
+    )
+    assert done.returncode == 1
+    trials = _study(program).trials
+    wrong = [t.number for t in trials if t.params["batch_size"] == "8"]
+    assert 0 < len(wrong) < len(trials)
+    parent, _ = _parent_and_jobs(program)
+    described = parent.data.tags["mlflow.note.content"]
+    for place in (done.stdout, described):
+        assert f"{len(trials)} trials: {len(trials)} failed" in place
+        for count, why in ((len(wrong), "batch_size=8"), (len(trials) - len(wrong), "Diverged")):
+            assert len(re.findall(rf"^-? ?trials .* \({count} trials\): {why}", place, re.M)) == 1
+    table = json.loads((_artifacts(program, parent) / "trials.json").read_text())
+    errors = [row[table["columns"].index("error")] for row in table["data"]]
+    assert sum(error.startswith("batch_size=8 is not allowed") for error in errors) == len(wrong)
+    assert sum("is not finite" in error for error in errors) == len(trials) - len(wrong)
+    last = [line for line in done.stderr.splitlines() if line.startswith("search: ")][-1]
+    assert last.startswith(f"search: {len(trials)} of 6 done, 0 running, {len(trials)} failed")
+
+
 def test_two_objectives_give_a_front_a_table_and_figures(program: Program) -> None:
     done = program.run(
         *SEARCH,

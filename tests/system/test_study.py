@@ -95,17 +95,39 @@ study:
 """
 
 
-def test_what_failed_is_in_the_report_in_numbers(program: Program) -> None:
-    mine = _own(program, FAILING)
+def test_what_failed_is_in_the_report_in_numbers_and_with_its_reason(program: Program) -> None:
+    """Of four cells two diverge; four more are refused by their jobs, and have no run."""
+    grid = "[1e-3, 1e-2, 1e37, 1e38]\n        problem.n_out: [5, 2]"
+    text = FAILING.replace("[1e-3, 1e38, 1e-2]", grid)
+    mine = _own(program, text.replace("  scales:", "  panel: problem.n_out\n  scales:"))
     done = program.run(*mine)
     assert done.returncode == 1
-    assert "2 of 3 jobs succeeded" in done.stdout
-    assert program.report(*mine).returncode == 0
+    assert "2 of 8 jobs succeeded, 6 failed" in done.stdout
+    reported = program.report(*mine)
+    assert reported.returncode == 0, reported.stderr
     text = _written(program, "mine")["report.md"].decode()
-    assert "2 of 3 cells finished, 2 seeds" in text
-    assert "1 cells are missing" in text
-    assert "**missing** (FAILED): learning_rate 1e+38" in text
-    assert _cells(program, "mine")["status"].tolist() == ["FINISHED", "FAILED", "FINISHED"]
+    assert "2 of 8 cells finished, 2 seeds" in text
+    assert "6 cells are missing" in text
+    assert re.search(
+        r"\*\*missing\*\* \(FAILED: DivergedError: .*\), 2 cells: "
+        r"learning_rate 1e\+37, n_out 5, epochs 50; learning_rate 1e\+38, n_out 5, epochs 50$",
+        text,
+        re.MULTILINE,
+    )
+    assert "(4 cells): FAILED: problem.n_out=2 is not allowed: without padding" in reported.stdout
+    cells = _cells(program, "mine")
+    assert cells["status"].value_counts().to_dict() == {"FINISHED": 2, "FAILED": 6}
+    assert (cells["error"].isna() == (cells["status"] == "FINISHED")).all()
+
+
+def test_a_report_without_a_finished_cell_says_why_there_is_none(program: Program) -> None:
+    mine = _own(program, FAILING.replace("[1e-3, 1e38, 1e-2]", "[1e37, 1e38]"))
+    assert program.run(*mine).returncode == 1
+    reported = program.report(*mine)
+    assert reported.returncode == 2
+    assert "has no finished run of it" in reported.stderr
+    assert "(2 cells): FAILED: DivergedError: the loss of epoch" in reported.stderr
+    assert len(reported.stderr.splitlines()) == 1
 
 
 def test_a_study_that_was_killed_goes_on_where_it_stopped(program: Program) -> None:

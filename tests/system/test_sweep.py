@@ -1,12 +1,20 @@
 """A sweep: nested runs under one parent, a table at the end, one failure that stops nobody."""
 
+import json
+import re
 import signal
 import threading
+from pathlib import Path
 
 import pytest
+from mlflow.entities import Run
 
 from .conftest import Program, wait_for
 from .faults import Record, counted, tell
+
+
+def _artifact(run: Run, name: str) -> str:
+    return (Path(run.info.artifact_uri.removeprefix("file://")) / name).read_text(encoding="utf-8")
 
 
 def test_jobs_are_nested_under_one_parent(program: Program) -> None:
@@ -25,13 +33,36 @@ def test_a_job_that_fails_stops_no_other_and_is_in_the_table(program: Program) -
     done = program.run("-m", "optimizer.learning_rate=1e-3,1e38,-1,1e-2", "epochs=50")
     assert done.returncode == 1
     rows = [line for line in done.stdout.splitlines() if line[:1].isdigit() and "epochs=50" in line]
-    assert [row.split()[-1] == "ok" for row in rows] == [True, False, False, True]
-    assert "is not finite" in rows[1]
-    assert "optimizer.learning_rate=-1 is not allowed" in rows[2]
-    assert "2 of 4 jobs succeeded" in done.stdout
+    assert [row.split()[-1] for row in rows] == ["ok", "failed", "failed", "ok"]
+    assert "2 of 4 jobs succeeded, 2 failed" in done.stdout
     parent, *jobs = program.runs()
+    description = parent.data.tags["mlflow.note.content"]
+    table = json.loads(_artifact(parent, "jobs.json"))
+    errors = [row[table["columns"].index("error")] for row in table["data"]]
+    for number, said in ((1, "is not finite"), (2, "optimizer.learning_rate=-1 is not allowed")):
+        for place in (done.stdout, done.stderr, description):
+            assert re.search(rf"job {number}: .*{said}", place)
+        assert said in errors[number]
     assert parent.info.status == "FAILED"
     assert [job.info.status for job in jobs] == ["FINISHED", "FAILED", "FINISHED"]
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_equal_failures_are_told_together_and_counted_alike(
+    program: Program, launcher: str
+) -> None:
+    values = ("batch_size=7,8", "optimizer.learning_rate=1e-3,1e38", "seed=1,2", "epochs=25")
+    done = program.run("-m", *values, f"launch={launcher}")
+    assert done.returncode == 1, done.stderr
+    wrong = "jobs 4 to 7 (4 jobs): batch_size=8 is not allowed"
+    diverged = "jobs 2 and 3 (2 jobs): DivergedError: the loss of epoch"
+    description = program.runs()[0].data.tags["mlflow.note.content"]
+    for place in (done.stdout, description):
+        assert place.count(wrong) == place.count(diverged) == 1
+        assert place.count("batch_size=8 is") == place.count("DivergedError") == 1
+        assert "2 of 8 jobs succeeded, 6 failed" in place
+    assert done.stderr.count("batch_size=8 is") == done.stderr.count("DivergedError") == 1
+    assert "sweep: 8 of 8 done, 0 running, 6 failed" in done.stderr
 
 
 def test_a_wrong_name_among_the_values_shows_before_the_first_job(program: Program) -> None:
@@ -73,7 +104,7 @@ def test_the_same_command_again_runs_what_is_missing(program: Program) -> None:
     assert len(runs) == 5  # a job that failed goes on with its run
 
     left = program.run(*first, "sweep.again=new")
-    assert left.stdout.count("earlier: DivergedError") == 2
+    assert "jobs 1 and 3 (2 jobs): earlier: DivergedError" in left.stdout
     assert len(program.runs()) == 5
 
     assert program.run(*first, "sweep.again=all").returncode == 1

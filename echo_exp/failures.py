@@ -1,0 +1,98 @@
+"""Why some of many failed: equal reasons together, with those that failed by them."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import TypeVar
+
+NUMBER = re.compile(r"(?<![\w+-])[\w+-]*\d(?:[\w.,+-]*\w)?")
+"""A word with a digit: a number, or a name such as a run's."""
+MOST_NAMED = 20
+"""So many jobs, or ranges of them, are named in one line."""
+MOST_VALUES = 3
+
+Who = TypeVar("Who")
+
+
+@lru_cache(maxsize=4096)
+def kind(reason: str) -> tuple[str, ...]:
+    """Returns what reasons have in common that differ in numbers only."""
+    return tuple(NUMBER.split(reason))
+
+
+def grouped(failures: Iterable[tuple[Who, str]]) -> list[tuple[str, list[Who]]]:
+    """Returns the reasons with those that failed by them, the most frequent first.
+
+    Reasons that differ in numbers only are one. Where that is one number its values are told, else
+    the first of the reasons.
+
+    Args:
+        failures: Who failed, and why.
+    """
+    groups: defaultdict[tuple[str, ...], list[tuple[Who, str]]] = defaultdict(list)
+    for who, reason in failures:
+        groups[kind(reason)].append((who, reason))
+    merged = [
+        (_merged([reason for _, reason in group]), [who for who, _ in group])
+        for group in groups.values()
+    ]
+    return sorted(merged, key=lambda group: -len(group[1]))
+
+
+def lines(failures: Mapping[int, str], each: str) -> list[str]:
+    """Returns a line a reason.
+
+    Args:
+        failures: The reasons, by the numbers of those that failed.
+        each: What they are, such as a job.
+    """
+    return [f"{_who(numbers, each)}: {why}" for why, numbers in grouped(sorted(failures.items()))]
+
+
+def _merged(reasons: Sequence[str]) -> str:
+    first = reasons[0]
+    columns = [list(dict.fromkeys(c)) for c in zip(*map(NUMBER.findall, reasons), strict=True)]
+    varied = sum(len(values) > 1 for values in columns)
+    if varied > 1:
+        return f"{first} (of the others the numbers differ)"
+    told = iter(columns)
+    return NUMBER.sub(lambda _: _values(next(told)), first)
+
+
+def _values(values: Sequence[str]) -> str:
+    if len(values) > MOST_VALUES:
+        return ", ".join([*values[:MOST_VALUES], "…"])
+    return _listed(values, "or")
+
+
+def _listed(words: Sequence[str], joined: str) -> str:
+    *others, last = words
+    return f"{', '.join(others)} {joined} {last}" if others else last
+
+
+def _who(numbers: Sequence[int], each: str) -> str:
+    if len(numbers) == 1:
+        return f"{each} {numbers[0]}"
+    ranges = _ranges(numbers)
+    named = [text for text, _ in ranges[:MOST_NAMED]]
+    left = sum(count for _, count in ranges[MOST_NAMED:])
+    told = _listed([*named, f"{left} more"] if left else named, "and")
+    return f"{each}s {told} ({len(numbers)} {each}s)"
+
+
+def _ranges(numbers: Sequence[int]) -> list[tuple[str, int]]:
+    """Returns numbers, three and more in a row as a range, each with how many it names."""
+    rows: list[list[int]] = []
+    for number in numbers:
+        if rows and number == rows[-1][-1] + 1:
+            rows[-1].append(number)
+        else:
+            rows.append([number])
+    found: list[tuple[str, int]] = []
+    for row in rows:
+        if len(row) > 2:
+            found.append((f"{row[0]} to {row[-1]}", len(row)))
+        else:
+            found += [(str(number), 1) for number in row]
+    return found
