@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from echo_exp import command
 from echo_exp import config as configuration
 from echo_exp.settings import SettingError, redacted
-from echo_exp.tracking import TrackingError, UnreachableError
+from echo_exp.tracking import DeletedError, TrackingError, UnreachableError
 from echo_exp.tracking.outbox import Outbox, waiting
 from echo_exp.tracking.store import IMPATIENT, absolute, check_uri
 
@@ -61,6 +61,7 @@ def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
         TrackingError: It refused something.
     """
     from echo_exp.tracking.client import connect, mends, reason
+    from echo_exp.tracking.delivery import kept
 
     try:
         client = connect(uri)
@@ -72,6 +73,10 @@ def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
     for position, outbox in enumerate(left):
         try:
             refused += not _deliver(client, outbox, artifacts, uri)
+        except DeletedError as error:
+            print(kept(outbox, error))
+            outbox.leave()
+            refused += 1
         except Exception as error:
             if mends(error):
                 raise _unreachable(left[position:], reason(error)) from error

@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from echo_exp.replicas import Floats
 from echo_exp.study import Cell
+from echo_exp.tracking import reader
 
 FINISHED, NEVER_RUN = "FINISHED", "never run"
 PAGE = 100
@@ -75,8 +76,11 @@ def read(
 
     Returns:
         A record of each cell, in their order.
+
+    Raises:
+        SettingError: The experiment was deleted in MLflow.
     """
-    found = client.get_experiment_by_name(experiment)
+    found = reader.experiment(client, experiment)
     return [
         _record(client, cell, epochs, None if found is None else _newest(client, found, mark))
         for cell, epochs, mark in cells

@@ -58,7 +58,8 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
     asked = _asked(search, config)
     _check(search.space)
     store = run.open_store(config)
-    trials = Trials(search.settings, search.space, int(config.seed), store, asked.folder)
+    with run.reached(config):
+        trials = Trials(search.settings, search.space, int(config.seed), store, asked.folder)
     with sweep.parent_run(asked, store, config) as parent:
         with watching("search", asked.folder, search.settings.trials) as watch:
             _search(search, asked, trials, store, parent, launch, watch)
