@@ -125,7 +125,7 @@ def reached(config: DictConfig) -> Iterator[None]:
     try:
         yield
     except DeletedError as error:
-        reason = f"{error}, tracking.experiment=another begins another"
+        reason = f"{error}, or tracking.experiment=another takes another"
         raise SettingError("tracking.experiment", config.tracking.experiment, reason) from error
     except TrackingError as error:
         reason = f"it cannot be used ({error})"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.entities import Experiment, Run
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from echo_exp.replicas import Floats
@@ -17,6 +18,7 @@ from echo_exp.study import Cell
 from echo_exp.tracking import reader
 
 FINISHED, NEVER_RUN = "FINISHED", "never run"
+UNREADABLE = "finished, but its artifacts are gone"
 PAGE = 100
 SHARES = ("accuracy", "within_1", "within_5")
 """How the names of shares of what is right end."""
@@ -28,7 +30,7 @@ class Record:
 
     Attributes:
         cell: The cell.
-        status: FINISHED, `NEVER_RUN`, or how its newest run ended.
+        status: FINISHED, `NEVER_RUN`, `UNREADABLE`, or how its newest run ended.
         run_id: That run, if there is one.
         epochs: The epochs that every seed had.
         seeds: The seeds (R of them); none where it did not finish, as of all that follows.
@@ -105,10 +107,13 @@ def _newest(client: MlflowClient, experiment: Experiment, fingerprint: str) -> R
 def _record(client: MlflowClient, cell: Cell, epochs: int, run: Run | None) -> Record:
     if run is None or run.info.status != FINISHED:
         status, run_id = (NEVER_RUN, None) if run is None else (run.info.status, run.info.run_id)
-        return Record(cell, status, run_id, epochs, (), {}, np.empty(0), {}, 0.0, 0)
-    table, curves = (
-        _many(client, run) if int(run.data.params["replicas"]) > 1 else _one(client, run)
-    )
+        return _unfinished(cell, status, run_id, epochs)
+    try:
+        table, curves = (
+            _many(client, run) if int(run.data.params["replicas"]) > 1 else _one(client, run)
+        )
+    except (MlflowException, OSError, ValueError, KeyError):
+        return _unfinished(cell, UNREADABLE, run.info.run_id, epochs)
     curves = {name: (steps, _of_all(name, values)) for name, (steps, values) in curves.items()}
     last = {name: values[-1] for name, (_, values) in curves.items()}
     tested = {k: _of_all(k, values) for k, values in table.items() if k.startswith("test/")}
@@ -125,6 +130,10 @@ def _record(client: MlflowClient, cell: Cell, epochs: int, run: Run | None) -> R
         seconds=run.data.metrics["fit_seconds"],
         parameters=int(run.data.metrics["parameters"]),
     )
+
+
+def _unfinished(cell: Cell, status: str, run_id: str | None, epochs: int) -> Record:
+    return Record(cell, status, run_id, epochs, (), {}, np.empty(0), {}, 0.0, 0)
 
 
 def _of_all(name: str, values: Floats) -> Floats:
