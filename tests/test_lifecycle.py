@@ -14,6 +14,8 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
 
+from echo_exp.report import records
+from echo_exp.study import Cell
 from echo_exp.tracking import DeletedError, Run, Store
 from echo_exp.tracking.lifecycle import check_experiment, deletion
 from echo_exp.tracking.view import VIEW_TAG, state
@@ -39,7 +41,7 @@ def store(folder: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def restoring(client: MlflowClient) -> Iterator[Callable[[str], None]]:
+def deleting(client: MlflowClient) -> Iterator[Callable[[str], None]]:
     """Deletes an experiment, until the end of the test."""
     deleted: list[str] = []
 
@@ -155,11 +157,11 @@ def test_what_a_purged_run_measures_is_left_for_its_user_to_remove(
 
 
 def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(
-    folder: Path, store: Store, restoring: Callable[[str], None]
+    folder: Path, store: Store, deleting: Callable[[str], None]
 ) -> None:
     made = _run(store)
     made.finish()
-    restoring(made.stored.experiment_id)
+    deleting(made.stored.experiment_id)
     another = _store(folder)  # a program that begins now
     asked: list[Callable[[Store], object]] = [
         _run,
@@ -203,8 +205,8 @@ def test_deleted_runs_are_neither_the_last_nor_a_sweeps_nor_those_of_the_same(
 def test_a_sweep_whose_parent_was_deleted_gets_a_new_one(
     client: MlflowClient, store: Store
 ) -> None:
-    asked = ("parent", {"kind": "sweep", "sweep": "2"}, {}, "sweep")
-    parent = store.open_parent(*asked)
+    tags, files = {"kind": "sweep", "sweep": "2"}, {"jobs.txt": "job"}
+    parent = store.open_parent("parent", tags, files, "sweep")
     child = store.create_run("child", {"fingerprint": "kept", "kind": "run"}, {}, {}, parent.run_id)
     client.delete_run(parent.run_id)
     assert child.finish() is None
@@ -212,7 +214,7 @@ def test_a_sweep_whose_parent_was_deleted_gets_a_new_one(
     waiting = parent.finish()
     assert waiting is not None
     assert "runs restore" in str(waiting)
-    another = store.open_parent(*asked)
+    another = store.open_parent("parent", tags, files, "sweep")
     assert another.run_id != parent.run_id
     assert another.finish() is None
     same = store.find_same({"fingerprint": "kept"})
@@ -259,6 +261,16 @@ def test_a_run_goes_on_whatever_is_edited(client: MlflowClient, store: Store, ed
     assert store.find_run(run.run_id).config == "a: 1"
 
 
+def test_a_report_goes_on_without_a_run_whose_artifacts_are_gone(
+    client: MlflowClient, store: Store
+) -> None:
+    tags = {"kind": "run", "fingerprint": "bare"}
+    store.create_run("bare", tags, {"replicas": 2}, {}).finish()
+    (record,) = records.read(client, "echo", [(Cell({}, {}), 5, "bare")])
+    assert record.status == "finished, but its artifacts are gone"
+    assert not record.finished
+
+
 @pytest.mark.parametrize(
     "text", ["", "mine", "[]", "{}", '{"state": 3}', '{"state": "mine"}', '{"state": "[]"}']
 )
@@ -267,7 +279,7 @@ def test_a_view_that_cannot_be_read_is_none(text: str) -> None:
 
 
 def test_other_errors_are_no_deletions() -> None:
-    client = cast(MlflowClient, SimpleNamespace())
+    client = cast("MlflowClient", SimpleNamespace())
     for error in (ValueError("The run a must be"), MlflowException("no such metric")):
         assert deletion(client, error) is None
 
@@ -287,7 +299,7 @@ def test_what_is_deleted_for_good_is_recognised_on_a_database_and_on_a_server(
     error: Any = MlflowException(text)
     if served:
         error = RestException({"error_code": code, "message": text})
-    found = deletion(cast(MlflowClient, SimpleNamespace()), error)
+    found = deletion(cast("MlflowClient", SimpleNamespace()), error)
     assert found is not None
     assert found.for_good
     assert str(found).startswith(f"{what} is no longer in the store")
@@ -297,6 +309,6 @@ def test_no_password_is_in_the_command() -> None:
     client = SimpleNamespace(tracking_uri="postgresql://echo:secret@here/echo")
     deleted = Experiment("1", "echo", "", "deleted")
     with pytest.raises(DeletedError) as caught:
-        check_experiment(cast(MlflowClient, client), deleted)
+        check_experiment(cast("MlflowClient", client), deleted)
     assert "secret" not in str(caught.value)
     assert "MLFLOW_TRACKING_URI='postgresql://echo:***@here/echo' " in str(caught.value)

@@ -90,8 +90,8 @@ def with_a_deleted_experiment(
     "command",
     [
         ("echo_exp", *SHORT),
-        ("echo_exp", *SHORT, "-m", "seed=1,2"),
-        ("echo_exp", *SHORT, "-m", "seed=range(1,3)", "hydra/sweeper=optuna"),
+        ("echo_exp", "-m", *SHORT, "seed=1,2"),
+        ("echo_exp", "-m", *SHORT, "seed=range(1,3)", "hydra/sweeper=optuna"),
         ("echo_exp", "resume=last"),
         ("echo_exp", "study=ignore_state", "study.scale=quick"),
         ("echo_exp.predict", "1 2 3 4 5"),
