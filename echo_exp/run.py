@@ -7,9 +7,7 @@ import os
 import platform
 import re
 import shlex
-import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -28,8 +26,10 @@ from echo_exp.code import code
 from echo_exp.config import Settings
 from echo_exp.interrupts import Interrupted, Interrupts
 from echo_exp.settings import SettingError, redacted
+from echo_exp.shell import program
 from echo_exp.tracking import (
     PRUNED_TAG,
+    DeletedError,
     Run,
     Store,
     StoredRun,
@@ -124,6 +124,9 @@ def reached(config: DictConfig) -> Iterator[None]:
     """
     try:
         yield
+    except DeletedError as error:
+        reason = f"{error}, or tracking.experiment=another takes another"
+        raise SettingError("tracking.experiment", config.tracking.experiment, reason) from error
     except TrackingError as error:
         reason = f"it cannot be used ({error})"
         raise SettingError("tracking.uri", config.tracking.uri, reason) from error
@@ -398,6 +401,8 @@ def _close_early(run: Run, error: BaseException, automatic: bool, overrides: Seq
 
 def undelivered(waiting: Waiting, overrides: Sequence[str]) -> str:
     """Returns what waits for the tracking store, and the command that delivers it."""
+    if waiting.in_vain is not None:
+        return redacted(str(waiting))
     return redacted(
         f"{waiting}\n`{shlex.join(['echo-exp-sync', *where(overrides)])}` delivers them"
     )
@@ -466,10 +471,7 @@ def directions(store: Store, stored: StoredRun, overrides: Sequence[str], what: 
         return (
             f"{look} {redacted(store.uri).rstrip('/')}/{page(stored.experiment_id, stored.run_id)}"
         )
-    name = "echo-exp-ui"
-    ours = Path(sys.executable).with_name(name)
-    found = shutil.which(name)
-    ui = str(ours) if ours.exists() and found != str(ours) else name
+    ui = program("echo-exp-ui")
     command = redacted(shlex.join([ui, f"run={stored.run_id}", *where(overrides)]))
     there = f"http://127.0.0.1:5000/{page(stored.experiment_id, stored.run_id)}"
     return f"{look} {command}\n{'then:':>{len(look)}} {there}"

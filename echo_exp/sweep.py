@@ -318,7 +318,9 @@ def _earlier(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int,
         return {}
     earlier: dict[str, JobResult] = {}
     for child in store.children(parent.run_id):
-        mark = child.tags.get("fingerprint", "")
+        mark = child.tags.get("fingerprint")
+        if mark is None:  # people may have deleted it
+            continue
         if child.status == "FINISHED":
             earlier[mark] = JobResult(Status.EARLIER, metrics=child.metrics)
         elif asked.settings.again == Again.NEW and child.status != "RUNNING":

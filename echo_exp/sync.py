@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from echo_exp import command
 from echo_exp import config as configuration
 from echo_exp.settings import SettingError, redacted
-from echo_exp.tracking import TrackingError, UnreachableError
+from echo_exp.tracking import DeletedError, TrackingError, UnreachableError
 from echo_exp.tracking.outbox import Outbox, named, waiting
 from echo_exp.tracking.store import absolute, check_uri
 
@@ -59,6 +59,7 @@ def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
         TrackingError: It refused something.
     """
     from echo_exp.tracking.client import mends, reach, reason
+    from echo_exp.tracking.delivery import kept
 
     try:
         access = reach(uri, artifacts)
@@ -70,6 +71,10 @@ def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
     for position, outbox in enumerate(left):
         try:
             refused += not _deliver(access, outbox)
+        except DeletedError as error:
+            print(kept(outbox, error))
+            outbox.leave()
+            refused += 1
         except Exception as error:
             if mends(error):
                 raise _unreachable(left[position:], reason(error)) from error

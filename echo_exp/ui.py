@@ -58,18 +58,21 @@ def _page(client: "MlflowClient", experiment: str, run: str | None, shared: bool
     """Returns the page that is asked for.
 
     Raises:
-        SettingError: There is no such run, or the experiment has none.
+        SettingError: There is no such run, the experiment has none, or it was deleted in MLflow.
     """
     from mlflow.exceptions import MlflowException
 
+    from echo_exp.tracking import reader
+
     if run not in (None, LAST):
         with contextlib.suppress(MlflowException):
-            found = client.get_run(str(run))
+            found = reader.active(client, client.get_run(str(run)))
             return page(found.info.experiment_id, found.info.run_id)
         raise SettingError("run", run, "it must be `last` or the id of a run in the store")
     known = {each.name: each for each in client.search_experiments()}
     newest = _newest(client, known[experiment]) if experiment in known else None
     if newest is None:
+        reader.experiment(client, experiment)
         full = [name for name, each in known.items() if _newest(client, each)]
         there = f"runs are in {', '.join(full)}" if full else "the whole store has none yet"
         raise SettingError("tracking.experiment", experiment, f"it has no runs; {there}")

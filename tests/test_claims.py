@@ -21,6 +21,9 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
+    def time(self) -> float:
+        return self.now
+
     def sleep(self, seconds: float) -> None:
         self.now += seconds
         self.whenever()
@@ -130,6 +133,63 @@ def test_names_that_mlflow_does_not_allow_can_be_claimed(
 def test_a_tag_that_is_no_claim_is_left_alone(client: MlflowClient, experiment: str) -> None:
     client.set_experiment_tag(experiment, "owner", "me")
     assert Claims(client, experiment, seconds=60).take("job") is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "mine", "[]", "{}", "null", "1e999", "[" * 100_000),
+        '{"holder": "me"}',
+        '{"holder": "me", "place": "", "pid": 1, "held": true, "beat": 0, "more": 1}',
+        '{"holder": "me", "place": "", "pid": "1", "held": true, "beat": 0}',
+        '{"holder": "me", "place": "", "pid": -1, "held": true, "beat": 0}',
+        '{"holder": "me", "place": "", "pid": 99999999999999999999, "held": true, "beat": 0}',
+        '{"holder": null, "place": [], "pid": 1, "held": 1, "beat": 0}',
+    ],
+)
+def test_a_claim_that_somebody_has_made_unreadable_is_none(
+    client: MlflowClient, experiment: str, value: str
+) -> None:
+    one, other = (Claims(client, experiment, seconds=60) for _ in range(2))
+    client.set_experiment_tag(experiment, "claim.job.0", value[:5000])
+    assert one.take("job") is None
+    assert other.take("job") is not None
+    one.release_all()
+    assert client.get_experiment(experiment).tags == {}
+
+
+@pytest.mark.parametrize("edit", ["deleted", "made unreadable"])
+def test_a_claim_that_somebody_spoils_by_hand_is_made_again(
+    client: MlflowClient, experiment: str, edit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(claims, "time", clock)
+    one, other = (Claims(client, experiment, seconds=60) for _ in range(2))
+    assert one.take("job") is None
+    (key,) = client.get_experiment(experiment).tags
+    if edit == "deleted":
+        client.delete_experiment_tag(experiment, key)
+    else:
+        client.set_experiment_tag(experiment, key, "spoilt")
+    clock.sleep(20)
+    one.beat()
+    assert not one.lost
+    assert other.take("job") is not None
+
+
+def test_a_claim_that_is_deleted_and_then_taken_is_lost(
+    client: MlflowClient, experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(claims, "time", clock)
+    one, other = (Claims(client, experiment, seconds=60) for _ in range(2))
+    assert one.take("job") is None
+    (key,) = client.get_experiment(experiment).tags
+    client.delete_experiment_tag(experiment, key)
+    assert other.take("job") is None
+    clock.sleep(20)
+    one.beat()
+    assert one.lost == {"job"}
 
 
 def test_this_place_is_known_by_more_than_its_name() -> None:

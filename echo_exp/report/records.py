@@ -1,5 +1,6 @@
 """The finished runs of a study, read back from the tracking store."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,15 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.entities import Experiment, Run
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from echo_exp import sweep
 from echo_exp.replicas import Floats
 from echo_exp.study import Cell
+from echo_exp.tracking import reader
 from echo_exp.tracking.client import Access
 from echo_exp.tracking.reader import artifact
 
 RUNNING, FINISHED, FAILED, NEVER_RUN = "RUNNING", "FINISHED", "FAILED", "never run"
+UNREADABLE = "finished, but its artifacts are gone"
 PAGE = 100
 SHARES = ("accuracy", "within_1", "within_5")
 """How the names of shares of what is right end."""
@@ -28,7 +32,7 @@ class Record:
 
     Attributes:
         cell: The cell.
-        status: FINISHED, `NEVER_RUN`, or how its newest run ended.
+        status: FINISHED, `NEVER_RUN`, `UNREADABLE`, or how its newest run ended.
         run_id: That run, if there is one.
         epochs: The epochs that every seed had.
         seeds: The seeds (R of them); none where it did not finish, as of all that follows.
@@ -76,8 +80,11 @@ def read(access: Access, experiment: str, cells: Sequence[tuple[Cell, int, str]]
 
     Returns:
         A record of each cell, in their order.
+
+    Raises:
+        SettingError: The experiment was deleted in MLflow.
     """
-    found = access.client.get_experiment_by_name(experiment)
+    found = reader.experiment(access.client, experiment)
     if found is None:
         return [_unfinished(cell, epochs, None, "") for cell, epochs, _ in cells]
     without_run = _failed(access.client, found)
@@ -131,9 +138,12 @@ def _record(access: Access, cell: Cell, epochs: int, run: Run | None, error: str
     """Returns the record of a cell; ``error`` says why it may have no run."""
     if run is None or run.info.status != FINISHED:
         return _unfinished(cell, epochs, run, error)
-    table, curves = (
-        _many(access, run) if int(run.data.params["replicas"]) > 1 else _one(access.client, run)
-    )
+    try:
+        table, curves = (
+            _many(access, run) if int(run.data.params["replicas"]) > 1 else _one(access.client, run)
+        )
+    except (MlflowException, OSError, ValueError, KeyError):
+        return dataclasses.replace(_unfinished(cell, epochs, run, ""), status=UNREADABLE)
     curves = {name: (steps, _of_all(name, values)) for name, (steps, values) in curves.items()}
     last = {name: values[-1] for name, (_, values) in curves.items()}
     tested = {k: _of_all(k, values) for k, values in table.items() if k.startswith("test/")}

@@ -4,13 +4,14 @@ All of MLflow lives in a process of its own, the writer. It is imported and its 
 while the program imports torch and Lightning; its database work takes no time from the training
 loop; and it outlives a killed program, so that the end of a run is told by somebody who saw it.
 Where the store is away, what was measured waits in a file: `outbox` holds it, `delivery` brings it
-to the store, `client` knows MLflow's errors.
+to the store, `client` knows MLflow's errors, `lifecycle` those of what people have deleted.
 
 `store` is the program's side of the pipe and imports nothing heavy; `writer` is the other side.
 """
 
 from echo_exp.tracking.store import (
     PRUNED_TAG,
+    DeletedError,
     Run,
     Store,
     StoredRun,
@@ -22,6 +23,7 @@ from echo_exp.tracking.store import (
 
 __all__ = [
     "PRUNED_TAG",
+    "DeletedError",
     "Run",
     "Store",
     "StoredRun",

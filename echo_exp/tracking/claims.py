@@ -18,7 +18,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
@@ -28,6 +28,8 @@ PREFIX = "claim"
 BEATS = 4
 """Signs of life in the time after which a claim is taken for dead."""
 LOOK_SECONDS = 0.1
+MOST_PROCESSES = 2**31 - 1
+"""A process number is not larger."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Claims:
         self._mine: dict[str, Claim] = {}
         self._seen: dict[str, tuple[Claim, float]] = {}  # since when a claim has not changed
         self._beaten = self._looked = time.monotonic()
+        self._heard = time.monotonic(), time.time()  # when the others last heard of this process
 
     def take(self, thing: str, patient: bool = False) -> str | None:
         """Claims a thing; returns nothing where that succeeds, else who has it.
@@ -100,6 +103,8 @@ class Claims:
             self.beat()
         held = replace(mine, held=True)
         self._write(thing, held)
+        if not self._mine:
+            self._heard = time.monotonic(), time.time()
         self._mine[thing] = held
         return None
 
@@ -135,13 +140,24 @@ class Claims:
             return
         self._beaten = time.monotonic()
         tags = self._tags() if self._mine else {}
+        void = self._void()
         for thing, claim in list(self._mine.items()):
-            if self._key(thing, self.name) not in tags:
+            gone = self._key(thing, self.name) not in tags
+            if gone and (void or self._others(thing, tags)):  # else it was deleted by hand
                 self.lost.add(thing)
                 del self._mine[thing]
                 continue
             self._mine[thing] = replace(claim, beat=claim.beat + 1)
             self._write(thing, self._mine[thing])
+        self._heard = time.monotonic(), time.time()
+
+    def _void(self) -> bool:
+        """Returns whether others may have taken this process for dead.
+
+        One clock stands still while the machine sleeps, the other may be set.
+        """
+        monotonic, wall = self._heard
+        return max(time.monotonic() - monotonic, time.time() - wall) > self.seconds
 
     def _others(self, thing: str, tags: dict[str, str] | None = None) -> list[tuple[str, Claim]]:
         """Returns the living claims of others on a thing; removes the dead ones."""
@@ -151,8 +167,8 @@ class Claims:
             name = key.removeprefix(prefix)
             if name in (key, self.name):
                 continue
-            claim = Claim(**json.loads(value))
-            if claim.dead or self._silent(key, claim):
+            claim = _read(value)
+            if claim is None or claim.dead or self._silent(key, claim):
                 self._delete(key)
             else:
                 found.append((name, claim))
@@ -190,6 +206,16 @@ class Claims:
         self._seen.pop(key, None)
         with contextlib.suppress(MlflowException):  # another has removed it
             self.client.delete_experiment_tag(self.experiment_id, key)
+
+
+def _read(text: str) -> Claim | None:
+    """Returns the claim in a tag; None where people have put something else there."""
+    try:
+        claim = Claim(**json.loads(text))
+    except (TypeError, ValueError, RecursionError):
+        return None
+    valid = all(type(getattr(claim, field.name)) is field.type for field in fields(claim))
+    return claim if valid and 0 < claim.pid <= MOST_PROCESSES else None
 
 
 def _place() -> str:

@@ -1,5 +1,6 @@
 """Brings what waits in an outbox to the store: in order, once, and without waiting for it."""
 
+import contextlib
 import json
 import tempfile
 import threading
@@ -9,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.tracking import MlflowClient
 
 from echo_exp.tracking.client import Access, mends, reason
+from echo_exp.tracking.lifecycle import deletion
 from echo_exp.tracking.models import log_model
 from echo_exp.tracking.outbox import Operation, Outbox
+from echo_exp.tracking.store import DeletedError, Waiting
 
 RETRY_SECONDS = 2.0
 ATTEMPT_SECONDS = 25.0
@@ -71,7 +75,8 @@ class Delivery:
         """Delivers the first operation that waits; returns whether there was one.
 
         Raises:
-            Exception: The store cannot be reached; it goes on waiting.
+            DeletedError: The run was deleted; it goes on waiting.
+            Exception: The store cannot be reached; likewise.
         """
         line = self.outbox.first()
         if line is None:
@@ -89,6 +94,9 @@ class Delivery:
         try:
             getattr(self, name)(**arguments)
         except Exception as error:
+            deleted = deletion(self.client, error)
+            if deleted is not None:
+                raise deleted from error
             if mends(error):
                 raise
             self.failures.append(f"{name}: {reason(error)}")
@@ -119,7 +127,7 @@ class Delivery:
         text = json.dumps({"columns": list(columns), "data": rows}, ensure_ascii=False)
         log_text(self.artifacts, text, file)
         tags = self.client.get_run(self.run_id).data.tags
-        known = json.loads(tags.get(TABLES_TAG, "[]"))
+        known = _listed(tags.get(TABLES_TAG, "[]"))
         entry = {"path": file, "type": "table"}
         if entry not in known:
             self.client.set_tag(self.run_id, TABLES_TAG, json.dumps([*known, entry]))
@@ -152,14 +160,14 @@ class Courier(threading.Thread):
     """Delivers an outbox behind the writer's back, and tries again where that fails.
 
     Attributes:
-        trouble: Why the store cannot be reached; None while it answers.
+        trouble: Why the store takes nothing; None while it does.
     """
 
     def __init__(self, delivery: Delivery) -> None:
         super().__init__(daemon=True)
         self.delivery = delivery
         self.outbox = delivery.outbox
-        self.trouble: str | None = None
+        self.trouble: Exception | None = None
         self._answered = time.monotonic()
         self._stopped = False
         self._news = threading.Condition()
@@ -178,7 +186,7 @@ class Courier(threading.Thread):
                 while not self._stopped and self.delivery.next():
                     self._tell(None)
             except Exception as error:
-                self._tell(reason(error))
+                self._tell(error)
             with self._news:
                 if not self._stopped and (self.trouble is not None or self.outbox.empty):
                     self._news.wait(RETRY_SECONDS)
@@ -193,6 +201,8 @@ class Courier(threading.Thread):
         self._wake()
         with self._news:
             while not self.outbox.empty:
+                if isinstance(self.trouble, DeletedError):
+                    return False
                 works = self.trouble is None
                 allowed = max(patience, ATTEMPT_SECONDS) if works else patience
                 left = max(began, self._answered) + allowed - time.monotonic()
@@ -206,7 +216,11 @@ class Courier(threading.Thread):
         self._stopped = True
         self._wake()
 
-    def _tell(self, trouble: str | None) -> None:
+    def waiting(self) -> Waiting:
+        """Returns what has not been delivered, and why."""
+        return kept(self.outbox, self.trouble or TimeoutError("it does not answer"))
+
+    def _tell(self, trouble: Exception | None) -> None:
         with self._news:
             self.trouble = trouble
             if trouble is None:
@@ -229,10 +243,15 @@ def deliver(access: Access, outbox: Outbox) -> list[str]:
         What the store refused for good, and why.
 
     Raises:
-        Exception: The store cannot be reached; the rest goes on waiting.
+        DeletedError: The run was deleted; the rest goes on waiting.
+        Exception: The store cannot be reached; likewise.
     """
     client = access.client
-    artifacts = access.place(client.get_run(outbox.run_id).info.artifact_uri)
+    try:
+        run = client.get_run(outbox.run_id)
+    except MlflowException as error:
+        raise deletion(client, error) or error from None
+    artifacts = access.place(run.info.artifact_uri)
     delivery = Delivery(access, outbox, artifacts, last_steps(client, outbox.run_id))
     while delivery.next():
         pass
@@ -240,6 +259,14 @@ def deliver(access: Access, outbox: Outbox) -> list[str]:
         delivery.carry_out(finish("FAILED", KILLED))
     outbox.remove()
     return delivery.failures
+
+
+def kept(outbox: Outbox, error: Exception) -> Waiting:
+    """Returns what waits in an outbox, and why it could not be delivered."""
+    told, in_vain = f"the tracking store cannot be reached ({reason(error)})", None
+    if isinstance(error, DeletedError):
+        told, in_vain = str(error), outbox.path if error.for_good else None
+    return Waiting(outbox.run_id, outbox.measurements, outbox.path.parent, told, in_vain)
 
 
 def finish(status: str, error: str | None, failures: Sequence[str] = ()) -> Operation:
@@ -254,6 +281,14 @@ def last_steps(client: MlflowClient, run_id: str) -> dict[str, int]:
         key: max(point.step for point in client.get_metric_history(run_id, key))
         for key in client.get_run(run_id).data.metrics
     }
+
+
+def _listed(text: str) -> list[Any]:
+    """Returns a list that is written in a tag, which people may have edited."""
+    with contextlib.suppress(ValueError):
+        found = json.loads(text)
+        return found if isinstance(found, list) else []
+    return []
 
 
 def log_text(artifacts: ArtifactRepository, text: str, file: str) -> None:

@@ -6,14 +6,15 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow.entities import Run
+from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking.client import Access, mends, reach, reason
-from echo_exp.tracking.store import TrackingError, TrackingSettings, existing
+from echo_exp.tracking.lifecycle import check_experiment, check_run
+from echo_exp.tracking.store import DeletedError, TrackingError, TrackingSettings, existing
 
 LAST = "last"
 CONFIG = "config.yaml"
@@ -141,7 +142,8 @@ def _run(client: MlflowClient, settings: TrackingSettings, which: str) -> Run:
             if mends(error):
                 raise
             raise SettingError("run", which, _known(client, settings)) from None
-        if run.data.tags.get("kind") != "run":
+        active(client, run)
+        if run.data.tags.get("kind", "run") != "run":  # people may have deleted the tag
             raise SettingError("run", which, "it is no training: name one of the runs under it")
         return run
     newest = _newest(client, settings, "tags.kind = 'run' and attributes.status = 'FINISHED'", 1)
@@ -160,8 +162,36 @@ def _known(client: MlflowClient, settings: TrackingSettings) -> str:
 
 
 def _newest(client: MlflowClient, settings: TrackingSettings, query: str, most: int) -> list[Run]:
-    experiment = client.get_experiment_by_name(settings.experiment)
-    if experiment is None:
+    found = experiment(client, settings.experiment)
+    if found is None:
         return []
     order = ["attributes.start_time DESC"]
-    return list(client.search_runs([experiment.experiment_id], query, 1, most, order))
+    return list(client.search_runs([found.experiment_id], query, 1, most, order))
+
+
+def active(client: MlflowClient, run: Run) -> Run:
+    """Returns a run that was asked for.
+
+    Raises:
+        SettingError: It was deleted in MLflow.
+    """
+    try:
+        check_run(client, run)
+    except DeletedError as error:
+        raise SettingError("run", run.info.run_id, str(error)) from error
+    return run
+
+
+def experiment(client: MlflowClient, name: str) -> Experiment | None:
+    """Returns the experiment of a name, if there is one.
+
+    Raises:
+        SettingError: It was deleted in MLflow.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        try:
+            check_experiment(client, found)
+        except DeletedError as error:
+            raise SettingError("tracking.experiment", name, str(error)) from error
+    return found

@@ -52,6 +52,19 @@ class UnreachableError(TrackingError):
     """The tracking store cannot be reached, or is full."""
 
 
+class DeletedError(TrackingError):
+    """Somebody has deleted a run, or its experiment, in MLflow.
+
+    Args:
+        reason: What was deleted, and how it is restored.
+        for_good: Whether nothing restores it.
+    """
+
+    def __init__(self, reason: str, for_good: bool = False) -> None:
+        super().__init__(reason)
+        self.for_good = for_good
+
+
 @dataclass(frozen=True)
 class TrackingSettings:
     """The settings of ``tracking``.
@@ -88,17 +101,20 @@ class Waiting:
         measurements: How many points of metrics wait; the end of the run waits too.
         folder: Where.
         reason: Why.
+        in_vain: The file that has them, where nothing can bring them to the store any more.
     """
 
     run_id: str
     measurements: int
     folder: Path
     reason: str
+    in_vain: Path | None = None
 
     def __str__(self) -> str:
+        end = "" if self.in_vain is None else f"; {self.in_vain} may be removed"
         return (
             f"{self.measurements:,} measurements of run {self.run_id} wait in {self.folder}: "
-            f"the tracking store cannot be reached ({self.reason})"
+            f"{self.reason}{end}"
         )
 
 
@@ -288,10 +304,13 @@ class Store:
 
         Raises:
             UnreachableError: The store cannot be reached.
+            DeletedError: What it is about was deleted in MLflow.
             TrackingError: The writer could not do it.
         """
         self._write((command, arguments))
         kind, answer = self._read()
+        if kind == "deleted":
+            raise DeletedError(answer)
         if kind == "unreachable":
             raise UnreachableError(answer)
         if kind == "error":

@@ -50,9 +50,12 @@ def view(
 
 
 def state(tags: dict[str, str]) -> str | None:
-    """Returns the view in the tags of an experiment, as JSON, if it has one."""
-    envelope = tags.get(VIEW_TAG)
-    return None if envelope is None else str(json.loads(envelope)["state"])
+    """Returns the view in the tags of an experiment, as JSON, if it has one that can be read."""
+    try:
+        found = json.loads(tags[VIEW_TAG])["state"]
+        return str(found) if isinstance(json.loads(found), dict) else None
+    except (KeyError, TypeError, ValueError, RecursionError):  # people may have edited it
+        return None
 
 
 def page(experiment_id: str, run_id: str | None = None, shared: bool = False) -> str:

@@ -33,8 +33,9 @@ from echo_exp.tracking import delivery
 from echo_exp.tracking.claims import Claims
 from echo_exp.tracking.client import Access, mends, reach, reason
 from echo_exp.tracking.delivery import Courier, Delivery, Series
+from echo_exp.tracking.lifecycle import check_experiment, check_run, deletion
 from echo_exp.tracking.outbox import Outbox, OutboxFullError, named
-from echo_exp.tracking.store import PRUNED_TAG, StoredRun, Waiting
+from echo_exp.tracking.store import PRUNED_TAG, DeletedError, StoredRun, Waiting
 
 CONFIG = "config.yaml"
 PARENT_TAG = "mlflow.parentRunId"
@@ -133,6 +134,7 @@ class Writer:
     def _experiment(self, client: MlflowClient) -> Experiment:
         found = client.get_experiment_by_name(self.name)
         if found is not None:
+            check_experiment(client, found)
             return found
         location = self.artifacts
         if location is not None and "://" not in location:
@@ -248,8 +250,11 @@ class Writer:
         if which == "last" and newest:
             which = newest[0].info.run_id
         try:
+            check_run(self.client, self.client.get_run(which))
             self._deliver_left(which)
             run = self.client.get_run(which)
+        except DeletedError as error:
+            return str(error)
         except MlflowException as error:
             if mends(error):
                 raise
@@ -352,6 +357,17 @@ class Writer:
             with contextlib.suppress(Exception):
                 self._claims.release_all()
 
+    def refusal(self, error: Exception) -> tuple[str, str]:
+        """Returns what kind of trouble an error is, and its words."""
+        if self._opened is not None:
+            try:
+                error = deletion(self._opened[0].client, error) or error
+            except Exception as another:
+                error = another
+        if isinstance(error, DeletedError):
+            return "deleted", str(error)
+        return "unreachable" if mends(error) else "error", reason(error)
+
     def refused(self, run_id: str, what: str) -> None:
         """Keeps what could not be done in a run, which then does not end as FINISHED."""
         if run_id in self.open_runs:
@@ -359,12 +375,7 @@ class Writer:
 
     def _leave(self, courier: Courier) -> Waiting:
         courier.outbox.leave()
-        return Waiting(
-            run_id=courier.outbox.run_id,
-            measurements=courier.outbox.measurements,
-            folder=self.spool,
-            reason=courier.trouble or "it does not answer",
-        )
+        return courier.waiting()
 
     def _put(self, run_id: str, do: str, **arguments: Any) -> None:
         self.open_runs[run_id].courier.put({"do": do, **arguments})
@@ -508,7 +519,7 @@ def _carry_out(writer: Writer, command: str, arguments: dict[str, Any], answers:
     try:
         answer = ("answer", getattr(writer, command)(**arguments))
     except Exception as error:
-        answer = ("unreachable" if mends(error) else "error", reason(error))
+        answer = writer.refusal(error)
         if command not in ANSWERED:
             if isinstance(error, OutboxFullError):
                 raise

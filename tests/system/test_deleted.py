@@ -1,0 +1,213 @@
+"""What people delete and edit in MLflow before, under and after the program's commands."""
+
+import re
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+
+from .conftest import TIMEOUT, Completed, Program, _completed, wait_for
+from .nursery import Nursery
+
+EPOCHS = 1500
+SHORT = ("epochs=5", "trainer.progress=none")
+LONG = (f"epochs={EPOCHS}", "trainer.progress=none", "trainer.checkpoint_seconds=0.2")
+
+
+def _call(program: Program, module: str, *arguments: str) -> Completed:
+    return _completed(program._start(module, *arguments))
+
+
+def _assert_one_line(done: Completed, code: int, *parts: str) -> None:
+    assert done.returncode == code, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("echo-exp: ")]
+    assert len(lines) == 1, done.stderr
+    for part in parts:
+        assert part in lines[0]
+    for raw in ("Traceback", "MlflowException", "RuntimeError"):
+        assert raw not in done.stderr + done.stdout
+
+
+@pytest.fixture(scope="module")
+def with_a_deleted_run(
+    tmp_path_factory: pytest.TempPathFactory, nursery: Nursery
+) -> tuple[Program, str]:
+    program = Program(tmp_path_factory.mktemp("deleted"), nursery)
+    assert program.run(*SHORT).returncode == 0
+    (run,) = program.runs()
+    program.client.delete_run(run.info.run_id)
+    return program, run.info.run_id
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("echo_exp", "resume={run}"),
+        ("echo_exp.predict", "run={run}", "1 2 3 4 5"),
+        ("echo_exp.inspection.app", "run={run}"),
+        ("echo_exp.export.app", "run={run}"),
+        ("echo_exp.ui", "run={run}"),
+    ],
+)
+def test_a_deleted_run_that_is_asked_for_is_told_with_what_restores_it(
+    with_a_deleted_run: tuple[Program, str], command: tuple[str, ...]
+) -> None:
+    program, run_id = with_a_deleted_run
+    done = _call(program, *(part.format(run=run_id) for part in command))
+    _assert_one_line(done, 2, f"run {run_id} was deleted", f"runs restore --run-id {run_id}`")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("echo_exp", "resume=last"),
+        ("echo_exp.predict", "1 2 3 4 5"),
+        ("echo_exp.ui", "run=last"),
+    ],
+)
+def test_a_deleted_run_is_not_the_last(
+    with_a_deleted_run: tuple[Program, str], command: tuple[str, ...]
+) -> None:
+    program, run_id = with_a_deleted_run
+    done = _call(program, *command)
+    _assert_one_line(done, 2)
+    assert run_id not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def with_a_deleted_experiment(
+    tmp_path_factory: pytest.TempPathFactory, nursery: Nursery
+) -> Program:
+    program = Program(tmp_path_factory.mktemp("deleted"), nursery)
+    for name in ("echo", "study/ignore_state"):
+        done = program.run(*SHORT, f"tracking.experiment={name}")
+        assert done.returncode == 0, done.stderr
+    for run in program.runs():
+        program.client.delete_experiment(run.info.experiment_id)
+    return program
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("echo_exp", *SHORT),
+        ("echo_exp", "-m", *SHORT, "seed=1,2"),
+        ("echo_exp", "-m", *SHORT, "seed=range(1,3)", "hydra/sweeper=optuna"),
+        ("echo_exp", "resume=last"),
+        ("echo_exp", "study=ignore_state", "study.scale=quick"),
+        ("echo_exp.predict", "1 2 3 4 5"),
+        ("echo_exp.inspection.app",),
+        ("echo_exp.export.app",),
+        ("echo_exp.report.app", "study=ignore_state", "study.scale=quick"),
+        ("echo_exp.ui",),
+    ],
+)
+def test_a_deleted_experiment_is_told_with_the_ways_out(
+    with_a_deleted_experiment: Program, command: tuple[str, ...]
+) -> None:
+    done = _call(with_a_deleted_experiment, *command)
+    ways = [r"tracking.experiment=", "experiments restore --experiment-id "]
+    if command[0] == "echo_exp":
+        ways.append("tracking.experiment=another")
+    _assert_one_line(done, 2, "was deleted in MLflow", *ways)
+
+
+def _epochs(program: Program, run: Run) -> list[int]:
+    return [step for step, _ in program.history(run, "train/loss")]
+
+
+@pytest.mark.parametrize("what", ["run", "experiment"])
+def test_a_run_that_is_deleted_while_it_trains_loses_nothing(program: Program, what: str) -> None:
+    process = program.start(*LONG)
+    wait_for(lambda: program.epochs() > 0, process)
+    (run,) = program.runs()
+    client = program.client
+    if what == "run":
+        client.delete_run(run.info.run_id)
+    else:
+        client.delete_experiment(run.info.experiment_id)
+    done = _completed(process)
+    _assert_one_line(done, 1, f"run {run.info.run_id} was deleted in MLflow", f"{what}s restore")
+    assert "sequence accuracy" in done.stdout  # what came out is told as ever
+    assert "`echo-exp-sync` delivers them" in done.stderr
+    assert program.epochs() == EPOCHS
+    told = program.sync()
+    assert told.returncode == 1
+    assert f"run {run.info.run_id} was deleted in MLflow" in told.stdout
+    if what == "run":
+        client.restore_run(run.info.run_id)
+    else:
+        client.restore_experiment(run.info.experiment_id)
+    assert program.sync().returncode == 0
+    (run,) = program.runs()
+    assert run.info.status == "FINISHED"
+    assert _epochs(program, run) == list(range(1, EPOCHS + 1))
+    assert not list((program.folder / "outputs" / "spool").iterdir())
+
+
+def test_a_run_that_is_deleted_for_good_while_it_trains_ends_with_one_line(
+    program: Program,
+) -> None:
+    process = program.start(*LONG)
+    wait_for(lambda: program.epochs() > 0, process)
+    (run,) = program.runs()
+    program.client.delete_run(run.info.run_id)
+    gc = ("gc", "--run-ids", run.info.run_id, "--tracking-uri", program.client.tracking_uri)
+    purged = program.script(
+        f"from mlflow.cli import cli; cli({[*gc, '--backend-store-uri', gc[-1]]!r})"
+    )
+    assert purged.returncode == 0, purged.stderr
+    done = _completed(process)
+    _assert_one_line(done, 1, f"run {run.info.run_id} is no longer in the store", "may be removed")
+    told = program.sync()
+    assert told.returncode == 1
+    found = re.search(r"(\S+\.jsonl) may be removed", told.stdout)
+    assert found is not None
+    Path(found.group(1)).unlink()
+    assert "nothing waits" in program.sync().stdout
+
+
+def test_a_sweep_whose_parent_and_running_job_are_deleted_ends_with_its_table(
+    program: Program,
+) -> None:
+    sweep = ("-m", "seed=1,2", *LONG)
+    process = program.start(*sweep)
+    wait_for(lambda: len(program.runs()) == 3, process)
+    parent, first, second = program.runs()
+    for run in (parent, second):
+        program.client.delete_run(run.info.run_id)
+    out, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 1
+    assert "1 of 2 jobs succeeded" in out
+    assert f"run {second.info.run_id} was deleted in MLflow" in out
+    assert f"run {parent.info.run_id} was deleted in MLflow" in err
+    assert f"runs restore --run-id {parent.info.run_id}`" in err
+    for raw in ("Traceback", "MlflowException", "RuntimeError"):
+        assert raw not in out + err
+    (kept,) = program.runs()
+    assert (kept.info.run_id, kept.info.status) == (first.info.run_id, "FINISHED")
+
+    again = program.run(*sweep)  # does what is deleted once more, and nothing else
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("ok, finished earlier") == 1
+    assert "2 of 2 jobs succeeded" in again.stdout
+    assert len(program.runs()) == 3  # a new parent, a new job
+
+    program.client.restore_run(parent.info.run_id)
+    program.client.restore_run(second.info.run_id)
+    done = program.sync()
+    assert done.returncode == 0, done.stderr
+    restored = program.client.get_run(second.info.run_id)
+    assert restored.info.status == "FINISHED"
+    assert _epochs(program, restored) == list(range(1, EPOCHS + 1))
+
+
+def test_tags_that_are_deleted_make_no_job_count_as_another(program: Program) -> None:
+    sweep = ("-m", "optimizer.learning_rate=1e-3,-1", *SHORT)
+    assert program.run(*sweep).returncode == 1
+    (job,) = [run for run in program.runs() if run.data.tags["kind"] == "run"]
+    program.client.delete_tag(job.info.run_id, "fingerprint")
+    again = program.run(*sweep)
+    assert again.returncode == 1
+    assert "optimizer.learning_rate=-1 is not allowed" in again.stdout
+    assert "1 of 2 jobs succeeded" in again.stdout
