@@ -87,7 +87,7 @@ def _checkpoints(
     interrupts: Interrupts | None = None,
     before: Callable[[], None] = lambda: None,
 ) -> Checkpoints:
-    return Checkpoints(folder, seconds, interrupts or Interrupts(), before)
+    return Checkpoints(folder, seconds, 5, interrupts or Interrupts(), before)
 
 
 def _train(checkpoints: Checkpoints, *scores: tuple[float, float]) -> _Scored:

@@ -12,6 +12,7 @@ to the store, `client` knows MLflow's errors.
 from echo_exp.tracking.store import (
     PRUNED_TAG,
     Run,
+    Series,
     Store,
     StoredRun,
     TrackingError,
@@ -23,6 +24,7 @@ from echo_exp.tracking.store import (
 __all__ = [
     "PRUNED_TAG",
     "Run",
+    "Series",
     "Store",
     "StoredRun",
     "TrackingError",

@@ -15,6 +15,7 @@ from mlflow.tracking import MlflowClient
 from echo_exp.tracking.client import mends, reason, repository
 from echo_exp.tracking.models import Place, log_model
 from echo_exp.tracking.outbox import Operation, Outbox
+from echo_exp.tracking.store import Series
 
 RETRY_SECONDS = 2.0
 ATTEMPT_SECONDS = 25.0
@@ -25,9 +26,6 @@ ERROR_TAG = "error"
 TABLES_TAG = "mlflow.loggedArtifacts"
 """Where MLflow's UI looks for tables."""
 KILLED = "the process was killed before the run had ended"
-
-Series = tuple[str, list[int], list[int], list[float]]
-"""A metric's name, steps, timestamps and values."""
 
 
 class Delivery:
