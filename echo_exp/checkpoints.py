@@ -48,7 +48,7 @@ def _load(path: Path, needed: Sequence[str]) -> dict[str, Any]:
 
 
 def opened(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Returns the last checkpoint of a finished training as one of between two of its blocks.
+    """Returns a checkpoint of the end of a training as one of between two of its blocks.
 
     Lightning counts one epoch, and would take it for over.
     """
@@ -129,6 +129,10 @@ class Checkpoints(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Puts signals off; here, because Lightning has by now put its own handler in place."""
         self.interrupts.put_off()
+        # Of the block that was about to begin Lightning takes back one count, and validates by the
+        # other: a resumed training would validate a block too early.
+        blocks = trainer.fit_loop.epoch_loop.batch_progress.total
+        blocks.ready = blocks.completed
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keeps the network where it is the best so far."""

@@ -98,10 +98,10 @@ def _read(
             "a longer one there too"
         )
         raise SettingError("resume", run.run_id, reason)
-    if last["echo_epochs"] % parts.data.block == 0:
-        last = checkpoints.opened(last)
-    else:
+    if last["echo_epochs"] % parts.data.block:
         folder /= WHOLE
         last = last_checkpoint(folder, parts)
     best = folder / BEST
-    return last, checkpoints.load_weights(best) if best.exists() else None
+    return last and checkpoints.opened(last), checkpoints.load_weights(
+        best
+    ) if best.exists() else None

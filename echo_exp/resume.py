@@ -75,7 +75,8 @@ def find(store: Store, config: DictConfig, overrides: Sequence[str]) -> Start:
         OmegaConf.update(stored, key, OmegaConf.select(config, key))
     if run.status != "FINISHED":
         return Start(stored, run, _tagged(store, run))
-    _check_longer(run, stored, config, longer is not None)
+    named = any(override.startswith("epochs=") for override in overrides)
+    _check_longer(run, stored, config, named or longer is not None)
     stored.resume, stored.epochs = None, config.epochs
     return Start(stored, shorter=run)
 
@@ -96,11 +97,11 @@ def _configuration(run: StoredRun, config: DictConfig) -> DictConfig:
     return stored
 
 
-def _check_longer(run: StoredRun, stored: DictConfig, config: DictConfig, other: bool) -> None:
+def _check_longer(run: StoredRun, stored: DictConfig, config: DictConfig, asked: bool) -> None:
     """Refuses to go on from a finished run where no longer run of the same is asked for."""
     finished = f"run {run.run_id} has finished its {stored.epochs:,} epochs"
-    if not other or config.epochs <= stored.epochs:
-        named = ("epochs", config.epochs) if other else ("resume", config.resume)
+    if not asked or config.epochs <= stored.epochs:
+        named = ("epochs", config.epochs) if asked else ("resume", config.resume)
         raise SettingError(*named, f"{finished}: epochs= above {stored.epochs} trains it on")
     if run.tags.get("code") != code():
         reason = f"{finished} with another version of the code that trains: begin anew"
