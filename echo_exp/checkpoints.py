@@ -1,7 +1,9 @@
 """Checkpoints: the last and the best, whole at every moment, and a stop that loses nothing."""
 
 import contextlib
+import copy
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +17,8 @@ from echo_exp.interrupts import Interrupted, Interrupts
 from echo_exp.module import EchoModule
 
 LAST, BEST = "last.ckpt", "best.ckpt"
+WHOLE = "whole_blocks"
+"""Folder of both as they were before a last block that was shorter than the others."""
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -43,6 +47,22 @@ def _load(path: Path, needed: Sequence[str]) -> dict[str, Any]:
         raise ValueError(f"{path} is truncated or no checkpoint of echo_exp") from error
 
 
+def opened(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Returns a checkpoint of the end of a training as one of between two of its blocks.
+
+    Lightning counts one epoch, and would take it for over.
+    """
+    opened = copy.deepcopy({name: checkpoint[name] for name in ("epoch", "loops")})
+    opened["epoch"] = 0
+    epochs = opened["loops"]["fit_loop"]["epoch_progress"]
+    blocks = opened["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    for count in ("total", "current"):
+        epochs[count]["processed"] = epochs[count]["completed"] = 0
+        blocks[count]["ready"] = blocks[count]["completed"] + 1  # the next is about to begin
+    blocks["is_last_batch"] = False
+    return checkpoint | opened
+
+
 class CheckpointFile(TorchCheckpointIO):
     """Writes a checkpoint as it goes; Lightning first makes the whole file in memory, twice."""
 
@@ -63,9 +83,13 @@ class Checkpoints(pl.Callback):
     kept in memory until the next writing, so that a network that improves at every validation does
     not wait for the disk each time.
 
+    A longer training has no short block where this one has its last. From where that begins it can
+    be trained on, so both are kept in a folder `WHOLE` as they are there.
+
     Args:
         folder: Where they are written.
         seconds: Time between two writings.
+        block: Epochs in a block.
         interrupts: Signals that stop the training after a last writing.
         before: Called before each writing, to bring to safety what a resumed run will not see
             again.
@@ -75,11 +99,13 @@ class Checkpoints(pl.Callback):
         self,
         folder: Path,
         seconds: float,
+        block: int,
         interrupts: Interrupts,
         before: Callable[[], None],
     ) -> None:
         self.folder = folder
         self.seconds = seconds
+        self.block = block
         self.interrupts = interrupts
         self.before = before
         self.best_score: tuple[float, float] | None = None
@@ -94,9 +120,19 @@ class Checkpoints(pl.Callback):
         """Takes the score of the best validation before the interruption."""
         self.best_score = state_dict["best_score"]
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keeps whether a callback has ended the training: it would end a longer one there too."""
+        checkpoint["stopped"] = trainer.should_stop
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Puts signals off; here, because Lightning has by now put its own handler in place."""
         self.interrupts.put_off()
+        # Of the block that was about to begin Lightning takes back one count, and validates by the
+        # other: a resumed training would validate a block too early.
+        blocks = trainer.fit_loop.epoch_loop.batch_progress.total
+        blocks.ready = blocks.completed
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keeps the network where it is the best so far."""
@@ -119,6 +155,9 @@ class Checkpoints(pl.Callback):
         due = time.monotonic() - self._written >= self.seconds
         if due or self.interrupts.pending is not None:
             self._write(trainer)
+        if batch_idx and len(batch) < self.block:
+            self._write(trainer)
+            self._keep()
         if self.interrupts.pending is not None:
             raise Interrupted(self.interrupts.pending)
 
@@ -141,6 +180,21 @@ class Checkpoints(pl.Callback):
         with _whole(self.folder / LAST) as path:
             trainer.save_checkpoint(path)
         self._written = time.monotonic()
+
+    def _keep(self) -> None:
+        """Keeps the checkpoints as they are now."""
+        (self.folder / WHOLE).mkdir(exist_ok=True)
+        for name in (BEST, LAST):
+            if (self.folder / name).exists():
+                with _whole(self.folder / WHOLE / name) as path:
+                    shutil.copyfile(self.folder / name, path)
+
+
+def write(checkpoint: dict[str, Any], path: Path) -> None:
+    """Writes a checkpoint, whole or not at all, to a folder that may have to be made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _whole(path) as partial:
+        torch.save(checkpoint, partial)
 
 
 @contextlib.contextmanager

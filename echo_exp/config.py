@@ -271,21 +271,26 @@ def parameters(config: DictConfig) -> dict[str, Any]:
     return chosen | rest
 
 
-def fingerprint(config: DictConfig) -> str:
-    """Returns a hash of everything that a result may depend on."""
-    measured = _measured(OmegaConf.to_container(config, resolve=True))
+def fingerprint(config: DictConfig, but: str | None = None) -> str:
+    """Returns a hash of everything that a result may depend on, but for one setting if asked."""
+    every = _measured(OmegaConf.to_container(config, resolve=True))
+    measured = {key: value for key, value in every.items() if key != but}
     text = json.dumps(measured, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str]) -> list[str]:
-    """Lists the settings named by ``overrides`` whose value is not that of a stored run."""
+def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str]) -> dict[str, str]:
+    """Tells the settings named by ``overrides`` whose value is not that of a stored run.
+
+    Returns:
+        What is different, in words, by the setting's name.
+    """
     before, now = _measured(stored), _measured(given)
     named = [override.lstrip("+~").split("=")[0].split("@")[0] for override in overrides]
     everything = "experiment" in named
-    return [
-        f"{key} is {now.get(key)} here and {before.get(key)} there"
+    return {
+        key: f"{key} is {now.get(key)} here and {before.get(key)} there"
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
         and (everything or any(key == name or key.startswith(f"{name}.") for name in named))
-    ]
+    }

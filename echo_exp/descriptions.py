@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from echo_exp import config as configuration
+from echo_exp.resume import CONTINUES
 from echo_exp.settings import redacted
 from echo_exp.study import Study
 from echo_exp.tracking import StoredRun
+from echo_exp.tracking.view import page
 
 if TYPE_CHECKING:
     from echo_exp.outcome import Outcome
@@ -87,10 +89,11 @@ def run(
     """
     which = [f"run={stored.run_id}", *where]
     again = {stored.tags["mlflow.source.name"]: "does the same again"}
+    about = _text(_sentence(config), _beginning(stored))
     if outcome is None:
         resume = shlex.join(["echo-exp", f"resume={stored.run_id}", *where])
         more = {resume: "goes on, where it was interrupted"}
-        return _text(_sentence(config), "It has not ended, and has no scores.", _commands(more))
+        return _text(about, "It has not ended, and has no scores.", _commands(more))
     window = str(list(outcome.listing.windows[0]))
     more = {
         shlex.join(["echo-exp-predict", *which, window]): "its echo of a window",
@@ -99,7 +102,24 @@ def run(
     # The UI shows the first lines: those of the accuracies.
     lines = sorted(outcome.lines(), key=lambda line: "accuracy" not in line[0])
     scores = _table("what came out", "", lines)
-    return _text(_sentence(config), scores, _commands(again | more))
+    return _text(about, scores, _commands(again | more))
+
+
+def continued(told: str, by: StoredRun) -> str:
+    """Adds to the description of a run that another goes on from it."""
+    return _text(told, f"{_link(by.experiment_id, by.run_id)} goes on from it.")
+
+
+def _beginning(stored: StoredRun) -> str:
+    """Says which run's epochs are the first of a run, if that is so."""
+    if CONTINUES not in stored.tags:
+        return ""
+    shorter = _link(stored.experiment_id, stored.tags[CONTINUES])
+    return f"Its first epochs were trained by {shorter}, and are as good as its own."
+
+
+def _link(experiment_id: str, run_id: str) -> str:
+    return f"[Run {run_id}]({page(experiment_id, run_id)})"
 
 
 def sweep(

@@ -123,14 +123,18 @@ def train(
     torch.set_num_threads(settings.trainer.threads)
     recorder = Recorder(run)
     checkpoints = Checkpoints(
-        folder, settings.trainer.checkpoint_seconds, interrupts, before=recorder.settle
+        folder,
+        settings.trainer.checkpoint_seconds,
+        settings.trainer.block,
+        interrupts,
+        before=recorder.settle,
     )
     all_callbacks = [recorder, checkpoints, *_progress(settings), *callbacks]
     with _quiet():
         trainer = settings.trainer.trainer(all_callbacks)
         if checkpoint is None:
             trainer.fit(parts.module, parts.data)
-        elif checkpoint["echo_epochs"] < settings.epochs:
+        elif checkpoint["echo_epochs"] < settings.epochs and not checkpoint.get("stopped"):
             trainer.fit(parts.module, parts.data, ckpt_path=folder / LAST, weights_only=True)
         else:  # it was interrupted after the training
             parts.module.on_load_checkpoint(checkpoint)

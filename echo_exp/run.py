@@ -25,6 +25,7 @@ from echo_exp import descriptions, launch, resume
 from echo_exp.code import code
 from echo_exp.config import Settings
 from echo_exp.interrupts import Interrupted, Interrupts
+from echo_exp.resume import Start
 from echo_exp.settings import SettingError, redacted
 from echo_exp.shell import program
 from echo_exp.tracking import (
@@ -44,18 +45,21 @@ if TYPE_CHECKING:
     import pytorch_lightning as pl
 
     from echo_exp.experiment import Parts
+    from echo_exp.longer import Beginning
     from echo_exp.outcome import Outcome
     from echo_exp.trained import TrainedNetwork
 
 CHECKPOINTS = "checkpoints"
 INSPECTION = "inspection"
+CONTINUED = "continued"
+"""The tag of a run that names those that go on from it."""
 
 Callbacks = Callable[[], "Sequence[pl.Callback]"]
 """Makes what else looks at a training; called when Lightning is imported."""
 
 
 class AlreadyFinishedError(Exception):
-    """`resume=auto` found a finished run of the same settings."""
+    """What is to be resumed or trained on has a finished run of the same settings."""
 
     def __init__(self, stored: StoredRun) -> None:
         super().__init__(f"run {stored.run_id} has done this already")
@@ -63,7 +67,7 @@ class AlreadyFinishedError(Exception):
 
 
 class ClaimedError(Exception):
-    """`resume=auto`, and another process is doing the same."""
+    """What is to be resumed or trained on is being done by another process."""
 
 
 class PrunedError(Exception):
@@ -152,8 +156,9 @@ def execute(
         DivergedError: The loss became NaN or infinite; the run is FAILED.
         Interrupted: A signal asked to stop; the run is KILLED and can be resumed.
         TrackingError: Something could not be recorded; the run is FAILED.
-        AlreadyFinishedError: `resume=auto`, and a finished run had the same settings and code.
-        ClaimedError: `resume=auto`, and another process is doing the same.
+        AlreadyFinishedError: A finished run had the same settings and code, and `resume=auto`, or
+            that run has gone on from the one that is named.
+        ClaimedError: Likewise, and another process is doing the same.
     """
     with Interrupts() as interrupts:
         settings = configuration.read(config)
@@ -165,46 +170,42 @@ def execute(
             _check_writable("tracking.spool", Path(store.spool))
         if store is not None and parent is not None:  # the sweep may have begun long ago
             store.await_store(store.patience)
-        if config.resume != resume.AUTO:
-            return _execute(config, settings, store, overrides, parent, interrupts, callbacks)
-        with _claimed(store, config):
-            with reached(config):
-                config.resume = _unfinished(store, config)
-            return _execute(config, settings, store, overrides, parent, interrupts, callbacks, True)
+        automatic = config.resume == resume.AUTO
+        with _started(store, config, overrides) as start:
+            return _execute(start, store, overrides, parent, interrupts, callbacks, automatic)
 
 
 def _execute(
-    config: DictConfig,
-    settings: Settings,
+    start: Start,
     store: Store | None,
     overrides: Sequence[str],
     parent: str | None,
     interrupts: Interrupts,
     callbacks: Callbacks,
-    automatic: bool = False,
+    automatic: bool,
 ) -> Result:
-    earlier: StoredRun | None = None
-    if config.resume is not None:
-        if store is None:
-            raise SettingError("resume", config.resume, "tracking=none has no runs")
-        with reached(config):
-            earlier, config = resume.find(store, config, overrides)
-        settings = configuration.read(config)
+    config, overrides = start.config, start.told(overrides)
+    settings = configuration.read(config)
 
     from echo_exp import experiment  # torch and Lightning, while the writer imports MLflow
 
     parts = experiment.assemble(config, settings)
-    own = _own_callbacks(config)
+    more = [*_own_callbacks(config), *callbacks()]
     checkpoint = None
-    if earlier is not None:
-        checkpoint = experiment.last_checkpoint(_folder(settings, earlier), parts)
-    run = _open_run(store, config, overrides, parent, earlier)
+    if start.run is not None:
+        checkpoint = experiment.last_checkpoint(_folder(settings, start.run), parts)
+    beginning = None
+    if checkpoint is None and not (automatic and more):  # a callback may depend on all epochs
+        beginning = _beginning(store, start, parts, automatic)
+    run = _open_run(store, start, overrides, parent, beginning)
     folder = _folder(settings, run.stored if run else None)
     waiting, notes = None, []
     if run is not None:
         run.set_tag(NOTE_TAG, descriptions.run(config, run.stored, where(overrides)))
     try:
-        more = [*own, *callbacks()]
+        if run is not None and beginning is not None:
+            beginning.give(run, folder)
+            checkpoint = beginning.last
         outcome = experiment.train(parts, settings, run, folder, interrupts, checkpoint, more)
         if run is not None:
             _record(run, parts, outcome, folder)
@@ -217,6 +218,62 @@ def _execute(
             _close_early(run, error, automatic, overrides)
         raise
     return Result(config, outcome, run.stored if run else None, folder, waiting, tuple(notes))
+
+
+@contextlib.contextmanager
+def _started(store: Store | None, config: DictConfig, overrides: Sequence[str]) -> Iterator[Start]:
+    """Finds where a run begins; one that others may begin too is claimed while it lasts."""
+    start = Start(config)
+    if config.resume not in (None, resume.AUTO):
+        if store is None:
+            raise SettingError("resume", config.resume, "tracking=none has no runs")
+        with reached(config):
+            start = resume.find(store, config, overrides)
+    if store is None or config.resume is None or start.run is not None:
+        yield start
+        return
+    with _claimed(store, start.config):
+        with reached(config):
+            start = _once(store, start, overrides)
+        yield start
+
+
+def _once(store: Store, start: Start, overrides: Sequence[str]) -> Start:
+    """Returns where a run begins of which there may be one already.
+
+    Where that left no checkpoint it is run from the beginning: what it has measured stays.
+    """
+    config = start.config
+    config.resume = None
+    same = store.find_same(resume.identity(config))
+    if same is None:
+        shorter = start.shorter or store.find_shorter(resume.kin(config), config.epochs)
+        return Start(config, shorter=shorter)
+    if same.status == "FINISHED":
+        raise AlreadyFinishedError(same)
+    config.resume = same.run_id
+    return resume.find(store, config, overrides)
+
+
+def _beginning(
+    store: Store | None, start: Start, parts: "Parts", automatic: bool
+) -> "Beginning | None":
+    """Returns what a run takes over from the shorter one, if that is there and can be used.
+
+    Raises:
+        SettingError: It cannot, and the user has named it.
+    """
+    from echo_exp import longer
+
+    if store is None or start.shorter is None:
+        return None
+    try:
+        with reached(start.config):
+            return longer.beginning(store, start.shorter, CHECKPOINTS, parts)
+    except SettingError:
+        if automatic or start.run is not None:  # to train it all comes to the same
+            return None
+        raise
 
 
 def _own_callbacks(config: DictConfig) -> "list[pl.Callback]":
@@ -244,11 +301,8 @@ def _own_callbacks(config: DictConfig) -> "list[pl.Callback]":
 
 
 @contextlib.contextmanager
-def _claimed(store: Store | None, config: DictConfig) -> Iterator[None]:
+def _claimed(store: Store, config: DictConfig) -> Iterator[None]:
     """Keeps other processes from doing the same, if they ask."""
-    if store is None:
-        yield
-        return
     thing = claim(configuration.fingerprint(config))
     with reached(config):
         holder = store.claim(thing)
@@ -266,47 +320,52 @@ def claim(fingerprint: str) -> str:
     return f"job/{fingerprint}/{code()}"
 
 
-def _unfinished(store: Store | None, config: DictConfig) -> str | None:
-    """Returns the id of an unfinished run of the same, if there is one.
-
-    Where it left no checkpoint it is run from the beginning: what it has measured stays.
-    """
-    same = store.find_same(_identity(config)) if store is not None else None
-    if same is None:
-        return None
-    if same.status == "FINISHED":
-        raise AlreadyFinishedError(same)
-    return same.run_id
-
-
 def _open_run(
     store: Store | None,
-    config: DictConfig,
+    start: Start,
     overrides: Sequence[str],
     parent: str | None,
-    earlier: StoredRun | None,
+    beginning: "Beginning | None",
 ) -> Run | None:
     if store is None:
         return None
-    with reached(config):
-        if earlier is None:
-            return _create_run(store, config, overrides, parent)
+    with reached(start.config):
+        if start.run is None:
+            shorter = start.shorter if beginning is not None else None
+            run = _create_run(store, start.config, overrides, parent, shorter)
+            if shorter is not None:
+                _link(store, shorter, run)
+            return run
         try:
-            return store.resume_run(earlier.run_id)
+            return store.resume_run(start.run.run_id)
         except UnreachableError:
             raise
         except TrackingError as error:  # another process is still at it
-            raise SettingError("resume", earlier.run_id, str(error)) from error
+            raise SettingError("resume", start.run.run_id, str(error)) from error
+
+
+def _link(store: Store, shorter: StoredRun, run: Run) -> None:
+    """Tells a finished run which one goes on from it; that can do without."""
+    known = shorter.tags.get(CONTINUED)
+    told = descriptions.continued(shorter.tags.get(NOTE_TAG, ""), run.stored)
+    with contextlib.suppress(TrackingError):
+        ids = ", ".join(filter(None, [known, run.run_id]))
+        store.mark(shorter.run_id, {CONTINUED: ids, NOTE_TAG: told})
 
 
 def _create_run(
-    store: Store, config: DictConfig, overrides: Sequence[str], parent: str | None
+    store: Store,
+    config: DictConfig,
+    overrides: Sequence[str],
+    parent: str | None,
+    shorter: StoredRun | None,
 ) -> Run:
     if parent is None:
         store.describe({NOTE_TAG: descriptions.experiment(), **view()})
+    found = tags(overrides) | {"kind": "run"} | resume.identity(config) | resume.kin(config)
     return store.create_run(
         name=_name(config),
-        tags=tags(overrides) | {"kind": "run"} | _identity(config),
+        tags=found | ({resume.CONTINUES: shorter.run_id} if shorter is not None else {}),
         params=configuration.parameters(config),
         files={
             "config.yaml": redacted(OmegaConf.to_yaml(config, resolve=True)),
@@ -314,11 +373,6 @@ def _create_run(
         },
         parent=parent,
     )
-
-
-def _identity(config: DictConfig) -> dict[str, str]:
-    """Returns the tags by which a run of the same settings and code is found again."""
-    return {"fingerprint": configuration.fingerprint(config), "code": code()}
 
 
 def _name(config: DictConfig) -> str:

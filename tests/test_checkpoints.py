@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -87,7 +88,7 @@ def _checkpoints(
     interrupts: Interrupts | None = None,
     before: Callable[[], None] = lambda: None,
 ) -> Checkpoints:
-    return Checkpoints(folder, seconds, interrupts or Interrupts(), before)
+    return Checkpoints(folder, seconds, 5, interrupts or Interrupts(), before)
 
 
 def _train(checkpoints: Checkpoints, *scores: tuple[float, float]) -> _Scored:
@@ -157,3 +158,20 @@ def test_after_the_training_signals_are_let_through(tmp_path: Path) -> None:
         _train(_checkpoints(tmp_path, interrupts=interrupts), (0.5, 1.0))
         with pytest.raises(Interrupted):
             signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("stop", [5, 15, 20])
+def test_a_resumed_training_validates_where_it_would_have(tmp_path: Path, stop: int) -> None:
+    class Stop(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+            if pl_module.epochs == stop:
+                interrupts.pending = signal.SIGTERM
+
+    interrupts = Interrupts()
+    first = make_trainer(Stop(), _checkpoints(tmp_path, interrupts=interrupts), validate=3)
+    with pytest.raises(Interrupted):
+        first.fit(make_module(), make_data(45))
+    scored = _Scored(*[(0.5, 1.0)] * 3)
+    trainer = make_trainer(scored, _checkpoints(tmp_path), validate=3)
+    trainer.fit(make_module(), make_data(45), ckpt_path=tmp_path / LAST, weights_only=True)
+    assert list(scored.weights) == [epoch for epoch in (15, 30, 45) if epoch > stop]

@@ -103,19 +103,13 @@ def test_parameters_are_flat_and_name_the_chosen_classes() -> None:
 
 def test_differences_are_those_of_the_settings_that_were_given() -> None:
     stored, given = _composed("model.units=30", "epochs=9"), _composed("model.units=40")
-    assert configuration.differences(stored, given, ["model.units=40"]) == [
-        "model.units is 40 here and 30 there"
-    ]
-    assert configuration.differences(stored, given, []) == []
-    assert configuration.differences(stored, given, ["epochs=500", "model.units=40"]) == [
-        "epochs is 500 here and 9 there",
-        "model.units is 40 here and 30 there",
-    ]
-    assert configuration.differences(stored, given, ["experiment=any"]) == [
-        "epochs is 500 here and 9 there",
-        "model.units is 40 here and 30 there",
-    ]
-    assert configuration.differences(stored, stored, ["epochs=9"]) == []
+    units, epochs = "model.units is 40 here and 30 there", "epochs is 500 here and 9 there"
+    both = {"epochs": epochs, "model.units": units}
+    assert configuration.differences(stored, given, ["model.units=40"]) == {"model.units": units}
+    assert configuration.differences(stored, given, []) == {}
+    assert configuration.differences(stored, given, ["epochs=500", "model.units=40"]) == both
+    assert configuration.differences(stored, given, ["experiment=any"]) == both
+    assert configuration.differences(stored, stored, ["epochs=9"]) == {}
 
 
 def test_another_network_of_the_same_size_is_a_difference() -> None:
@@ -123,7 +117,7 @@ def test_another_network_of_the_same_size_is_a_difference() -> None:
         _composed("model.units=20"),
         _composed("model=encoder_decoder", "model.units=20"),
     )
-    (difference,) = configuration.differences(stored, given, ["model=encoder_decoder"])
+    (difference,) = configuration.differences(stored, given, ["model=encoder_decoder"]).values()
     assert "model._target_ is echo_exp.models.EncoderDecoder here" in difference
 
 

@@ -32,7 +32,7 @@ class _Store:
 
 def _find(stored: DictConfig, *overrides: str) -> DictConfig:
     given = compose("config", ["resume=abc", *overrides])
-    return resume.find(cast("Store", _Store(stored)), given, [])[1]
+    return resume.find(cast("Store", _Store(stored)), given, []).config
 
 
 def _resolved(*overrides: str) -> DictConfig:

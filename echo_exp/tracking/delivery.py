@@ -18,7 +18,7 @@ from echo_exp.tracking.client import Access, mends, reason
 from echo_exp.tracking.lifecycle import deletion
 from echo_exp.tracking.models import log_model
 from echo_exp.tracking.outbox import Operation, Outbox
-from echo_exp.tracking.store import DeletedError, Waiting
+from echo_exp.tracking.store import DeletedError, Series, Waiting
 
 RETRY_SECONDS = 2.0
 ATTEMPT_SECONDS = 25.0
@@ -29,9 +29,6 @@ ERROR_TAG = "error"
 TABLES_TAG = "mlflow.loggedArtifacts"
 """Where MLflow's UI looks for tables."""
 KILLED = "the process was killed before the run had ended"
-
-Series = tuple[str, list[int], list[int], list[float]]
-"""A metric's name, steps, timestamps and values."""
 
 
 class Delivery:

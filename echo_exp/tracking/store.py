@@ -25,6 +25,9 @@ PRUNED_TAG = "pruned"
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
 
 
+Series = tuple[str, list[int], list[int], list[float]]
+"""A metric's name, steps, timestamps in milliseconds since 1970, and values."""
+
 SPOOL = "outputs/spool"
 PATIENCE = 30
 LONGEST_PATIENCE = 1_000_000
@@ -295,6 +298,24 @@ class Store:
         """Returns the newest run with some tags that has finished, else the newest unfinished."""
         return self.request("same", tags=dict(tags))  # type: ignore[no-any-return]
 
+    def find_shorter(self, tags: Mapping[str, str], epochs: int) -> StoredRun | None:
+        """Returns, of the finished runs with some tags, that of the most epochs below a number."""
+        return self.request("shorter", tags=dict(tags), epochs=epochs)  # type: ignore[no-any-return]
+
+    def history(self, run_id: str, last: int) -> list[Series]:
+        """Returns the points of a run's curves up to an epoch, as they were measured."""
+        return self.request("history", run_id=run_id, last=last)  # type: ignore[no-any-return]
+
+    def fetch(self, run_id: str, path: str, folder: Path) -> Path:
+        """Copies artifacts of a run to a folder, and returns where they are there."""
+        return self.request(  # type: ignore[no-any-return]
+            "fetch", run_id=run_id, path=path, folder=str(folder)
+        )
+
+    def mark(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Sets tags of a run that is not open here."""
+        self.request("mark", run_id=run_id, tags=dict(tags))
+
     def send(self, command: str, **arguments: Any) -> None:
         """Sends a command that needs no answer."""
         self._write((command, arguments))
@@ -346,7 +367,7 @@ class Run:
     store: Store
     stored: StoredRun
     clock: Clock = field(init=False)
-    _metrics: list[tuple[str, list[int], list[int], list[float]]] = field(default_factory=list)
+    _metrics: list[Series] = field(default_factory=list)
     _sent: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -375,6 +396,11 @@ class Run:
             self._metrics.append((name, list(steps), times, list(series)))
         if time.monotonic() - self._sent >= SEND_SECONDS:
             self.flush()
+
+    def log_history(self, series: Sequence[Series]) -> None:
+        """Records what another run has measured, with its times."""
+        self._metrics += series
+        self.settle()
 
     def flush(self) -> None:
         """Sends the metrics gathered so far."""

@@ -32,10 +32,10 @@ from echo_exp.settings import redacted
 from echo_exp.tracking import delivery
 from echo_exp.tracking.claims import Claims
 from echo_exp.tracking.client import Access, mends, reach, reason
-from echo_exp.tracking.delivery import Courier, Delivery, Series
+from echo_exp.tracking.delivery import Courier, Delivery
 from echo_exp.tracking.lifecycle import check_experiment, check_run, deletion
 from echo_exp.tracking.outbox import Outbox, OutboxFullError, named
-from echo_exp.tracking.store import PRUNED_TAG, DeletedError, StoredRun, Waiting
+from echo_exp.tracking.store import PRUNED_TAG, DeletedError, Series, StoredRun, Waiting
 
 CONFIG = "config.yaml"
 PARENT_TAG = "mlflow.parentRunId"
@@ -56,6 +56,10 @@ ANSWERED = (
     "end_lost",
     "find",
     "same",
+    "shorter",
+    "history",
+    "fetch",
+    "mark",
     "claim",
     "release",
     "claimed",
@@ -273,6 +277,33 @@ class Writer:
             found = self._search(query)
         finished = [run for run in found if run.info.status == "FINISHED"]
         return self._stored([*finished, *found][0]) if found else None
+
+    def shorter(self, tags: dict[str, str], epochs: int) -> StoredRun | None:
+        query = _query({**tags, "kind": "run"}) + " and attributes.status = 'FINISHED'"
+        below = {
+            trained: run
+            for run in self._search(query, None)
+            if (trained := int(run.data.params.get("epochs", epochs))) < epochs
+        }
+        return self._stored(below[max(below)]) if below else None
+
+    def history(self, run_id: str, last: int) -> list[Series]:
+        series = []
+        for key in self.client.get_run(run_id).data.metrics:
+            points = [p for p in self.client.get_metric_history(run_id, key) if 0 < p.step <= last]
+            columns = [(p.step, p.timestamp, p.value) for p in points]
+            if columns:
+                steps, times, values = map(list, zip(*columns, strict=True))
+                series.append((key, steps, times, values))
+        return series
+
+    def fetch(self, run_id: str, path: str, folder: str) -> Path:
+        artifacts = self.access.place(self.client.get_run(run_id).info.artifact_uri)
+        return Path(artifacts.download_artifacts(path, folder))
+
+    def mark(self, run_id: str, tags: dict[str, str]) -> None:
+        for key, value in tags.items():
+            self.client.set_tag(run_id, key, value)
 
     def metrics(self, run_id: str, series: list[Series]) -> None:
         self._put(run_id, "metrics", series=series)
