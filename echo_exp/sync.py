@@ -23,12 +23,12 @@ def main() -> None:
     """Runs `echo-exp-sync`: exits with 0 where nothing is left, 1 where something is, 2 as ever."""
     for name, value in IMPATIENT.items():
         os.environ.setdefault(name, value)
-    warnings.simplefilter("ignore")
-    logging.disable()  # MLflow logs what it raises, with its trace
-    command.run(_sync, "config")
+    command.run(_sync, "sync")
 
 
 def _sync(config: DictConfig) -> None:
+    warnings.simplefilter("ignore")
+    logging.disable()  # MLflow logs what it raises, with its trace
     settings = configuration.tracking(config)
     if settings.uri is None:
         raise SettingError("tracking.uri", None, "it must name the store that was away")
