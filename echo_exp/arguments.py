@@ -44,14 +44,11 @@ class _Parser(argparse.ArgumentParser):
         raise argparse.ArgumentTypeError(message)
 
 
-def read(
-    given: Sequence[str], settings: str, several: bool, unnamed: str | None
-) -> tuple[Namespace, list[str]]:
+def read(given: Sequence[str], several: bool, unnamed: str | None) -> tuple[Namespace, list[str]]:
     """Reads the arguments of a command.
 
     Args:
         given: The arguments.
-        settings: Name of the file in ``conf`` that has the command's settings.
         several: Whether one call may be many runs.
         unnamed: The setting that takes the arguments without a name as a list, if one does.
 
@@ -73,7 +70,7 @@ def read(
         words = [a for a in given if a in numbers or (a in overrides and not _named(a))]
         overrides = [a for a in overrides if _named(a)]
         overrides += [f"{unnamed}={json.dumps(words)}"] if words else []
-    _check(flags, settings, several)
+    _check(flags, several)
     if flags.shell_completion:
         _check_completion(overrides)
     elif not several or flags.run:
@@ -89,7 +86,9 @@ def _named(argument: str) -> bool:
 
 def _wrong(message: str) -> tuple[str, str | None, str]:
     """Returns what is wrong with a flag: its name, its value and the reason."""
-    choice = re.match(r"argument (--[\w-]+)\S*: invalid choice: '(.*?)' \(choose from (.*)\)", message)
+    choice = re.match(
+        r"argument (--[\w-]+)\S*: invalid choice: '(.*?)' \(choose from (.*)\)", message
+    )
     if choice:
         flag, value, allowed = choice.groups()
         return flag, value, "it must be " + " or ".join(re.findall(r"[\w-]+", allowed))
@@ -100,26 +99,30 @@ def _wrong(message: str) -> tuple[str, str | None, str]:
     return named, None, "there is no such flag; --hydra-help lists all"
 
 
-def _check(flags: Namespace, settings: str, several: bool) -> None:
+def _check(flags: Namespace, several: bool) -> None:
     if flags.experimental_rerun is not None:
         raise FlagError("--experimental-rerun", flags.experimental_rerun, RERUN)
     if flags.multirun and not several:
-        raise FlagError("--multirun", None, "this command does one thing; `echo-exp -m` makes sweeps")
+        raise FlagError(
+            "--multirun", None, "this command does one thing; `echo-exp -m` makes sweeps"
+        )
     asked = [f"--{mode.replace('_', '-')}" for mode in MODES if getattr(flags, mode)]
     if len(asked) > 1:
         reason = f"not together with {asked[1]}"
         if flags.cfg and flags.multirun:
             reason = "it prints the configuration of one run, as in `echo-exp seed=1 --cfg job`"
             asked.reverse()
-        raise FlagError(asked[0], getattr(flags, asked[0][2:]) if asked[0] == "--cfg" else None, reason)
+        raise FlagError(
+            asked[0], getattr(flags, asked[0][2:]) if asked[0] == "--cfg" else None, reason
+        )
     if flags.resolve and not (flags.cfg or flags.help):
         raise FlagError("--resolve", None, "it belongs to --cfg or --help")
     if flags.package is not None and not flags.cfg:
         raise FlagError("--package", flags.package, "it belongs to --cfg")
-    _check_folders(flags, settings)
+    _check_folders(flags)
 
 
-def _check_folders(flags: Namespace, settings: str) -> None:
+def _check_folders(flags: Namespace) -> None:
     folder = flags.config_dir
     if folder is not None and not Path(folder).is_dir():
         raise FlagError("--config-dir", folder, "there is no such folder")
@@ -130,8 +133,6 @@ def _check_folders(flags: Namespace, settings: str) -> None:
             "folder to the program's own"
         )
         raise FlagError("--config-path", folder, reason)
-    if flags.config_name is not None and settings != "config" and flags.config_name != settings:
-        raise FlagError("--config-name", flags.config_name, f"the settings here are {settings}")
 
 
 def _check_completion(overrides: Sequence[str]) -> None:

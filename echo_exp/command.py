@@ -41,7 +41,7 @@ def run(
             body(config)
 
     with heard(), mistakes.explained(settings):
-        flags, sys.argv[1:] = arguments.read(sys.argv[1:], settings, several, unnamed)
+        flags, sys.argv[1:] = arguments.read(sys.argv[1:], several, unnamed)
         with _answering(flags):
             composed()
 

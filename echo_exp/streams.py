@@ -24,23 +24,23 @@ class Heard:
 
     def write(self, text: str) -> int:
         """Writes a text."""
-        with self._left():
+        try:
             return self._stream.write(text)
-        return len(text)
+        except BrokenPipeError:
+            self._leave()
+            return len(text)
 
     def flush(self) -> None:
         """Writes what is held back."""
-        with self._left():
-            self._stream.flush()
-
-    @contextlib.contextmanager
-    def _left(self) -> Iterator[None]:
         try:
-            yield
+            self._stream.flush()
         except BrokenPipeError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
+            self._leave()
+
+    def _leave(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
 
 
 @contextlib.contextmanager
@@ -48,7 +48,7 @@ def heard() -> Iterator[None]:
     """Has standard output and error go on without a reader, to the end of the block."""
     before = sys.stdout, sys.stderr
     streams = [Heard(stream) if stream else stream for stream in before]
-    sys.stdout, sys.stderr = streams  # type: ignore[assignment]
+    sys.stdout, sys.stderr = streams
     try:
         yield
     finally:
