@@ -52,7 +52,7 @@ class OptunaSweeper(Sweeper):
         with mistakes.explained():
             if find_spec("optuna") is None:
                 raise not_installed("hydra/sweeper", "optuna", "Optuna", extra="optuna")
-            HydraConfig.instance().set_config(config)
+            HydraConfig.instance().set_config(copy.deepcopy(config))
             folder = Path(config.hydra.sweep.dir).absolute()
             launcher = make_launcher(_of_jobs(config), context, self.task_function, folder)
             self._search(config, context, launcher, arguments)

@@ -1,5 +1,6 @@
 """The sweeper of `echo-exp -m` and `study=...`: which jobs there are, and their launch."""
 
+import copy
 import dataclasses
 import functools
 import itertools
@@ -56,7 +57,7 @@ class EchoSweeper(BasicSweeper):
         assert config is not None
         assert context is not None
         with mistakes.explained():
-            HydraConfig.instance().set_config(config)
+            HydraConfig.instance().set_config(copy.deepcopy(config))
             if config.get(configuration.STUDY) is None:
                 asked = _sweep(config, context, arguments)
             else:
