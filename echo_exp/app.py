@@ -5,6 +5,7 @@ configuration and a wrong setting are answered at once.
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,6 +15,7 @@ from omegaconf import DictConfig
 from echo_exp import command, job, mistakes, run
 from echo_exp import config as configuration
 from echo_exp.interrupts import Interrupts
+from echo_exp.settings import SettingError
 
 
 def main() -> None:
@@ -28,7 +30,20 @@ def _echo(config: DictConfig) -> None:
     if context.mode == RunMode.MULTIRUN:
         job.run_job(config, overrides, Path(context.sweep.dir), context.sweeper)
     else:
+        _check_single(context.runtime.choices)
         _run(config, overrides)
+
+
+def _check_single(choices: Mapping[str, str | None]) -> None:
+    """Checks that nothing was chosen that makes several runs, or one elsewhere.
+
+    Raises:
+        SettingError: It was, and ``--run`` or ``hydra.mode=RUN`` beside it.
+    """
+    for group in (*configuration.WHOLE, configuration.LAUNCH):
+        if choices.get(group) not in (None, "null", "basic"):
+            reason = "--run and hydra.mode=RUN make one run in this process"
+            raise SettingError(group, choices[group], reason)
 
 
 def _run(config: DictConfig, overrides: list[str]) -> None:

@@ -1,39 +1,60 @@
 """What every command does around its own work: composes its settings, explains what is wrong."""
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 
 import hydra
 from omegaconf import DictConfig
 
+from echo_exp import arguments, mistakes
 from echo_exp import config as configuration
-from echo_exp import mistakes
+from echo_exp.streams import heard
 from echo_exp.tracking.store import IMPATIENT, QUIET
 
-CONFIG = "config"
 
-
-def run(body: Callable[[DictConfig], None], settings: str, several: bool = False) -> None:
+def run(
+    body: Callable[[DictConfig], None],
+    settings: str,
+    several: bool = False,
+    unnamed: str | None = None,
+) -> None:
     """Runs a command and exits: 0 done, 1 failed, 2 a setting is wrong, 128 + n a signal.
 
     Args:
         body: The command's own work on its composed settings.
-        settings: Name of the file in ``conf`` that has them; of `CONFIG` each body checks its own.
+        settings: Name of the file in ``conf`` that has them.
         several: Whether one call may be many runs.
+        unnamed: The setting that takes the arguments without a name as a list, if one does.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     for name, value in (QUIET | IMPATIENT).items():
         os.environ.setdefault(name, value)
-    if not several:
-        sys.argv.append("hydra.mode=RUN")
 
     @hydra.main(version_base="1.3", config_path=str(configuration.FOLDER), config_name=settings)
     def composed(config: DictConfig) -> None:
         with mistakes.explained(settings):  # here too: Hydra prints its own line for what leaves it
-            if settings != CONFIG:
+            if settings not in configuration.WHOLE_PROGRAM:
                 configuration.check_keys(config, settings)
             body(config)
 
-    with mistakes.explained(settings):
-        composed()
+    with heard(), mistakes.explained(settings):
+        flags, sys.argv[1:] = arguments.read(sys.argv[1:], several, unnamed)
+        with _answering(flags):
+            composed()
+
+
+@contextlib.contextmanager
+def _answering(flags: Namespace) -> Iterator[None]:
+    """Has Hydra's own answers end as this program's do."""
+    try:
+        yield
+    except SystemExit as end:
+        if flags.cfg and end.code == mistakes.FAILED:  # there is no such package
+            sys.exit(mistakes.WRONG_SETTING)
+        raise
+    except Exception:
+        if not flags.shell_completion:  # a line that is not whole yet has nothing to complete
+            raise

@@ -4,11 +4,14 @@ Hydra reads every file again for each configuration, which takes longer than a s
 options of groups decide which files; other settings only change values in what was read.
 """
 
+import contextlib
 import copy
+import random
 from collections.abc import Iterable, Iterator, Sequence
 
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -33,14 +36,35 @@ def compose_all(
         plain = [override for override in parsed if _plain(override, groups)]
         files = tuple(o.input_line or "" for o in parsed if o not in plain)
         if files not in read:
-            read[files] = compose("config", list(files))
+            read[files] = compose(primary(), list(files))
         config = copy.deepcopy(read[files])
         try:
             for override in plain:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         except Exception:  # Hydra says better what is wrong
-            config = compose("config", list(arguments))
+            config = compose(primary(), list(arguments))
         yield list(arguments), config
+
+
+def primary() -> str:
+    """Returns the name of the primary configuration: that of the command, or the program's own."""
+    if not HydraConfig.initialized():
+        return "config"
+    return str(HydraConfig.get().job.config_name)
+
+
+@contextlib.contextmanager
+def repeatable() -> Iterator[None]:
+    """Has what an override shuffles in the block come in the same order at each start.
+
+    A sweep is known by its jobs, and processes that share it must number them alike.
+    """
+    before = random.getstate()
+    random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 def _plain(override: Override, groups: set[str]) -> bool:

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -31,6 +32,8 @@ GROUPS = ("problem", "missing", "model", "representation", "optimizer", "trainer
 STUDY, SEARCH = "study", "search"
 WHOLE = (STUDY, SEARCH)
 """Groups whose options are many runs."""
+WHOLE_PROGRAM = ("config", "report")
+"""The files of settings that hold those of a training."""
 TARGET = "_target_"
 """The key of a group that names what is made from its settings."""
 LAUNCH = "launch"
@@ -234,6 +237,20 @@ def unknown(key: str, value: Any, known: Iterable[str]) -> SettingError:
 def overrides(hydra: Any) -> list[str]:
     """Returns what the user changed on the command line, from Hydra's own settings."""
     return cast("list[str]", OmegaConf.to_container(hydra.overrides.task, resolve=False))
+
+
+def flags() -> list[str]:
+    """Returns the flags that Hydra was given to find the configuration, as on a command line."""
+    if not HydraConfig.initialized():
+        return []
+    hydra = HydraConfig.get()
+    places = {source.provider: source.path for source in hydra.runtime.config_sources}
+    found = {"--config-dir": places.get("command-line")}
+    if places.get("main") != str(FOLDER):
+        found["--config-path"] = places.get("main")
+    if hydra.job.config_name not in WHOLE_PROGRAM:
+        found["--config-name"] = hydra.job.config_name
+    return [f"{flag}={value}" for flag, value in found.items() if value is not None]
 
 
 def measured(overrides: Iterable[str]) -> list[str]:

@@ -1,9 +1,7 @@
 """What the program says when something is wrong: one message and an exit code."""
 
 import contextlib
-import os
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -38,10 +36,6 @@ def explained(settings: str = "config") -> Iterator[None]:
     """
     try:
         yield
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(SIGNALLED + signal.SIGPIPE)
     except (Exception, Interrupted) as error:
         if any(a.startswith("hydra.verbose=") and not a.endswith("false") for a in sys.argv):
             traceback.print_exc()
@@ -84,7 +78,8 @@ def _explain_composition(error: Exception, settings: str) -> str:
     several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text)
     if several:
         key, value = several.groups()
-        more = "" if key in configuration.WHOLE else "; a sweep, -m, takes several"
+        swept = settings == "config" and key not in configuration.WHOLE
+        more = "; a sweep, -m, takes several" if swept else ""
         return str(SettingError(key, value, f"it must be one value{more}"))
     named = re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     named = named or re.search(r"Key '([^']+)' is not in struct", text)
@@ -124,7 +119,7 @@ def _known(settings: str) -> list[str]:
     with _hydra():
         known = configuration.flat(compose(settings))
     groups: tuple[str, ...] = ("tracking",)
-    if settings == "config":
+    if settings in configuration.WHOLE_PROGRAM:
         groups = (*configuration.GROUPS, configuration.LAUNCH, "experiment", *configuration.WHOLE)
     return [*(key for key in known if "._" not in key), *groups]
 

@@ -23,17 +23,7 @@ DIGITS = 4
 
 def main() -> None:
     """Runs `echo-exp-predict`: exits with 0, or 2 where a setting or a sequence is wrong."""
-    named = [argument for argument in sys.argv[1:] if not _is_sequence(argument)]
-    sequences = [argument for argument in sys.argv[1:] if _is_sequence(argument)]
-    if sequences:
-        named.append(f"sequences={json.dumps(sequences)}")
-    sys.argv[1:] = named
-    command.run(_predict, "predict")
-
-
-def _is_sequence(argument: str) -> bool:
-    """Says whether an argument is a sequence: a setting has a name, an option of Hydra a dash."""
-    return "=" not in argument and re.match(r"--?[a-z]", argument) is None
+    command.run(_predict, "predict", unnamed="sequences")
 
 
 def _predict(config: DictConfig) -> None:

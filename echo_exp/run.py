@@ -491,8 +491,9 @@ def _check_writable(key: str, folder: Path) -> None:
 
 def tags(overrides: Sequence[str]) -> dict[str, str]:
     """Returns where a run comes from: the command, its user, the code, versions, the machine."""
+    flags = [flag for flag in configuration.flags() if flag not in overrides]
     found = {
-        "mlflow.source.name": redacted(shlex.join(["echo-exp", *overrides])),
+        "mlflow.source.name": redacted(shlex.join(["echo-exp", *flags, *overrides])),
         "mlflow.source.type": "LOCAL",
     }
     with contextlib.suppress(OSError, KeyError):  # a user without a name

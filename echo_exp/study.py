@@ -18,6 +18,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import config as configuration
+from echo_exp.composition import primary
 from echo_exp.settings import SettingError, choice
 
 LABELS = "labels"
@@ -234,7 +235,7 @@ def compose_cell(cell: Cell) -> DictConfig:
     Raises:
         SettingError: A setting is unknown or has a value that is not allowed.
     """
-    composed = compose("config", cell.overrides)
+    composed = compose(primary(), cell.overrides)
     configuration.read(composed)
     return composed
 
@@ -244,6 +245,11 @@ def word(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return str(value)
+
+
+def lines(params: Values) -> list[str]:
+    """Returns settings of YAML as overrides; a text is the override's value already."""
+    return [f"{k}={v if isinstance(v, str) else quoted(v)}" for k, v in params.items()]
 
 
 def quoted(value: Any) -> str:

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Runs `echo-exp-sync`: exits with 0 where nothing is left, 1 where something is, 2 as ever."""
-    warnings.simplefilter("ignore")
-    logging.disable()  # MLflow logs what it raises, with its trace
-    command.run(_sync, "config")
+    command.run(_sync, "sync")
 
 
 def _sync(config: DictConfig) -> None:
+    warnings.simplefilter("ignore")
+    logging.disable()  # MLflow logs what it raises, with its trace
     settings = configuration.tracking(config)
     if settings.uri is None:
         raise SettingError("tracking.uri", None, "it must name the store that was away")

@@ -27,13 +27,13 @@ LAST = "last"
 
 def main() -> None:
     """Runs `echo-exp-ui`: exits with 0 at Ctrl-C, 1 where the server fails, 2 as ever."""
-    warnings.simplefilter("ignore")
-    logging.disable()  # MLflow logs what it raises, with its trace
     with contextlib.suppress(KeyboardInterrupt):
         command.run(_show, "ui")
 
 
 def _show(config: DictConfig) -> None:
+    warnings.simplefilter("ignore")
+    logging.disable()  # MLflow logs what it raises, with its trace
     port = integer("port", config.port, 1, 65535)
     settings = configuration.tracking(config)
     existing(settings)  # before the imports that follow, which take seconds

@@ -9,16 +9,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from echo_exp import config as configuration
-from echo_exp import mistakes
+from echo_exp import mistakes, study
 from echo_exp.launch import make_launcher
 from echo_exp.settings import SettingError, not_installed
-from echo_exp.study import quoted
 
 OURS = re.compile(r"[+~]*hydra[./](sweeper\b|mode=)")
 """What is told to the sweeper and is nothing to its jobs."""
@@ -52,6 +52,7 @@ class OptunaSweeper(Sweeper):
         with mistakes.explained():
             if find_spec("optuna") is None:
                 raise not_installed("hydra/sweeper", "optuna", "Optuna", extra="optuna")
+            HydraConfig.instance().set_config(copy.deepcopy(config))
             folder = Path(config.hydra.sweep.dir).absolute()
             launcher = make_launcher(_of_jobs(config), context, self.task_function, folder)
             self._search(config, context, launcher, arguments)
@@ -71,7 +72,7 @@ class OptunaSweeper(Sweeper):
         node = config.hydra.sweeper
         read = settings.read(node)
         given = [a for a in arguments if not re.match(rf"[+~]*{configuration.SEARCH}=", a)]
-        params = [f"{key}={_text(value)}" for key, value in read.params.items()]
+        params = study.lines(read.params)
         spaces = space.read([*params, *given], context.config_loader)
         hydra = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
         assert isinstance(hydra, list)
@@ -79,7 +80,7 @@ class OptunaSweeper(Sweeper):
         own = [override for override in hydra if not override.startswith("hydra.mode=")]
         asked = search.Search(
             name=" ".join([f"search {chosen or ''}".strip() + ":", *arguments]),
-            command=["-m", *own, *arguments],
+            command=[*configuration.flags(), "-m", *own, *arguments],
             settings=read,
             space=spaces,
             raw_storage=str(OmegaConf.to_container(node, resolve=False)["storage"]),  # type: ignore[call-overload,index]
@@ -95,8 +96,3 @@ def _of_jobs(config: DictConfig) -> DictConfig:
         given = found.hydra.overrides.hydra
         found.hydra.overrides.hydra = [o for o in given if not OURS.match(o)]
     return found
-
-
-def _text(value: Any) -> str:
-    """Returns a value of YAML as an override's; a text is one already."""
-    return value if isinstance(value, str) else quoted(value)

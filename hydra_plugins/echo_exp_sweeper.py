@@ -1,18 +1,32 @@
 """The sweeper of `echo-exp -m` and `study=...`: which jobs there are, and their launch."""
 
+import copy
 import dataclasses
+import functools
+import itertools
+import random
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from pathlib import Path
+from typing import Any, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import FloatRange, Override, RangeSweep
+from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import config as configuration
 from echo_exp import descriptions, mistakes, study
+from echo_exp.composition import repeatable
 from echo_exp.launch import make_launcher
-from echo_exp.settings import SettingError
+from echo_exp.settings import SettingError, integer
 from echo_exp.sweep import Job, Sweep, make_jobs, run_sweep, settings
 from echo_exp.tracking.view import NOTE_TAG, view
 
@@ -22,6 +36,7 @@ ONCE = {
     configuration.LAUNCH: "all jobs of a sweep run in the same way",
 }
 """Groups of which a sweep has one option."""
+PARAMS = "hydra.sweeper.params"
 
 
 class EchoSweeper(BasicSweeper):
@@ -43,42 +58,118 @@ class EchoSweeper(BasicSweeper):
         assert config is not None
         assert context is not None
         with mistakes.explained():
+            HydraConfig.instance().set_config(copy.deepcopy(config))
             if config.get(configuration.STUDY) is None:
-                asked = self._sweep(config, arguments)
+                asked = _sweep(config, context, arguments)
             else:
-                asked = self._study(config, arguments)
+                asked = _study(config, arguments)
             launcher = make_launcher(config, context, self.task_function, asked.folder)
-            run_sweep(asked, config, lambda jobs: launcher.launch(jobs, initial_job_idx=0))
+            at_once = config.hydra.sweeper.max_batch_size
+            if at_once is not None:
+                integer("hydra.sweeper.max_batch_size", at_once, 1)
+            run_sweep(asked, config, functools.partial(_launch, launcher, at_once))
 
-    def _sweep(self, config: DictConfig, arguments: list[str]) -> Sweep:
-        lines = [*self._parse_config(), *arguments]
-        parsed = OverridesParser.create().parse_overrides(lines)
-        for override in parsed:
-            key = override.get_key_element()
-            if key in ONCE and override.is_sweep_override():
-                named = (override.input_line or "").partition("=")[2]
-                raise SettingError(key, named, f"it must be one value: {ONCE[key]}")
-        (combinations,) = self.split_arguments(parsed, None)
-        jobs = make_jobs(combinations)
-        name = f"sweep of {len(jobs)}: {' '.join(arguments)}"
-        return _asked(config, ["-m", *arguments], jobs, name)
 
-    def _study(self, config: DictConfig, arguments: list[str]) -> Sweep:
-        asked = study.read(config, arguments)
-        for cell in asked.cells:
-            study.compose_cell(cell)
-        here = f"tracking.experiment={config.tracking.experiment}"
-        jobs = make_jobs([here, *cell.overrides] for cell in asked.cells)
-        name = f"study {asked.name}, {asked.scale}: {' '.join(arguments)}"
-        made = _asked(config, arguments, jobs, name)
-        cells = descriptions.varied(cell.overrides for cell in asked.cells)
-        return dataclasses.replace(
-            made,
-            about=f"{asked.question}\n\nScale `{asked.scale}`: {cells}",
-            tags={"study": asked.name, "scale": asked.scale},
-            experiment={NOTE_TAG: descriptions.study(asked), **view(*asked.columns)},
-            told=(f"export={config.export}",),
-        )
+def _sweep(config: DictConfig, context: HydraContext, arguments: list[str]) -> Sweep:
+    lines = [*study.lines(_params(config)), *arguments]
+    jobs = make_jobs(combinations(lines, context.config_loader))
+    name = f"sweep of {len(jobs)}: {' '.join(arguments)}"
+    return _asked(config, ["-m", *arguments], jobs, name)
+
+
+def _study(config: DictConfig, arguments: list[str]) -> Sweep:
+    if _params(config):
+        raise SettingError(PARAMS, _params(config), "a study has its own cells")
+    asked = study.read(config, arguments)
+    for cell in asked.cells:
+        study.compose_cell(cell)
+    here = f"tracking.experiment={config.tracking.experiment}"
+    jobs = make_jobs([here, *cell.overrides] for cell in asked.cells)
+    name = f"study {asked.name}, {asked.scale}: {' '.join(arguments)}"
+    made = _asked(config, arguments, jobs, name)
+    cells = descriptions.varied(cell.overrides for cell in asked.cells)
+    return dataclasses.replace(
+        made,
+        about=f"{asked.question}\n\nScale `{asked.scale}`: {cells}",
+        tags={"study": asked.name, "scale": asked.scale},
+        experiment={NOTE_TAG: descriptions.study(asked), **view(*asked.columns)},
+        told=(f"export={config.export}",),
+    )
+
+
+def combinations(lines: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
+    """Returns the overrides of each job of a sweep; of a setting given twice the last counts.
+
+    Args:
+        lines: Overrides in Hydra's grammar.
+        loader: Knows the options of groups, for `glob`.
+
+    Raises:
+        SettingError: A setting has no values, or more than it may have in a sweep.
+        HydraException: An override cannot be read.
+    """
+    with repeatable():
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(lines))
+        values = {override.get_key_element(): _lines(override) for override in parsed}
+    return [list(each) for each in itertools.product(*values.values())]
+
+
+def _lines(override: Override) -> list[str]:
+    """Returns an override for each value of a setting."""
+    line, key = override.input_line or "", override.get_key_element()
+    if override.is_delete():
+        return [line]
+    if not override.is_sweep_override():
+        return [f"{key}={study.quoted(override.value())}"]
+    text = line.partition("=")[2]
+    name = key.lstrip("+~")
+    if name in ONCE:
+        raise SettingError(name, text, f"it must be one value: {ONCE[name]}")
+    if not override.is_discrete_sweep():
+        reason = "a search draws from it (hydra/sweeper=optuna); a sweep needs values, or a range"
+        raise SettingError(name, text, reason)
+    try:
+        values = [Override._convert_value(value) for value in _listed(override)]
+    except (HydraException, ValueError) as error:
+        raise SettingError(name, text, f"it cannot be listed ({error})") from error
+    if not values:
+        raise SettingError(name, text, "there is nothing to choose from")
+    return [f"{key}={study.quoted(value)}" for value in values]
+
+
+def _listed(override: Override) -> Iterable[Any]:
+    """Returns the values of a sweep; those of a range are as exact as they were written."""
+    given = override.value()
+    if isinstance(given, RangeSweep):
+        parts = {name: Decimal(str(getattr(given, name))) for name in ("start", "stop", "step")}
+        if not all(isinstance(getattr(given, name), int) for name in parts):
+            values = list(FloatRange(**parts))
+            return random.sample(values, len(values)) if given.shuffle else values
+    return override.sweep_iterator()
+
+
+def _params(config: DictConfig) -> dict[str, Any]:
+    """Returns the settings that the configuration itself varies.
+
+    Raises:
+        SettingError: They are no mapping.
+    """
+    node = config.hydra.sweeper.params
+    if node is None:
+        return {}
+    if not isinstance(node, DictConfig):
+        raise SettingError(PARAMS, node, "it must be a mapping of settings to values")
+    return cast("dict[str, Any]", OmegaConf.to_container(node, resolve=True))
+
+
+def _launch(launcher: Launcher, at_once: int | None, jobs: list[list[str]]) -> list[JobReturn]:
+    """Launches jobs, so many at a time; all together for None."""
+    size = at_once or len(jobs)
+    batches = [
+        launcher.launch(jobs[first : first + size], initial_job_idx=first)
+        for first in range(0, len(jobs), size)
+    ]
+    return [returned for batch in batches for returned in batch]
 
 
 # A name that Hydra takes by itself: what config.yaml chooses, no option of a group could replace.
@@ -95,5 +186,6 @@ ConfigStore.instance().store(
 
 def _asked(config: DictConfig, command: list[str], jobs: list[Job], name: str) -> Sweep:
     folder = Path(config.hydra.sweep.dir).absolute()
+    command = [*configuration.flags(), *command]
     asked = Sweep(name, command, jobs, settings(config), folder)
     return dataclasses.replace(asked, folder=folder / asked.identity)

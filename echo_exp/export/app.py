@@ -24,12 +24,12 @@ ONNX_NEEDS = ("onnx", "onnxscript", "onnxruntime")
 
 def main() -> None:
     """Runs `echo-exp-export`: exits with 0, 1 where a form differs, 2 where a setting is wrong."""
-    warnings.simplefilter("ignore")
-    logging.disable()  # torch tells of operators that are not in use
     command.run(_export, "export")
 
 
 def _export(config: DictConfig) -> None:
+    warnings.simplefilter("ignore")
+    logging.disable()  # torch tells of operators that are not in use
     asked = _forms(config.forms)
 
     from echo_exp import trained

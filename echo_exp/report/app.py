@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Runs `echo-exp-report study=<name>`: exits with 0, or 2 where a setting is wrong."""
-    command.run(_report, "config")
+    command.run(_report, "report")
 
 
 def _report(config: DictConfig) -> None:

@@ -20,6 +20,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from echo_exp.composition import repeatable
 from echo_exp.settings import SettingError
 
 LOG = "log"
@@ -72,6 +73,11 @@ def read(lines: Iterable[str], loader: ConfigLoader | None = None) -> Space:
         SettingError: A space is empty or not possible, or there is none.
         HydraException: An override cannot be read.
     """
+    with repeatable():
+        return _read(lines, loader)
+
+
+def _read(lines: Iterable[str], loader: ConfigLoader | None) -> Space:
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(lines))
     last = {override.get_key_element().lstrip("+~"): override for override in parsed}
     spaces = {name: o for name, o in last.items() if o.is_sweep_override()}
