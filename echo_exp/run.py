@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import config as configuration
-from echo_exp import descriptions, launch, resume
+from echo_exp import descriptions, launch, resume, trust
 from echo_exp.code import code
 from echo_exp.config import Settings
 from echo_exp.interrupts import Interrupted, Interrupts
@@ -315,7 +315,12 @@ def _create_run(
 
 def _identity(config: DictConfig) -> dict[str, str]:
     """Returns the tags by which a run of the same settings and code is found again."""
-    return {"fingerprint": configuration.fingerprint(config), "code": code()}
+    return {"fingerprint": configuration.fingerprint(config), "code": code_of(config)}
+
+
+def code_of(config: DictConfig) -> str:
+    """Returns the version of all code that decides what a configuration gives, the user's too."""
+    return code(frozenset(str(name) for _, name in trust.targets(config)))
 
 
 def _name(config: DictConfig) -> str:
