@@ -35,7 +35,7 @@ class Measured:
 def execute(command: Sequence[str], folder: Path) -> tuple[str, float, float]:
     """Runs a command; returns what it printed, its seconds and its peak memory in MB."""
     began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL, cwd=folder)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

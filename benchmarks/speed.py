@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--keras", action="store_true", help="also time Keras (minutes)")
     parser.add_argument("--only", choices=BASELINES)
     arguments = parser.parse_args()
-    results = json.loads(JSON.read_text()) if JSON.exists() else {}
+    results = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else {}
     for net in [arguments.only] if arguments.only else BASELINES:
         with tempfile.TemporaryDirectory() as folder:
             measured = compare(net, arguments.rounds, arguments.keras, Path(folder))
@@ -103,7 +103,7 @@ def main() -> None:
     print(f"echo_exp {statistics.median(timed['echo_exp']) * 1e6:.0f} µs, ", end="")
     print(f"pandas {statistics.median(timed['pandas']):.2f} s: ", end="")
     print(f"pandas takes {ratio(timed['pandas'], timed['echo_exp'])} times as long")
-    JSON.write_text(json.dumps(results, indent=1))
+    JSON.write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What every command does around its own work: composes its settings, explains what is wrong."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -22,6 +23,8 @@ def run(body: Callable[[DictConfig], None], settings: str, several: bool = False
         settings: Name of the file in ``conf`` that has them; of `CONFIG` each body checks its own.
         several: Whether one call may be many runs.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may have no ± or →
+        sys.stdout.reconfigure(errors="replace")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

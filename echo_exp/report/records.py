@@ -135,7 +135,9 @@ def _many(client: MlflowClient, run: Run) -> tuple[dict[str, Floats], Curves]:
     """Returns a run's table of seeds, a column [R] each, and its curves."""
     with tempfile.TemporaryDirectory() as folder:
         fetch = client.download_artifacts
-        stored = json.loads(Path(fetch(run.info.run_id, "replicas.json", folder)).read_text())
+        stored = json.loads(
+            Path(fetch(run.info.run_id, "replicas.json", folder)).read_text(encoding="utf-8")
+        )
         frame = pd.read_parquet(fetch(run.info.run_id, "curves.parquet", folder))
     rows = pd.DataFrame(stored["data"], columns=stored["columns"]).astype(float)
     table = {name: rows[name].to_numpy() for name in rows}

@@ -60,7 +60,7 @@ def serve(
     """
     os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = uri
     handlers.initialize_backend_stores(uri, uri, artifacts)
-    html = (Path(str(mlflow.server.app.static_folder)) / "index.html").read_text()
+    html = (Path(str(mlflow.server.app.static_folder)) / "index.html").read_text(encoding="utf-8")
     mlflow.server.app.view_functions["serve"] = lambda: html.replace(
         "<head>", f"<head>{preferences(client)}", 1
     )

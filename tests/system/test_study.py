@@ -19,7 +19,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "studies.md"
 def _own(program: Program, text: str) -> tuple[str, ...]:
     """Writes a user's own study and returns the arguments that name it."""
     (program.folder / "my_conf" / "study").mkdir(parents=True)
-    (program.folder / "my_conf" / "study" / "mine.yaml").write_text(text)
+    (program.folder / "my_conf" / "study" / "mine.yaml").write_text(text, encoding="utf-8")
     return "--config-dir", "my_conf", "study=mine"
 
 
@@ -65,7 +65,7 @@ def test_every_study_runs_and_has_a_report(program: Program, name: str) -> None:
 
 
 def test_a_users_own_study_is_one_file(program: Program) -> None:
-    example = re.search(r"```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    example = re.search(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     assert example is not None
     mine = (*_own(program, example.group(1)), *TINY)
     assert program.run(*mine).returncode == 0
