@@ -3,6 +3,9 @@
 What it imports is light, so that a wrong setting is answered at once.
 """
 
+import dataclasses
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,7 @@ from omegaconf import DictConfig
 from echo_exp import command, study
 from echo_exp import config as configuration
 from echo_exp.settings import SettingError
-from echo_exp.study import Study
+from echo_exp.study import Cell, Study
 from echo_exp.tracking.store import existing
 
 if TYPE_CHECKING:
@@ -27,23 +30,26 @@ def main() -> None:
 
 
 def _report(config: DictConfig) -> None:
-    asked = study.read(config, configuration.overrides(HydraConfig.get()))
-    found, client = _answers(config, asked)
+    given = configuration.overrides(HydraConfig.get())
+    asked = study.read(config, given)
+    named = any(re.match(rf"[+~]*{configuration.STUDY}\.scale=", override) for override in given)
+    found, client = _answers(config, asked, [asked.scale] if named else asked.by_size)
+    asked = found.study
 
     from echo_exp.report import pages
 
-    folder = Path(config.output_dir) / "reports" / asked.name
+    folder = Path(config.output_dir) / "reports" / asked.name / asked.scale
     text = pages.write(found, folder)
     print(text)
     _log(client, config, asked, folder)
     print(f"\nWritten to {folder}: report.md, report.html, figures, tables.")
 
 
-def _answers(config: DictConfig, asked: Study) -> tuple["Answers", "MlflowClient"]:
-    cells = []
-    for cell in asked.cells:
-        composed = study.compose_cell(cell)
-        cells.append((cell, int(composed.epochs), configuration.fingerprint(composed)))
+def _answers(
+    config: DictConfig, asked: Study, scales: Sequence[str]
+) -> tuple["Answers", "MlflowClient"]:
+    """Returns the answers of the first scale that has a finished run."""
+    first = _cells(asked)  # what is wrong with them shows before there is a client
     made_by = f"echo-exp {asked.command}"
     uri = existing(configuration.tracking(config), made_by)
 
@@ -52,11 +58,22 @@ def _answers(config: DictConfig, asked: Study) -> tuple["Answers", "MlflowClient
     from echo_exp.report import answers, records
 
     client = MlflowClient(uri)
-    read = records.read(client, config.tracking.experiment, cells)
-    if not any(record.finished for record in read):
-        reason = f"{uri} has no finished run of it; `{made_by}` makes them"
-        raise SettingError("study", asked.name, reason)
-    return answers.answer(asked, read), client
+    for scale in scales:
+        found = dataclasses.replace(asked, scale=scale)
+        cells = first if scale == asked.scale else _cells(found)
+        read = records.read(client, config.tracking.experiment, cells)
+        if any(record.finished for record in read):
+            if scale != asked.scale:
+                print(f"Of study.scale={asked.scale} no run has finished; this is {scale}.\n")
+            return answers.answer(found, read), client
+    reason = f"{uri} has no finished run of it; `{made_by}` makes them"
+    raise SettingError("study", asked.name, reason)
+
+
+def _cells(asked: Study) -> list[tuple[Cell, int, str]]:
+    """Returns the cells of a study, each with its epochs and the fingerprint of its runs."""
+    composed = ((cell, study.compose_cell(cell)) for cell in asked.cells)
+    return [(cell, int(c.epochs), configuration.fingerprint(c)) for cell, c in composed]
 
 
 def _log(client: "MlflowClient", config: DictConfig, asked: Study, folder: Path) -> None:
