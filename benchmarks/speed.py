@@ -2,7 +2,8 @@
 
     python -m benchmarks.speed [--rounds 5] [--keras]
 
-For each baseline: the fit with everything logged and validated, and the whole process, over a bare
+For each baseline: the fit with everything logged and validated, and the whole process, as it comes
+(with the MLflow model, which the peers have not; `export=false` leaves it out), over a bare
 PyTorch loop (`bare_loop`); the peak memory; and, on request, the tutorial's own code shape in
 Keras (`keras_peer`). Then framing against pandas. Prints Markdown and writes
 `benchmarks/results/speed.json`. Nothing else should run meanwhile.
