@@ -59,8 +59,8 @@ study-%: setup
 findings:
 	for study in $(STUDIES); do \
 		mkdir -p docs/findings/$$study; \
-		cp outputs/reports/$$study/report.md outputs/reports/$$study/*.csv \
-			outputs/reports/$$study/*.png docs/findings/$$study/; \
+		cp outputs/reports/$$study/$(SCALE)/report.md outputs/reports/$$study/$(SCALE)/*.csv \
+			outputs/reports/$$study/$(SCALE)/*.png docs/findings/$$study/; \
 	done
 
 test: $(VENV)/dev system

@@ -35,7 +35,7 @@ class Measured:
 def execute(command: Sequence[str], folder: Path) -> tuple[str, float, float]:
     """Runs a command; returns what it printed, its seconds and its peak memory in MB."""
     began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL, cwd=folder)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -48,9 +48,8 @@ def execute(command: Sequence[str], folder: Path) -> tuple[str, float, float]:
 
 
 def ours(net: str, folder: Path, *overrides: str) -> Measured:
-    """Runs `echo-exp` with everything logged, validated, in MLflow; the network is not exported."""
-    program = [sys.executable, "-m", "echo_exp", "export=false"]
-    command = [*program, f"experiment={net}_baseline", *overrides]
+    """Runs `echo-exp` as it comes: all logged, validated, in MLflow, the network exported."""
+    command = [sys.executable, "-m", "echo_exp", f"experiment={net}_baseline", *overrides]
     _, seconds, megabytes = execute(command, folder)
     client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
     experiment = client.get_experiment_by_name("echo")

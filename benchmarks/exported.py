@@ -48,7 +48,7 @@ def _table(net: str, rounds: int) -> None:
         for _ in range(rounds):
             for form in FORMS:
                 command = [sys.executable, "-m", __spec__.name, "--child", form, str(folder)]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
                 told[form].append(json.loads(done.stdout.splitlines()[-1]))
         print(
             f"\n{net}\n\n| form | KB | s to the first answer | ms a window | ms {MANY:,} windows |"
@@ -101,7 +101,7 @@ def _load(form: str, folder: Path) -> Callable[[int], object]:
 
     torch.set_num_threads(1)
     if form == "pt2":
-        described = json.loads((path.parent / "network.json").read_text())
+        described = json.loads((path.parent / "network.json").read_text(encoding="utf-8"))
         graph = torch.export.load(path).module()
         return lambda n: graph(
             torch.zeros(n, described["n_in"], dtype=torch.long),

@@ -129,7 +129,9 @@ def main() -> None:
     parser.add_argument("--from-results", action="store_true")
     arguments = parser.parse_args()
     nets = [arguments.only] if arguments.only else BASELINES
-    results = json.loads(JSON.read_text()) if JSON.exists() else {"rows": [], "two": {}}
+    results = (
+        json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else {"rows": [], "two": {}}
+    )
     if not arguments.from_results:
         again = [(net, replicas) for net in nets for replicas in arguments.replicas]
         kept = [row for row in results["rows"] if (row["net"], row["replicas"]) not in again]
@@ -139,7 +141,7 @@ def main() -> None:
         for net in nets:
             if TWO[net] in arguments.replicas:
                 results["two"][net] = [two_at_once(net) for _ in range(arguments.rounds)]
-        JSON.write_text(json.dumps(results, indent=1))
+        JSON.write_text(json.dumps(results, indent=1), encoding="utf-8")
     for net in nets:
         report(net, [row for row in results["rows"] if row["net"] == net])
         slower = results["two"][net]

@@ -2,7 +2,8 @@
 
     python -m benchmarks.speed [--rounds 5] [--keras]
 
-For each baseline: the fit with everything logged and validated, and the whole process, over a bare
+For each baseline: the fit with everything logged and validated, and the whole process, as it comes
+(with the MLflow model, which the peers have not; `export=false` leaves it out), over a bare
 PyTorch loop (`bare_loop`); the peak memory; and, on request, the tutorial's own code shape in
 Keras (`keras_peer`). Then framing against pandas. Prints Markdown and writes
 `benchmarks/results/speed.json`. Nothing else should run meanwhile.
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--keras", action="store_true", help="also time Keras (minutes)")
     parser.add_argument("--only", choices=BASELINES)
     arguments = parser.parse_args()
-    results = json.loads(JSON.read_text()) if JSON.exists() else {}
+    results = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else {}
     for net in [arguments.only] if arguments.only else BASELINES:
         with tempfile.TemporaryDirectory() as folder:
             measured = compare(net, arguments.rounds, arguments.keras, Path(folder))
@@ -103,7 +104,7 @@ def main() -> None:
     print(f"echo_exp {statistics.median(timed['echo_exp']) * 1e6:.0f} µs, ", end="")
     print(f"pandas {statistics.median(timed['pandas']):.2f} s: ", end="")
     print(f"pandas takes {ratio(timed['pandas'], timed['echo_exp'])} times as long")
-    JSON.write_text(json.dumps(results, indent=1))
+    JSON.write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,9 @@ def in_keras(name: str, scale: str, cell: int) -> tuple[float, float]:
     """Runs one Keras process: seconds until the first epoch is over, and of another epoch."""
     command = [sys.executable, "-m", "benchmarks.studies", "--measure", name, scale, str(cell)]
     began = time.time()
-    done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=HERE.parent, capture_output=True, encoding="utf-8", check=True
+    )
     ends = [float(line) for line in done.stdout.split()]
     return ends[0] - began, float(np.median(np.diff(ends)))
 
@@ -102,7 +104,7 @@ def main() -> None:
     _print("together", {key: sum(r[key] for r in results.values()) for key in results[NAMES[0]]})
     start = statistics.median(start for start, _ in measured.values())
     print(f"\n{len(measured)} networks in Keras; their start took {start:.1f} s (median)")
-    JSON.write_text(json.dumps(results, indent=1))
+    JSON.write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 def _print(name: str, result: dict[str, float]) -> None:

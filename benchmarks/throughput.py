@@ -5,8 +5,9 @@
 
 `runs` makes the same short trainings in several ways, one after the other: as separate commands
 (the peer: what a loop in a shell does), as a sweep through each launcher, and as replicas of one
-run. `store` copies one real run many times into an SQLite store, by SQL, and then asks the store
-what the program and its users ask. Prints Markdown. Nothing else should run meanwhile.
+run; all as the program comes. `store` copies one real run many times into an SQLite store, by SQL,
+and then asks the store what the program and its users ask. Prints Markdown. Nothing else should
+run meanwhile.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from mlflow.tracking import MlflowClient
 from benchmarks.commands import execute
 from echo_exp.tracking import Store
 
-PROGRAM = [sys.executable, "-m", "echo_exp", "export=false"]
+PROGRAM = [sys.executable, "-m", "echo_exp"]
 EPOCHS = "epochs=500"
 LAUNCHERS = ("basic", "joblib", "ray")
 TABLES = ("params", "tags", "latest_metrics", "metrics")

@@ -56,7 +56,7 @@ def modules() -> Iterator[str]:
 
 
 def _first_line(module: Path) -> str:
-    said = ast.get_docstring(ast.parse(module.read_text()))
+    said = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
     assert said, f"{module} does not say why it exists"
     return said.splitlines()[0]
 
@@ -80,7 +80,7 @@ def settings() -> Iterator[str]:
 
 def description(path: Path) -> str:
     """Returns what a file says about itself at its top."""
-    lines = path.read_text().removeprefix(GLOBAL).strip().splitlines()
+    lines = path.read_text(encoding="utf-8").removeprefix(GLOBAL).strip().splitlines()
     first = next(n for n, line in enumerate(lines) if not line.startswith("#"))
     return " ".join(line.removeprefix("#").strip() for line in lines[:first])
 
@@ -93,7 +93,7 @@ def table(path: Path, prefix: str, without: tuple[str, ...] = ("defaults",)) -> 
         prefix: What stands before the names where the file's package is its group's.
         without: Keys at the top whose contents are left out.
     """
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     place: list[str] = []
     rows = []
     for match in map(LINE.fullmatch, text.splitlines()):
@@ -110,7 +110,7 @@ def table(path: Path, prefix: str, without: tuple[str, ...] = ("defaults",)) -> 
 
 
 def _inherited(path: Path, group: str) -> Iterator[str]:
-    for name in INHERITED.findall(path.read_text()):
+    for name in INHERITED.findall(path.read_text(encoding="utf-8")):
         if not name.startswith("_") and (path.parent / f"{name}.yaml").exists():
             yield f"As `{group}={name}`, but for\n"
 

@@ -1,6 +1,7 @@
 """What every command does around its own work: composes its settings, explains what is wrong."""
 
 import contextlib
+import io
 import os
 import sys
 from argparse import Namespace
@@ -29,6 +30,8 @@ def run(
         several: Whether one call may be many runs.
         unnamed: The setting that takes the arguments without a name as a list, if one does.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may have no ± or →
+        sys.stdout.reconfigure(errors="replace")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     for name, value in (QUIET | IMPATIENT).items():
         os.environ.setdefault(name, value)

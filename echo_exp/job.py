@@ -136,7 +136,7 @@ def file(folder: Path, number: int) -> Path:
 def read(path: Path) -> JobResult | None:
     """Returns the result in a file, if there is one."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     return JobResult(Status(content["status"]), content["message"], content["metrics"])
@@ -145,5 +145,5 @@ def read(path: Path) -> JobResult | None:
 def _leave(result: JobResult, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(asdict(result)))
+    partial.write_text(json.dumps(asdict(result)), encoding="utf-8")
     partial.replace(path)

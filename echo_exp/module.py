@@ -12,7 +12,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from echo_exp.missing import Drop, Missing
-from echo_exp.models import Model, State
+from echo_exp.models import Model, State, WithCells
 from echo_exp.optimizer import Adam
 from echo_exp.problem import MISSING, Problem
 from echo_exp.representation import Representation
@@ -146,11 +146,13 @@ class EchoModule(pl.LightningModule):
         """Scores sequences [S, R, n_windows, n_in]: each score [S, R] by its name.
 
         ``saturation`` is the share of cell states, after a sequence's last batch, that lie where
-        the tanh of the LSTM's output passes on less than 7 % of a gradient.
+        the tanh of the LSTM's output passes on less than 7 % of a gradient; a network that is not
+        `WithCells` has none.
         """
         scores, state = self._score(windows)
-        if state[1::2]:
-            cells = torch.cat(state[1::2], -1).unflatten(1, (len(windows), -1))  # [R, S, B, U]
+        if isinstance(self.model, WithCells):
+            cells = torch.cat(self.model.cell_states(state), -1)  # [R, S*B, U]
+            cells = cells.unflatten(1, (len(windows), -1))  # [R, S, B, U]
             scores["saturation"] = (cells.abs() > SATURATED).float().mean((2, 3)).T
         return scores
 

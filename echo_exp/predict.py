@@ -71,7 +71,7 @@ def _given(config: DictConfig) -> Iterator[tuple[str, str]]:
 
 def _lines(path: Path, name: str) -> Iterator[tuple[str, str]]:
     try:
-        yield from _numbered(path.read_text().splitlines(), f"{name}, line")
+        yield from _numbered(path.read_text(encoding="utf-8").splitlines(), f"{name}, line")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingError("file", name, f"it cannot be read ({reason})") from error

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,6 +12,9 @@ from tqdm import tqdm
 LINES = 10
 """Lines of a training whose output is no terminal; more where these are a minute apart."""
 
+PATIENCE = 5.0
+"""Seconds for which a validation or a test shows nothing; so far apart are then its lines."""
+
 
 class Progress(pl.Callback):
     """Shows loss, accuracy, epochs a second and the time left, on standard error.
@@ -18,11 +22,14 @@ class Progress(pl.Callback):
     Args:
         epochs: Tutorial epochs of the whole training.
         bar: Whether to draw a bar that is updated in place; otherwise plain lines are printed.
+        now: Tells the time, in seconds.
     """
 
-    def __init__(self, epochs: int, bar: bool) -> None:
+    def __init__(self, epochs: int, bar: bool, now: Callable[[], float] = time.monotonic) -> None:
         self.epochs = epochs
         self.bar = bar
+        self._now = now
+        self._evaluation = _Evaluation(bar, now)
         self._bar: tqdm[Any] | None = None
         self._first = 0
         self._began = self._said = 0.0
@@ -30,7 +37,7 @@ class Progress(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begins to count."""
         self._first = pl_module.epochs  # type: ignore[assignment]
-        self._began = self._said = time.monotonic()
+        self._began = self._said = self._now()
         if self.bar:
             self._bar = tqdm(
                 total=self.epochs,
@@ -61,7 +68,7 @@ class Progress(pl.Callback):
             self._bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.3f}", refresh=False)
             self._bar.update(done - self._bar.n)
             return
-        now = time.monotonic()
+        now = self._now()
         self._said = now
         rate = (done - self._first) / max(now - self._began, 1e-9)
         left = (self.epochs - done) / rate
@@ -72,12 +79,83 @@ class Progress(pl.Callback):
             flush=True,
         )
 
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begins to count the parts of a validation."""
+        self._evaluation.begin("validation", sum(trainer.num_val_batches))
+
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        """Shows how far it is."""
+        self._evaluation.step()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes away what showed it."""
+        self._evaluation.end()
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begins to count the parts of the test."""
+        self._evaluation.begin("test", sum(trainer.num_test_batches))
+
+    def on_test_batch_end(self, *_: Any, **__: Any) -> None:
+        """Shows how far it is."""
+        self._evaluation.step()
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes away what showed it."""
+        self._evaluation.end()
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Leaves the bar as it stands."""
+        self._evaluation.end()
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
     def _due(self, done: int, block: int) -> bool:
         crossed = done * LINES // self.epochs != (done - block) * LINES // self.epochs
-        return crossed or time.monotonic() - self._said >= 60
+        return crossed or self._now() - self._said >= 60
+
+
+class _Evaluation:
+    """Shows a validation or a test that lasts."""
+
+    def __init__(self, bar: bool, now: Callable[[], float]) -> None:
+        self.bar = bar
+        self._now = now
+        self._bar: tqdm[Any] | None = None
+
+    def begin(self, name: str, parts: float) -> None:
+        """Begins to count."""
+        self._name, self._parts, self._done = name, int(parts), 0
+        self._began = self._said = self._now()
+
+    def step(self) -> None:
+        """Shows one part more, when it is time."""
+        self._done += 1
+        now = self._now()
+        if now - self._began < PATIENCE:
+            return
+        if self.bar:
+            if self._bar is None:
+                self._bar = tqdm(
+                    total=self._parts,
+                    desc=self._name,
+                    unit="part",
+                    file=sys.stderr,
+                    dynamic_ncols=True,
+                    leave=False,
+                )
+            self._bar.update(self._done - self._bar.n)
+        elif now - self._said >= PATIENCE:
+            self._said = now
+            left = (now - self._began) / self._done * (self._parts - self._done)
+            print(
+                f"{self._name}: {self._done} of {self._parts} parts, {left:,.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def end(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

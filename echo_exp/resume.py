@@ -40,12 +40,18 @@ class Start:
 
 def identity(config: DictConfig) -> dict[str, str]:
     """Returns the tags by which a run of the same settings and code is found again."""
-    return {"fingerprint": configuration.fingerprint(config), "code": code()}
+    return {"fingerprint": configuration.fingerprint(config), "code": code_of(config)}
+
+
+def code_of(config: DictConfig) -> str:
+    """Returns the version of all code that decides what a configuration gives, the user's too."""
+    return code(frozenset(str(name) for _, name in trust.targets(config)))
 
 
 def kin(config: DictConfig) -> dict[str, str]:
     """Returns the tags of runs that differ in nothing but their epochs."""
-    return {"fingerprint.epochs": configuration.fingerprint(config, "epochs"), "code": code()}
+    kindred = configuration.fingerprint(config, "epochs")
+    return {"fingerprint.epochs": kindred, "code": code_of(config)}
 
 
 def find(store: Store, config: DictConfig, overrides: Sequence[str]) -> Start:
@@ -103,7 +109,7 @@ def _check_longer(run: StoredRun, stored: DictConfig, config: DictConfig, asked:
     if not asked or config.epochs <= stored.epochs:
         named = ("epochs", config.epochs) if asked else ("resume", config.resume)
         raise SettingError(*named, f"{finished}: epochs= above {stored.epochs} trains it on")
-    if run.tags.get("code") != code():
+    if run.tags.get("code") != code_of(stored):
         reason = f"{finished} with another version of the code that trains: begin anew"
         raise SettingError("resume", config.resume, reason)
 

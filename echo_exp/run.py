@@ -514,7 +514,9 @@ def _git_commit() -> str | None:
         return None
     describe = ["git", "-C", str(checkout), "describe", "--always", "--abbrev=40", "--dirty"]
     try:
-        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            describe, capture_output=True, encoding="utf-8", check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -66,8 +66,8 @@ class Study:
         question: What is to be found out.
         expectation: What the tutorial's author, or somebody else, expects.
         compare: The setting or label whose values are compared, all else being equal.
-        scales: For each scale its grids: mappings of settings to a value or a list of values. The
-            key ``labels`` of a grid holds a mapping of labels.
+        scales: For each scale, from the smallest on, its grids: mappings of settings to a value or
+            a list of values. The key ``labels`` of a grid holds a mapping of labels.
         scale: Which of the scales is run.
         metric: The skill that is compared, by its name in MLflow.
         also: Further metrics that are compared.
@@ -118,6 +118,14 @@ class Study:
         """The arguments that name this study, of `echo-exp` and `echo-exp-report`."""
         measured = configuration.measured(self.arguments)
         return shlex.join([f"study={self.name}", f"study.scale={self.scale}", *measured])
+
+    @property
+    def by_size(self) -> tuple[str, ...]:
+        """The scales in the order in which a report looks for runs: its own, then the last first.
+
+        A study names its scales from the smallest on.
+        """
+        return (self.scale, *(name for name in reversed(list(self.scales)) if name != self.scale))
 
     @property
     def axes(self) -> tuple[str, ...]:

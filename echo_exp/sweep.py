@@ -20,9 +20,8 @@ from types import MappingProxyType
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
-from echo_exp import composition, descriptions, failures, job, mistakes, run
+from echo_exp import composition, descriptions, failures, job, mistakes, resume, run
 from echo_exp import config as configuration
-from echo_exp.code import code
 from echo_exp.job import JobResult, Status
 from echo_exp.settings import SettingError, choice, integer, redacted
 from echo_exp.study import quoted
@@ -78,12 +77,14 @@ class Job:
         number: Its place in the sweep.
         overrides: What it changes in the default configuration.
         fingerprint: What tells it from jobs with other settings.
+        code: The version of the code that decides its result.
         error: What is wrong with its settings, if anything.
     """
 
     number: int
     overrides: Sequence[str]
     fingerprint: str = ""
+    code: str = ""
     error: SettingError | None = None
 
     @property
@@ -130,7 +131,7 @@ class Sweep:
         """What tells this sweep from others: a hash of the jobs and the code, unless given."""
         if self.known_as:
             return self.known_as
-        text = "\n".join([code(), *(job.fingerprint + job.problem for job in self.jobs)])
+        text = "\n".join(job.fingerprint + job.code + job.problem for job in self.jobs)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -170,7 +171,8 @@ def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:
     for number, (arguments, composed) in enumerate(composition.compose_all(overrides)):
         try:
             configuration.read(composed)
-            jobs.append(Job(number, arguments, configuration.fingerprint(composed)))
+            fingerprint, code = configuration.fingerprint(composed), resume.code_of(composed)
+            jobs.append(Job(number, arguments, fingerprint, code))
         except SettingError as error:
             jobs.append(Job(number, arguments, error=error))
     return jobs

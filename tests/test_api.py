@@ -14,7 +14,7 @@ REFERENCE = Path(__file__).parents[1] / "docs" / "api.md"
 @pytest.mark.parametrize("name", echo_exp.__all__)
 def test_a_public_name_is_there_and_in_the_reference(name: str) -> None:
     assert getattr(echo_exp, name).__doc__
-    assert f":: echo_exp.{name}\n" in REFERENCE.read_text()
+    assert f":: echo_exp.{name}\n" in REFERENCE.read_text(encoding="utf-8")
 
 
 def test_another_name_is_refused() -> None:

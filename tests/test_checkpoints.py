@@ -30,19 +30,19 @@ from .training import make_data, make_module, make_trainer
 
 def test_an_interrupted_writing_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     with pytest.raises(KeyboardInterrupt), _whole(path) as partial:
-        partial.write_text("ne")
+        partial.write_text("ne", encoding="utf-8")
         raise KeyboardInterrupt
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
 
 
 def test_a_finished_writing_takes_the_place_of_the_old(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     with _whole(path) as partial:
-        partial.write_text("new")
-    assert path.read_text() == "new"
+        partial.write_text("new", encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == "new"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -194,4 +194,6 @@ def test_a_claim_that_is_deleted_and_then_taken_is_lost(
 
 def test_this_place_is_known_by_more_than_its_name() -> None:
     boot = Path("/proc/sys/kernel/random/boot_id")
-    assert (boot.exists() and boot.read_text().strip() in claims._place()) or not claims._place()
+    assert (
+        boot.exists() and boot.read_text(encoding="utf-8").strip() in claims._place()
+    ) or not claims._place()

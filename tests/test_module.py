@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from echo_exp import Adam, EchoModule, ManyToOne, Problem
+from echo_exp import Adam, EchoModule, ManyToOne, Problem, Seq2Seq
 from echo_exp.models import State
 from echo_exp.module import DivergedError
 from echo_exp.representation import OneHot
@@ -184,6 +184,41 @@ def test_a_validation_tells_the_gradients_of_the_last_update_and_the_saturated_c
     assert all(norm > 0 for norm in told)
     assert torch.stack(told).tolist() == pytest.approx(torch.stack(expected).tolist())
     assert module.scores["val/saturation"].tolist() == [0, 0]  # small weights, as yet
+
+
+class _LargeCells(Seq2Seq):
+    """Three quarters of its cells are saturated."""
+
+    def forward(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        outputs, (hidden, _) = super().forward(x, None, present)
+        large = torch.full_like(hidden, 9.0)
+        large[..., :2] = 0.5  # of 8 units
+        return outputs, (hidden, large)
+
+
+class _WithoutCells(nn.Module):
+    """A network of two states that are no cells, as of two layers of GRUs."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.stateful, self.inner = False, inner
+
+    def forward(self, *arguments: Any) -> Any:
+        return self.inner(*arguments)
+
+
+def test_saturated_is_what_the_network_calls_its_cells() -> None:
+    data = make_data(1)
+    (windows,) = data.val_dataloader()
+    sizes: dict[str, Any] = {"n_features": 6, "n_outputs": 6, "n_in": 3, "n_out": 3, "units": 8}
+    with torch.no_grad():
+        net = _LargeCells(**sizes, seeds=(0,))
+        scores = make_module(model=net).validation_step(windows, 0)
+        assert scores["saturation"].tolist() == [[0.75]] * len(windows)
+        others = make_module(model=_WithoutCells(net)).validation_step(windows, 0)
+        assert scores.keys() - others.keys() == {"saturation"}
 
 
 def test_an_interrupted_validation_leaves_nothing_to_the_test() -> None:

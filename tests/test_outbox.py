@@ -65,7 +65,7 @@ def test_what_is_left_is_read_by_another_without_what_was_delivered(tmp_path: Pa
     assert Outbox.left(tmp_path, "r") is None  # somebody has it
     outbox.leave()
     assert list(waiting(tmp_path)) == ["r"]
-    text = (tmp_path / "r.jsonl").read_text()
+    text = (tmp_path / "r.jsonl").read_text(encoding="utf-8")
     assert json.loads(text.splitlines()[0]) == {"run": "r", "store": STORE}
     assert "\0" not in text
     left = Outbox.left(tmp_path, "r")
@@ -100,7 +100,7 @@ def test_room_is_reserved_and_given_back(tmp_path: Path) -> None:
 
 def test_an_outbox_of_another_store_or_run_cannot_be_named(tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
-    (tmp_path / "r.jsonl").write_text("{}\n")
+    (tmp_path / "r.jsonl").write_text("{}\n", encoding="utf-8")
     assert Outbox.left(tmp_path / "spool", "../r") is None
 
 
@@ -211,7 +211,9 @@ def test_a_delivery_that_is_killed_in_the_middle_is_gone_on_with(
     assert client.get_run(run_id).info.status == "FINISHED"
     tag = json.loads(client.get_run(run_id).data.tags["mlflow.loggedArtifacts"])
     assert tag == [{"path": "t.json", "type": "table"}]
-    table = json.loads(Path(client.download_artifacts(run_id, "t.json")).read_text())
+    table = json.loads(
+        Path(client.download_artifacts(run_id, "t.json")).read_text(encoding="utf-8")
+    )
     assert table == {"columns": ["x", "y"], "data": [[1, None], [2, "z"]]}
     assert not list((tmp_path / "spool").iterdir())
 

@@ -140,7 +140,7 @@ def test_a_wrong_setting_is_explained(changes: dict[str, Any], said: str) -> Non
 
 def test_a_study_is_known_by_what_is_asked_and_not_by_how() -> None:
     def name(*lines: str, **changes: Any) -> str:
-        return study_name(_settings(**changes), space.read(lines))
+        return study_name(_settings(**changes), space.read(lines), "code")
 
     asked = ("model.units=range(5, 9)", "epochs=5")
     first = name(*asked)
@@ -174,7 +174,7 @@ def test_as_many_trials_are_launched_as_the_launcher_runs() -> None:
 def _trials(folder: Path, *lines: str, **changes: Any) -> Trials:
     changes.setdefault("storage", f"sqlite:///{folder}/optuna.db")
     found = space.read(lines or ["model.units=range(5, 99)"])
-    return Trials(_settings(**changes), found, seed=1, store=None, folder=folder)
+    return Trials(_settings(**changes), found, "code", seed=1, store=None, folder=folder)
 
 
 def _result(**metrics: float) -> JobResult:
@@ -307,7 +307,7 @@ def test_the_seed_decides_what_is_proposed(tmp_path: Path, seed: int) -> None:
     def proposed(folder: str) -> list[Any]:
         storage = f"sqlite:///{tmp_path}/{folder}.db"
         found = space.read(["model.units=range(5, 9999)"])
-        made = Trials(_settings(storage=storage), found, seed, None, tmp_path / folder)
+        made = Trials(_settings(storage=storage), found, "code", seed, None, tmp_path / folder)
         return [trial.params["model.units"] for trial in made.take(3)]
 
     assert proposed("a") == proposed("b")

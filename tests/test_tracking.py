@@ -53,7 +53,7 @@ def test_a_run_has_its_name_tags_parameters_and_files(store: Store) -> None:
     assert stored.data.tags["colour"] == "blue"
     assert stored.data.params == {"units": "20"}
     assert run.stored.artifacts is not None
-    assert (run.stored.artifacts / "config.yaml").read_text() == "a: 1"
+    assert (run.stored.artifacts / "config.yaml").read_text(encoding="utf-8") == "a: 1"
 
 
 def test_metrics_arrive_in_order_even_where_they_are_no_numbers(store: Store) -> None:
@@ -173,7 +173,9 @@ def test_an_unknown_run_is_answered_with_the_newest(store: Store) -> None:
 
 
 def test_a_store_that_cannot_be_opened_is_told_at_the_first_request(tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").write_text("this is no database at all, but text" * 100)
+    (tmp_path / "mlflow.db").write_text(
+        "this is no database at all, but text" * 100, encoding="utf-8"
+    )
     store = _store(tmp_path)
     with pytest.raises(TrackingError, match="database"):
         _run(store)

@@ -99,4 +99,4 @@ def _text(x: float, y: float, text: str, colour: str, size: float, style: str = 
 
 
 if __name__ == "__main__":
-    FILE.write_text("\n".join(drawing()) + "\n")
+    FILE.write_text("\n".join(drawing()) + "\n", encoding="utf-8")

@@ -79,7 +79,7 @@ class Echo:
 
 def load(folder: Path) -> Echo:
     """Loads ``network.pt2`` with what ``network.json`` says of it; nothing is unpickled."""
-    description = json.loads((folder / "network.json").read_text())
+    description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     return Echo(torch.export.load(folder / "network.pt2").module(), description)
 
 

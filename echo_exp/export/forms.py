@@ -112,7 +112,7 @@ def _load_onnx(path: Path) -> Predict:
         values = {name: given.numpy() for name, given in zip(names, arguments, strict=True)}
         return [torch.from_numpy(value) for value in session.run(None, values)]
 
-    description = json.loads((path.parent / DESCRIPTION).read_text())
+    description = json.loads((path.parent / DESCRIPTION).read_text(encoding="utf-8"))
     return _predict(echo_network.Echo(graph, description))
 
 

@@ -136,7 +136,7 @@ def _describe(trained: TrainedNetwork, folder: Path) -> None:
         batch_size=module.batch_size,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / DESCRIPTION).write_text(json.dumps(asdict(description), indent=1))
+    (folder / DESCRIPTION).write_text(json.dumps(asdict(description), indent=1), encoding="utf-8")
 
 
 def _impossible(form: str, error: Exception) -> SettingError:

@@ -22,7 +22,7 @@ def package(network: Path, destination: Path) -> None:
         network: The folder of ``network.pt2`` and ``network.json``.
         destination: The folder of the model; it must not be there.
     """
-    described = json.loads((network / DESCRIPTION).read_text())
+    described = json.loads((network / DESCRIPTION).read_text(encoding="utf-8"))
     mlflow.pyfunc.save_model(
         destination,
         loader_module=CODE.stem,

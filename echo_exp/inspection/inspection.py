@@ -174,7 +174,7 @@ def _write(inspection: Inspection, network: "TrainedNetwork", folder: Path) -> N
     about = {"run": network.run_id, "seed": network.seed, "epochs": network.epochs}
     content = about | {"findings": findings(inspection)} | _plain(inspection)
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
-    (folder / MEASUREMENTS).write_text(text)
+    (folder / MEASUREMENTS).write_text(text, encoding="utf-8")
     for name, figure in draw(inspection).items():
         figure.savefig(folder / f"{name}.png", dpi=DPI)
 

@@ -8,7 +8,7 @@ the network that share nothing but the program.
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -18,7 +18,16 @@ from echo_exp.models.many_to_one import ManyToOne
 from echo_exp.models.one_to_one import OneToOne
 from echo_exp.models.seq2seq import Seq2Seq
 
-__all__ = ["LSTM", "EncoderDecoder", "ManyToOne", "Model", "OneToOne", "Seq2Seq", "State"]
+__all__ = [
+    "LSTM",
+    "EncoderDecoder",
+    "ManyToOne",
+    "Model",
+    "OneToOne",
+    "Seq2Seq",
+    "State",
+    "WithCells",
+]
 
 
 class Model(Protocol):
@@ -40,3 +49,14 @@ class Model(Protocol):
             state: What it returned for the batch before; None begins at zero.
             present: [R, B, T], False at the timesteps to skip; None skips none.
         """
+
+
+@runtime_checkable
+class WithCells(Protocol):
+    """A network that says which of its states are cells: sums that a tanh reads, as in an LSTM.
+
+    Only of these is told how many are saturated.
+    """
+
+    def cell_states(self, state: State) -> State:
+        """Returns the cell states among the states that it returned, each [R, B, U]."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
-from echo_exp.models.lstm import State
+from echo_exp.models.lstm import State, cells
 from echo_exp.models.stack import Stack
 
 
@@ -68,3 +68,7 @@ class EncoderDecoder(nn.Module):
         repeated = context.expand(-1, -1, self.n_out, -1)  # [R, B, n_out, 4U]
         hidden, decoded = self.decoder.recur(repeated, state and state[half:])  # [R, B, n_out, U]
         return self.dense(hidden), encoded + decoded  # [R, B, n_out, V]
+
+    def cell_states(self, state: State) -> State:
+        """Returns the cell states among its states, one [R, B, U] a layer."""
+        return cells(state)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
-from echo_exp.models.lstm import State
+from echo_exp.models.lstm import State, cells
 from echo_exp.models.stack import Stack
 
 
@@ -63,3 +63,7 @@ class ManyToOne(nn.Module):
         hidden, state = self.lstm(x, state, present)  # [R, B, T, U]
         vector = self.dense(hidden[:, :, -1:])  # [R, B, 1, n_out*V]
         return vector.unflatten(-1, (self.n_out, -1)).squeeze(2), state  # [R, B, n_out, V]
+
+    def cell_states(self, state: State) -> State:
+        """Returns the cell states among its states, one [R, B, U] a layer."""
+        return cells(state)

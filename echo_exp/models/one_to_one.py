@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
-from echo_exp.models.lstm import State
+from echo_exp.models.lstm import State, cells
 from echo_exp.models.stack import Stack
 
 
@@ -71,6 +71,10 @@ class OneToOne(nn.Module):
         hidden, state = self.lstm.recur(self._project(x, present), state)  # [R, B, 1, U]
         vector = self.dense(hidden)  # [R, B, 1, n_out*V]
         return vector.unflatten(-1, (self.n_out, -1)).squeeze(2), state  # [R, B, n_out, V]
+
+    def cell_states(self, state: State) -> State:
+        """Returns the cell states among its states, one [R, B, U] a layer."""
+        return cells(state)
 
     def _project(self, x: Tensor, present: Tensor | None) -> Tensor:
         """Returns the product of the window with the lowest kernel, [R, B, 1, 4U]."""

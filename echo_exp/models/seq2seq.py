@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
-from echo_exp.models.lstm import State
+from echo_exp.models.lstm import State, cells
 from echo_exp.models.stack import Stack
 
 
@@ -77,3 +77,7 @@ class Seq2Seq(nn.Module):
         """
         hidden, state = self.lstm(x, state, present)  # [R, B, T, U]
         return self.dense(hidden[:, :, self.answers]), state  # [R, B, n_out, V]
+
+    def cell_states(self, state: State) -> State:
+        """Returns the cell states among its states, one [R, B, U] a layer."""
+        return cells(state)

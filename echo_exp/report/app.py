@@ -3,7 +3,10 @@
 What it imports is light, so that a wrong setting is answered at once.
 """
 
+import dataclasses
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,7 @@ from omegaconf import DictConfig
 from echo_exp import command, study
 from echo_exp import config as configuration
 from echo_exp.settings import SettingError
-from echo_exp.study import Study
+from echo_exp.study import Cell, Study
 from echo_exp.tracking import TrackingError
 from echo_exp.tracking.store import existing
 
@@ -28,12 +31,15 @@ def main() -> None:
 
 
 def _report(config: DictConfig) -> None:
-    asked = study.read(config, configuration.overrides(HydraConfig.get()))
-    found, access = _answers(config, asked)
+    given = configuration.overrides(HydraConfig.get())
+    asked = study.read(config, given)
+    named = any(re.match(rf"[+~]*{configuration.STUDY}\.scale=", override) for override in given)
+    found, access = _answers(config, asked, [asked.scale] if named else asked.by_size)
+    asked = found.study
 
     from echo_exp.report import pages
 
-    folder = Path(config.output_dir) / "reports" / asked.name
+    folder = Path(config.output_dir) / "reports" / asked.name / asked.scale
     text = pages.write(found, folder)
     print(text)
     print(f"\nWritten to {folder}: report.md, report.html, figures, tables.")
@@ -43,11 +49,9 @@ def _report(config: DictConfig) -> None:
         print(f"echo-exp: not added to the run: {error}", file=sys.stderr)
 
 
-def _answers(config: DictConfig, asked: Study) -> tuple["Answers", "Access"]:
-    cells = []
-    for cell in asked.cells:
-        composed = study.compose_cell(cell)
-        cells.append((cell, int(composed.epochs), configuration.fingerprint(composed)))
+def _answers(config: DictConfig, asked: Study, scales: Sequence[str]) -> tuple["Answers", "Access"]:
+    """Returns the answers of the first scale that has a finished run."""
+    first = _cells(asked)  # what is wrong with them shows before there is a client
     made_by = f"echo-exp {asked.command}"
     settings = configuration.tracking(config)
     existing(settings, made_by)  # before the imports that follow, which take seconds
@@ -56,16 +60,29 @@ def _answers(config: DictConfig, asked: Study) -> tuple["Answers", "Access"]:
     from echo_exp.tracking import reader
 
     access = reader.opened(settings, made_by)
-    with reader.reached(access.uri):
-        read = records.read(access, settings.experiment, cells)
-    if not any(record.finished for record in read):
-        from echo_exp.report import pages
+    failed: list[records.Record] = []
+    for scale in scales:
+        found = dataclasses.replace(asked, scale=scale)
+        cells = first if scale == asked.scale else _cells(found)
+        with reader.reached(access.uri):
+            read = records.read(access, settings.experiment, cells)
+        if any(record.finished for record in read):
+            if scale != asked.scale:
+                print(f"Of study.scale={asked.scale} no run has finished; this is {scale}.\n")
+            return answers.answer(found, read), access
+        failed += [record for record in read if record.error]
 
-        failed = [record for record in read if record.error]
-        why = " | ".join(pages.explained(failed))
-        reason = f"{access.uri} has no finished run of it; `{made_by}` makes them"
-        raise SettingError("study", asked.name, f"{reason}; {why}" if why else reason)
-    return answers.answer(asked, read), access
+    from echo_exp.report import pages
+
+    why = " | ".join(pages.explained(failed))
+    reason = f"{access.uri} has no finished run of it; `{made_by}` makes them"
+    raise SettingError("study", asked.name, f"{reason}; {why}" if why else reason)
+
+
+def _cells(asked: Study) -> list[tuple[Cell, int, str]]:
+    """Returns the cells of a study, each with its epochs and the fingerprint of its runs."""
+    composed = ((cell, study.compose_cell(cell)) for cell in asked.cells)
+    return [(cell, int(c.epochs), configuration.fingerprint(c)) for cell, c in composed]
 
 
 def _log(access: "Access", config: DictConfig, asked: Study, folder: Path) -> None:

@@ -70,8 +70,8 @@ def write(found: Answers, folder: Path) -> str:
         verdict=_verdict,
         told=lambda comparison: _verdict(comparison.p, comparison.decidable),
     )
-    (folder / "report.md").write_text(text)
-    (folder / "report.html").write_text(_html(text, found.study.name, images))
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    (folder / "report.html").write_text(_html(text, found.study.name, images), encoding="utf-8")
     return "\n".join(_lines(found))
 
 

@@ -173,7 +173,7 @@ Curves = dict[str, tuple[Floats, Floats]]
 def _many(access: Access, run: Run) -> tuple[dict[str, Floats], Curves]:
     """Returns a run's table of seeds, a column [R] each, and its curves."""
     with artifact(access, run, "replicas.json") as path:
-        stored = json.loads(path.read_text())
+        stored = json.loads(path.read_text(encoding="utf-8"))
     with artifact(access, run, "curves.parquet") as path:
         frame = pd.read_parquet(path)
     rows = pd.DataFrame(stored["data"], columns=stored["columns"]).astype(float)

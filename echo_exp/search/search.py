@@ -55,11 +55,11 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
         SettingError: A setting is wrong, or a store cannot be used.
         Interrupted: A signal asked to stop; the same command goes on.
     """
-    asked = _asked(search, config)
-    _check(search.space)
+    code = _check(search.space)
+    asked = _asked(search, config, code)
     store = run.open_store(config)
     with run.reached(config):
-        trials = Trials(search.settings, search.space, int(config.seed), store, asked.folder)
+        trials = Trials(search.settings, search.space, code, int(config.seed), store, asked.folder)
     with sweep.parent_run(asked, store, config) as parent:
         with watching("search", "trial", asked.folder, search.settings.trials) as watch:
             _search(search, asked, trials, store, parent, launch, watch)
@@ -68,13 +68,13 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
             sys.exit(mistakes.FAILED)
 
 
-def _asked(search: Search, config: DictConfig) -> Sweep:
+def _asked(search: Search, config: DictConfig, code: str) -> Sweep:
     """Returns the sweep that the trials are the jobs of."""
     settings = sweep.settings(config)
     if settings.again != Again.UNFINISHED:
         reason = "a search goes on; hydra.sweeper.name=... begins another"
         raise SettingError("sweep.again", settings.again, reason)
-    name = study_name(search.settings, search.space)
+    name = study_name(search.settings, search.space, code)
     return Sweep(
         name=search.name,
         command=search.command,
@@ -90,8 +90,11 @@ def _asked(search: Search, config: DictConfig) -> Sweep:
     )
 
 
-def _check(space: Space) -> None:
+def _check(space: Space) -> str:
     """Composes what the space allows at its ends, so that a wrong name shows before the first job.
+
+    Returns:
+        The version of the code that decides what trials give.
 
     Raises:
         SettingError: Nothing that it allows is possible.
@@ -101,6 +104,7 @@ def _check(space: Space) -> None:
     errors = [job.error for job in jobs if job.error is not None]
     if len(errors) == len(jobs):
         raise errors[0]
+    return " ".join(sorted({job.code for job in jobs if job.error is None}))
 
 
 def _search(

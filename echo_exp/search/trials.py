@@ -19,7 +19,6 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from echo_exp import config as configuration
-from echo_exp.code import code
 from echo_exp.job import JobResult, Status
 from echo_exp.search.settings import KEY, SearchSettings
 from echo_exp.search.space import Space
@@ -34,12 +33,12 @@ LATE = ("epochs_to_solve",)
 """Metrics that not every job has."""
 
 
-def study_name(settings: SearchSettings, space: Space) -> str:
+def study_name(settings: SearchSettings, space: Space, code: str) -> str:
     """Returns what the study is called: the same for the same spaces, goals and code."""
     if settings.name is not None:
         return str(settings.name)
     text = [
-        code(),
+        code,
         *map(str, settings.objectives),
         *map(str, settings.constraints),
         *(f"{name}={values!r}" for name, values in sorted(space.distributions.items())),
@@ -54,6 +53,7 @@ class Trials:
     Args:
         settings: The search's settings.
         space: What is varied.
+        code: The version of the code that decides what the trials give.
         seed: Makes the proposals; each trial's are those of a seed of its own, so that neither a
             second start nor a second process proposes the same again.
         store: Where processes agree who does what; None where this must be the only one.
@@ -65,9 +65,15 @@ class Trials:
     """
 
     def __init__(
-        self, settings: SearchSettings, space: Space, seed: int, store: Store | None, folder: Path
+        self,
+        settings: SearchSettings,
+        space: Space,
+        code: str,
+        seed: int,
+        store: Store | None,
+        folder: Path,
     ) -> None:
-        self.name = study_name(settings, space)
+        self.name = study_name(settings, space, code)
         self.space = space
         self.settings = settings
         self._seed = seed

@@ -221,7 +221,7 @@ def _read(text: str) -> Claim | None:
 def _place() -> str:
     """Returns what tells this system's process numbers from those of all others."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""

@@ -60,7 +60,7 @@ def serve(access: Access, taken: socket.socket, begun: Callable[[], None]) -> No
         relocate(access.uri, Path(artifacts or os.devnull))
     os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = access.uri
     handlers.initialize_backend_stores(access.uri, access.uri, artifacts)
-    html = (Path(str(mlflow.server.app.static_folder)) / "index.html").read_text()
+    html = (Path(str(mlflow.server.app.static_folder)) / "index.html").read_text(encoding="utf-8")
     mlflow.server.app.view_functions["serve"] = lambda: html.replace(
         "<head>", f"<head>{preferences(access.client)}", 1
     )

@@ -474,7 +474,7 @@ class Writer:
         if CONFIG not in [artifact.path for artifact in artifacts.list_artifacts()]:
             return None
         with tempfile.TemporaryDirectory() as folder:
-            return Path(artifacts.download_artifacts(CONFIG, folder)).read_text()
+            return Path(artifacts.download_artifacts(CONFIG, folder)).read_text(encoding="utf-8")
 
     def _own(self, run_id: str, patience: float = -1) -> FileLock | None:
         """Keeps others from writing to a run: by a lock beside a file, by a claim elsewhere."""

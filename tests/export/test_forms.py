@@ -125,4 +125,4 @@ def test_a_form_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
     forms.write(small(), "pt2", tmp_path)
     forms.write(small("many_to_one"), "pt2", tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["network.json", "network.pt2"]
-    assert json.loads((tmp_path / "network.json").read_text())["states"] == [5, 5]
+    assert json.loads((tmp_path / "network.json").read_text(encoding="utf-8"))["states"] == [5, 5]

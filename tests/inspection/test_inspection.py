@@ -22,7 +22,7 @@ PROBLEM = Problem(length=10, n_values=V, n_in=3, n_out=3)
 def test_it_writes_every_figure_and_what_was_measured(tmp_path: Path) -> None:
     echo_exp.inspect(nets.trained(nets.first_only(PROBLEM, 4)), tmp_path, sequences=40)
     assert {path.stem for path in tmp_path.glob("*.png")} == set(FIGURES)
-    content = json.loads((tmp_path / "measurements.json").read_text())
+    content = json.loads((tmp_path / "measurements.json").read_text(encoding="utf-8"))
     accuracy = content["layers"]["lstm"]["probes"]["zero"]["accuracy"]["value"]
     assert [step[0] for step in accuracy[0]] == [1, 1, 1]
     assert len(content["confusion"]["counts"]) == V

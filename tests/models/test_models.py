@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
+from echo_exp.inspection.recording import recorded
+from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq, WithCells
 from echo_exp.models.initializers import generators
 from echo_exp.models.stack import Stack
 from echo_exp.settings import SettingError
@@ -39,6 +40,20 @@ def test_outputs_and_state_have_their_shapes(
             assert outputs.shape == (replicas, batch, n_out, values + 1)
             assert [part.shape for part in state] == [(replicas, batch, units)] * 2 * layers * lstms
             assert model(x, state)[0].shape == outputs.shape
+
+
+def test_the_cell_states_are_those_of_each_layer() -> None:
+    sizes: dict[str, Any] = {
+        "n_features": 6, "n_outputs": 6, "n_in": 3, "n_out": 3, "units": 4, "layers": 2,
+        "seeds": [0],
+    }  # fmt: skip
+    for make in (Seq2Seq, EncoderDecoder, ManyToOne, OneToOne):
+        model = make(**sizes)
+        assert isinstance(model, WithCells)
+        with recorded(model) as recordings:
+            _, state = model(torch.randint(6, (1, 2, 3)))
+        expected = [recording.cell[:, :, -1] for recording in recordings.values()]
+        torch.testing.assert_close(list(model.cell_states(state)), expected)
 
 
 def _encoder_decoder(layers: int = 1) -> EncoderDecoder:

@@ -96,7 +96,7 @@ def test_any_number_of_values_can_be_drawn_and_told_apart(tmp_path: Path) -> Non
     asked = study({"model.units": list(range(1, 9)), "batch_size": [1, 3]}, x="batch_size")
     found = answers.answer(asked, [record(cell, [0.5, 0.6, 0.7]) for cell in asked.cells])
     pages.write(found, tmp_path)
-    drawn = (tmp_path / "scores.svg").read_text()
+    drawn = (tmp_path / "scores.svg").read_text(encoding="utf-8")
     assert all(f"units {n}" in drawn for n in range(1, 9))
 
 

@@ -69,7 +69,7 @@ def test_of_many_seeds_one_that_diverged_got_nothing_right(
         "columns": ["seed", "test/accuracy", "test/loss", "epochs_to_solve", "diverged"],
         "data": [[5, 0.9, 0.1, 25, None], [6, None, None, None, 30]],
     }
-    (tmp_path / "replicas.json").write_text(json.dumps(table))
+    (tmp_path / "replicas.json").write_text(json.dumps(table), encoding="utf-8")
     validated = {
         "val/loss": [np.nan, 0.2, np.nan, 0.1, np.nan, 0.3, np.nan, np.nan],
         "val/accuracy": [np.nan, 0.8, np.nan, 0.9, np.nan, 0.7, np.nan, np.nan],

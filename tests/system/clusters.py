@@ -189,7 +189,7 @@ def _write_configuration(folder: Path) -> None:
         node_port=_free_port(),
         cores=os.cpu_count(),
     )
-    (folder / "slurm.conf").write_text(text)
+    (folder / "slurm.conf").write_text(text, encoding="utf-8")
 
 
 def _munge_files(folder: Path) -> list[str]:
@@ -216,7 +216,7 @@ def _wait(condition: Callable[[], bool], folder: Path) -> None:
         except subprocess.CalledProcessError:  # it does not answer yet
             pass
         time.sleep(0.1)
-    logs = "\n".join(path.read_text() for path in folder.glob("*.out"))
+    logs = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.out"))
     raise AssertionError(f"Slurm did not start:\n{logs}")
 
 

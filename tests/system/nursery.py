@@ -54,7 +54,7 @@ class Born:
 
     def communicate(self, timeout: float = 60) -> tuple[str, str]:
         self.wait(timeout)
-        return self._out.read_text(), self._err.read_text()
+        return self._out.read_text(encoding="utf-8"), self._err.read_text(encoding="utf-8")
 
     def send_signal(self, signum: signal.Signals) -> None:
         os.kill(self.pid, signum)

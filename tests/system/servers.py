@@ -42,7 +42,7 @@ class Postgres:
 
     def make(self) -> None:
         password = self.folder / "password"
-        password.write_text(PASSWORD)
+        password.write_text(PASSWORD, encoding="utf-8")
         password.chmod(0o644)
         self._run(
             "initdb", "-A", "scram-sha-256", f"--pwfile={password}", "-U", "echo", "--no-sync"
@@ -111,7 +111,9 @@ class Server:
         for _ in range(10 * SECONDS):
             if self._answers():
                 return
-            assert self.process.poll() is None, (self.folder / "server.log").read_text()
+            assert self.process.poll() is None, (self.folder / "server.log").read_text(
+                encoding="utf-8"
+            )
             time.sleep(0.1)
         raise AssertionError("the server did not start")
 

@@ -233,7 +233,7 @@ def test_a_missing_driver_is_named_with_the_command_that_installs_it(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = "raise ModuleNotFoundError(\"No module named 'psycopg'\", name='psycopg')"
-    (program.folder / "psycopg.py").write_text(missing)
+    (program.folder / "psycopg.py").write_text(missing, encoding="utf-8")
     path = os.pathsep.join([str(program.folder), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", path)
     done = program.run("tracking.uri=postgresql://me@127.0.0.1/db", "tracking.artifacts=a")

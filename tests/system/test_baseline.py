@@ -68,11 +68,11 @@ def test_parameters_are_flat_and_few_and_tags_tell_where_it_came_from(baseline: 
 def test_artifacts_hold_configuration_samples_figure_and_checkpoints(baseline: Baseline) -> None:
     program, _ = baseline
     folder = Path(program.runs()[0].info.artifact_uri.removeprefix("file://"))
-    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     assert config["problem"]["n_in"] == 5
     assert config["representation"]["n_values"] == 100  # resolved
-    assert yaml.safe_load((folder / "overrides.yaml").read_text()) == []
-    samples = json.loads((folder / "samples.json").read_text())
+    assert yaml.safe_load((folder / "overrides.yaml").read_text(encoding="utf-8")) == []
+    samples = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
     assert samples["columns"] == ["window", "expected", "predicted", "correct"]
     assert len(samples["data"]) == 21
     assert (folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG")

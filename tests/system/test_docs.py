@@ -36,7 +36,7 @@ from echo_exp.report import app as report
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SHELL, PYTHON, INDENTED = ("sh", "bash", "console"), ("python",), "indented"
 SHORT = ("epochs=25", "tracking=none", "trainer.test_sequences=2")
 """What is added to a command that is run."""
@@ -80,7 +80,7 @@ def _blocks(page: Path) -> Iterator[Block]:
     fence: list[str] | None = None
     language, began = "", 0
     indented: list[str] = []
-    for number, line in enumerate([*page.read_text().splitlines(), ""], start=1):
+    for number, line in enumerate([*page.read_text(encoding="utf-8").splitlines(), ""], start=1):
         if fence is not None and line.strip() == "```":
             yield Block(page, began, language, "\n".join(fence))
             fence = None
@@ -236,11 +236,11 @@ FOLLOW: dict[str, Callable[[list[str], pytest.MonkeyPatch], None]] = {
 def _own_configuration(page: Path, folder: Path) -> None:
     """Makes the files that the page has its reader write."""
     example = next((b for b in BLOCKS if b.page == page and b.language == "yaml"), None)
-    if example is not None and "my_conf" in page.read_text():
+    if example is not None and "my_conf" in page.read_text(encoding="utf-8"):
         group = "study" if "\nstudy:" in example.text else "search"
         file = folder / "my_conf" / group / "mine.yaml"
         file.parent.mkdir(parents=True)
-        file.write_text(example.text)
+        file.write_text(example.text, encoding="utf-8")
 
 
 def _cells(block: Block) -> bool:
@@ -299,7 +299,7 @@ def test_every_block_is_of_a_language_that_is_looked_at() -> None:
 
 
 def _targets(page: Path) -> list[str]:
-    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
+    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     found = re.findall(r"\]\(([^)\s]+)\)", text)
     return [target for target in found if not re.match(r"https?://", target)]
 
@@ -311,7 +311,7 @@ def test_every_link_and_figure_of_a_page_exists(page: Path) -> None:
         found = page if not path else (page.parent / path)
         assert found.exists(), target
         if anchor:
-            headings = re.findall(r"^#+ (.*)$", found.read_text(), re.MULTILINE)
+            headings = re.findall(r"^#+ (.*)$", found.read_text(encoding="utf-8"), re.MULTILINE)
             slugs = [re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings]
             assert anchor in slugs, target
 
@@ -319,8 +319,8 @@ def test_every_link_and_figure_of_a_page_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_command_that_makes_a_figure_is_on_its_page_or_one_that_it_links_to(page: Path) -> None:
     linked = [page.parent / target.partition("#")[0] for target in _targets(page)]
-    texts = [path.read_text() for path in (page, *linked) if path.suffix == ".md"]
-    for figure in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
+    texts = [path.read_text(encoding="utf-8") for path in (page, *linked) if path.suffix == ".md"]
+    for figure in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
         absolute = str((page.parent / figure).resolve())
         made = [command for end, command in FIGURES.items() if _is(absolute, end)]
         assert made, f"{figure}: say in FIGURES which command makes it"
@@ -333,4 +333,4 @@ def _is(path: str, place: str) -> bool:
 
 
 def test_the_way_of_the_data_is_drawn_by_its_script() -> None:
-    assert data.FILE.read_text() == "\n".join(data.drawing()) + "\n"
+    assert data.FILE.read_text(encoding="utf-8") == "\n".join(data.drawing()) + "\n"

@@ -108,7 +108,7 @@ def test_slurm_runs_a_sweep(program: Program, slurm_here: Slurm) -> None:
     for job in _jobs(program):
         assert job.data.tags["slurm.job"].isdigit()
     (script,) = program.folder.glob("outputs/sweeps/*/slurm/*/*_submission.sh")
-    options = script.read_text()
+    options = script.read_text(encoding="utf-8")
     for option in ("array=0-2%3", "cpus-per-task=1", "mem=1GB", "time=240", "signal=USR2@120"):
         assert f"#SBATCH --{option}\n" in options
 

@@ -25,7 +25,9 @@ from .test_baseline import Baseline
 @pytest.fixture
 def without_echo_exp(tmp_path: Path) -> dict[str, str]:
     """The environment of a process in which this package cannot be imported."""
-    (tmp_path / "echo_exp.py").write_text("raise ImportError('this is elsewhere')")
+    (tmp_path / "echo_exp.py").write_text(
+        "raise ImportError('this is elsewhere')", encoding="utf-8"
+    )
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return {**os.environ, "PATH": path, "PYTHONPATH": str(tmp_path), "PYTHONWARNINGS": "ignore"}
 

@@ -61,7 +61,7 @@ def test_several_sequences_come_from_the_command_line_a_file_or_the_standard_inp
     ask: Asker, tmp_path: Path
 ) -> None:
     told = ask("1 2 3 4 5", "[9,8,7,6,5]").out
-    (tmp_path / "sequences.txt").write_text("1, 2, 3, 4, 5\n\n9 8 7 6 5\n")
+    (tmp_path / "sequences.txt").write_text("1, 2, 3, 4, 5\n\n9 8 7 6 5\n", encoding="utf-8")
     assert ask(f"file={tmp_path}/sequences.txt").out == told
     assert ask(given="1;2;3;4;5\n[9, 8, 7, 6, 5]").out == told
     assert len(told.splitlines()) == 2
@@ -160,7 +160,9 @@ def test_a_stored_configuration_calls_nothing_that_is_not_ours(
     run = client.create_run("1", tags={"kind": "run"})
     try:
         config = tmp_path / "config.yaml"
-        config.write_text("seed: 1\nmodel: {_target_: os.system, command: 'true'}\n")
+        config.write_text(
+            "seed: 1\nmodel: {_target_: os.system, command: 'true'}\n", encoding="utf-8"
+        )
         client.log_artifact(run.info.run_id, str(config))
         client.set_terminated(run.info.run_id)
         with pytest.raises(SettingError, match=r"would call os.system, which is not ours.*`trust`"):

@@ -39,7 +39,7 @@ def _artifacts(run: Run) -> Path:
 
 def _table(program: Program) -> pd.DataFrame:
     (run,) = program.runs()
-    stored = json.loads((_artifacts(run) / "replicas.json").read_text())
+    stored = json.loads((_artifacts(run) / "replicas.json").read_text(encoding="utf-8"))
     return pd.DataFrame(stored["data"], columns=stored["columns"])
 
 

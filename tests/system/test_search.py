@@ -167,7 +167,7 @@ def test_two_objectives_give_a_front_a_table_and_figures(program: Program) -> No
     assert "Pareto front:" in done.stdout
     parent, jobs = _parent_and_jobs(program)
     assert len(jobs) == 6
-    table = json.loads((_artifacts(program, parent) / "trials.json").read_text())
+    table = json.loads((_artifacts(program, parent) / "trials.json").read_text(encoding="utf-8"))
     allowed = table["columns"].index("allowed")
     size = table["columns"].index("parameters")
     assert all(row[allowed] == (row[size] <= 3000) for row in table["data"])
@@ -185,10 +185,12 @@ def test_every_ready_search_is_read_and_so_is_a_users_own(
     program: Program, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(program.folder)
-    example = re.search(r"```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    example = re.search(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     assert example is not None
     (program.folder / "my_conf" / "search").mkdir(parents=True)
-    (program.folder / "my_conf" / "search" / "mine.yaml").write_text(example.group(1))
+    (program.folder / "my_conf" / "search" / "mine.yaml").write_text(
+        example.group(1), encoding="utf-8"
+    )
     arguments = ["--config-dir", "my_conf", f"search={name}", "hydra.sweeper.trials=0"]
     monkeypatch.setattr("sys.argv", ["echo-exp", *arguments])
     with pytest.raises(SystemExit) as exit_:

@@ -185,7 +185,9 @@ def test_a_server_that_is_gone_for_good_and_then_another_day(
     assert "`echo-exp-sync tracking=server" in err
     assert "Traceback" not in err
     (left,) = spool.glob("*.jsonl")
-    header, *lines = map(json.loads, filter(str.strip, left.read_text().splitlines()))
+    header, *lines = map(
+        json.loads, filter(str.strip, left.read_text(encoding="utf-8").splitlines())
+    )
     assert header == {"run": left.stem, "store": server.uri}
     assert lines[-1]["do"] == "finish"
 
@@ -218,7 +220,7 @@ def test_a_program_that_is_killed_while_the_server_is_away(
     measured.measure()
     measured.store.close()  # all that the writer sees of a kill
     run_id = measured.run.run_id
-    lines = (measured.spool / f"{run_id}.jsonl").read_text().splitlines()
+    lines = (measured.spool / f"{run_id}.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(lines[-1])["status"] == "FAILED"
 
     server.start()

@@ -19,17 +19,17 @@ DOCS = Path(__file__).parents[2] / "docs" / "studies.md"
 def _own(program: Program, text: str) -> tuple[str, ...]:
     """Writes a user's own study and returns the arguments that name it."""
     (program.folder / "my_conf" / "study").mkdir(parents=True)
-    (program.folder / "my_conf" / "study" / "mine.yaml").write_text(text)
+    (program.folder / "my_conf" / "study" / "mine.yaml").write_text(text, encoding="utf-8")
     return "--config-dir", "my_conf", "study=mine"
 
 
-def _written(program: Program, name: str) -> dict[str, bytes]:
-    folder = program.folder / "outputs" / "reports" / name
+def _written(program: Program, name: str, scale: str = "full") -> dict[str, bytes]:
+    folder = program.folder / "outputs" / "reports" / name / scale
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def _cells(program: Program, name: str) -> pd.DataFrame:
-    return pd.read_csv(program.folder / "outputs" / "reports" / name / "cells.csv")
+def _cells(program: Program, name: str, scale: str = "full") -> pd.DataFrame:
+    return pd.read_csv(program.folder / "outputs" / "reports" / name / scale / "cells.csv")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,13 +46,13 @@ def test_every_study_runs_and_has_a_report(program: Program, name: str) -> None:
 
     reported = program.report(*arguments)
     assert reported.returncode == 0, reported.stderr
-    cells = _cells(program, name)
+    cells = _cells(program, name, "quick")
     assert (cells["status"] == "FINISHED").all()
     assert (cells["seeds"] == 8).all()
     assert (cells["epochs"] == 4).all()  # as given, and not as in the study's file
     assert (cells["test/accuracy_low"] <= cells["test/accuracy"]).all()
     assert (cells["test/accuracy"] <= cells["test/accuracy_high"]).all()
-    written = _written(program, name)
+    written = _written(program, name, "quick")
     for figure in ("scores", "solving", "curves"):
         assert written[f"{figure}.png"].startswith(b"\x89PNG")
         assert b"<svg" in written[f"{figure}.svg"]
@@ -65,7 +65,7 @@ def test_every_study_runs_and_has_a_report(program: Program, name: str) -> None:
 
 
 def test_a_users_own_study_is_one_file(program: Program) -> None:
-    example = re.search(r"```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    example = re.search(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     assert example is not None
     mine = (*_own(program, example.group(1)), *TINY)
     assert program.run(*mine).returncode == 0
@@ -149,6 +149,37 @@ def test_a_study_that_was_killed_goes_on_where_it_stopped(program: Program) -> N
     assert jobs[0].info.end_time == first.info.end_time  # it was not touched again
     for job in jobs:
         assert [step for step, _ in program.history(job, "train/loss")] == list(range(1, 2001))
+
+
+SCALES = """
+# @package _global_
+defaults: [_base]
+study:
+  name: mine
+  question: Which of the scales is there?
+  compare: seed
+  scales:
+    tiny: [{seed: [1, 2], epochs: 2}]
+    small: [{seed: [1, 2], epochs: 3}]
+    full: [{seed: [1, 2], epochs: 4}]
+"""
+
+
+def test_a_report_is_of_the_largest_scale_that_is_there_and_says_so(program: Program) -> None:
+    mine = _own(program, SCALES)
+    for scale in ("tiny", "small"):
+        assert program.run(*mine, f"study.scale={scale}").returncode == 0
+    done = program.report(*mine)
+    assert done.returncode == 0, done.stderr
+    assert "Of study.scale=full no run has finished; this is small.\n" in done.stdout
+    assert _cells(program, "mine", "small")["epochs"].tolist() == [3, 3]
+    assert program.report(*mine, "study.scale=tiny").returncode == 0
+    assert _cells(program, "mine", "tiny")["epochs"].tolist() == [2, 2]
+    refused = program.report(*mine, "study.scale=full")
+    assert refused.returncode == 2
+    assert "no finished run of it" in refused.stderr
+    folders = {path.name for path in (program.folder / "outputs" / "reports" / "mine").iterdir()}
+    assert folders == {"tiny", "small"}
 
 
 def test_a_report_of_a_study_never_run_says_what_makes_it(program: Program) -> None:
