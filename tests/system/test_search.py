@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from echo_exp import app
 from echo_exp import config as configuration
+from echo_exp.search.storage import open_storage
 
 from .conftest import Program, wait_for
 
@@ -24,7 +25,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "searches.md"
 
 
 def _study(program: Program) -> optuna.Study:
-    storage = f"sqlite:///{program.folder / 'outputs' / 'optuna.db'}"
+    storage = open_storage(f"sqlite:///{program.folder / 'outputs' / 'optuna.db'}")
     (name,) = optuna.get_all_study_names(storage)
     return optuna.load_study(study_name=name, storage=storage)
 
