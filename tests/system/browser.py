@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from .servers import free_port
+from .waiting import TIMEOUT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -27,7 +28,6 @@ FLAGS = (
     "--disable-sync",
 )
 SIZE: ViewportSize = {"width": 1400, "height": 900}
-SECONDS = 20
 EXPECTED = "/ajax-api/2.0/mlflow/users/current"
 """MLflow's UI asks for it to find out whether the server knows users; ours does not."""
 
@@ -71,7 +71,7 @@ class Ui:
     def end(self) -> tuple[str, str]:
         """Ends it as Ctrl-C does; returns what else it printed."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=60)
+        return self.process.communicate(timeout=TIMEOUT)
 
 
 def start_ui(folder: Path, *arguments: str) -> Ui:
@@ -87,7 +87,7 @@ def start_ui(folder: Path, *arguments: str) -> Ui:
     assert process.stdout is not None
     line = process.stdout.readline()
     found = re.fullmatch(r"Look at the runs: (http://\S+)\n", line)
-    assert found is not None, (line, process.communicate(timeout=60))
+    assert found is not None, (line, process.communicate(timeout=TIMEOUT))
     return Ui(process, found.group(1))
 
 
@@ -97,7 +97,7 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: `apt-get install chromium`")
     with sync_playwright() as playwright:
-        expect.set_options(timeout=SECONDS * 1000)
+        expect.set_options(timeout=TIMEOUT * 1000)
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield opened
         opened.close()
@@ -124,5 +124,5 @@ class Watched:
 def new_page(opened: Browser) -> Watched:
     """Opens a page of a browser that has never seen the UI."""
     page = opened.new_context(viewport=SIZE, reduced_motion="reduce").new_page()
-    page.set_default_timeout(SECONDS * 1000)
+    page.set_default_timeout(TIMEOUT * 1000)
     return Watched(page)

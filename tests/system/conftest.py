@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from mlflow.tracking import MlflowClient
 
 from .nursery import Born, Nursery
 from .servers import postgres, running_postgres, running_server, server  # noqa: F401
+from .waiting import TIMEOUT, wait_for
 
-TIMEOUT = 240
+__all__ = ["TIMEOUT", "Completed", "Process", "Program", "wait_for"]
 
 Process = subprocess.Popen[str] | Born
 Completed = subprocess.CompletedProcess[str]
@@ -132,13 +132,3 @@ def baseline(
     """The seq2seq baseline, run once for all tests that look at what it leaves."""
     program = Program(tmp_path_factory.mktemp("baseline"))
     return program, program.run()
-
-
-def wait_for(condition: Callable[[], bool], process: Process | None = None) -> None:
-    """Waits until a condition holds; fails where the process, if given, ends before."""
-    for _ in range(10 * TIMEOUT):
-        if condition():
-            return
-        assert process is None or process.poll() is None, process and process.communicate()
-        time.sleep(0.1)
-    raise AssertionError("it never came")
