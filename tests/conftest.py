@@ -16,4 +16,4 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("echo_exp")
 
-pytest_plugins = ["tests.places"]
+pytest_plugins = ["tests.places", "tests.quick"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
+from ..quick import begins
 from .servers import free_port
 from .waiting import TIMEOUT
 
@@ -52,6 +53,7 @@ for arguments in {made!r}:
 
 def make_runs(folder: Path, made: tuple[tuple[str, ...], ...] = MADE) -> None:
     """Runs several commands, in one process: most of a short one's time is its start."""
+    begins("a training")
     script = SCRIPT.format(made=made)
     subprocess.run([sys.executable, "-c", script], cwd=folder, check=True, capture_output=True)
 
@@ -76,6 +78,7 @@ class Ui:
 
 def start_ui(folder: Path, *arguments: str) -> Ui:
     """Starts `echo-exp-ui` and waits until it says where it is."""
+    begins("a server")
     process = subprocess.Popen(
         [sys.executable, "-m", "echo_exp.ui", f"port={free_port()}", *arguments],
         cwd=folder,
@@ -94,6 +97,7 @@ def start_ui(folder: Path, *arguments: str) -> Ui:
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
     """Has a browser open; skips where there is none."""
+    begins("a browser")
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: `apt-get install chromium`")
     with sync_playwright() as playwright:

@@ -16,6 +16,7 @@ from typing import IO
 
 import pytest
 
+from ..quick import begins
 from .servers import free_port
 from .waiting import TIMEOUT, wait_for
 
@@ -72,8 +73,9 @@ class RayCluster:
 @contextmanager
 def ray_cluster() -> Iterator[RayCluster]:
     """Runs a Ray cluster of two nodes."""
+    begins("a cluster")
     pytest.importorskip("ray", reason="Ray is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="ray"))  # short: the names of its sockets may not be long
+    folder = Path(tempfile.mkdtemp(prefix="r"))  # short: the names of its sockets may not be long
     (folder / "ray").mkdir()  # where a cluster says where it is; Ray makes it only where it starts
     head = subprocess.Popen(
         [sys.executable, "-c", RAY_NODES, str(TIMEOUT)],
@@ -157,6 +159,7 @@ class Slurm:
 @contextmanager
 def slurm() -> Iterator[Slurm]:
     """Runs munge, Slurm's controller and one node."""
+    begins("a cluster")
     missing = [name for name in SLURM_PROGRAMS if shutil.which(name) is None]
     if missing:
         pytest.skip(f"Slurm is not installed (no {', '.join(missing)})")

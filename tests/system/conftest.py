@@ -13,6 +13,7 @@ import torch
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from ..quick import begins
 from .nursery import Born, Nursery
 from .servers import postgres, running_postgres, running_server, server  # noqa: F401
 from .waiting import TIMEOUT, wait_for
@@ -50,6 +51,7 @@ class Program:
         return _completed(self._start("echo_exp.report.app", *arguments))
 
     def _start(self, module: str, *arguments: str) -> Process:
+        begins("the program")
         env = {**os.environ, "COLUMNS": "100"}
         if self.nursery is not None:
             return self.nursery.start(module, list(arguments), self.folder, env)
@@ -115,6 +117,7 @@ def _completed(process: Process) -> Completed:
 
 @pytest.fixture(scope="session")
 def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    begins("the program")
     nursery = Nursery(tmp_path_factory.mktemp("programs"))
     yield nursery
     nursery.close()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from ..quick import begins
 from .waiting import TIMEOUT, wait_for
 
 PASSWORD = "open-sesame-7431"
@@ -93,6 +94,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        begins("a server")
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -136,6 +138,7 @@ class Server:
 
 @pytest.fixture(scope="session")
 def running_postgres() -> Iterator[Postgres]:
+    begins("a server")
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     on_path = shutil.which("initdb")
     if not found and on_path is None:
