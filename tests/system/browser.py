@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,15 +95,21 @@ def start_ui(folder: Path, *arguments: str) -> Ui:
     return Ui(process, found.group(1))
 
 
+def _home() -> tempfile.TemporaryDirectory[str]:
+    """A home folder of the browser's own: its processes may still write there while they end."""
+    return tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+
+
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
     """Has a browser open; skips where there is none."""
     begins("a browser")
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: `apt-get install chromium`")
-    with sync_playwright() as playwright:
+    with _home() as home, sync_playwright() as playwright:
         expect.set_options(timeout=TIMEOUT * 1000)
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        env: dict[str, str | float | bool] = {**os.environ, "HOME": home}
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, env=env)
         yield opened
         opened.close()
 
