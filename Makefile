@@ -1,6 +1,13 @@
 # `make baseline` and `make test` set up everything they need, inside this folder.
 
+# Any Python from 3.11 on, as in `make test PYTHON=python3.13`; each but python3 has a folder of its
+# own, named for its version.
+PYTHON := python3
 VENV := .venv
+ifneq ($(PYTHON),python3)
+VERSION := $(shell '$(PYTHON)' -c 'import sys; print(*sys.version_info[:2], sep=".")')
+VENV := .venv-$(or $(VERSION),$(error PYTHON=$(PYTHON) cannot be run))
+endif
 
 # The build of torch: cpu, or a CUDA build as in `make setup TORCH_BACKEND=cu126` (or `auto`), which
 # later calls keep: the name of the stamp tells it.
@@ -8,8 +15,8 @@ TORCH_BACKEND ?= $(or $(patsubst $(VENV)/torch-%,%,$(wildcard $(VENV)/torch-*)),
 TORCH_BACKEND := $(TORCH_BACKEND)
 TORCH := torch==2.13.0
 
-PYTHON := $(VENV)/bin/python
-PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+VENV_PYTHON := $(VENV)/bin/python
+PIP := $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # Nothing outside this folder is written: the libraries' caches lie here too.
 export PIP_NO_CACHE_DIR := 1
@@ -28,7 +35,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 STUDIES := longer_echoes linear_representation topologies missing_values ignore_state
 SCALE ?= full
 
-.PHONY: help baseline ui studies findings test docs system setup lint types package constraints \
+.PHONY: help baseline ui studies findings check quick test docs system setup lint types package constraints \
 	clean
 
 help:
@@ -36,12 +43,14 @@ help:
 	@echo "make ui           the runs of outputs/ in MLflow's UI"
 	@echo "make -j2 studies  all studies and their reports, on two cores (SCALE=quick for a taste)"
 	@echo "make findings     copies these reports to docs/findings/"
-	@echo "make test         the tests; as root on Debian, installs what they need of the system"
+	@echo "make check        after each change: style, types, and all tests that train and start nothing"
+	@echo "make test         all tests; as root on Debian, installs what they need of the system"
 	@echo "make docs         this documentation as a site, in build/docs"
 	@echo "make setup        only what a run needs"
 	@echo "make lint types   style and types"
 	@echo "make package      the wheel, tried in an empty environment"
 	@echo "make clean        removes what the others made, but not outputs/"
+	@echo "PYTHON=python3.13 after any of these: with this Python, in .venv-3.13"
 
 baseline: setup
 	$(VENV)/bin/echo-exp
@@ -63,12 +72,17 @@ findings:
 			outputs/reports/$$study/$(SCALE)/*.png docs/findings/$$study/; \
 	done
 
+check: lint types quick
+
+quick: $(VENV)/dev
+	$(VENV_PYTHON) -m pytest -n 2 --dist worksteal --quick -q
+
 test: $(VENV)/dev system
-	$(PYTHON) -m pytest -n 2 --dist worksteal
+	$(VENV_PYTHON) -m pytest -n 2 --dist worksteal
 
 # Every warning is an error, and so is a name of the package that is not found.
 docs: $(VENV)/dev
-	$(PYTHON) -m sphinx --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs build/docs
+	$(VENV_PYTHON) -m sphinx --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs build/docs
 	@echo "build/docs/index.html"
 
 # Debian's packages that tests start: Slurm, PostgreSQL, a browser. Elsewhere these tests are skipped.
@@ -94,21 +108,24 @@ types: $(VENV)/dev
 
 # A venv gets pip last: one without it was interrupted, and is made again.
 $(VENV)/bin/pip:
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Python 3.11 or newer is needed, python3 is $$(python3 --version)"; exit 1; }
-	python3 -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
 
 # PyPI's torch for Linux carries CUDA. The CPU build is a version of its own; where pip does not
-# find it, uv knows PyTorch's index. Elsewhere PyPI's torch is the CPU build.
+# find it, uv knows PyTorch's index, and where nobody has it, PyPI's torch does as well. Elsewhere
+# PyPI's torch is the CPU build.
 CPU := $(if $(filter Linux,$(shell uname -s)),+cpu)
 install_torch = { [ $(TORCH_BACKEND) = cpu ] \
 		&& $(1) -m pip install --quiet -c constraints.txt '$(TORCH)$(CPU)' 2>/dev/null; } \
 	|| { $(PIP) uv && $(VENV)/bin/uv pip install --quiet --python $(1) -c constraints.txt \
-		--reinstall-package torch --torch-backend=$(TORCH_BACKEND) '$(TORCH)'; }
+		--reinstall-package torch --torch-backend=$(TORCH_BACKEND) '$(TORCH)'; } \
+	|| { [ $(TORCH_BACKEND) = cpu ] && echo "it is not to be had: PyPI's, which may carry CUDA" \
+		&& $(1) -m pip install --quiet -c constraints.txt '$(TORCH)'; }
 
 $(VENV)/torch-$(TORCH_BACKEND): constraints.txt Makefile | $(VENV)/bin/pip
 	@echo "installing torch ($(TORCH_BACKEND))"
-	@$(call install_torch,$(PYTHON))
+	@$(call install_torch,$(VENV_PYTHON))
 	@rm -f $(VENV)/torch-* && touch $@
 
 $(VENV)/run: pyproject.toml constraints.txt $(VENV)/torch-$(TORCH_BACKEND)
@@ -123,8 +140,8 @@ $(VENV)/dev: pyproject.toml constraints.txt $(VENV)/torch-$(TORCH_BACKEND)
 
 package: $(VENV)/torch-$(TORCH_BACKEND)
 	rm -rf build/package dist
-	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
-	python3 -m venv build/package
+	$(VENV_PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv build/package
 	@$(call install_torch,build/package/bin/python)
 	build/package/bin/python -m pip install --quiet -c constraints.txt dist/*.whl
 	cd / && "$(CURDIR)/build/package/bin/echo-exp" --cfg job
@@ -132,9 +149,9 @@ package: $(VENV)/torch-$(TORCH_BACKEND)
 # After changing a dependency: the versions that this environment has now.
 constraints: $(VENV)/dev
 	{ echo "# The versions that everything here was tested with; made by 'make constraints'."; \
-	$(PYTHON) -m pip freeze --all --exclude-editable --exclude pip --exclude uv --exclude wheel \
+	$(VENV_PYTHON) -m pip freeze --all --exclude-editable --exclude pip --exclude uv --exclude wheel \
 		| sed -e 's/+cpu$$//' -e 's/ @ .*//'; } > constraints.new
 	mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) build dist .*_cache .hypothesis
+	rm -rf .venv .venv-* build dist .*_cache .hypothesis

@@ -19,6 +19,8 @@ from echo_exp.search.storage import open_storage
 from echo_exp.search.trials import ERROR, Trials, study_name
 from echo_exp.settings import SettingError, redacted
 
+OPEN_FILES = Path("/proc/self/fd")
+
 SPACES = {
     "model=choice(seq2seq, stateless)": CategoricalDistribution(("seq2seq", "stateless")),
     "model=seq2seq,stateless": CategoricalDistribution(("seq2seq", "stateless")),
@@ -294,6 +296,17 @@ def test_without_tracking_a_search_is_one_processs(tmp_path: Path) -> None:
         _trials(tmp_path)
     _close(first)
     _close(_trials(tmp_path))
+
+
+@pytest.mark.skipif(not OPEN_FILES.exists(), reason="the system does not tell which files are open")
+def test_a_search_leaves_no_connection_open(tmp_path: Path) -> None:
+    trials = _trials(tmp_path, trials=2)
+    trials.take(2)
+    trials.tell(0, _result(val_accuracy=0.5))
+    assert len(trials.results()) == 1
+    opened = [link.readlink() for link in OPEN_FILES.iterdir() if link.exists()]
+    assert not [path for path in opened if path.name.startswith("optuna.db")]
+    _close(trials)
 
 
 def test_a_study_of_other_directions_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial
+from sqlalchemy.pool import NullPool
 
 from echo_exp.settings import SettingError, redacted
 
@@ -21,6 +22,9 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 def open_storage(url: str) -> BaseStorage:
     """Opens a storage, and makes it where it is missing.
 
+    Nothing of it is to be closed: a connection lasts as long as its transaction, so that none is
+    left open, none goes stale and none is shared with a process that is forked.
+
     Raises:
         SettingError: It cannot be used.
     """
@@ -34,7 +38,7 @@ def open_storage(url: str) -> BaseStorage:
         if scheme == "journal":
             return JournalStorage(JournalFileBackend(path))
         waits = {"timeout": BUSY_SECONDS} if scheme == "sqlite" else {}
-        return RDBStorage(url, engine_kwargs={"connect_args": waits, "pool_pre_ping": True})
+        return RDBStorage(url, engine_kwargs={"connect_args": waits, "poolclass": NullPool})
     except Exception as error:  # what drivers raise has no common class
         reason = redacted(str(error).splitlines()[0])
         raise SettingError(KEY, redacted(url), f"it cannot be used ({reason})") from None

@@ -35,6 +35,8 @@ from echo_exp.models import LSTM
 from echo_exp.models.dense import Dense
 from echo_exp.problem import MISSING, Integers
 
+from ..quick import begins
+
 Array = NDArray[np.float32]
 V = 100
 OurModel = Seq2Seq | EncoderDecoder | ManyToOne | OneToOne
@@ -108,6 +110,7 @@ class Peer:
     """
 
     def __init__(self, net: Net) -> None:
+        begins("a training in Keras")
         self.net, self.problem, self.batch = net, net.problem, net.batch
         self.width = 1 if net.scaled else V + net.missing.sentinel
         self.lstms: list[Any] = []

@@ -55,6 +55,13 @@ def test_a_seed_that_diverged_is_no_part_of_a_mean() -> None:
     assert np.isnan(statistics.mean(np.array([np.nan])).value)
 
 
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves little to the bootstrap, which no p-value is of."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 99)
+
+
+@pytest.mark.usefixtures("few_resamples")
 def test_a_null_effect_is_significant_no_more_often_than_stated() -> None:
     same, others = 0, 0
     for trial in range(200):
@@ -65,6 +72,7 @@ def test_a_null_effect_is_significant_no_more_often_than_stated() -> None:
     assert 0.01 <= others / 200 <= 0.09
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_of_a_family_of_null_effects_hardly_any_is_significant() -> None:
     families = 0
     for trial in range(40):

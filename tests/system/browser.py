@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
+from ..quick import begins
 from .servers import free_port
+from .waiting import TIMEOUT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -27,7 +30,6 @@ FLAGS = (
     "--disable-sync",
 )
 SIZE: ViewportSize = {"width": 1400, "height": 900}
-SECONDS = 20
 EXPECTED = "/ajax-api/2.0/mlflow/users/current"
 """MLflow's UI asks for it to find out whether the server knows users; ours does not."""
 
@@ -52,6 +54,7 @@ for arguments in {made!r}:
 
 def make_runs(folder: Path, made: tuple[tuple[str, ...], ...] = MADE) -> None:
     """Runs several commands, in one process: most of a short one's time is its start."""
+    begins("a training")
     script = SCRIPT.format(made=made)
     subprocess.run([sys.executable, "-c", script], cwd=folder, check=True, capture_output=True)
 
@@ -71,11 +74,12 @@ class Ui:
     def end(self) -> tuple[str, str]:
         """Ends it as Ctrl-C does; returns what else it printed."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=60)
+        return self.process.communicate(timeout=TIMEOUT)
 
 
 def start_ui(folder: Path, *arguments: str) -> Ui:
     """Starts `echo-exp-ui` and waits until it says where it is."""
+    begins("a server")
     process = subprocess.Popen(
         [sys.executable, "-m", "echo_exp.ui", f"port={free_port()}", *arguments],
         cwd=folder,
@@ -87,18 +91,25 @@ def start_ui(folder: Path, *arguments: str) -> Ui:
     assert process.stdout is not None
     line = process.stdout.readline()
     found = re.fullmatch(r"Look at the runs: (http://\S+)\n", line)
-    assert found is not None, (line, process.communicate(timeout=60))
+    assert found is not None, (line, process.communicate(timeout=TIMEOUT))
     return Ui(process, found.group(1))
+
+
+def _home() -> tempfile.TemporaryDirectory[str]:
+    """A home folder of the browser's own: its processes may still write there while they end."""
+    return tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
     """Has a browser open; skips where there is none."""
+    begins("a browser")
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: `apt-get install chromium`")
-    with sync_playwright() as playwright:
-        expect.set_options(timeout=SECONDS * 1000)
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with _home() as home, sync_playwright() as playwright:
+        expect.set_options(timeout=TIMEOUT * 1000)
+        env: dict[str, str | float | bool] = {**os.environ, "HOME": home}
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, env=env)
         yield opened
         opened.close()
 
@@ -124,5 +135,5 @@ class Watched:
 def new_page(opened: Browser) -> Watched:
     """Opens a page of a browser that has never seen the UI."""
     page = opened.new_context(viewport=SIZE, reduced_motion="reduce").new_page()
-    page.set_default_timeout(SECONDS * 1000)
+    page.set_default_timeout(TIMEOUT * 1000)
     return Watched(page)

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,6 +16,10 @@ from typing import IO
 
 import pytest
 
+from ..quick import begins
+from .servers import free_port
+from .waiting import TIMEOUT, wait_for
+
 RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray then listens on 127.0.0.1
@@ -24,6 +27,8 @@ RAY = {
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
+    "RAY_gcs_server_port_wait_time_s": str(TIMEOUT),
+    "RAY_worker_register_timeout_seconds": str(TIMEOUT),
 }
 
 RAY_NODES = """
@@ -32,9 +37,9 @@ from ray.cluster_utils import Cluster
 
 cluster = Cluster(initialize_head=True, head_node_args={
     "num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 2**20,
-    "temp_dir": sys.argv[1], "node_ip_address": "127.0.0.1"})
+    "node_ip_address": "127.0.0.1"})
 other = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20, node_ip_address="127.0.0.1")
-cluster.wait_for_nodes()
+cluster.wait_for_nodes(timeout=float(sys.argv[1]))
 raylet, = [p.process.pid for p in other.all_processes["raylet"]]
 told = {"address": cluster.address, "other": other.node_id, "raylet": raylet}
 print(json.dumps(told), flush=True)
@@ -68,14 +73,21 @@ class RayCluster:
 @contextmanager
 def ray_cluster() -> Iterator[RayCluster]:
     """Runs a Ray cluster of two nodes."""
+    begins("a cluster")
     pytest.importorskip("ray", reason="Ray is not installed")
-    folder = tempfile.mkdtemp(prefix="ray-")  # short: the names of its sockets may not be long
+    folder = Path(tempfile.mkdtemp(prefix="r"))  # short: the names of its sockets may not be long
+    (folder / "ray").mkdir()  # where a cluster says where it is; Ray makes it only where it starts
     head = subprocess.Popen(
-        [sys.executable, "-c", RAY_NODES, folder],
+        [sys.executable, "-c", RAY_NODES, str(TIMEOUT)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, **RAY, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={
+            **os.environ,
+            **RAY,
+            "RAY_TMPDIR": str(folder),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
     )
     try:
         assert head.stdout is not None
@@ -147,6 +159,7 @@ class Slurm:
 @contextmanager
 def slurm() -> Iterator[Slurm]:
     """Runs munge, Slurm's controller and one node."""
+    begins("a cluster")
     missing = [name for name in SLURM_PROGRAMS if shutil.which(name) is None]
     if missing:
         pytest.skip(f"Slurm is not installed (no {', '.join(missing)})")
@@ -185,8 +198,8 @@ def _write_configuration(folder: Path) -> None:
         folder=folder,
         host=socket.gethostname().split(".")[0],
         user="root",
-        controller_port=_free_port(),
-        node_port=_free_port(),
+        controller_port=free_port(),
+        node_port=free_port(),
         cores=os.cpu_count(),
     )
     (folder / "slurm.conf").write_text(text, encoding="utf-8")
@@ -209,18 +222,13 @@ def _daemon(command: list[str], log: IO[str]) -> Iterator[None]:
 
 
 def _wait(condition: Callable[[], bool], folder: Path) -> None:
-    for _ in range(600):
-        try:
-            if condition():
-                return
-        except subprocess.CalledProcessError:  # it does not answer yet
-            pass
-        time.sleep(0.1)
-    logs = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.out"))
-    raise AssertionError(f"Slurm did not start:\n{logs}")
+    def holds() -> bool:
+        with suppress(subprocess.CalledProcessError):  # it does not answer yet
+            return condition()
+        return False
 
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    try:
+        wait_for(holds)
+    except AssertionError as error:
+        error.add_note("\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.out")))
+        raise

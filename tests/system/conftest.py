@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ import torch
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from ..quick import begins
 from .nursery import Born, Nursery
 from .servers import postgres, running_postgres, running_server, server  # noqa: F401
+from .waiting import TIMEOUT, wait_for
 
-TIMEOUT = 240
+__all__ = ["TIMEOUT", "Completed", "Process", "Program", "wait_for"]
 
 Process = subprocess.Popen[str] | Born
 Completed = subprocess.CompletedProcess[str]
@@ -54,6 +55,7 @@ class Program:
         return _completed(self._start(module, *arguments))
 
     def _start(self, module: str, *arguments: str) -> Process:
+        begins("the program")
         env = {**os.environ, "COLUMNS": "100"}
         if self.nursery is not None:
             return self.nursery.start(module, list(arguments), self.folder, env)
@@ -119,6 +121,7 @@ def _completed(process: Process) -> Completed:
 
 @pytest.fixture(scope="session")
 def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    begins("the program")
     nursery = Nursery(tmp_path_factory.mktemp("programs"))
     yield nursery
     nursery.close()
@@ -136,13 +139,3 @@ def baseline(
     """The seq2seq baseline, run once for all tests that look at what it leaves."""
     program = Program(tmp_path_factory.mktemp("baseline"))
     return program, program.run()
-
-
-def wait_for(condition: Callable[[], bool], process: Process | None = None) -> None:
-    """Waits until a condition holds; fails where the process, if given, ends before."""
-    for _ in range(10 * TIMEOUT):
-        if condition():
-            return
-        assert process is None or process.poll() is None, process and process.communicate()
-        time.sleep(0.1)
-    raise AssertionError("it never came")

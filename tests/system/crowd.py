@@ -2,13 +2,14 @@
 
 from echo_exp.tracking.writer import Writer
 
+from .waiting import TIMEOUT
+
 POINTS = 300
-PATIENCE = 240
 
 
 def write(uri: str, experiment: str, folder: str, number: int) -> None:
     """Writes a run with a metric, as the writer process of a program does."""
-    writer = Writer(uri, experiment, f"{folder}/artifacts", f"{folder}/spool", PATIENCE)
+    writer = Writer(uri, experiment, f"{folder}/artifacts", f"{folder}/spool", TIMEOUT)
     run = writer.create(f"{number}", {"number": f"{number}"}, {}, {}, None)
     for first in range(0, POINTS, 50):
         steps = list(range(first, first + 50))

@@ -21,6 +21,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from .waiting import TIMEOUT
+
 IMPORTED = (
     *("torch", "pytorch_lightning", "hydra", "matplotlib.figure", "echo_exp.experiment"),
     *("mlflow.tracking", "pandas", "scipy.stats", "statsmodels.api", "lifelines"),
@@ -52,7 +54,7 @@ class Born:
             time.sleep(LOOK_SECONDS)
         return self.returncode
 
-    def communicate(self, timeout: float = 60) -> tuple[str, str]:
+    def communicate(self, timeout: float = TIMEOUT) -> tuple[str, str]:
         self.wait(timeout)
         return self._out.read_text(encoding="utf-8"), self._err.read_text(encoding="utf-8")
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,8 +15,11 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = 120
+from ..quick import begins
+from .waiting import TIMEOUT, wait_for
+
 PASSWORD = "open-sesame-7431"
+PATIENT = ("-w", "-t", str(TIMEOUT))
 
 
 def free_port() -> int:
@@ -56,11 +58,11 @@ class Postgres:
             "fsync": "off",
         }
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-        self._run("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+        self._run("pg_ctl", *PATIENT, "-l", str(self.folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:
         """Ends it as a crash would: connections break."""
-        self._run("pg_ctl", "-w", "-m", "immediate", "stop")
+        self._run("pg_ctl", *PATIENT, "-m", "immediate", "stop")
 
     def dump(self) -> str:
         """All that the database holds."""
@@ -74,7 +76,7 @@ class Postgres:
             check=True,
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
-            timeout=SECONDS,
+            timeout=TIMEOUT,
         )
 
 
@@ -92,6 +94,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        begins("a server")
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -108,14 +111,8 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
-        for _ in range(10 * SECONDS):
-            if self._answers():
-                return
-            assert self.process.poll() is None, (self.folder / "server.log").read_text(
-                encoding="utf-8"
-            )
-            time.sleep(0.1)
-        raise AssertionError("the server did not start")
+        wait_for(lambda: self._answers() or self._ended())
+        assert not self._ended(), (self.folder / "server.log").read_text(encoding="utf-8")
 
     def send(self, signum: signal.Signals) -> None:
         """Sends a signal to all its processes."""
@@ -128,6 +125,9 @@ class Server:
             self.process.wait()
             self.process = None
 
+    def _ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
     def _answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
@@ -138,6 +138,7 @@ class Server:
 
 @pytest.fixture(scope="session")
 def running_postgres() -> Iterator[Postgres]:
+    begins("a server")
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     on_path = shutil.which("initdb")
     if not found and on_path is None:

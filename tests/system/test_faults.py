@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import torch
 
-from .conftest import Program, wait_for
+from .conftest import TIMEOUT, Program, wait_for
 from .nursery import Nursery
 
 OFTEN = "trainer.checkpoint_seconds=0.2"
@@ -61,7 +61,7 @@ def test_a_signal_marks_the_run_killed_and_it_resumes_bit_for_bit(
     process = program.start(*LONG)
     wait_for(lambda: program.epochs() > 0, process)
     process.send_signal(signum)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 128 + signum
     (run,) = program.runs()
     assert run.info.status == "KILLED"
@@ -79,7 +79,7 @@ def test_processes_that_start_at_once_on_a_fresh_folder_all_succeed(program: Pro
         program.start("epochs=5", f"seed={seed}", "trainer.progress=none") for seed in range(count)
     ]
     for process in processes:
-        _, err = process.communicate(timeout=240)
+        _, err = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 0, err
     assert [run.info.status for run in program.runs()] == ["FINISHED"] * count
     assert {run.data.params["seed"] for run in program.runs()} == {str(n) for n in range(count)}
@@ -102,7 +102,7 @@ def test_a_kill_of_the_writer_ends_the_run_with_a_message(program: Program) -> N
     subprocess.run(
         ["pkill", "-KILL", "-P", str(process.pid), "-f", "echo_exp.tracking"], check=True
     )
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     assert "tracking store" in err
     assert "Traceback" not in err

@@ -11,7 +11,7 @@ import pytest
 from mlflow.entities import Run
 
 from .clusters import RAY, RayCluster, Slurm, ray_cluster, slurm
-from .conftest import Program, wait_for
+from .conftest import TIMEOUT, Program, wait_for
 from .faults import Record, counted, tell
 
 SWEEP = ("-m", "seed=1,2,3", "epochs=5")
@@ -94,7 +94,7 @@ def test_jobs_of_a_node_that_dies_go_on_elsewhere(
     # Each node has one core, so two jobs that train at once are on both.
     wait_for(lambda: len(list(program.folder.glob("**/last.ckpt"))) == 2, process)
     ray.kill_other()
-    _, err = process.communicate(timeout=240)
+    _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, err
     assert "was lost" in err
     _assert_swept(program)
@@ -128,7 +128,7 @@ def test_a_preempted_job_is_queued_again_and_goes_on(
     assert epochs > 0
     wait_for(lambda: "BeginTime" in slurm_here.run("squeue", "--noheader", "--format=%r"), process)
     slurm_here.run("scontrol", "update", f"JobId={name}", "StartTime=now")
-    _, err = process.communicate(timeout=240)
+    _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, err
     _assert_swept(program, seeds=1)
     (job,) = _jobs(program)
@@ -174,7 +174,7 @@ def test_a_joblib_worker_that_is_killed_costs_no_job(
         check=True,
     )
     os.kill(int(workers.stdout.split()[0]), signal.SIGKILL)
-    _, err = process.communicate(timeout=240)
+    _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, err
     assert "TerminatedWorkerError" in err  # it ends all jobs that run; they are launched again
     _assert_swept(program)
@@ -185,7 +185,7 @@ def test_ctrl_c_of_a_joblib_sweep_leaves_no_run_open(program: Program) -> None:
     process = program.start("-m", "seed=1,2", "epochs=50000", LONG[1], "launch=joblib")
     wait_for(lambda: program.epochs() > 0, process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, err
     statuses = {run.info.status for run in program.runs()}
     assert statuses <= {"KILLED", "FAILED"}

@@ -17,8 +17,8 @@ from echo_exp.export import app
 from echo_exp.settings import SettingError
 from echo_exp.tracking import models
 
-from .conftest import Program, wait_for
-from .servers import SECONDS, free_port
+from .conftest import TIMEOUT, Program, wait_for
+from .servers import free_port
 from .test_baseline import Baseline
 
 
@@ -70,7 +70,7 @@ def test_it_is_loaded_where_echo_exp_is_not(
         capture_output=True,
         text=True,
         check=True,
-        timeout=SECONDS,
+        timeout=TIMEOUT,
     )
     assert json.loads(done.stdout.splitlines()[-1]) == [[7, 3, 99, 0, 42], [1, 2, 3, 4, 5]]
 
@@ -121,7 +121,7 @@ def _post(address: str, content: object) -> tuple[int, str]:
         f"{address}/invocations", json.dumps(content).encode(), {"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -9,7 +9,7 @@ import torch
 
 from echo_exp import TrackingSettings, app, job, load
 
-from .conftest import Program, wait_for
+from .conftest import TIMEOUT, Program, wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 OWN = ("--config-dir", str(EXAMPLES), "model=gru", "+callbacks=stop_when_solved")
@@ -28,7 +28,7 @@ def test_a_training_with_own_parts_goes_on_bit_for_bit_where_it_was_stopped_and_
     process = program.start(*OWN, *SETTINGS, "trainer.checkpoint_seconds=0.1")
     wait_for(lambda: program.epochs() > 0, process)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=TIMEOUT)
     assert process.returncode == 128 + signal.SIGTERM
 
     (tmp_path / "whole").mkdir()

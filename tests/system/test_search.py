@@ -12,8 +12,9 @@ from optuna.trial import TrialState
 
 from echo_exp import app
 from echo_exp import config as configuration
+from echo_exp.search.storage import open_storage
 
-from .conftest import Program, wait_for
+from .conftest import TIMEOUT, Program, wait_for
 
 # Small, and each trial takes long enough to be killed in its middle.
 SMALL = ("problem.n_values=10", "model.units=range(4, 30)", "trainer.test_sequences=4")
@@ -24,7 +25,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "searches.md"
 
 
 def _study(program: Program) -> optuna.Study:
-    storage = f"sqlite:///{program.folder / 'outputs' / 'optuna.db'}"
+    storage = open_storage(f"sqlite:///{program.folder / 'outputs' / 'optuna.db'}")
     (name,) = optuna.get_all_study_names(storage)
     return optuna.load_study(study_name=name, storage=storage)
 
@@ -107,7 +108,7 @@ def test_two_processes_share_a_search_and_failures_do_not_end_it(program: Progra
     )
     processes = [program.start(*arguments) for _ in range(2)]
     for process in processes:
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 0, err
         assert re.search(r"8 trials: \d finished, \d failed", out)
     trials = _study(program).trials

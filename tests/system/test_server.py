@@ -5,10 +5,10 @@ import math
 import multiprocessing
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,13 @@ def test_a_server_that_is_killed_and_started_again(
     tell(record_property, fault, measured.counts(), late.counts())
 
 
+def _refuse_one(port: int) -> None:
+    """Waits for somebody to connect to a port where nobody listens, and hangs up."""
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        listening.settimeout(TIMEOUT)
+        listening.accept()[0].close()
+
+
 @pytest.mark.fault
 def test_a_database_that_restarts_under_a_program_and_under_a_server(
     server: Server, postgres: Postgres, tmp_path: Path, record_property: Record
@@ -153,7 +160,7 @@ def test_a_database_that_restarts_under_a_program_and_under_a_server(
     postgres.stop()
     for measured in all_measured:
         measured.measure()
-    time.sleep(1)  # so that an attempt fails
+    _refuse_one(postgres.port)
     postgres.start()
     for measured in all_measured:
         measured.measure()

@@ -9,7 +9,7 @@ import pytest
 
 from echo_exp import config as configuration
 
-from .conftest import Program, wait_for
+from .conftest import TIMEOUT, Program, wait_for
 
 TINY = ("epochs=4", "trainer.validate_every=2", "trainer.test_sequences=4", "replicas=8")
 NAMES = sorted(path.stem for path in (configuration.FOLDER / "study").glob("[a-z]*.yaml"))
@@ -139,7 +139,7 @@ def test_a_study_that_was_killed_goes_on_where_it_stopped(program: Program) -> N
     checkpoints = program.folder / "outputs" / "artifacts"
     wait_for(lambda: len(list(checkpoints.glob("**/last.ckpt"))) == 2, process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=TIMEOUT)
     assert "the same command goes on where it stopped" in err
     first, *_ = (run for run in program.runs() if run.data.tags["kind"] == "run")
     done = program.run(*mine)

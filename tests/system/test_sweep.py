@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
-from .conftest import Program, wait_for
+from .conftest import TIMEOUT, Program, wait_for
 from .faults import Record, counted, tell
 
 
@@ -76,7 +76,7 @@ def test_ctrl_c_ends_the_sweep_and_marks_job_and_parent_killed(program: Program)
     process = program.start("-m", "seed=1,2", "epochs=100000", "trainer.checkpoint_seconds=0.5")
     wait_for(lambda: program.epochs() > 0, process)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert [run.info.status for run in program.runs()] == ["KILLED", "KILLED"]
 
@@ -156,7 +156,7 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_stopped(
     process = program.start(*arguments)
     wait_for(lambda: program.epochs() > 0, process)
     process.send_signal(signum)
-    process.communicate(timeout=60)
+    process.communicate(timeout=TIMEOUT)
     wait_for(lambda: all(run.info.status != "RUNNING" for run in program.runs()))
     done = program.run(*arguments)
     assert done.returncode == 0, done.stderr
