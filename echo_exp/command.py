@@ -52,12 +52,14 @@ def run(
 @contextlib.contextmanager
 def _answering(flags: Namespace) -> Iterator[None]:
     """Has Hydra's own answers end as this program's do."""
+    if flags.shell_completion:
+        # A line that is not whole yet has nothing to complete; who types it is not disturbed.
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(Exception, SystemExit):
+            yield
+        return
     try:
         yield
     except SystemExit as end:
         if flags.cfg and end.code == mistakes.FAILED:  # there is no such package
             sys.exit(mistakes.WRONG_SETTING)
         raise
-    except Exception:
-        if not flags.shell_completion:  # a line that is not whole yet has nothing to complete
-            raise
