@@ -172,7 +172,7 @@ def test_a_sweep_whose_parent_and_running_job_are_deleted_ends_with_its_table(
 ) -> None:
     sweep = ("-m", "seed=1,2", *LONG)
     process = program.start(*sweep)
-    wait_for(lambda: len(program.runs()) == 3, process)
+    wait_for(lambda: program.epochs() > 0 and len(program.runs()) == 3, process)
     parent, first, second = program.runs()
     for run in (parent, second):
         program.client.delete_run(run.info.run_id)
