@@ -247,4 +247,4 @@ def test_a_folder_that_can_only_be_read_is_read(moved: Program, tmp_path: Path) 
         assert done.returncode == 2
         assert "output_dir=outputs is not allowed" in done.stderr
     finally:
-        subprocess.run(["umount", str(mounted)], check=True)
+        subprocess.run(["umount", "--lazy", str(mounted)], check=True)
