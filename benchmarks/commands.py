@@ -48,7 +48,7 @@ def execute(command: Sequence[str], folder: Path) -> tuple[str, float, float]:
 
 
 def ours(net: str, folder: Path, *overrides: str) -> Measured:
-    """Runs `echo-exp` as it comes: everything logged, validated, in MLflow, the network exported."""
+    """Runs `echo-exp` as it comes: all logged, validated, in MLflow, the network exported."""
     command = [sys.executable, "-m", "echo_exp", f"experiment={net}_baseline", *overrides]
     _, seconds, megabytes = execute(command, folder)
     client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")

@@ -124,7 +124,7 @@ class Study:
 
         A study names its scales from the smallest on.
         """
-        return (self.scale, *(name for name in reversed(self.scales) if name != self.scale))
+        return (self.scale, *(name for name in reversed(list(self.scales)) if name != self.scale))
 
     @property
     def axes(self) -> tuple[str, ...]:
