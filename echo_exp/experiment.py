@@ -32,8 +32,8 @@ from echo_exp.tracking import Run
 from echo_exp.trainer import Display
 
 BYTES_A_PARAMETER = 40
-"""The weight, its gradient, Adam's two moments, the copy that a diverging replica gets back and that
-of the best network, 4 each; the rest is for what operations make besides (33 were measured)."""
+"""The weight, its gradient, Adam's two moments, the copy that a diverging replica gets back and
+that of the best network, 4 each; the rest is for what operations make besides (33 measured)."""
 
 CONTAINER = (
     Path("/sys/fs/cgroup/memory.max"),
