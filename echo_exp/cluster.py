@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,9 @@ from echo_exp.settings import SettingError
 
 OBJECT_STORE = 80 * 2**20
 """Bytes, the least that Ray takes: jobs pass nothing but their configuration."""
+
+SHORT = "/tmp" if Path("/tmp").is_dir() else None
+"""Where a cluster of this machine has its files while it runs; names of sockets must be short."""
 
 WAIT_SECONDS = 0.5
 """Signals are heeded between two waits."""
@@ -102,23 +106,26 @@ def joined(address: str | None, cpus: int, gpus: int, verbose: bool) -> Iterator
     Raises:
         SettingError: There is no cluster at the address, or no machine of it is large enough.
     """
-    own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
-    try:
-        ray.init(
-            address or "local",
-            log_to_driver=verbose,
-            logging_level=logging.INFO if verbose else logging.ERROR,
-            **({} if address else own),
-        )
-    except (ConnectionError, ValueError) as error:
-        reason = f"no Ray cluster can be joined there ({str(error).splitlines()[0]})"
-        raise SettingError("hydra.launcher.address", address, reason) from error
-    try:
-        _check_size("hydra.launcher.cpus", cpus, "CPU")
-        _check_size("hydra.launcher.gpus", gpus, "GPU")
-        yield
-    finally:
-        ray.shutdown()
+    with tempfile.TemporaryDirectory(
+        prefix="ray-", dir=SHORT, ignore_cleanup_errors=True
+    ) as folder:
+        own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
+        try:
+            ray.init(
+                address or "local",
+                log_to_driver=verbose,
+                logging_level=logging.INFO if verbose else logging.ERROR,
+                **({} if address else {**own, "_temp_dir": folder}),
+            )
+        except (ConnectionError, ValueError) as error:
+            reason = f"no Ray cluster can be joined there ({str(error).splitlines()[0]})"
+            raise SettingError("hydra.launcher.address", address, reason) from error
+        try:
+            _check_size("hydra.launcher.cpus", cpus, "CPU")
+            _check_size("hydra.launcher.gpus", gpus, "GPU")
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _check_size(key: str, needed: int, resource: str) -> None:

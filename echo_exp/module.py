@@ -244,6 +244,8 @@ class EchoModule(pl.LightningModule):
             batches = zip(walk, targets[s], answers[s], weights, strict=True)
             for (outputs, _), target, answer, weight in batches:
                 loss = self.representation.loss(outputs, target).flatten(1).sum(1)
+                for parameter in parameters:  # large networks have no room for two of each
+                    parameter.grad = None
                 gradients = torch.autograd.grad(loss, parameters, weight)
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.grad = gradient

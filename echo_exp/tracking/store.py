@@ -34,10 +34,12 @@ LONGEST_PATIENCE = 1_000_000
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it writes to the home folder
+    "ORT_DISABLE_TELEMETRY": "1",  # so does that of ONNX Runtime
+    "RAY_USAGE_STATS_ENABLED": "0",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""How MLflow behaves in a command, where the user's environment does not say otherwise."""
+"""How libraries behave in a command, where the user's environment does not say otherwise."""
 
 IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
