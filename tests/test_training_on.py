@@ -21,7 +21,7 @@ SMALL = (
 )
 VARIATIONS = {
     "plain": (),
-    "replicas, of which some diverge": ("replicas=6", "optimizer.learning_rate=1e34"),
+    "replicas": ("replicas=3",),
     "encoder-decoder": ("model=encoder_decoder", "missing=mask", "batch_size=6"),
     "numbers": ("representation=scaled", "missing=sentinel", "batch_size=6"),
     "rare validations": ("trainer.validate_every=50",),
@@ -91,8 +91,6 @@ def test_it_is_bit_for_bit_the_run_of_all_epochs(
             assert torch.equal(found["state_dict"][weight], value)
     steps = [step for step, _ in _points(client, longer, "train/loss")]
     assert steps == list(range(1, 111))
-    if "diverge" in variation:
-        assert 0 < longer.data.metrics["diverged"] < 6
 
 
 def test_both_runs_name_the_other_and_times_are_those_of_the_measurement(

@@ -70,7 +70,7 @@ def test_a_kill_while_it_is_trained_on_costs_nothing(
 
 def _epochs(program: Program, but: Run) -> int:
     """The epochs of the last checkpoint of another run, 0 while there is none."""
-    found = (program.folder / "outputs").glob("artifacts/*/*/artifacts/checkpoints/last.ckpt")
+    found = (program.folder / "outputs").glob("**/checkpoints/last.ckpt")
     paths = [path for path in found if but.info.run_id not in str(path)]
     return max((torch.load(p, weights_only=True)["echo_epochs"] for p in paths), default=0)
 
