@@ -210,7 +210,7 @@ def test_a_delivery_that_is_killed_in_the_middle_is_gone_on_with(
     assert client.get_run(run_id).info.status == "FINISHED"
     tag = json.loads(client.get_run(run_id).data.tags["mlflow.loggedArtifacts"])
     assert tag == [{"path": "t.json", "type": "table"}]
-    table = json.loads(Path(client.download_artifacts(run_id, "t.json")).read_text())
+    table = json.loads(Path(client.download_artifacts(run_id, "t.json", str(tmp_path))).read_text())
     assert table == {"columns": ["x", "y"], "data": [[1, None], [2, "z"]]}
     assert not list((tmp_path / "spool").iterdir())
 
