@@ -1,7 +1,8 @@
-"""A home folder and a temporary folder of the tests' own, in which nothing may be left.
+"""A home folder and a temporary folder of the tests' own.
 
 A plugin of pytest. Whatever lies in the user's own is not seen by a test, nor by a process that one
-starts; and a test session in which a file stays behind fails.
+starts. A session in which a file stays behind in the home folder fails. The temporary folder is
+removed with what is in it: a process that a test kills cannot do so itself.
 """
 
 import os
@@ -50,9 +51,11 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_left() -> Iterator[None]:
-    """Fails after the last test where one, or what it has started, has left a file behind."""
+    """Fails after the last test where one, or what it has started, has left a file at home."""
     yield
-    found = [path for name in ("home", "tmp") for path in (FOLDER / name).rglob("*")]
-    left = sorted(str(path.relative_to(FOLDER)) for path in found if not path.is_dir())
+    home = FOLDER / "home"
+    left = sorted(str(path.relative_to(home)) for path in home.rglob("*") if not path.is_dir())
     if left:
-        pytest.fail(f"left behind by the tests, or by what they started: {', '.join(left)}")
+        pytest.fail(
+            f"left in the home folder by the tests, or by what they started: {', '.join(left)}"
+        )

@@ -211,9 +211,8 @@ def test_a_delivery_that_is_killed_in_the_middle_is_gone_on_with(
     assert client.get_run(run_id).info.status == "FINISHED"
     tag = json.loads(client.get_run(run_id).data.tags["mlflow.loggedArtifacts"])
     assert tag == [{"path": "t.json", "type": "table"}]
-    table = json.loads(
-        Path(client.download_artifacts(run_id, "t.json")).read_text(encoding="utf-8")
-    )
+    fetched = Path(client.download_artifacts(run_id, "t.json", str(tmp_path)))
+    table = json.loads(fetched.read_text(encoding="utf-8"))
     assert table == {"columns": ["x", "y"], "data": [[1, None], [2, "z"]]}
     assert not list((tmp_path / "spool").iterdir())
 

@@ -1,12 +1,10 @@
-"""What a test leaves in the home or the temporary folder is found."""
+"""What a test leaves in the home folder is found, what it leaves in the temporary one removed."""
 
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,20 +23,27 @@ def _session(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(
-    ("where", "left"),
-    [
-        ("pathlib.Path.home() / '.thing'", "home/.thing"),
-        ("pathlib.Path(tempfile.gettempdir(), 'thing')", "tmp/thing"),
-    ],
-)
-def test_a_file_that_stays_behind_fails_the_session(tmp_path: Path, where: str, left: str) -> None:
-    act = f"import pathlib, tempfile\ndef test_it():\n    ({where}).write_text('')\n"
+def test_a_file_that_stays_at_home_fails_the_session(tmp_path: Path) -> None:
+    path = "pathlib.Path.home() / '.thing'"
+    act = f"import pathlib\ndef test_it():\n    ({path}).write_text('')\n"
     done = _session(tmp_path, act)
     assert done.returncode == 1
-    assert f"left behind by the tests, or by what they started: {left}" in done.stdout
-    tidy = _session(tmp_path, f"{act}    ({where}).unlink()\n")
+    assert "left in the home folder by the tests, or by what they started: .thing" in done.stdout
+    tidy = _session(tmp_path, f"{act}    ({path}).unlink()\n")
     assert tidy.returncode == 0, tidy.stdout
+
+
+def test_a_file_that_stays_in_the_temporary_folder_is_removed(tmp_path: Path) -> None:
+    act = """
+import pathlib, tempfile
+def test_it():
+    path = pathlib.Path(tempfile.mkdtemp(), "thing")
+    path.write_text("")
+    pathlib.Path("where").write_text(str(path))
+"""
+    done = _session(tmp_path, act)
+    assert done.returncode == 0, done.stdout
+    assert not Path((tmp_path / "where").read_text()).exists()
 
 
 def test_neither_the_users_home_nor_temporary_folder_is_the_tests() -> None:
