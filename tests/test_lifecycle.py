@@ -263,11 +263,13 @@ def test_a_run_goes_on_whatever_is_edited(client: MlflowClient, store: Store, ed
 
 
 def test_a_report_goes_on_without_a_run_whose_artifacts_are_gone(
-    folder: Path, client: MlflowClient, store: Store
+    tmp_path: Path,
 ) -> None:
-    access = Access(client, store.uri, str(folder / "artifacts"))
+    store = _store(tmp_path)
     tags = {"kind": "run", "fingerprint": "bare"}
     store.create_run("bare", tags, {"replicas": 2}, {}).finish()
+    store.close()
+    access = Access(MlflowClient(store.uri), store.uri, str(tmp_path / "artifacts"))
     (record,) = records.read(access, "echo", [(Cell({}, {}), 5, "bare")])
     assert record.status == "finished, but its artifacts are gone"
     assert not record.finished

@@ -131,8 +131,8 @@ def _stop_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
             study.read(config, configuration.overrides(HydraConfig.get()))
         raise Reached
 
-    def stopped(body: Callable[[DictConfig], None], settings: str, several: bool = False) -> None:
-        compose(lambda config: check(body, config), settings, several)
+    def stopped(body: Callable[[DictConfig], None], settings: str, **how: Any) -> None:
+        compose(lambda config: check(body, config), settings, **how)
 
     def swept(asked: sweep.Sweep, *_: object) -> None:
         assert asked.jobs
