@@ -119,6 +119,12 @@ def _completed(process: Process) -> Completed:
     return subprocess.CompletedProcess((), process.returncode, out, err)
 
 
+@pytest.fixture(autouse=True)
+def _quick() -> None:
+    """Has `pytest --quick` skip all that is here: it runs the program, be it in this process."""
+    begins("the program")
+
+
 @pytest.fixture(scope="session")
 def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     begins("the program")
