@@ -8,12 +8,14 @@ import os
 os.environ["KERAS_BACKEND"] = "jax"
 
 import functools
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
+from absl import logging
 from numpy.typing import NDArray
 from torch import nn
 
@@ -36,6 +38,9 @@ from echo_exp.models.dense import Dense
 from echo_exp.problem import MISSING, Integers
 
 from ..quick import begins
+
+# When logging is configured anew, absl closes what it writes to; at its import that is pytest's file.
+logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 Array = NDArray[np.float32]
 V = 100
