@@ -39,7 +39,7 @@ from echo_exp.problem import MISSING, Integers
 
 from ..quick import begins
 
-# When logging is configured anew, absl closes what it writes to; at its import that is pytest's file.
+# Where logging is configured anew, absl closes the stream that it found at its import: pytest's.
 logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 Array = NDArray[np.float32]
