@@ -1,12 +1,14 @@
 """What people delete and edit in MLflow before, under and after the program's commands."""
 
+import contextlib
 import re
-from pathlib import Path
+import signal
+from collections.abc import Iterator
 
 import pytest
 from mlflow.entities import Run
 
-from .conftest import TIMEOUT, Completed, Program, _completed, wait_for
+from .conftest import TIMEOUT, Completed, Process, Program, _completed, wait_for
 from .nursery import Nursery
 
 EPOCHS = 1500
@@ -112,6 +114,16 @@ def test_a_deleted_experiment_is_told_with_the_ways_out(
     _assert_one_line(done, 2, "was deleted in MLflow", *ways)
 
 
+@contextlib.contextmanager
+def _paused(process: Process) -> Iterator[None]:
+    """Has a program stand still, so that it is in the middle of its training all the while."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
 def _epochs(program: Program, run: Run) -> list[int]:
     return [step for step, _ in program.history(run, "train/loss")]
 
@@ -122,10 +134,11 @@ def test_a_run_that_is_deleted_while_it_trains_loses_nothing(program: Program, w
     wait_for(lambda: program.epochs() > 0, process)
     (run,) = program.runs()
     client = program.client
-    if what == "run":
-        client.delete_run(run.info.run_id)
-    else:
-        client.delete_experiment(run.info.experiment_id)
+    with _paused(process):
+        if what == "run":
+            client.delete_run(run.info.run_id)
+        else:
+            client.delete_experiment(run.info.experiment_id)
     done = _completed(process)
     _assert_one_line(done, 1, f"run {run.info.run_id} was deleted in MLflow", f"{what}s restore")
     assert "sequence accuracy" in done.stdout  # what came out is told as ever
@@ -151,11 +164,12 @@ def test_a_run_that_is_deleted_for_good_while_it_trains_ends_with_one_line(
     process = program.start(*LONG)
     wait_for(lambda: program.epochs() > 0, process)
     (run,) = program.runs()
-    program.client.delete_run(run.info.run_id)
     gc = ("gc", "--run-ids", run.info.run_id, "--tracking-uri", program.client.tracking_uri)
-    purged = program.script(
-        f"from mlflow.cli import cli; cli({[*gc, '--backend-store-uri', gc[-1]]!r})"
-    )
+    with _paused(process):
+        program.client.delete_run(run.info.run_id)
+        purged = program.script(
+            f"from mlflow.cli import cli; cli({[*gc, '--backend-store-uri', gc[-1]]!r})"
+        )
     assert purged.returncode == 0, purged.stderr
     done = _completed(process)
     _assert_one_line(done, 1, f"run {run.info.run_id} is no longer in the store", "may be removed")
@@ -163,7 +177,7 @@ def test_a_run_that_is_deleted_for_good_while_it_trains_ends_with_one_line(
     assert told.returncode == 1
     found = re.search(r"(\S+\.jsonl) may be removed", told.stdout)
     assert found is not None
-    Path(found.group(1)).unlink()
+    (program.folder / found.group(1)).unlink()
     assert "nothing waits" in program.sync().stdout
 
 
@@ -174,8 +188,9 @@ def test_a_sweep_whose_parent_and_running_job_are_deleted_ends_with_its_table(
     process = program.start(*sweep)
     wait_for(lambda: program.epochs() > 0 and len(program.runs()) == 3, process)
     parent, first, second = program.runs()
-    for run in (parent, second):
-        program.client.delete_run(run.info.run_id)
+    with _paused(process):
+        for run in (parent, second):
+            program.client.delete_run(run.info.run_id)
     out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     assert "1 of 2 jobs succeeded" in out
