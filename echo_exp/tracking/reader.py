@@ -94,7 +94,8 @@ def artifact(access: Access, run: Run, path: str) -> Iterator[Path]:
             why = f"its {path} cannot be read ({reason(error)})"
             raise SettingError("run", run_id, why) from error
         if not local.exists():
-            raise SettingError("run", run_id, f"it has no {path} in {local.parent}")
+            there = f" in {folder}" if folder else ""
+            raise SettingError("run", run_id, f"it left no {path}{there}")
         yield local
 
 
