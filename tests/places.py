@@ -36,7 +36,8 @@ def _make() -> Path:
         os.environ.setdefault(variable, str(folder / name))
     for variable in OF_USERS:
         os.environ.pop(variable, None)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # tests open stores themselves
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # tests open stores themselves,
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # and networks in ONNX
     tempfile.tempdir = None  # it is read again
     return folder
 
