@@ -101,7 +101,5 @@ def _read(
     if last["echo_epochs"] % parts.data.block:
         folder /= WHOLE
         last = last_checkpoint(folder, parts)
-    best = folder / BEST
-    return last and checkpoints.opened(last), checkpoints.load_weights(
-        best
-    ) if best.exists() else None
+    best = checkpoints.load_weights(folder / BEST) if (folder / BEST).exists() else None
+    return last and checkpoints.opened(last), best

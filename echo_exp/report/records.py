@@ -17,7 +17,6 @@ from echo_exp.replicas import Floats
 from echo_exp.study import Cell
 from echo_exp.tracking import reader
 from echo_exp.tracking.client import Access
-from echo_exp.tracking.reader import artifact
 
 RUNNING, FINISHED, FAILED, NEVER_RUN = "RUNNING", "FINISHED", "FAILED", "never run"
 UNREADABLE = "finished, but its artifacts are gone"
@@ -172,9 +171,9 @@ Curves = dict[str, tuple[Floats, Floats]]
 
 def _many(access: Access, run: Run) -> tuple[dict[str, Floats], Curves]:
     """Returns a run's table of seeds, a column [R] each, and its curves."""
-    with artifact(access, run, "replicas.json") as path:
+    with reader.artifact(access, run, "replicas.json") as path:
         stored = json.loads(path.read_text(encoding="utf-8"))
-    with artifact(access, run, "curves.parquet") as path:
+    with reader.artifact(access, run, "curves.parquet") as path:
         frame = pd.read_parquet(path)
     rows = pd.DataFrame(stored["data"], columns=stored["columns"]).astype(float)
     table = {name: rows[name].to_numpy() for name in rows}

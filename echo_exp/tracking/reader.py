@@ -88,8 +88,11 @@ def artifact(access: Access, run: Run, path: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as fetched:
         try:
             folder = access.folder(run.info.artifact_uri)
-            place = access.place(run.info.artifact_uri)
-            local = folder / path if folder else Path(place.download_artifacts(path, fetched))
+            if folder is not None:
+                local = folder / path
+            else:
+                place = access.place(run.info.artifact_uri)
+                local = Path(place.download_artifacts(path, fetched))
         except Exception as error:
             why = f"its {path} cannot be read ({reason(error)})"
             raise SettingError("run", run_id, why) from error
