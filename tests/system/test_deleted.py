@@ -16,10 +16,6 @@ SHORT = ("epochs=5", "trainer.progress=none")
 LONG = (f"epochs={EPOCHS}", "trainer.progress=none", "trainer.checkpoint_seconds=0.2")
 
 
-def _call(program: Program, module: str, *arguments: str) -> Completed:
-    return _completed(program._start(module, *arguments))
-
-
 def _assert_one_line(done: Completed, code: int, *parts: str) -> None:
     assert done.returncode == code, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("echo-exp: ")]
@@ -55,7 +51,7 @@ def test_a_deleted_run_that_is_asked_for_is_told_with_what_restores_it(
     with_a_deleted_run: tuple[Program, str], command: tuple[str, ...]
 ) -> None:
     program, run_id = with_a_deleted_run
-    done = _call(program, *(part.format(run=run_id) for part in command))
+    done = program.call(*(part.format(run=run_id) for part in command))
     _assert_one_line(done, 2, f"run {run_id} was deleted", f"runs restore --run-id {run_id}`")
 
 
@@ -71,7 +67,7 @@ def test_a_deleted_run_is_not_the_last(
     with_a_deleted_run: tuple[Program, str], command: tuple[str, ...]
 ) -> None:
     program, run_id = with_a_deleted_run
-    done = _call(program, *command)
+    done = program.call(*command)
     _assert_one_line(done, 2)
     assert run_id not in done.stderr
 
@@ -107,7 +103,7 @@ def with_a_deleted_experiment(
 def test_a_deleted_experiment_is_told_with_the_ways_out(
     with_a_deleted_experiment: Program, command: tuple[str, ...]
 ) -> None:
-    done = _call(with_a_deleted_experiment, *command)
+    done = with_a_deleted_experiment.call(*command)
     ways = [r"tracking.experiment=", "experiments restore --experiment-id "]
     if command[0] == "echo_exp":
         ways.append("tracking.experiment=another")
