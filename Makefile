@@ -102,6 +102,7 @@ setup: $(VENV)/run
 lint: $(VENV)/dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports --no-cache --no-logo
 
 types: $(VENV)/dev
 	$(VENV)/bin/mypy

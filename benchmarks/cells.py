@@ -6,8 +6,8 @@ from hydra import compose
 from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig
 
-from echo_exp import config as configuration
-from echo_exp import study
+from echo_exp import configuration
+from echo_exp.sweeps import study
 from tests.parity.keras_nets import Net
 
 TOPOLOGIES = {
@@ -28,7 +28,7 @@ def of_study(name: str, scale: str) -> list[DictConfig]:
     """Returns the configurations of a study's cells, each once."""
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         asked = study.read(compose("config", [f"study={name}", f"study.scale={scale}"]))
-        cells = [study.compose_cell(cell) for cell in asked.cells]
+        cells = list(study.composed(asked.cells))
     return list({configuration.fingerprint(cell): cell for cell in cells}.values())
 
 

@@ -43,7 +43,7 @@ def _table(net: str, rounds: int) -> None:
         program = [sys.executable, "-m", "echo_exp", f"experiment={net}_baseline", EPOCHS]
         execute(program, folder)
         exports = f"folder={folder}/exports"
-        execute([sys.executable, "-m", "echo_exp.export.app", exports], folder)
+        execute([sys.executable, "-m", "echo_exp.commands.export", exports], folder)
         told: dict[str, list[dict[str, float]]] = {form: [] for form in FORMS}
         for _ in range(rounds):
             for form in FORMS:

@@ -25,8 +25,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.commands import BASELINES, FIGURES, HERE, RESULTS, execute
 from echo_exp import EchoDataModule, EchoModule, EncoderDecoder, OneHot, Problem, Seq2Seq
-from echo_exp.figures import BLUE, GREY, ORANGE
-from tests.training import make_trainer
+from echo_exp.training.figures import BLUE, GREY, ORANGE
+from tests.trainers import make_trainer
 
 CSV = RESULTS / "growth.csv"
 COLOURS = {"seq2seq": BLUE, "encoder_decoder": ORANGE}

@@ -24,7 +24,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.commands import BASELINES, FIGURES, RESULTS, ours, peer, ratio
-from echo_exp.figures import BLUE, GREY, ORANGE
+from echo_exp.training.figures import BLUE, GREY, ORANGE
 
 JSON = RESULTS / "replicas.json"
 REPLICAS = (1, 4, 16, 64, 256)

@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from echo_exp import EchoDataModule, EchoModule, OneHot, Problem
-from echo_exp.problem import Stream, random_stream
+from echo_exp.task.problem import Stream, random_stream
 
 from tests.parity.keras_nets import Net, Peer  # isort: skip; it chooses the backend of Keras
 
 import keras  # isort: skip
-from tests.training import Recorder, make_trainer
+from tests.trainers import Recorder, make_trainer
 
 HERE = Path(__file__).parent
 CSV = HERE / "results" / "reproduction.csv"

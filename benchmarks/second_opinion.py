@@ -16,8 +16,8 @@ import numpy as np
 from omegaconf import DictConfig
 
 from benchmarks.cells import composed, keras_net
-from echo_exp import run
-from echo_exp.problem import MISSING
+from echo_exp import running
+from echo_exp.task.problem import MISSING
 from tests.parity.keras_nets import Net, Peer  # chooses the backend of Keras
 
 import keras  # isort: skip
@@ -45,7 +45,7 @@ def ours(config: DictConfig, seeds: int) -> list[float]:
     config.tracking = {"uri": None}
     config.trainer.progress = "none"
     with tempfile.TemporaryDirectory() as config.output_dir:
-        scores = run.execute(config).outcome.scores
+        scores = running.execute(config).outcome.scores
     return [float(accuracy) for accuracy in scores["test/accuracy"]]
 
 

@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 
 from benchmarks.cells import keras_net, of_study
 from benchmarks.commands import HERE, RESULTS
-from echo_exp import config as configuration
+from echo_exp import configuration
 from tests.parity.keras_nets import Net, Peer
 
 JSON = RESULTS / "studies.json"

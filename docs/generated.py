@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from sphinx.application import Sphinx
 
 import echo_exp
-from echo_exp import config as configuration
+from echo_exp import configuration
 
 COMMANDS = {"config": "echo-exp", "predict": "echo-exp-predict"}
 """Whose settings the files beside the groups hold; of others it is the file's name."""
@@ -47,9 +47,10 @@ def _fill(_app: Sphinx, _page: str, source: list[str]) -> None:
 def modules() -> Iterator[str]:
     """Yields every module and package of the package with what it says about itself."""
     home = Path(echo_exp.__file__).parent
-    for folder in (home, *sorted(path.parent for path in home.glob("*/__init__.py"))):
+    for folder in (home, *sorted(path.parent for path in home.glob("*/**/__init__.py"))):
         if folder != home:
-            yield f"\n### `{folder.name}/`\n\n{_first_line(folder / '__init__.py')}\n"
+            name = folder.relative_to(home).as_posix()
+            yield f"\n### `{name}/`\n\n{_first_line(folder / '__init__.py')}\n"
         yield from ("| | |", "|---|---|")
         for path in sorted(folder.glob("[!_]*.py")):
             yield f"| `{path.stem}` | {_first_line(path)} |"

@@ -7,41 +7,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from echo_exp.data import EchoDataModule
-    from echo_exp.inspection.inspection import Inspection, inspect
-    from echo_exp.missing import Drop, Mask, Sentinel
+    from echo_exp.commands.python import train
+    from echo_exp.inspection.inspect_network import Inspection, inspect
     from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
-    from echo_exp.module import EchoModule
-    from echo_exp.optimizer import Adam
-    from echo_exp.problem import Problem
-    from echo_exp.representation import OneHot, Scaled
+    from echo_exp.network import Echo, TrainedNetwork, load
     from echo_exp.settings import SettingError
+    from echo_exp.task.data import EchoDataModule
+    from echo_exp.task.missing import Drop, Mask, Sentinel
+    from echo_exp.task.problem import Problem
+    from echo_exp.task.representation import OneHot, Scaled
     from echo_exp.tracking import TrackingSettings
-    from echo_exp.trained import Echo, TrainedNetwork, load
-    from echo_exp.training import train
+    from echo_exp.training.module import EchoModule
+    from echo_exp.training.optimizer import Adam
 
 _HOMES = {
-    "Adam": "optimizer",
-    "Drop": "missing",
-    "Echo": "trained",
-    "EchoDataModule": "data",
-    "EchoModule": "module",
+    "Adam": "training.optimizer",
+    "Drop": "task.missing",
+    "Echo": "network",
+    "EchoDataModule": "task.data",
+    "EchoModule": "training.module",
     "EncoderDecoder": "models",
-    "Inspection": "inspection.inspection",
+    "Inspection": "inspection.inspect_network",
     "ManyToOne": "models",
-    "Mask": "missing",
-    "OneHot": "representation",
+    "Mask": "task.missing",
+    "OneHot": "task.representation",
     "OneToOne": "models",
-    "Problem": "problem",
-    "Scaled": "representation",
-    "Sentinel": "missing",
+    "Problem": "task.problem",
+    "Scaled": "task.representation",
+    "Sentinel": "task.missing",
     "Seq2Seq": "models",
     "SettingError": "settings",
     "TrackingSettings": "tracking",
-    "TrainedNetwork": "trained",
-    "inspect": "inspection.inspection",
-    "load": "trained",
-    "train": "training",
+    "TrainedNetwork": "network",
+    "inspect": "inspection.inspect_network",
+    "load": "network",
+    "train": "commands.python",
 }
 
 __all__ = [
@@ -69,7 +69,21 @@ __all__ = [
 ]
 
 
+MOVED = {
+    "data": "task.data",
+    "missing": "task.missing",
+    "module": "training.module",
+    "optimizer": "training.optimizer",
+    "problem": "task.problem",
+    "representation": "task.representation",
+    "trainer": "training.settings",
+}
+"""Modules whose classes older configurations name, and where these are today."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in MOVED:
+        return import_module(f"{__name__}.{MOVED[name]}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,5 +1,5 @@
 """`python -m echo_exp` is `echo-exp`."""
 
-from echo_exp.app import main
+from echo_exp.commands.train import main
 
 main()

@@ -5,7 +5,10 @@ Light on purpose (no torch, no Lightning), so that a wrong value is answered at 
 
 import math
 import re
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 _PASSWORD = re.compile(
@@ -83,3 +86,9 @@ def redacted(text: str) -> str:
         return f"{match['user']}***@" if match["user"] else f"{match['argument']}***"
 
     return _PASSWORD.sub(hidden, text)
+
+
+def program(name: str) -> str:
+    """Returns how a program of this Python environment is called: its path where it must be."""
+    ours = Path(sys.executable).with_name(name)
+    return str(ours) if ours.exists() and shutil.which(name) != str(ours) else name

@@ -15,10 +15,11 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from echo_exp import config as configuration
-from echo_exp import mistakes, study
-from echo_exp.launch import make_launcher
+from echo_exp import configuration
+from echo_exp.configuration import mistakes
 from echo_exp.settings import SettingError, not_installed
+from echo_exp.sweeps import study
+from echo_exp.sweeps.launch import make_launcher
 
 OURS = re.compile(r"[+~]*hydra[./](sweeper\b|mode=)")
 """What is told to the sweeper and is nothing to its jobs."""
@@ -64,7 +65,7 @@ class OptunaSweeper(Sweeper):
         launcher: Launcher,
         arguments: list[str],
     ) -> None:
-        from echo_exp.search import search, settings, space
+        from echo_exp.sweeps.search import conduct, settings, space
 
         if config.get(configuration.STUDY) is not None:
             reason = "a study has its own jobs: a search is no study"
@@ -78,7 +79,7 @@ class OptunaSweeper(Sweeper):
         assert isinstance(hydra, list)
         chosen = config.hydra.runtime.choices.get(configuration.SEARCH)
         own = [override for override in hydra if not override.startswith("hydra.mode=")]
-        asked = search.Search(
+        asked = conduct.Search(
             name=" ".join([f"search {chosen or ''}".strip() + ":", *arguments]),
             command=[*configuration.flags(), "-m", *own, *arguments],
             settings=read,
@@ -86,7 +87,7 @@ class OptunaSweeper(Sweeper):
             raw_storage=str(OmegaConf.to_container(node, resolve=False)["storage"]),  # type: ignore[call-overload,index]
             at_once=read.at_once(config.hydra.launcher),
         )
-        search.run_search(asked, config, lambda jobs: launcher.launch(jobs, initial_job_idx=0))
+        conduct.run_search(asked, config, lambda jobs: launcher.launch(jobs, initial_job_idx=0))
 
 
 def _of_jobs(config: DictConfig) -> DictConfig:

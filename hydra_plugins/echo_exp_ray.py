@@ -65,7 +65,7 @@ class RayLauncher(Launcher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         self._set_environment()
-        from echo_exp import cluster
+        from echo_exp.sweeps import cluster
 
         jobs = [
             cluster.Job(number, overrides, self.context, self.config, self.task_function)

@@ -22,13 +22,15 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from echo_exp import config as configuration
-from echo_exp import descriptions, mistakes, study
-from echo_exp.composition import repeatable
-from echo_exp.launch import make_launcher
+from echo_exp import configuration
+from echo_exp.configuration import mistakes
 from echo_exp.settings import SettingError, integer
-from echo_exp.sweep import Job, Sweep, make_jobs, run_sweep, settings
-from echo_exp.tracking.view import NOTE_TAG, view
+from echo_exp.sweeps import descriptions, study
+from echo_exp.sweeps.composition import repeatable
+from echo_exp.sweeps.conduct import run_sweep
+from echo_exp.sweeps.launch import make_launcher
+from echo_exp.sweeps.plan import Job, Sweep, make_jobs, settings
+from echo_exp.tracking.ui.view import NOTE_TAG, view
 
 ONCE = {
     configuration.STUDY: "a study is a sweep",
@@ -81,10 +83,11 @@ def _study(config: DictConfig, arguments: list[str]) -> Sweep:
     if _params(config):
         raise SettingError(PARAMS, _params(config), "a study has its own cells")
     asked = study.read(config, arguments)
-    for cell in asked.cells:
-        study.compose_cell(cell)
     here = f"tracking.experiment={config.tracking.experiment}"
     jobs = make_jobs([here, *cell.overrides] for cell in asked.cells)
+    for error in (job.error for job in jobs):
+        if error is not None:  # a study with a cell missing would answer another question
+            raise error
     name = f"study {asked.name}, {asked.scale}: {' '.join(arguments)}"
     made = _asked(config, arguments, jobs, name)
     cells = descriptions.varied(cell.overrides for cell in asked.cells)

@@ -3,9 +3,9 @@
 from hydra import compose
 from hydra.initialize import initialize_config_dir
 
-from echo_exp import config as configuration
-from echo_exp.experiment import assemble
-from echo_exp.trained import TrainedNetwork
+from echo_exp import configuration
+from echo_exp.configuration.assembly import assemble
+from echo_exp.network import TrainedNetwork
 
 SMALL = ("problem.length=9", "problem.n_values=7", "problem.n_in=3", "problem.n_out=2")
 """A problem that every topology but seq2seq can have."""

@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+from echo_exp.tracking import Store
+
 QUICK = "ECHO_EXP_TESTS_QUICK"
 
 
@@ -41,6 +43,10 @@ def _no_training() -> Iterator[None]:
     def fit(*_: Any, **__: Any) -> NoReturn:
         pytest.skip("begins a training")
 
+    def start(*_: Any, **__: Any) -> NoReturn:
+        pytest.skip("starts the writer process")
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pl.Trainer, "fit", fit)
+        patch.setattr(Store, "__init__", start)
         yield

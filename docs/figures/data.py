@@ -12,20 +12,20 @@ ROWS = (
     (
         "a batch",
         (
-            ("integers", "problem"),
+            ("integers", "task/problem"),
             ("windows", "problem, missing"),
-            ("encode", "representation"),
+            ("encode", "task/representation"),
             ("model", "models/"),
             ("loss, decode", "representation"),
-            ("integers", "evaluation"),
+            ("integers", "training/evaluation"),
         ),
     ),
     (
         "a run",
         (
-            ("settings", "command, config"),
-            ("training", "experiment, module"),
-            ("recorder", "recorder"),
+            ("settings", "configuration/"),
+            ("training", "training/"),
+            ("recorder", "training/recorder"),
             ("outbox", "a file of the run"),
             ("courier", "writer process"),
             ("store", "MLflow"),
@@ -44,18 +44,18 @@ ROWS = (
         "a network",
         (
             ("store", "MLflow"),
-            ("reader", "tracking/reader"),
-            ("network", "trained"),
-            ("answers", "predict"),
+            ("reader", "tracking/access"),
+            ("network", "network"),
+            ("answers", "commands/predict"),
         ),
     ),
     (
         "a report",
         (
             ("store", "MLflow"),
-            ("records", "report/records"),
-            ("answers", "report/answers"),
-            ("pages", "report/pages"),
+            ("records", "reports/records"),
+            ("answers", "reports/answers"),
+            ("pages", "reports/pages"),
         ),
     ),
 )

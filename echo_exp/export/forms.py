@@ -15,8 +15,8 @@ from torch import Tensor
 
 from echo_exp.export import echo_network, packaging
 from echo_exp.export.network import DESCRIPTION, export_onnx, export_pt2
-from echo_exp.problem import Stream, random_stream
-from echo_exp.trained import TrainedNetwork
+from echo_exp.network import TrainedNetwork
+from echo_exp.task.problem import Stream, random_stream
 
 TOLERANCE = 1e-5
 """How far probabilities, or numbers from 0 to 1, may be from the original's."""
@@ -94,7 +94,7 @@ def _replace(path: Path, target: Path) -> None:
 def _write_mlflow(trained: TrainedNetwork, folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as temporary:
         network = export_pt2(trained, Path(temporary) / "network").parent
-        packaging.package(network, folder / "mlflow")
+        packaging.package(folder / "mlflow", network)
     return folder / "mlflow"
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from echo_exp.problem import Stream, random_stream
+from echo_exp.network import TrainedNetwork
 from echo_exp.settings import SettingError
-from echo_exp.trained import TrainedNetwork
+from echo_exp.task.problem import Stream, random_stream
 
 PT2, ONNX, DESCRIPTION = "network.pt2", "network.onnx", "network.json"
 

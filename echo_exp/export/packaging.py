@@ -15,12 +15,12 @@ CODE = Path(__file__).with_name("echo_network.py")
 REQUIREMENTS = ("mlflow", "numpy", "torch")
 
 
-def package(network: Path, destination: Path) -> None:
+def package(destination: Path, network: Path) -> None:
     """Writes an MLflow model.
 
     Args:
-        network: The folder of ``network.pt2`` and ``network.json``.
         destination: The folder of the model; it must not be there.
+        network: The folder of ``network.pt2`` and ``network.json``.
     """
     described = json.loads((network / DESCRIPTION).read_text(encoding="utf-8"))
     mlflow.pyfunc.save_model(

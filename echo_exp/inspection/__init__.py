@@ -1,5 +1,5 @@
-"""Looking inside a trained network: measurements, figures, and the command `echo-exp-inspect`.
+"""Looking inside a trained network: measurements, figures and findings.
 
 walks, recording → traces → measurements (with probes) → drawing
-                            inspection: all of it for one network; app: the command
+                            inspect_network: all of it for one network
 """

@@ -8,7 +8,6 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from echo_exp.figures import BLUE, GREY, ORANGE
 from echo_exp.inspection.measurements import (
     CARRIED,
     KINDS,
@@ -24,7 +23,8 @@ from echo_exp.inspection.measurements import (
     States,
 )
 from echo_exp.inspection.recording import GATES, reads
-from echo_exp.replicas import Floats
+from echo_exp.training.figures import BLUE, GREY, ORANGE
+from echo_exp.training.replicas import Floats
 
 DPI = 150
 SIGNED, UNSIGNED = "RdBu_r", "viridis"

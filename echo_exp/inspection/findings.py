@@ -9,7 +9,7 @@ from echo_exp.inspection import recording
 from echo_exp.inspection.measurements import CARRIED, NOISE, SWAPPED, ZERO, Errors, Probe, Skill
 
 if TYPE_CHECKING:
-    from echo_exp.inspection.inspection import Inspection
+    from echo_exp.inspection.inspect_network import Inspection
 
 MOST_POSITIONS = 5
 """Of more positions only the best told are named."""

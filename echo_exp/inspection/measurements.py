@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from echo_exp import evaluation
 from echo_exp.inspection import walks
 from echo_exp.inspection.probes import Reader
 from echo_exp.inspection.traces import Trace
-from echo_exp.module import EchoModule
-from echo_exp.replicas import Floats
+from echo_exp.training import evaluation
+from echo_exp.training.module import EchoModule
+from echo_exp.training.replicas import Floats
 
 ZERO, CARRIED, SWAPPED, NOISE = "zero", "carried", "another sequence's", "noise"
 """States that a window begins with; carried: as it comes out of the batch before."""
@@ -33,7 +33,7 @@ BATCHES = 8
 
 @dataclass(frozen=True)
 class Shares:
-    """Shares with their 95 % intervals, each [...]; see `echo_exp.evaluation.share`."""
+    """Shares with their 95 % intervals, each [...]; see `echo_exp.training.evaluation.share`."""
 
     value: Floats
     low: Floats

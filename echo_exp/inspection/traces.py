@@ -9,8 +9,8 @@ from torch import Tensor
 from echo_exp.inspection import recording, walks
 from echo_exp.inspection.recording import Recording
 from echo_exp.inspection.walks import Carry
-from echo_exp.module import EchoModule
-from echo_exp.problem import MISSING
+from echo_exp.task.problem import MISSING
+from echo_exp.training.module import EchoModule
 
 CLOSED, OPEN = 0.1, 0.9
 """A gate below the one is closed, above the other open."""

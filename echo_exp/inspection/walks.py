@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from echo_exp.data import EVALUATION_OUTPUTS
 from echo_exp.models import State
-from echo_exp.module import EchoModule
-from echo_exp.problem import MISSING, Stream, random_stream
+from echo_exp.task.data import EVALUATION_OUTPUTS
+from echo_exp.task.problem import MISSING, Stream, random_stream
+from echo_exp.training.module import EchoModule
 
 Carry = Callable[[State], State | None]
 """Makes, of the state after a batch, the one that the next batch begins with; None is zero."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from echo_exp.problem import Stream, random_stream
+from echo_exp.task.problem import Stream, random_stream
 
 Generators = Sequence[torch.Generator]
 

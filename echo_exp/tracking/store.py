@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
-from echo_exp.clock import Clock
-from echo_exp.settings import SettingError, integer
+from echo_exp.tracking.clock import Clock
+from echo_exp.tracking.environment import IMPATIENT, QUIET
+from echo_exp.tracking.errors import DeletedError, TrackingError, UnreachableError
+from echo_exp.tracking.settings import PATIENCE, SPOOL, absolute, check_uri
 
 SEND_SECONDS = 0.25
 """Metrics are sent to the writer about this often, and written by it as often."""
@@ -22,79 +23,9 @@ SEND_SECONDS = 0.25
 PRUNED_TAG = "pruned"
 """The epoch at which a search gave up a run."""
 
-SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
-
 
 Series = tuple[str, list[int], list[int], list[float]]
 """A metric's name, steps, timestamps in milliseconds since 1970, and values."""
-
-SPOOL = "outputs/spool"
-PATIENCE = 30
-LONGEST_PATIENCE = 1_000_000
-
-QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # it writes to the home folder
-    "ORT_DISABLE_TELEMETRY": "1",  # so does that of ONNX Runtime
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
-"""How libraries behave in a command, where the user's environment does not say otherwise."""
-
-IMPATIENT = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "PGCONNECT_TIMEOUT": "10",
-}
-"""How it behaves besides: nobody waits for minutes, and whoever writes tries again anyway."""
-
-
-class TrackingError(RuntimeError):
-    """The tracking store refused or lost something."""
-
-
-class UnreachableError(TrackingError):
-    """The tracking store cannot be reached, or is full."""
-
-
-class DeletedError(TrackingError):
-    """Somebody has deleted a run, or its experiment, in MLflow.
-
-    Args:
-        reason: What was deleted, and how it is restored.
-        for_good: Whether nothing restores it.
-    """
-
-    def __init__(self, reason: str, for_good: bool = False) -> None:
-        super().__init__(reason)
-        self.for_good = for_good
-
-
-@dataclass(frozen=True)
-class TrackingSettings:
-    """The settings of ``tracking``.
-
-    Attributes:
-        uri: MLflow tracking URI; the path of an SQLite file may be relative. None tracks nothing.
-        artifacts: Folder, or URI, of the artifacts of new experiments; None leaves it to a server.
-        experiment: MLflow experiment of new runs, made where it is missing.
-        spool: Folder of what waits while the store is away.
-        patience: Seconds that the end of a run waits for a store that is away.
-
-    Raises:
-        SettingError: One has a value that is not allowed.
-    """
-
-    uri: str | None
-    artifacts: str | None = None
-    experiment: str = "echo"
-    spool: str = SPOOL
-    patience: int = PATIENCE
-
-    def __post_init__(self) -> None:
-        integer("tracking.patience", self.patience, 0, LONGEST_PATIENCE)
-        if not (isinstance(self.spool, str) and self.spool):
-            raise SettingError("tracking.spool", self.spool, "it must be a folder")
 
 
 @dataclass(frozen=True)
@@ -148,23 +79,6 @@ class StoredRun:
     config: str | None
     metrics: Mapping[str, float]
     latest: int
-
-
-def check_uri(uri: Any) -> str:
-    """Returns an MLflow tracking URI where its scheme is one that holds runs.
-
-    Raises:
-        SettingError: It is not.
-    """
-    scheme = urlsplit(uri).scheme.split("+")[0] if isinstance(uri, str) else None
-    if scheme not in SCHEMES:
-        raise SettingError(
-            "tracking.uri",
-            uri,
-            "it must be a database or a server of MLflow, one of "
-            + ", ".join(f"{scheme}://" for scheme in SCHEMES),
-        )
-    return str(uri)
 
 
 class Store:
@@ -433,27 +347,30 @@ class Run:
         if self.stored.artifacts is None:
             self.store.send("files", run_id=self.run_id, folder=str(folder), name=name)
 
-    def log_model(self, network: Path) -> None:
-        """Records an exported network as the run's MLflow model.
+    def log_model(self, make: str, **arguments: Any) -> None:
+        """Records the run's MLflow model.
 
         Args:
-            network: The folder that `echo_exp.export.network.export_pt2` wrote; it may go then.
+            make: What makes it in the writer's process: ``"module:function"``, which is called with
+                the folder to write and the arguments.
+            arguments: Its arguments; what they name may go afterwards.
 
         Raises:
-            TrackingError: It could not be packed.
+            TrackingError: It could not be made.
         """
         self.flush()  # the scores go before what they are the scores of
-        self.store.request("model", run_id=self.run_id, network=str(network))
+        self.store.request("model", run_id=self.run_id, make=make, arguments=arguments)
 
-    def log_frame(self, columns: Mapping[str, Any], file: str) -> None:
-        """Records a table too large to look at as a Parquet file."""
-        self.store.send("frame", run_id=self.run_id, columns=dict(columns), file=file)
+    def log_made(self, file: str, make: str, **arguments: Any) -> None:
+        """Records a file that is made in the writer's process, beside the training.
 
-    def log_learning_curve(self, curves: Mapping[str, Any], loss_name: str) -> None:
-        """Draws losses and accuracies as ``learning_curve.png``, see `echo_exp.figures`."""
-        self.store.send(
-            "learning_curve", run_id=self.run_id, curves=dict(curves), loss_name=loss_name
-        )
+        Args:
+            file: Its name among the artifacts.
+            make: What makes it: ``"module:function"``, which is called with the path to write and
+                the arguments.
+            arguments: Its arguments.
+        """
+        self.store.send("made", run_id=self.run_id, file=file, make=make, arguments=arguments)
 
     def finish(self, status: str = "FINISHED", error: str | None = None) -> Waiting | None:
         """Ends the run once all of it is written.
@@ -468,34 +385,6 @@ class Run:
         return self.store.request(  # type: ignore[no-any-return]
             "finish", run_id=self.run_id, status=status, error=error
         )
-
-
-def absolute(uri: str) -> str:
-    """Returns a URI with the path of an SQLite file made absolute: others look from elsewhere."""
-    path = uri.removeprefix("sqlite:///")
-    return uri if path == uri else f"sqlite:///{Path(path).absolute()}"
-
-
-def existing(settings: TrackingSettings, made_by: str = "echo-exp") -> str:
-    """Returns the URI of a store to read from: MLflow would make a file that is not there.
-
-    Args:
-        settings: The store.
-        made_by: The command that makes what is looked for.
-
-    Raises:
-        SettingError: There is none.
-    """
-    if settings.uri is None:
-        raise SettingError("tracking.uri", None, "it must name the store that has the runs")
-    uri = absolute(check_uri(settings.uri))
-    file = uri.removeprefix("sqlite:///")
-    if file != uri and not Path(file).exists():
-        reason = (
-            f"there is no such store yet; `{made_by}` makes it, output_dir= names another place"
-        )
-        raise SettingError("tracking.uri", uri, reason)
-    return uri
 
 
 def _python_path() -> str:

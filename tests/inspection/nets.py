@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from echo_exp import EchoModule, OneHot, Problem, Seq2Seq, TrainedNetwork
 from echo_exp.models import LSTM, State
-from echo_exp.representation import Representation
+from echo_exp.task.representation import Representation
 
 OPEN, SHUT = 20.0, -20.0
 V = 8

@@ -7,11 +7,11 @@ import pytest
 
 import echo_exp
 from echo_exp import EncoderDecoder, OneHot, OneToOne, Problem, SettingError
-from echo_exp.inspection import app
+from echo_exp.commands import inspect as app
 from echo_exp.inspection.findings import findings
-from echo_exp.inspection.inspection import draw
+from echo_exp.inspection.inspect_network import draw
 from echo_exp.inspection.settings import FIGURES
-from echo_exp.missing import Mask
+from echo_exp.task.missing import Mask
 
 from . import nets
 from .nets import Answering, V, one_hot

@@ -7,7 +7,7 @@ import torch
 from echo_exp.models import EncoderDecoder, Seq2Seq
 from echo_exp.models.initializers import generators, glorot_uniform, orthogonal
 from echo_exp.models.lstm import LSTM
-from echo_exp.problem import Stream, random_stream
+from echo_exp.task.problem import Stream, random_stream
 
 
 def _model(*seeds: int) -> EncoderDecoder:

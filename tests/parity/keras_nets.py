@@ -32,10 +32,10 @@ from echo_exp import (
     Scaled,
     Seq2Seq,
 )
-from echo_exp.missing import Missing
 from echo_exp.models import LSTM
 from echo_exp.models.dense import Dense
-from echo_exp.problem import MISSING, Integers
+from echo_exp.task.missing import Missing
+from echo_exp.task.problem import MISSING, Integers
 
 from ..quick import begins
 

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from echo_exp import Adam, EchoDataModule, EchoModule, Mask, OneHot, Problem, Sentinel, Seq2Seq
 from echo_exp.models import LSTM, Model, State
 from echo_exp.models.dense import Dense
-from echo_exp.module import MakeOptimizer
-from echo_exp.problem import Integers
+from echo_exp.task.problem import Integers
+from echo_exp.training.module import MakeOptimizer
 
-from ..training import Recorder, make_trainer
+from ..trainers import Recorder, make_trainer
 from .keras_nets import Net, Peer, V, weights_of
 
 BASELINES = [

@@ -42,7 +42,7 @@ MADE = (
 
 SCRIPT = """
 import sys
-from echo_exp.app import main
+from echo_exp.commands.train import main
 for arguments in {made!r}:
     sys.argv = ["echo-exp", *arguments]
     try:
@@ -81,7 +81,7 @@ def start_ui(folder: Path, *arguments: str) -> Ui:
     """Starts `echo-exp-ui` and waits until it says where it is."""
     begins("a server")
     process = subprocess.Popen(
-        [sys.executable, "-m", "echo_exp.ui", f"port={free_port()}", *arguments],
+        [sys.executable, "-m", "echo_exp.commands.ui", f"port={free_port()}", *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

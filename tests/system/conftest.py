@@ -14,6 +14,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from ..quick import begins
+from .called import Called
 from .nursery import Born, Nursery
 from .servers import postgres, running_postgres, running_server, server  # noqa: F401
 from .waiting import TIMEOUT, wait_for
@@ -44,11 +45,11 @@ class Program:
 
     def sync(self, *arguments: str) -> Completed:
         """Runs `echo-exp-sync` in the same folder."""
-        return self.call("echo_exp.sync", *arguments)
+        return self.call("echo_exp.commands.sync", *arguments)
 
     def report(self, *arguments: str) -> Completed:
         """Runs `echo-exp-report` in the same folder."""
-        return self.call("echo_exp.report.app", *arguments)
+        return self.call("echo_exp.commands.report", *arguments)
 
     def call(self, module: str, *arguments: str) -> Completed:
         """Runs another command, named by its module, in the same folder."""
@@ -145,3 +146,8 @@ def baseline(
     """The seq2seq baseline, run once for all tests that look at what it leaves."""
     program = Program(tmp_path_factory.mktemp("baseline"))
     return program, program.run()
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Called:
+    return Called(monkeypatch, capsys)

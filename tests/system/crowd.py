@@ -1,6 +1,6 @@
 """A writer among many; it imports little, being started again and again."""
 
-from echo_exp.tracking.writer import Writer
+from echo_exp.tracking.writer.commands import Writer
 
 from .waiting import TIMEOUT
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from .waiting import TIMEOUT
 
 IMPORTED = (
-    *("torch", "pytorch_lightning", "hydra", "matplotlib.figure", "echo_exp.experiment"),
+    *("torch", "pytorch_lightning", "hydra", "matplotlib.figure", "echo_exp.training.experiment"),
     *("mlflow.tracking", "pandas", "scipy.stats", "statsmodels.api", "lifelines"),
 )
 LOOK_SECONDS = 0.02

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from mlflow.tracking import MlflowClient
 
-from echo_exp import app
+from echo_exp.commands import train as app
 
 from .conftest import Program
 from .nursery import Nursery

@@ -133,7 +133,8 @@ def test_the_encoder_decoder_baseline_runs_too(program: Program) -> None:
 def test_help_and_configuration_are_printed_without_importing_torch(program: Program) -> None:
     for argument in ("--help", "--cfg=job", "model.unts=5"):
         probe = (
-            "import sys; from echo_exp.app import main; sys.argv = ['echo-exp', sys.argv[1]]\n"
+            "import sys; from echo_exp.commands.train import main\n"
+            "sys.argv = ['echo-exp', sys.argv[1]]\n"
             "try: main()\n"
             "except SystemExit: pass\n"
             "print(sorted({'torch', 'pytorch_lightning', 'mlflow', 'pandas'} & set(sys.modules)))"

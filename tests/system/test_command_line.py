@@ -1,6 +1,5 @@
 """Hydra's flags work as Hydra documents them, or are refused in one line; all commands alike."""
 
-import importlib
 import logging
 import os
 import subprocess
@@ -11,19 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from echo_exp import config as configuration
+from echo_exp import configuration
 
+from .called import COMMANDS, Called
 from .conftest import Completed, Program
 
-COMMANDS = {
-    "echo-exp": "app",
-    "echo-exp-export": "export.app",
-    "echo-exp-inspect": "inspection.app",
-    "echo-exp-predict": "predict",
-    "echo-exp-report": "report.app",
-    "echo-exp-sync": "sync",
-    "echo-exp-ui": "ui",
-}
 ALL = [*COMMANDS]
 ALONE = [name for name in ALL if name != "echo-exp"]
 
@@ -38,27 +29,6 @@ def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     root.setLevel(level)
     for handler in [each for each in root.handlers if type(each) is logging.StreamHandler]:
         root.removeHandler(handler)  # of --info
-
-
-class Called:
-    """Calls a command in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-
-    def __call__(self, name: str, *arguments: str) -> Completed:
-        self._monkeypatch.setattr("sys.argv", [name, *arguments])
-        code = 0
-        try:
-            importlib.import_module(f"echo_exp.{COMMANDS[name]}").main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return subprocess.CompletedProcess(arguments, code, *self._capsys.readouterr())
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Called:
-    return Called(monkeypatch, capsys)
 
 
 ANSWERS = {
@@ -274,8 +244,8 @@ def _with_closed_pipe(module: str, arguments: Sequence[str], both: bool, folder:
         ("echo_exp", ("--info", "defaults")),
         ("echo_exp", ("--cfg", "all")),
         ("echo_exp", ("--version",)),
-        ("echo_exp.report.app", ("--help",)),
-        ("echo_exp.sync", ()),
+        ("echo_exp.commands.report", ("--help",)),
+        ("echo_exp.commands.sync", ()),
     ],
 )
 def test_a_closed_pipe_is_nothing_to_report(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from mlflow.entities import Run
 
+from .called import Called
 from .conftest import TIMEOUT, Completed, Process, Program, _completed, wait_for
 from .nursery import Nursery
 
@@ -40,34 +41,42 @@ def with_a_deleted_run(
 @pytest.mark.parametrize(
     "command",
     [
-        ("echo_exp", "resume={run}"),
-        ("echo_exp.predict", "run={run}", "1 2 3 4 5"),
-        ("echo_exp.inspection.app", "run={run}"),
-        ("echo_exp.export.app", "run={run}"),
-        ("echo_exp.ui", "run={run}"),
+        ("echo-exp", "resume={run}"),
+        ("echo-exp-predict", "run={run}", "1 2 3 4 5"),
+        ("echo-exp-inspect", "run={run}"),
+        ("echo-exp-export", "run={run}"),
+        ("echo-exp-ui", "run={run}"),
     ],
 )
 def test_a_deleted_run_that_is_asked_for_is_told_with_what_restores_it(
-    with_a_deleted_run: tuple[Program, str], command: tuple[str, ...]
+    with_a_deleted_run: tuple[Program, str],
+    command: tuple[str, ...],
+    call: Called,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     program, run_id = with_a_deleted_run
-    done = program.call(*(part.format(run=run_id) for part in command))
+    monkeypatch.chdir(program.folder)
+    done = call(*(part.format(run=run_id) for part in command))
     _assert_one_line(done, 2, f"run {run_id} was deleted", f"runs restore --run-id {run_id}`")
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        ("echo_exp", "resume=last"),
-        ("echo_exp.predict", "1 2 3 4 5"),
-        ("echo_exp.ui", "run=last"),
+        ("echo-exp", "resume=last"),
+        ("echo-exp-predict", "1 2 3 4 5"),
+        ("echo-exp-ui", "run=last"),
     ],
 )
 def test_a_deleted_run_is_not_the_last(
-    with_a_deleted_run: tuple[Program, str], command: tuple[str, ...]
+    with_a_deleted_run: tuple[Program, str],
+    command: tuple[str, ...],
+    call: Called,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     program, run_id = with_a_deleted_run
-    done = program.call(*command)
+    monkeypatch.chdir(program.folder)
+    done = call(*command)
     _assert_one_line(done, 2)
     assert run_id not in done.stderr
 
@@ -88,24 +97,28 @@ def with_a_deleted_experiment(
 @pytest.mark.parametrize(
     "command",
     [
-        ("echo_exp", *SHORT),
-        ("echo_exp", "-m", *SHORT, "seed=1,2"),
-        ("echo_exp", "-m", *SHORT, "seed=range(1,3)", "hydra/sweeper=optuna"),
-        ("echo_exp", "resume=last"),
-        ("echo_exp", "study=ignore_state", "study.scale=quick"),
-        ("echo_exp.predict", "1 2 3 4 5"),
-        ("echo_exp.inspection.app",),
-        ("echo_exp.export.app",),
-        ("echo_exp.report.app", "study=ignore_state", "study.scale=quick"),
-        ("echo_exp.ui",),
+        ("echo-exp", *SHORT),
+        ("echo-exp", "-m", *SHORT, "seed=1,2"),
+        ("echo-exp", "-m", *SHORT, "seed=range(1,3)", "hydra/sweeper=optuna"),
+        ("echo-exp", "resume=last"),
+        ("echo-exp", "study=ignore_state", "study.scale=quick"),
+        ("echo-exp-predict", "1 2 3 4 5"),
+        ("echo-exp-inspect",),
+        ("echo-exp-export",),
+        ("echo-exp-report", "study=ignore_state", "study.scale=quick"),
+        ("echo-exp-ui",),
     ],
 )
 def test_a_deleted_experiment_is_told_with_the_ways_out(
-    with_a_deleted_experiment: Program, command: tuple[str, ...]
+    with_a_deleted_experiment: Program,
+    command: tuple[str, ...],
+    call: Called,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    done = with_a_deleted_experiment.call(*command)
+    monkeypatch.chdir(with_a_deleted_experiment.folder)
+    done = call(*command)
     ways = [r"tracking.experiment=", "experiments restore --experiment-id "]
-    if command[0] == "echo_exp":
+    if command[0] == "echo-exp":
         ways.append("tracking.experiment=another")
     _assert_one_line(done, 2, "was deleted in MLflow", *ways)
 

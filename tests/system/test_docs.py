@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -29,10 +30,12 @@ from hydra.core.plugins import Plugins
 from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig
 
-from docs.figures import data
-from echo_exp import app, command, study, sweep
-from echo_exp import config as configuration
-from echo_exp.report import app as report
+from docs.figures import data, rooms
+from echo_exp import configuration
+from echo_exp.commands import hydra_main as command
+from echo_exp.commands import report
+from echo_exp.commands import train as app
+from echo_exp.sweeps import plan, study
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -49,6 +52,7 @@ FIGURES = {
     "figures/growth.png": "python -m benchmarks.growth",
     "figures/search.png": "echo-exp search=cheapest",
     "figures/data.svg": "python -m docs.figures.data",
+    "figures/rooms.svg": "python -m docs.figures.rooms",
     "figures/inside/": "echo-exp-inspect",
     **{
         f"figures/ui/{path.name}": "python -m benchmarks.screenshots"
@@ -134,7 +138,7 @@ def _stop_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(body: Callable[[DictConfig], None], settings: str, **how: Any) -> None:
         compose(lambda config: check(body, config), settings, **how)
 
-    def swept(asked: sweep.Sweep, *_: object) -> None:
+    def swept(asked: plan.Sweep, *_: object) -> None:
         assert asked.jobs
         assert [job.problem for job in asked.jobs if job.error] == []
         raise Reached
@@ -143,11 +147,10 @@ def _stop_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Reached
 
     monkeypatch.setattr(command, "run", stopped)
-    monkeypatch.setattr(study, "compose_cell", lambda _: None)  # the sweep checks them all again
     Plugins.instance()  # which loads them once
     sweeper = importlib.import_module("hydra_plugins.echo_exp_sweeper")
     monkeypatch.setattr(sweeper, "run_sweep", swept)
-    monkeypatch.setattr("echo_exp.search.search.run_search", searched)
+    monkeypatch.setattr("echo_exp.sweeps.search.conduct.run_search", searched)
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")  # Slurm's sbatch
 
 
@@ -278,7 +281,7 @@ def test_the_commands_of_a_reports_cells_can_be_composed(block: Block) -> None:
     commands = list(_commands(block.text))
     assert {words[0] for words in commands} == {"echo-exp"}
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
-        jobs = sweep.make_jobs(words[1:] for words in commands)
+        jobs = plan.make_jobs(words[1:] for words in commands)
     assert [job.problem for job in jobs if job.error] == []
 
 
@@ -332,5 +335,11 @@ def _is(path: str, place: str) -> bool:
     return place in path if place.endswith("/") else path.endswith(place)
 
 
-def test_the_way_of_the_data_is_drawn_by_its_script() -> None:
-    assert data.FILE.read_text(encoding="utf-8") == "\n".join(data.drawing()) + "\n"
+@pytest.mark.parametrize("figure", [data, rooms], ids=["data", "rooms"])
+def test_a_drawing_is_that_of_its_script(figure: ModuleType) -> None:
+    assert figure.FILE.read_text(encoding="utf-8") == "\n".join(figure.drawing()) + "\n"
+
+
+def test_the_map_of_the_rooms_is_that_of_the_contracts() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert "\n".join(rooms.table()) in text

@@ -48,11 +48,11 @@ COMMANDS = (
     ("echo_exp", "-m", *SMALL, "model.units=range(3, 9)", "hydra/sweeper=optuna",
      "hydra.sweeper.trials=2"),
     ("echo_exp", *STUDIES, "export=false"),
-    ("echo_exp.report.app", *STUDIES),
-    ("echo_exp.predict", "[1,2,3,4,5]"),
-    ("echo_exp.inspection.app",),
-    ("echo_exp.export.app",),
-    ("echo_exp.sync",),
+    ("echo_exp.commands.report", *STUDIES),
+    ("echo_exp.commands.predict", "[1,2,3,4,5]"),
+    ("echo_exp.commands.inspect",),
+    ("echo_exp.commands.export",),
+    ("echo_exp.commands.sync",),
 )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def _environment(home: Path, temporary: Path) -> dict[str, str]:
 def _ui(folder: Path, environment: Mapping[str, str]) -> None:
     """Has the UI started and ended as Ctrl-C does."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "echo_exp.ui", f"port={free_port()}"],
+        [sys.executable, "-m", "echo_exp.commands.ui", f"port={free_port()}"],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,

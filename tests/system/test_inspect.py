@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from echo_exp.inspection import app
+from echo_exp.commands import inspect as app
 from echo_exp.inspection.settings import FIGURES
 
 from .conftest import Program

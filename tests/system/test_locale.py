@@ -9,7 +9,7 @@ import pytest
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 SMALL = ("problem.length=8", "problem.n_values=9", "problem.n_in=2", "problem.n_out=2")
-COMMANDS = ("export.app", "inspection.app", "predict", "report.app", "sync", "ui")
+COMMANDS = ("export", "inspect", "predict", "report", "sync", "ui")
 
 
 def _run(module: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
@@ -30,7 +30,7 @@ def test_a_training_comes_to_its_end_and_is_read_again(tmp_path: Path) -> None:
     assert trained.stdout.isascii()
     assert b" ? " in trained.stdout
     assert b"not added" not in trained.stderr
-    told = _run("echo_exp.predict", "[1,2]", folder=tmp_path)
+    told = _run("echo_exp.commands.predict", "[1,2]", folder=tmp_path)
     assert told.returncode == 0, told.stderr
     again = _run("echo_exp", *settings, "resume=auto", folder=tmp_path)
     assert b"has done this already" in again.stdout
@@ -38,6 +38,6 @@ def test_a_training_comes_to_its_end_and_is_read_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", COMMANDS)
 def test_every_command_tells_its_settings(module: str, tmp_path: Path) -> None:
-    done = _run(f"echo_exp.{module}", "--help", folder=tmp_path)
+    done = _run(f"echo_exp.commands.{module}", "--help", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout

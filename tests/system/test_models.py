@@ -13,9 +13,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from echo_exp import train
-from echo_exp.export import app
+from echo_exp.commands import export as app
 from echo_exp.settings import SettingError
-from echo_exp.tracking import models
+from echo_exp.tracking.access import models
 
 from .conftest import TIMEOUT, Program, wait_for
 from .servers import free_port
@@ -198,7 +198,7 @@ def test_what_cannot_be_exported_is_told_in_one_line(
 
 def test_without_onnx_the_other_forms_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     assert app._forms(None) == ["pt2", "onnx", "mlflow"]
-    monkeypatch.setattr("echo_exp.export.app.find_spec", lambda _: None)
+    monkeypatch.setattr("echo_exp.commands.export.find_spec", lambda _: None)
     assert app._forms(None) == ["pt2", "mlflow"]
     with pytest.raises(SettingError, match=r"pip install 'echo_exp\[onnx\]'"):
         app._forms("onnx")
@@ -208,7 +208,7 @@ def test_without_onnx_the_other_forms_are_made(monkeypatch: pytest.MonkeyPatch) 
     ("setting", "fails"),
     [
         ("export", "echo_exp.export.network.export_pt2"),
-        ("inspect", "echo_exp.inspection.inspection.inspect"),
+        ("inspect", "echo_exp.inspection.inspect_network.inspect"),
     ],
 )
 def test_what_cannot_be_added_to_a_run_is_no_failure_of_it(

@@ -47,8 +47,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Program:
     for done in (
         program.run(*MINE),
         program.run(*SWEEP),
-        program.call("echo_exp.export.app", "register=echo", "forms=[mlflow]"),
-        answer := program.call("echo_exp.predict", SEQUENCE, "probabilities=true"),
+        program.call("echo_exp.commands.export", "register=echo", "forms=[mlflow]"),
+        answer := program.call("echo_exp.commands.predict", SEQUENCE, "probabilities=true"),
     ):
         assert done.returncode == 0, done.stderr
     (program.folder / "answer").write_text(answer.stdout, encoding="utf-8")
@@ -88,18 +88,18 @@ def _hostile(program: Program, elsewhere: Path) -> None:
 
 
 def _same_answer(program: Program) -> None:
-    answer = program.call("echo_exp.predict", SEQUENCE, "probabilities=true")
+    answer = program.call("echo_exp.commands.predict", SEQUENCE, "probabilities=true")
     assert answer.stdout == (program.folder / "answer").read_text(encoding="utf-8"), answer.stderr
 
 
 def _inspects(program: Program) -> None:
-    done = program.call("echo_exp.inspection.app", "sequences=20", "figures=[confusion]")
+    done = program.call("echo_exp.commands.inspect", "sequences=20", "figures=[confusion]")
     assert done.returncode == 0, done.stderr
     assert list(program.folder.glob("outputs/artifacts/*/artifacts/inspection/*"))
 
 
 def _exports_and_registers(program: Program) -> None:
-    done = program.call("echo_exp.export.app", "register=echo", "forms=[mlflow]")
+    done = program.call("echo_exp.commands.export", "register=echo", "forms=[mlflow]")
     assert done.returncode == 0, done.stderr
     assert "models:/echo/2" in done.stdout
 
@@ -158,7 +158,7 @@ def test_a_copy_is_no_longer_what_it_was_copied_from(made: Program, moved: Progr
     before = sorted(made.folder.rglob("*"))
     for checkpoint in moved.folder.rglob("last.ckpt"):
         checkpoint.write_bytes(b"")
-    assert moved.call("echo_exp.predict", SEQUENCE).returncode == 2
+    assert moved.call("echo_exp.commands.predict", SEQUENCE).returncode == 2
     _begins_a_new_run(moved)
     assert sorted(made.folder.rglob("*")) == before
 

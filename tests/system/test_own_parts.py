@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from echo_exp import TrackingSettings, app, job, load
+from echo_exp import TrackingSettings, load
+from echo_exp.commands import train as app
+from echo_exp.sweeps import job
 
 from .conftest import TIMEOUT, Program, wait_for
 

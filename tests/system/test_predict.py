@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from echo_exp import predict, trained
+from echo_exp import network as trained
+from echo_exp.commands import predict
 from echo_exp.settings import SettingError
 from echo_exp.tracking import TrackingSettings
 

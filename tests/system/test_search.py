@@ -10,9 +10,9 @@ import pytest
 from mlflow.entities import Run
 from optuna.trial import TrialState
 
-from echo_exp import app
-from echo_exp import config as configuration
-from echo_exp.search.storage import open_storage
+from echo_exp import configuration
+from echo_exp.commands import train as app
+from echo_exp.sweeps.search.storage import open_storage
 
 from .conftest import TIMEOUT, Program, wait_for
 
@@ -205,7 +205,7 @@ def test_without_optuna_the_command_that_installs_it_is_told(program: Program) -
         "import sys, importlib.util as util; found = util.find_spec; "
         "util.find_spec = lambda name, *a: None if name == 'optuna' else found(name, *a); "
         "sys.modules['optuna'] = None; sys.argv = ['echo-exp', 'search=cheapest']; "
-        "from echo_exp.app import main; main()"
+        "from echo_exp.commands.train import main; main()"
     )
     done = program.script(script)
     assert done.returncode == 2
@@ -214,7 +214,7 @@ def test_without_optuna_the_command_that_installs_it_is_told(program: Program) -
 
 def test_help_does_not_wait_for_optuna(program: Program) -> None:
     script = (
-        "import sys; sys.argv = ['echo-exp', '--help']; from echo_exp.app import main\n"
+        "import sys; sys.argv = ['echo-exp', '--help']; from echo_exp.commands.train import main\n"
         "try: main()\nfinally: print('optuna' in sys.modules, file=sys.stderr)"
     )
     done = program.script(script)

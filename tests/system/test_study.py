@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from echo_exp import config as configuration
+from echo_exp import configuration
 
 from .conftest import TIMEOUT, Program, wait_for
 

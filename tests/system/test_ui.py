@@ -216,7 +216,7 @@ def _run(
     program: Program, *arguments: str, server: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "echo_exp.ui", *arguments],
+        [sys.executable, "-m", "echo_exp.commands.ui", *arguments],
         cwd=program.folder,
         capture_output=True,
         text=True,

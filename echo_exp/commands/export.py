@@ -1,0 +1,91 @@
+"""The command `echo-exp-export`: writes a trained network in other forms, and registers it."""
+
+import logging
+import tempfile
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, ListConfig
+
+from echo_exp import configuration
+from echo_exp.commands import hydra_main as command
+from echo_exp.settings import SettingError, choice, not_installed
+from echo_exp.sweeps.table import aligned
+from echo_exp.tracking import TrackingSettings
+
+if TYPE_CHECKING:
+    from echo_exp.network import TrainedNetwork
+
+FORMS = ("pt2", "onnx", "mlflow")
+ONNX_NEEDS = ("onnx", "onnxscript", "onnxruntime")
+
+
+def main() -> None:
+    """Runs `echo-exp-export`: exits with 0, 1 where a form differs, 2 where a setting is wrong."""
+    command.run(_export, "export")
+
+
+def _export(config: DictConfig) -> None:
+    warnings.simplefilter("ignore")
+    logging.disable()  # torch tells of operators that are not in use
+    asked = _forms(config.forms)
+
+    from echo_exp import network as trained
+    from echo_exp.export import forms
+
+    store = configuration.tracking(config)
+    network = trained.load(
+        str(config.run), store, config.seed, config.checkpoint, list(config.trust)
+    )
+    folder = Path(config.folder or Path(config.output_dir) / "exports" / str(network.run_id))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"it cannot be written ({error.strerror})"
+        raise SettingError("folder", folder, reason) from error
+    lines = [("form", "bytes", "difference", "")]
+    for name in asked:
+        exported = forms.write(network, name, folder)
+        size = f"{exported.size:,}"
+        lines.append((name, size, f"{exported.difference:.1g}", str(exported.path)))
+    print(aligned(lines))
+    if config.register is not None:
+        print(_register(network, str(config.register), store))
+
+
+def _forms(asked: Any) -> list[str]:
+    missing = [module for module in ONNX_NEEDS if find_spec(module) is None]
+    if asked is None:
+        return [form for form in FORMS if form != "onnx" or not missing]
+    names = list(asked) if isinstance(asked, ListConfig) else [asked]
+    for name in names or ["[]"]:
+        choice("forms", name, FORMS)
+    if "onnx" in names and missing:
+        raise not_installed("forms", "onnx", missing[0], extra="onnx")
+    return names
+
+
+def _register(network: "TrainedNetwork", name: str, store: TrackingSettings) -> str:
+    """Makes the model of a run, logged now where it was not, the next version of ``name``."""
+    from mlflow.exceptions import MlflowException
+
+    from echo_exp.export import forms
+    from echo_exp.tracking.access import models, reader
+
+    run = reader.find(store, str(network.run_id))
+    model = models.find_model(run.access.client, run.run_id)
+    if model is None:
+        with tempfile.TemporaryDirectory() as folder:
+            package = forms.write(network, "mlflow", Path(folder)).path
+            model = models.log_model(run.access, run.run_id, package)
+    try:
+        version = models.register(run.access.client, name, model, network.metrics)
+    except MlflowException as error:
+        raise SettingError("register", name, str(error).splitlines()[0]) from error
+    return f"registered as models:/{name}/{version}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The command `echo-exp-inspect`: what goes on inside a trained network."""
+
+import shutil
+from pathlib import Path
+
+from omegaconf import DictConfig, ListConfig
+
+from echo_exp import configuration
+from echo_exp.commands import hydra_main as command
+from echo_exp.inspection.settings import check
+from echo_exp.running import INSPECTION
+from echo_exp.settings import SettingError, choice
+
+
+def main() -> None:
+    """Runs `echo-exp-inspect`: exits with 0, 1 where it failed, or 2 where a setting is wrong."""
+    command.run(_inspect, "inspect")
+
+
+def _inspect(config: DictConfig) -> None:
+    choice("log", config.log, (True, False))
+    if not isinstance(config.figures, ListConfig):
+        raise SettingError("figures", config.figures, "it must be a list, as in figures=[probes]")
+    figures = check(config.sequences, config.figures)
+
+    import torch
+
+    from echo_exp import network as trained
+    from echo_exp.inspection import inspect_network
+    from echo_exp.inspection.findings import findings
+    from echo_exp.tracking.access import reader
+
+    store = configuration.tracking(config)
+    network = trained.load(
+        str(config.run), store, config.seed, config.checkpoint, list(config.trust)
+    )
+    assert network.run_id is not None  # it comes from a store
+    torch.set_num_threads(network.settings.trainer.threads)
+    folder = Path(config.output_dir) / "inspections" / network.run_id
+    shutil.rmtree(folder, ignore_errors=True)  # figures of another seed, or of other sequences
+    found = inspect_network.inspect(network, folder, config.sequences, figures)
+    print(f"Inside the network of run {network.run_id}, seed {network.seed}:")
+    print("\n".join(f"- {sentence}" for sentence in findings(found)))
+    print(f"Its figures, and what was measured as {inspect_network.MEASUREMENTS}: {folder}")
+    if config.log:
+        run = reader.find(store, network.run_id)
+        reader.add(run.access, run.info, folder, INSPECTION)
+        print(f"The same among the run's artifacts, as {INSPECTION}/")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The command `echo-exp-predict`: what a trained network answers."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, ListConfig
+
+from echo_exp import configuration
+from echo_exp.commands import hydra_main as command
+from echo_exp.settings import SettingError, choice
+
+if TYPE_CHECKING:
+    from echo_exp.network import Echo, TrainedNetwork
+
+SEPARATORS = re.compile(r"[\s,;]+")
+DIGITS = 4
+"""Of probabilities in the text."""
+
+
+def main() -> None:
+    """Runs `echo-exp-predict`: exits with 0, or 2 where a setting or a sequence is wrong."""
+    command.run(_predict, "predict", unnamed="sequences")
+
+
+def _predict(config: DictConfig) -> None:
+    for key in ("carry", "probabilities"):
+        choice(key, config[key], (True, False))
+    choice("format", config.format, ("text", "json"))
+    sequences = [(source, _parse(text, source)) for source, text in _given(config)]
+    if not sequences:
+        raise SettingError("sequences", None, "there is none to echo, as in '[7, 3, 99, 0, 42]'")
+    network = _load(config)
+    if config.probabilities and network.module.representation.n_outputs == 1:
+        reason = "this network answers with numbers, which have no probabilities"
+        raise SettingError("probabilities", "true", reason)
+    for source, sequence in sequences:
+        _check(network, sequence, source)
+    for _, sequence in sequences:
+        echo = network.predict(sequence, config.carry)
+        write = _json if config.format == "json" else _text
+        print(write(echo, config.probabilities))
+
+
+def _load(config: DictConfig) -> "TrainedNetwork":
+    from echo_exp import network as trained
+
+    return trained.load(
+        str(config.run),
+        configuration.tracking(config),
+        config.seed,
+        config.checkpoint,
+        list(config.trust),
+    )
+
+
+def _given(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """Yields where each sequence stands, and its text."""
+    if config.sequences is not None:
+        if not isinstance(config.sequences, ListConfig):
+            raise SettingError("sequences", config.sequences, "it must be a list of sequences")
+        yield from (("sequence", str(text)) for text in config.sequences)
+    elif config.file not in (None, "-"):
+        yield from _lines(Path(str(config.file)), str(config.file))
+    elif config.file == "-" or not sys.stdin.isatty():
+        yield from _numbered(sys.stdin, "line")
+
+
+def _lines(path: Path, name: str) -> Iterator[tuple[str, str]]:
+    try:
+        yield from _numbered(path.read_text(encoding="utf-8").splitlines(), f"{name}, line")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingError("file", name, f"it cannot be read ({reason})") from error
+
+
+def _numbered(lines: Iterable[str], name: str) -> Iterator[tuple[str, str]]:
+    yield from ((f"{name} {n}", line) for n, line in enumerate(lines, start=1) if line.strip())
+
+
+def _parse(text: str, source: str) -> list[int]:
+    """Returns the integers of ``[7, 3, 99]``, ``7, 3, 99`` or ``7 3 99``."""
+    words = SEPARATORS.split(text.strip().removeprefix("[").removesuffix("]").strip())
+    if not all(re.fullmatch(r"[+-]?\d{1,18}", word) for word in words):
+        raise SettingError(source, text.strip(), "it must be integers, as in '[7, 3, 99, 0, 42]'")
+    return [int(word) for word in words]
+
+
+def _check(network: "TrainedNetwork", sequence: list[int], source: str) -> None:
+    try:
+        network.check(sequence)
+    except SettingError as error:
+        raise SettingError(source, error.value, error.allowed) from None
+
+
+def _text(echo: "Echo", probabilities: bool) -> str:
+    """Returns a line for each window, with wrong integers in asterisks."""
+    lines = []
+    for number, (window, expected, predicted) in enumerate(
+        zip(echo.windows.tolist(), echo.expected.tolist(), echo.predicted.tolist(), strict=True)
+    ):
+        answers = [f"{b}" if a == b else f"*{b}*" for a, b in zip(expected, predicted, strict=True)]
+        if probabilities:
+            places = zip(answers, echo.outputs[number], predicted, strict=True)
+            answers = [f"{answer} ({p[value]:.{DIGITS}f})" for answer, p, value in places]
+        lines.append(f"{window} -> [{', '.join(answers)}]")
+    return "\n".join(lines)
+
+
+def _json(echo: "Echo", probabilities: bool) -> str:
+    """Returns a line of JSON with all windows of a sequence."""
+    told: dict[str, Any] = {
+        "sequence": echo.sequence.tolist(),
+        "windows": echo.windows.tolist(),
+        "expected": echo.expected.tolist(),
+        "predicted": echo.predicted.tolist(),
+    }
+    if probabilities:
+        told["probabilities"] = echo.outputs.tolist()
+    return json.dumps(told)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""`echo_exp.train`: the command `echo-exp` from Python."""
+
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+from hydra import compose
+from hydra.initialize import initialize_config_dir
+
+from echo_exp import configuration, running
+from echo_exp import network as trained
+from echo_exp.settings import SettingError
+from echo_exp.training.checkpoints import LAST
+
+
+def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> trained.TrainedNetwork:
+    """Trains, tests and records a network, as `echo-exp` with the same settings does.
+
+    Args:
+        overrides: Settings as on the command line, such as ``"model.units=40"``.
+        callbacks: What else looks at the training.
+
+    Returns:
+        The network; of several replicas the first that did not diverge.
+
+    Raises:
+        SettingError: A setting is wrong; nothing was recorded.
+        DivergedError: The loss became NaN or infinite; the run is FAILED.
+        TrackingError: Something could not be recorded; the run is FAILED.
+    """
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        config = compose("config", list(overrides))
+    for group in configuration.WHOLE:
+        if config.get(group) is not None:
+            reason = "it is many runs, which the command `echo-exp` makes"
+            raise SettingError(group, config[group].get("name"), reason)
+    result = running.execute(config, overrides, callbacks=lambda: callbacks)
+    run_id = result.stored.run_id if result.stored else None
+    metrics = result.outcome.metrics()
+    return trained.build(result.config, result.folder / LAST, run_id=run_id, metrics=metrics)

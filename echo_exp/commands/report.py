@@ -1,0 +1,107 @@
+"""The command `echo-exp-report`: reads the runs of a study and writes what they say.
+
+What it imports is light, so that a wrong setting is answered at once.
+"""
+
+import dataclasses
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from echo_exp import configuration
+from echo_exp.commands import hydra_main as command
+from echo_exp.settings import SettingError
+from echo_exp.sweeps import study
+from echo_exp.sweeps.study import Cell, Study
+from echo_exp.tracking import TrackingError
+from echo_exp.tracking.settings import existing
+
+if TYPE_CHECKING:
+    from echo_exp.reports.answers import Answers
+    from echo_exp.tracking.access.connection import Access
+
+
+def main() -> None:
+    """Runs `echo-exp-report study=<name>`: exits with 0, or 2 where a setting is wrong."""
+    command.run(_report, "report")
+
+
+def _report(config: DictConfig) -> None:
+    given = configuration.overrides(HydraConfig.get())
+    asked = study.read(config, given)
+    named = any(re.match(rf"[+~]*{configuration.STUDY}\.scale=", override) for override in given)
+    found, access = _answers(config, asked, [asked.scale] if named else asked.by_size)
+    asked = found.study
+
+    from echo_exp.reports import pages
+
+    folder = Path(config.output_dir) / "reports" / asked.name / asked.scale
+    text = pages.write(found, folder)
+    print(text)
+    print(f"\nWritten to {folder}: report.md, report.html, figures, tables.")
+    try:
+        _log(access, config, asked, folder)
+    except TrackingError as error:  # such as a store that may only be read
+        print(f"echo-exp: not added to the run: {error}", file=sys.stderr)
+
+
+def _answers(config: DictConfig, asked: Study, scales: Sequence[str]) -> tuple["Answers", "Access"]:
+    """Returns the answers of the first scale that has a finished run."""
+    first = _cells(asked)  # what is wrong with them shows before there is a client
+    made_by = f"echo-exp {asked.command}"
+    settings = configuration.tracking(config)
+    existing(settings, made_by)  # before the imports that follow, which take seconds
+
+    from echo_exp.reports import answers, records
+    from echo_exp.tracking.access import reader
+
+    access = reader.opened(settings, made_by)
+    failed: list[records.Record] = []
+    for scale in scales:
+        found = dataclasses.replace(asked, scale=scale)
+        cells = first if scale == asked.scale else _cells(found)
+        with reader.reached(access.uri):
+            read = records.read(access, settings.experiment, cells)
+        if any(record.finished for record in read):
+            if scale != asked.scale:
+                print(f"Of study.scale={asked.scale} no run has finished; this is {scale}.\n")
+            return answers.answer(found, read), access
+        failed += [record for record in read if record.error]
+
+    from echo_exp.reports import pages
+
+    why = " | ".join(pages.explained(failed))
+    reason = f"{access.uri} has no finished run of it; `{made_by}` makes them"
+    raise SettingError("study", asked.name, f"{reason}; {why}" if why else reason)
+
+
+def _cells(asked: Study) -> list[tuple[Cell, int, str]]:
+    """Returns the cells of a study, each with its epochs and the fingerprint of its runs."""
+    composed = zip(asked.cells, study.composed(asked.cells), strict=True)
+    return [(cell, int(c.epochs), configuration.fingerprint(c)) for cell, c in composed]
+
+
+def _log(access: "Access", config: DictConfig, asked: Study, folder: Path) -> None:
+    """Puts the report among the artifacts of the study's newest parent run."""
+    from echo_exp.tracking.access import reader
+
+    client = access.client
+    experiment = client.get_experiment_by_name(config.tracking.experiment)
+    assert experiment is not None  # its runs have been read
+    parents = client.search_runs(
+        [experiment.experiment_id],
+        f"tags.study = '{asked.name}' and tags.scale = '{asked.scale}'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    if parents:
+        reader.add(access, parents[0], folder, "report")
+
+
+if __name__ == "__main__":
+    main()

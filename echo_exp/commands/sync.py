@@ -1,0 +1,107 @@
+"""The command `echo-exp-sync`: delivers what runs could not tell a tracking store that was away."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from echo_exp import configuration
+from echo_exp.commands import hydra_main as command
+from echo_exp.settings import SettingError, redacted
+from echo_exp.tracking import DeletedError, TrackingError, UnreachableError
+from echo_exp.tracking.settings import absolute, check_uri
+from echo_exp.tracking.writer.outbox import Outbox, named, waiting
+
+if TYPE_CHECKING:
+    from echo_exp.tracking.access.connection import Access
+
+
+def main() -> None:
+    """Runs `echo-exp-sync`: exits with 0 where nothing is left, 1 where something is, 2 as ever."""
+    command.run(_sync, "sync")
+
+
+def _sync(config: DictConfig) -> None:
+    warnings.simplefilter("ignore")
+    logging.disable()  # MLflow logs what it raises, with its trace
+    settings = configuration.tracking(config)
+    if settings.uri is None:
+        raise SettingError("tracking.uri", None, "it must name the store that was away")
+    uri = absolute(check_uri(settings.uri))
+    left = _left(Path(settings.spool), uri)
+    if left:
+        _deliver_all(left, uri, settings.artifacts)
+    else:
+        print(f"nothing waits in {settings.spool} for {redacted(uri)}")
+
+
+def _left(spool: Path, uri: str) -> list[Outbox]:
+    """Takes what waits for a store and is in nobody's hands."""
+    names = ("", redacted(uri), named(uri, spool))  # none where it was killed before it had a word
+    found = [Outbox.left(spool, run_id) for run_id in waiting(spool)]
+    ours = []
+    for outbox in filter(None, found):
+        if outbox.store in names:
+            ours.append(outbox)
+        else:
+            outbox.leave()
+    return ours
+
+
+def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
+    """Delivers one run after the other, and tells of each.
+
+    Raises:
+        SettingError: The store is none.
+        UnreachableError: It cannot be reached.
+        TrackingError: It refused something.
+    """
+    from echo_exp.tracking.access.connection import mends, reach, reason
+    from echo_exp.tracking.writer.delivery import kept
+
+    try:
+        access = reach(uri, artifacts)
+    except Exception as error:
+        if mends(error):
+            raise _unreachable(left, reason(error)) from error
+        raise SettingError("tracking.uri", uri, f"it cannot be used ({reason(error)})") from error
+    refused = 0
+    for position, outbox in enumerate(left):
+        try:
+            refused += not _deliver(access, outbox)
+        except DeletedError as error:
+            print(kept(outbox, error))
+            outbox.leave()
+            refused += 1
+        except Exception as error:
+            if mends(error):
+                raise _unreachable(left[position:], reason(error)) from error
+            print(f"run {outbox.run_id}: kept in {outbox.path}, refused ({reason(error)})")
+            refused += 1
+    if refused:
+        raise TrackingError(f"the store refused something of {refused} of {len(left)} runs")
+
+
+def _deliver(access: "Access", outbox: Outbox) -> bool:
+    """Delivers what a run left; returns whether all of it was taken."""
+    from echo_exp.tracking.writer.delivery import deliver
+
+    measurements = outbox.measurements
+    failures = deliver(access, outbox)
+    told = f"run {outbox.run_id}: {measurements:,} measurements delivered"
+    print("; ".join([told, *(f"refused: {failure}" for failure in failures)]))
+    return not failures
+
+
+def _unreachable(left: list[Outbox], reason: str) -> UnreachableError:
+    count = sum(outbox.measurements for outbox in left)
+    return UnreachableError(
+        f"{count:,} measurements of {len(left)} runs still wait in {left[0].path.parent}: "
+        f"the tracking store cannot be reached ({reason})"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The command `echo-exp`: compose, check, train, tell.
+
+Torch, Lightning and MLflow are imported only when a training starts, so that help, a printed
+configuration and a wrong setting are answered at once.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from echo_exp import configuration, running
+from echo_exp.commands import hydra_main as command
+from echo_exp.configuration import mistakes
+from echo_exp.settings import SettingError
+from echo_exp.sweeps import job
+from echo_exp.training.interrupts import Interrupts
+
+
+def main() -> None:
+    """Runs `echo-exp`."""
+    with Interrupts():
+        command.run(_echo, "config", several=True)
+
+
+def _echo(config: DictConfig) -> None:
+    context = HydraConfig.get()
+    overrides = configuration.overrides(context)
+    if context.mode == RunMode.MULTIRUN:
+        job.run_job(config, overrides, Path(context.sweep.dir), context.sweeper)
+    else:
+        _check_single(context.runtime.choices)
+        _run(config, overrides)
+
+
+def _check_single(choices: Mapping[str, str | None]) -> None:
+    """Checks that nothing was chosen that makes several runs, or one elsewhere.
+
+    Raises:
+        SettingError: It was, and ``--run`` or ``hydra.mode=RUN`` beside it.
+    """
+    for group in (*configuration.WHOLE, configuration.LAUNCH):
+        if choices.get(group) not in (None, "null", "basic"):
+            reason = "--run and hydra.mode=RUN make one run in this process"
+            raise SettingError(group, choices[group], reason)
+
+
+def _run(config: DictConfig, overrides: list[str]) -> None:
+    try:
+        result = running.execute(config, overrides)
+        _tell(result, config, overrides)
+        if result.waiting is not None:
+            print(f"echo-exp: {running.undelivered(result.waiting, overrides)}", file=sys.stderr)
+            sys.exit(mistakes.FAILED)
+    except running.AlreadyFinishedError as done:
+        store = running.open_store(config)
+        assert store is not None  # it knows the run
+        print(f"{done}\n{running.directions(store, done.stored, overrides)}")
+
+
+def _tell(result: running.Result, config: DictConfig, overrides: list[str]) -> None:
+    outcome = result.outcome
+    whose = f" by the replica of seed {outcome.listed}" if len(outcome.seeds) > 1 else ""
+    print(f"\nThe echo of one new sequence{whose} (wrong integers in asterisks):")
+    print(f"{outcome.listing}\n\n{outcome}\n")
+    for note in result.notes:
+        print(f"echo-exp: not added to the run: {note}", file=sys.stderr)
+    inside = result.folder.parent / running.INSPECTION
+    if config.inspect and inside.exists():
+        print(f"Inside the network: {inside}")
+    store = running.open_store(config)
+    if store is None or result.stored is None:
+        print(f"Its checkpoints: {result.folder}")
+        return
+    print(running.directions(store, result.stored, overrides))
+
+
+if __name__ == "__main__":
+    main()

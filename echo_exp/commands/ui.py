@@ -1,0 +1,116 @@
+"""The command `echo-exp-ui`: MLflow's UI on this machine, open at the right page."""
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+import warnings
+import webbrowser
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from echo_exp import configuration
+from echo_exp.commands import hydra_main as command
+from echo_exp.settings import SettingError, integer, redacted
+from echo_exp.tracking.settings import existing
+from echo_exp.tracking.ui.view import page
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment
+    from mlflow.tracking import MlflowClient
+
+HOST = "127.0.0.1"
+LAST = "last"
+
+
+def main() -> None:
+    """Runs `echo-exp-ui`: exits with 0 at Ctrl-C, 1 where the server fails, 2 as ever."""
+    with contextlib.suppress(KeyboardInterrupt):
+        command.run(_show, "ui")
+
+
+def _show(config: DictConfig) -> None:
+    warnings.simplefilter("ignore")
+    logging.disable()  # MLflow logs what it raises, with its trace
+    port = integer("port", config.port, 1, 65535)
+    settings = configuration.tracking(config)
+    existing(settings)  # before the imports that follow, which take seconds
+
+    from echo_exp.tracking.access import reader
+
+    access = reader.opened(settings)
+    uri = access.uri
+    served = uri.startswith(("http://", "https://"))
+    opened = _page(access.client, settings.experiment, config.run, served)
+    if served:
+        print(f"Look at the runs: {redacted(uri).rstrip('/')}/{opened}")
+        return
+
+    from echo_exp.tracking.ui.server import serve
+
+    with _listening(port) as taken:
+        serve(access, taken, lambda: _tell(f"http://{HOST}:{port}/{opened}"))
+
+
+def _page(client: "MlflowClient", experiment: str, run: str | None, shared: bool) -> str:
+    """Returns the page that is asked for.
+
+    Raises:
+        SettingError: There is no such run, the experiment has none, or it was deleted in MLflow.
+    """
+    from mlflow.exceptions import MlflowException
+
+    from echo_exp.tracking.access import reader
+
+    if run not in (None, LAST):
+        with contextlib.suppress(MlflowException):
+            found = reader.active(client, client.get_run(str(run)))
+            return page(found.info.experiment_id, found.info.run_id)
+        raise SettingError("run", run, "it must be `last` or the id of a run in the store")
+    known = {each.name: each for each in client.search_experiments()}
+    newest = _newest(client, known[experiment]) if experiment in known else None
+    if newest is None:
+        reader.experiment(client, experiment)
+        full = [name for name, each in known.items() if _newest(client, each)]
+        there = f"runs are in {', '.join(full)}" if full else "the whole store has none yet"
+        raise SettingError("tracking.experiment", experiment, f"it has no runs; {there}")
+    return page(known[experiment].experiment_id, newest if run == LAST else None, shared)
+
+
+def _newest(client: "MlflowClient", experiment: "Experiment") -> str | None:
+    """Returns the newest run of an experiment that is not the parent of others."""
+    order = ["attributes.start_time DESC"]
+    found = client.search_runs([experiment.experiment_id], "tags.kind = 'run'", 1, 1, order)
+    return found[0].info.run_id if found else None
+
+
+def _listening(port: int) -> socket.socket:
+    """Takes a port of this machine.
+
+    Raises:
+        SettingError: It cannot be had.
+    """
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((HOST, port))
+    except OSError as error:
+        taken.close()
+        reason = f"{HOST}:{port} cannot be had ({error.strerror}); another port may be free"
+        raise SettingError("port", port, reason) from error
+    return taken
+
+
+def _tell(address: str) -> None:
+    print(f"Look at the runs: {address}\nCtrl-C ends it.", flush=True)
+    desktop = sys.platform in ("darwin", "win32") or any(
+        name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    if desktop and sys.stdout.isatty():
+        webbrowser.open(address)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""From composed settings to the checked parts of a run, and what tells configurations apart.
+
+Light: torch is only in `assembly`.
+"""
+
+from echo_exp.configuration.building import build, unknown
+from echo_exp.configuration.checking import Settings, callbacks, check_keys, read, tracking
+from echo_exp.configuration.command_line import flags, overrides
+from echo_exp.configuration.groups import (
+    CALLBACKS,
+    FOLDER,
+    GROUPS,
+    LAUNCH,
+    ROOT,
+    SEARCH,
+    STUDY,
+    TARGET,
+    WHOLE,
+    WHOLE_PROGRAM,
+)
+from echo_exp.configuration.identity import (
+    INCIDENTAL,
+    differences,
+    fingerprint,
+    flat,
+    measured,
+    parameters,
+)
+
+__all__ = [
+    "CALLBACKS",
+    "FOLDER",
+    "GROUPS",
+    "INCIDENTAL",
+    "LAUNCH",
+    "ROOT",
+    "SEARCH",
+    "STUDY",
+    "TARGET",
+    "WHOLE",
+    "WHOLE_PROGRAM",
+    "Settings",
+    "build",
+    "callbacks",
+    "check_keys",
+    "differences",
+    "fingerprint",
+    "flags",
+    "flat",
+    "measured",
+    "overrides",
+    "parameters",
+    "read",
+    "tracking",
+    "unknown",
+]

@@ -1,0 +1,57 @@
+"""Makes the object that a group of the configuration names."""
+
+import difflib
+import inspect
+import pkgutil
+from collections.abc import Iterable
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from echo_exp.configuration.groups import TARGET
+from echo_exp.settings import SettingError
+
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def build(node: DictConfig, key: str, **runtime: Any) -> Any:
+    """Makes the object that a group's ``_target_`` names from the settings beside it.
+
+    Args:
+        node: The group's configuration.
+        key: The group's name, for messages.
+        runtime: Arguments that are no settings.
+
+    Raises:
+        SettingError: A setting is unknown, missing or has a value that is not allowed.
+    """
+    target = node.get(TARGET)
+    try:
+        parameters = inspect.signature(pkgutil.resolve_name(target)).parameters
+    except Exception as error:
+        reason = f"it must name something callable ({error})"
+        raise SettingError(f"{key}.{TARGET}", target, reason) from error
+    settings = [str(name) for name in node if name not in (TARGET, "_partial_")]
+    kinds = {name: parameter.kind for name, parameter in parameters.items()}
+    allowed = [name for name in parameters if name not in runtime and kinds[name] not in VARIADIC]
+    for name in settings:
+        if name not in allowed and inspect.Parameter.VAR_KEYWORD not in kinds.values():
+            raise unknown(f"{key}.{name}", node[name], [f"{key}.{name}" for name in allowed])
+    for name in allowed:
+        required = parameters[name].default is inspect.Parameter.empty
+        if required and name not in settings and not node.get("_partial_"):
+            raise SettingError(f"{key}.{name}", None, f"{target} needs it")
+    try:
+        return instantiate(node, **runtime)
+    except InstantiationException as error:
+        raise error.__cause__ or error from None
+
+
+def unknown(key: str, value: Any, known: Iterable[str]) -> SettingError:
+    """Returns the error for a setting that does not exist, with the nearest that does."""
+    known = list(known)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(sorted(known))
+    return SettingError(key, value, f"there is no such setting; {hint}")

@@ -1,0 +1,133 @@
+"""From a composed configuration to checked settings; imports nothing heavy."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from echo_exp.configuration.building import build, unknown
+from echo_exp.configuration.groups import CALLBACKS, FOLDER, GROUPS, ROOT
+from echo_exp.configuration.identity import flat
+from echo_exp.settings import SettingError, choice, integer
+from echo_exp.task.missing import Missing
+from echo_exp.task.problem import Problem
+from echo_exp.tracking import TrackingSettings
+from echo_exp.training.settings import TrainerSettings
+
+MOST_REPLICAS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings that can be checked without torch.
+
+    Attributes:
+        problem: The echo problem.
+        missing: What is done with missing values.
+        trainer: The trainer's settings.
+        seeds: One seed a replica (R of them), from ``seed`` on.
+        epochs: Tutorial epochs.
+        batch_size: Windows in an update.
+        output_dir: Where everything is written.
+        inspect: Whether to look inside the network after its training.
+    """
+
+    problem: Problem
+    missing: Missing
+    trainer: TrainerSettings
+    seeds: range
+    epochs: int
+    batch_size: int
+    output_dir: Path
+    inspect: bool
+
+
+def read(config: DictConfig) -> Settings:
+    """Checks a composed configuration as far as that is possible without torch.
+
+    Raises:
+        SettingError: A setting is unknown, missing or has a value that is not allowed.
+    """
+    _resolve(config)
+    for key in config:
+        if key not in GROUPS + ROOT:
+            raise unknown(str(key), config[key], GROUPS + ROOT)
+    for group in GROUPS:
+        if not isinstance(config.get(group), DictConfig):
+            raise SettingError(group, config.get(group), "it must name an option of this group")
+    choice("export", config.get("export", True), (True, False))  # older runs have none
+    callbacks(config)
+    missing = build(config.missing, "missing")
+    problem = build(config.problem, "problem", incomplete=missing.incomplete)
+    if missing.incomplete and problem.n_in == 1:
+        raise SettingError("problem.n_in", 1, "no such window is incomplete: use missing=drop")
+    choice("inspect", config.get("inspect", False), (True, False))
+    replicas = integer("replicas", config.get("replicas"), 1, MOST_REPLICAS)
+    seed = integer("seed", config.get("seed"), 0, 2**63 - replicas)
+    return Settings(
+        problem=problem,
+        missing=missing,
+        trainer=build(config.trainer, "trainer"),
+        seeds=range(seed, seed + replicas),
+        epochs=integer("epochs", config.get("epochs"), 1),
+        batch_size=problem.check_batch_size(config.get("batch_size")),
+        output_dir=Path(str(config.output_dir)),
+        inspect=config.get("inspect", False),
+    )
+
+
+def check_keys(config: DictConfig, settings: str) -> None:
+    """Checks that a command's composed settings are all in its file.
+
+    Raises:
+        SettingError: One is not.
+    """
+    file = OmegaConf.load(FOLDER / f"{settings}.yaml")
+    known = ["tracking", *(str(key) for key in file if key not in ("defaults", "hydra"))]
+    for key, value in config.items():
+        if key not in known:
+            raise unknown(str(key), value, known)
+
+
+def callbacks(config: DictConfig) -> dict[str, DictConfig]:
+    """Returns the settings of each of the user's own callbacks, by its name.
+
+    Raises:
+        SettingError: They are no mapping, or one of them is none.
+    """
+    named = config.get(CALLBACKS, {})  # a run of an earlier version has none
+    if not isinstance(named, Mapping | DictConfig):
+        reason = "it must be a mapping of a name to a _target_ and its arguments"
+        raise SettingError(CALLBACKS, named, reason)
+    for name, node in named.items():
+        if not isinstance(node, DictConfig):
+            reason = "it must be a mapping with a _target_"
+            raise SettingError(f"{CALLBACKS}.{name}", node, reason)
+    return {str(name): node for name, node in named.items()}
+
+
+def tracking(config: DictConfig) -> TrackingSettings:
+    """Returns the settings of ``tracking``.
+
+    Raises:
+        SettingError: One is unknown or has a value that is not allowed.
+    """
+    settings = {str(key): value for key, value in config.tracking.items()}
+    known = [field.name for field in dataclasses.fields(TrackingSettings)]
+    for name, value in settings.items():
+        if name not in known:
+            raise unknown(f"tracking.{name}", value, [f"tracking.{name}" for name in known])
+    return TrackingSettings(**settings)
+
+
+def _resolve(config: DictConfig) -> None:
+    for key, value in flat(OmegaConf.to_container(config, resolve=False)).items():
+        try:
+            OmegaConf.select(config, key)
+        except OmegaConfBaseException as error:
+            reason = str(error).splitlines()[0]
+            raise SettingError(key, value, f"it cannot be resolved ({reason})") from error
+    OmegaConf.resolve(config)

@@ -1,0 +1,82 @@
+"""What tells one configuration from another: fingerprints, differences, what is worth comparing."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp.configuration.groups import LAUNCH
+
+INCIDENTAL = (
+    "resume",
+    "output_dir",
+    "inspect",
+    "sweep",
+    "export",
+    "tracking",
+    "trainer.progress",
+    "trainer.checkpoint_seconds",
+)
+"""Settings that change nothing of what is measured."""
+
+
+def measured(overrides: Iterable[str]) -> list[str]:
+    """Returns the overrides of settings that a result may depend on."""
+    return [o for o in overrides if not _incidental(o.lstrip("+~").split("=")[0])]
+
+
+def _incidental(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in (*INCIDENTAL, LAUNCH))
+
+
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Returns a nested configuration as one level of dotted keys."""
+    if not isinstance(config, Mapping | DictConfig):
+        return {prefix: config}
+    return {
+        key: value
+        for name, node in config.items()
+        for key, value in flat(node, f"{prefix}.{name}" if prefix else str(name)).items()
+    }
+
+
+def _measured(config: Any) -> dict[str, Any]:
+    """Returns the settings that a result may depend on, flat."""
+    return {key: value for key, value in flat(config).items() if not _incidental(key)}
+
+
+def parameters(config: DictConfig) -> dict[str, Any]:
+    """Returns what is worth comparing between runs: each group's class and all that it is given."""
+    chosen = {
+        group: config[group]._target_.rsplit(".", 1)[-1]
+        for group in ("model", "representation", "missing", "optimizer")
+    }
+    rest = {key: value for key, value in _measured(config).items() if "._" not in key}
+    return chosen | rest
+
+
+def fingerprint(config: DictConfig, but: str | None = None) -> str:
+    """Returns a hash of everything that a result may depend on, but for one setting if asked."""
+    every = _measured(OmegaConf.to_container(config, resolve=True))
+    measured = {key: value for key, value in every.items() if key != but}
+    text = json.dumps(measured, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str]) -> dict[str, str]:
+    """Tells the settings named by ``overrides`` whose value is not that of a stored run.
+
+    Returns:
+        What is different, in words, by the setting's name.
+    """
+    before, now = _measured(stored), _measured(given)
+    named = [override.lstrip("+~").split("=")[0].split("@")[0] for override in overrides]
+    everything = "experiment" in named
+    return {
+        key: f"{key} is {now.get(key)} here and {before.get(key)} there"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+        and (everything or any(key == name or key.startswith(f"{name}.") for name in named))
+    }

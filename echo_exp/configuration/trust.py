@@ -1,0 +1,72 @@
+"""Whoever can write to a store must not get code run by those who read it."""
+
+from collections.abc import Collection, Iterator
+from functools import cache
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp.configuration.groups import FOLDER, GROUPS, TARGET
+from echo_exp.settings import SettingError
+
+Target = tuple[str, str]
+"""A setting ``<group>._target_`` and what it names."""
+
+
+def check(
+    stored: DictConfig, trusted: Collection[Target], asked: tuple[str, str], hint: str = ""
+) -> None:
+    """Refuses a configuration that would call or look up what no configuration here does.
+
+    Args:
+        stored: The configuration, from the store.
+        trusted: What it may call beside what the options of each group do.
+        asked: The setting that names the run, and its value.
+        hint: What the user may do about it.
+
+    Raises:
+        SettingError: It would.
+    """
+    known = offered() | set(trusted)
+    for key, value in _leaves(OmegaConf.to_container(stored)):
+        if isinstance(value, str) and "${" in value:
+            raise SettingError(*asked, f"the run's stored configuration would look up {value}")
+        if _names_target(key) and (key, value) not in known:
+            reason = f"the run's stored configuration would call {value}, which is not ours"
+            raise SettingError(*asked, reason + hint)
+
+
+@cache
+def offered() -> frozenset[Target]:
+    """Returns what the options of each group call: pairs of ``<group>._target_`` and a name."""
+    found = set()
+    for group in GROUPS:
+        for path in (FOLDER / group).glob("*.yaml"):
+            node = OmegaConf.load(path)
+            if isinstance(node, DictConfig):
+                node = node.get(group, node)  # an option may set more than its group
+            if isinstance(node, DictConfig) and TARGET in node:
+                found.add((f"{group}.{TARGET}", str(node[TARGET])))
+    return frozenset(found)
+
+
+def targets(config: DictConfig) -> set[Target]:
+    """Returns what a configuration calls."""
+    leaves = _leaves(OmegaConf.to_container(config))
+    return {(key, value) for key, value in leaves if _names_target(key)}
+
+
+def _names_target(key: str) -> bool:
+    return key.endswith(f".{TARGET}")
+
+
+def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields every value with its dotted key; those in a list have the key of the list."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _leaves(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for value in node:
+            yield from _leaves(value, key)
+    else:
+        yield key, node

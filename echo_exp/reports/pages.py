@@ -1,0 +1,268 @@
+"""Writes a report: Markdown, one HTML file with everything in it, figures, tables.
+
+The same runs give the same bytes: nothing here knows the time or a random name.
+"""
+
+import base64
+import io
+import math
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import markdown
+import matplotlib as mpl
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from echo_exp import configuration
+from echo_exp.reports import answers, figures, statistics
+from echo_exp.reports.answers import Answers
+from echo_exp.reports.records import Record
+from echo_exp.reports.statistics import Estimate
+from echo_exp.sweeps import failures
+from echo_exp.sweeps.study import Cell, word
+from echo_exp.tracking.ui.markdown import plain
+
+DPI = 150
+MOST_PLACES = 6
+MOST_CELLS = 10
+"""So many cells are named on the screen that did not finish for the same reason."""
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("echo_exp.reports", "."),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=False,  # Markdown; what is no text of ours is escaped by `_safe`
+)
+_ENVIRONMENT.filters["plain"] = figures.plain
+
+
+def write(found: Answers, folder: Path) -> str:
+    """Writes a report into a folder and returns its comparisons as lines for the screen."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in _tables(found).items():
+        file = folder / f"{name}.csv"
+        frame.to_csv(file, index=False, lineterminator="\n", float_format="%.7g")  # as measured
+    images = {}
+    for draw in (figures.scores, figures.solving, figures.curves):
+        images[draw.__name__] = _save(draw(found), folder / draw.__name__)
+    text = _ENVIRONMENT.get_template("report.md.j2").render(
+        found=found,
+        study=found.study,
+        missing=_missing(found.records),
+        finished=[record for record in found.records if record.finished],
+        runs=_runs(found),
+        metrics=found.metrics,
+        compared_metrics={comparison.metric for comparison in found.comparisons},
+        named=lambda metric: figures.named(metric).replace("\n", " "),
+        safe=_safe,
+        cell=lambda cell: _cell(cell, _safe),
+        place=lambda record: _place(found, record),
+        level=lambda record: _safe(answers.level(found.study, record)),
+        mean=_mean,
+        estimate=_estimate,
+        median=_median,
+        p=_p,
+        number=_number,
+        command=lambda cell: shlex.join(["echo-exp", *configuration.measured(cell.overrides)]),
+        verdict=_verdict,
+        told=lambda comparison: _verdict(comparison.p, comparison.decidable),
+    )
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    (folder / "report.html").write_text(_html(text, found.study.name, images), encoding="utf-8")
+    return "\n".join(_lines(found))
+
+
+def _runs(found: Answers) -> list[Record]:
+    """Returns the finished records of different runs: a run may stand in several cells."""
+    return list({record.run_id: record for record in found.records if record.finished}.values())
+
+
+def _missing(records: Sequence[Record]) -> list[tuple[str, list[Record]]]:
+    """Returns the records that have not finished, together with those of the same reason."""
+    left = [record for record in records if not record.finished]
+    return failures.grouped((record, _reason(record)) for record in left)
+
+
+def _reason(record: Record) -> str:
+    return f"{record.status}: {record.error}" if record.error else record.status
+
+
+def explained(records: Sequence[Record]) -> Iterator[str]:
+    """Yields why cells have not finished, a line a reason."""
+    for reason, cells in _missing(records):
+        named = "; ".join(_cell(record.cell) for record in cells[:MOST_CELLS])
+        more = f" and {len(cells) - MOST_CELLS} more" if len(cells) > MOST_CELLS else ""
+        count = f" ({len(cells)} cells)" if len(cells) > 1 else ""
+        yield f"{named}{more}{count}: {reason}"
+
+
+def _lines(found: Answers) -> Iterator[str]:
+    metric = found.study.metric
+    done = sum(record.finished for record in found.records)
+    seeds = sum(len(record.seeds) for record in _runs(found))
+    yield f"{found.study.question}\n"
+    yield f"{done} of {len(found.records)} cells finished, {seeds} seeds"
+    yield from (f"  {line}" for line in explained(found.records))
+    yield f"\n{metric}, mean and 95 % interval; p corrected for their number (Holm)"
+    for c in found.comparisons:
+        if c.metric == metric:
+            a, b = (
+                f"{word(answers.level(found.study, r))} {_mean(r, metric)}"
+                for r in (c.reference, c.other)
+            )
+            yield f"  {_place(found, c.reference, word)}: {a}, {b}, p {_p(c.p)}"
+
+
+def _tables(found: Answers) -> dict[str, pd.DataFrame]:
+    return {
+        "seeds": pd.DataFrame(_seed_rows(found)),
+        "cells": pd.DataFrame(_cell_rows(found)),
+        "comparisons": pd.DataFrame(_comparison_rows(found)),
+    }
+
+
+def _seed_rows(found: Answers) -> Iterator[dict[str, Any]]:
+    for record in found.records:
+        for index, seed in enumerate(record.seeds):
+            scores = {name: values[index] for name, values in sorted(record.scores.items())}
+            solved = record.epochs_to_solve[index]
+            yield {**record.cell.attributes, "seed": seed, **scores, "epochs_to_solve": solved}
+
+
+def _cell_rows(found: Answers) -> Iterator[dict[str, Any]]:
+    for record in found.records:
+        row: dict[str, Any] = {**record.cell.attributes, "status": record.status}
+        row |= {"error": record.error or None}
+        row |= {"run": record.run_id, "seeds": len(record.seeds)}
+        if record.finished:
+            row |= {"parameters": record.parameters, "seconds": record.seconds}
+            row["diverged"] = record.diverged
+            row["solved"] = float((record.epochs_to_solve > 0).mean())
+            row |= _flat("epochs_to_solve_median", answers.survival(record).median)
+            for metric in found.metrics:
+                if metric in record.scores:
+                    row |= _flat(metric, statistics.mean(record.scores[metric]))
+        yield row
+
+
+def _comparison_rows(found: Answers) -> Iterator[dict[str, Any]]:
+    study = found.study
+    for c in found.comparisons:
+        yield {
+            **_where(found, c.reference),
+            "reference": answers.level(study, c.reference),
+            "other": answers.level(study, c.other),
+            "measure": c.metric,
+            **_flat("difference", c.difference.difference),
+            "cliffs_delta": c.difference.effect,
+            "test": "Wilcoxon, paired" if c.difference.paired else "Mann-Whitney",
+            "p": c.difference.p,
+            "p_holm": c.p,
+        }
+    for s in found.solving:
+        yield {
+            **_where(found, s.reference),
+            "reference": answers.level(study, s.reference),
+            "other": answers.level(study, s.other),
+            "measure": "epochs_to_solve",
+            "test": "log-rank",
+            "p_holm": s.p,
+        }
+
+
+def _where(found: Answers, record: Record) -> dict[str, Any]:
+    names = [name for name in (found.study.panel, found.study.x) if name]
+    return {name: record.cell.attributes[name] for name in names}
+
+
+def _flat(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def _save(figure: Figure, path: Path) -> str:
+    """Writes PNG and SVG; returns the PNG as base64."""
+    with mpl.rc_context({"svg.hashsalt": "echo_exp"}):
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
+    path.with_suffix(".png").write_bytes(drawn.getvalue())
+    return base64.b64encode(drawn.getvalue()).decode()
+
+
+def _html(text: str, title: str, images: dict[str, str]) -> str:
+    body = markdown.markdown(text, extensions=["tables", "fenced_code"])
+    for name, image in images.items():
+        body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{image}"')
+    return _ENVIRONMENT.get_template("report.html.j2").render(title=title, body=body)
+
+
+def _place(found: Answers, record: Record, text: Callable[[Any], str] | None = None) -> str:
+    """Returns the panel and position of a record, as Markdown unless told how to write values."""
+    text = text or _safe
+    named = [
+        text(value) if name == found.study.panel else f"{figures.plain(name)} {text(value)}"
+        for name, value in _where(found, record).items()
+    ]
+    return ", ".join(named) or "all"
+
+
+def _cell(cell: Cell, text: Callable[[Any], str] = word) -> str:
+    """Returns the settings of a cell, with its values written as told."""
+    named = [f"{figures.plain(key)} {text(value)}" for key, value in cell.settings.items()]
+    return ", ".join([*(text(value) for value in cell.labels.values()), *named])
+
+
+def _safe(value: Any) -> str:
+    """Returns a value as text that neither Markdown nor HTML takes for its own."""
+    return plain(word(value))
+
+
+def _mean(record: Record, metric: str) -> str:
+    return _estimate(statistics.mean(record.scores[metric])) if metric in record.scores else "–"
+
+
+def _estimate(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
+        return "–"
+    value = _number(estimate.value)
+    if math.isnan(estimate.low):
+        return value
+    return f"{value} ({_number(estimate.low)} to {_number(estimate.high)})"
+
+
+def _median(record: Record) -> str:
+    estimate = answers.survival(record).median
+    if math.isinf(estimate.value):
+        return f"> {record.epochs:,}"
+    high = "∞" if math.isinf(estimate.high) else f"{estimate.high:,.0f}"
+    return f"{estimate.value:,.0f} ({estimate.low:,.0f} to {high})"
+
+
+def _number(value: float) -> str:
+    """Returns a value with three places, more where these would say 0 or 1 of what is not."""
+    if math.isnan(value):
+        return "–"
+    if abs(value) >= 10:
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
+    places = 3
+    while places < MOST_PLACES and value not in (0, 1, -1) and abs(round(value, places)) in (0, 1):
+        places += 1
+    return f"{value + 0.0:.{places}f}".replace("-", "−")
+
+
+def _p(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _verdict(p: float, decidable: bool = True) -> str:
+    if math.isnan(p):
+        return ""
+    if p < 1 - statistics.CONFIDENCE:
+        return "different"
+    return "not told apart" if decidable else "too few seeds to tell"

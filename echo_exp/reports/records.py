@@ -1,0 +1,204 @@
+"""The finished runs of a study, read back from the tracking store."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.entities import Experiment, Run
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from echo_exp.sweeps import plan
+from echo_exp.sweeps.study import Cell
+from echo_exp.tracking.access import reader
+from echo_exp.tracking.access.connection import Access
+from echo_exp.training.replicas import Floats
+
+RUNNING, FINISHED, FAILED, NEVER_RUN = "RUNNING", "FINISHED", "FAILED", "never run"
+UNREADABLE = "finished, but its artifacts are gone"
+PAGE = 100
+SHARES = ("accuracy", "within_1", "within_5")
+"""How the names of shares of what is right end."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a cell.
+
+    Attributes:
+        cell: The cell.
+        status: FINISHED, `NEVER_RUN`, `UNREADABLE`, or how its newest run ended.
+        run_id: That run, if there is one.
+        epochs: The epochs that every seed had.
+        seeds: The seeds (R of them); none where it did not finish, as of all that follows.
+        scores: Scores of each seed, [R], by their names in MLflow: those of the test, and the last
+            of each validation. Of a seed that diverged the shares of what is right are 0, and
+            the others NaN.
+        epochs_to_solve: The first validated epoch with an accuracy of at least 0.99, [R]; NaN where
+            there is none.
+        curves: Of each metric of the validations its epochs [E] and its values [E, R].
+        seconds: Time of the training of all seeds.
+        parameters: Trainable parameters of a network.
+        error: Why it did not finish, in one line, where that is known.
+    """
+
+    cell: Cell
+    status: str
+    run_id: str | None
+    epochs: int
+    seeds: Sequence[int]
+    scores: Mapping[str, Floats]
+    epochs_to_solve: Floats
+    curves: Mapping[str, tuple[Floats, Floats]]
+    seconds: float
+    parameters: int
+    error: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the cell has been measured."""
+        return self.status == FINISHED
+
+    @property
+    def diverged(self) -> int:
+        """Seeds whose loss became NaN or infinite."""
+        return int(np.isnan(self.scores["test/loss"]).sum())
+
+
+def read(access: Access, experiment: str, cells: Sequence[tuple[Cell, int, str]]) -> list[Record]:
+    """Reads the newest finished run of each cell.
+
+    Args:
+        access: The tracking store.
+        experiment: MLflow experiment of the study.
+        cells: Cells, each with its epochs and the fingerprint of its runs.
+
+    Returns:
+        A record of each cell, in their order.
+
+    Raises:
+        SettingError: The experiment was deleted in MLflow.
+    """
+    found = reader.experiment(access.client, experiment)
+    if found is None:
+        return [_unfinished(cell, epochs, None, "") for cell, epochs, _ in cells]
+    without_run = _failed(access.client, found)
+    return [
+        _record(
+            access, cell, epochs, _newest(access.client, found, mark), without_run.get(mark, "")
+        )
+        for cell, epochs, mark in cells
+    ]
+
+
+def _failed(client: MlflowClient, experiment: Experiment) -> dict[str, str]:
+    """Returns why jobs failed, by their fingerprints, as the newest sweep has it that knows."""
+    parents = client.search_runs(
+        [experiment.experiment_id],
+        f"tags.kind = '{plan.TAG}'",
+        max_results=PAGE,
+        order_by=["attributes.start_time ASC"],
+    )
+    tags = [item for parent in parents for item in parent.data.tags.items()]
+    prefix = plan.FAILED_TAG
+    return {name.removeprefix(prefix): why for name, why in tags if name.startswith(prefix)}
+
+
+def _newest(client: MlflowClient, experiment: Experiment, fingerprint: str) -> Run | None:
+    """Returns the newest finished run of a fingerprint, else the newest.
+
+    One query a cell: the experiment may hold many more runs than are asked for.
+    """
+    found = client.search_runs(
+        [experiment.experiment_id],
+        f"tags.kind = 'run' and tags.fingerprint = '{fingerprint}'",
+        max_results=PAGE,
+        order_by=["attributes.start_time DESC"],
+    )
+    finished = [run for run in found if run.info.status == FINISHED]
+    return next(iter([*finished, *found]), None)
+
+
+def _unfinished(cell: Cell, epochs: int, run: Run | None, error: str) -> Record:
+    """Returns the record of a cell without scores; its job may have failed before it had a run."""
+    status, run_id = (FAILED if error else NEVER_RUN), None
+    if run is not None:
+        status, run_id = run.info.status, run.info.run_id
+        error = run.data.tags.get("error", "") if status != RUNNING else ""
+    error = "".join(error.strip().splitlines()[:1])
+    return Record(cell, status, run_id, epochs, (), {}, np.empty(0), {}, 0.0, 0, error)
+
+
+def _record(access: Access, cell: Cell, epochs: int, run: Run | None, error: str) -> Record:
+    """Returns the record of a cell; ``error`` says why it may have no run."""
+    if run is None or run.info.status != FINISHED:
+        return _unfinished(cell, epochs, run, error)
+    try:
+        table, curves = (
+            _many(access, run) if int(run.data.params["replicas"]) > 1 else _one(access.client, run)
+        )
+    except (MlflowException, OSError, ValueError, KeyError):
+        return dataclasses.replace(_unfinished(cell, epochs, run, ""), status=UNREADABLE)
+    curves = {name: (steps, _of_all(name, values)) for name, (steps, values) in curves.items()}
+    last = {name: values[-1] for name, (_, values) in curves.items()}
+    tested = {k: _of_all(k, values) for k, values in table.items() if k.startswith("test/")}
+    seeds = table["seed"].astype(int).tolist()
+    return Record(
+        cell=cell,
+        status=FINISHED,
+        run_id=run.info.run_id,
+        epochs=epochs,
+        seeds=seeds,
+        scores={**tested, **last},
+        epochs_to_solve=table["epochs_to_solve"],
+        curves=curves,
+        seconds=run.data.metrics["fit_seconds"],
+        parameters=int(run.data.metrics["parameters"]),
+    )
+
+
+def _of_all(name: str, values: Floats) -> Floats:
+    """Returns a metric with 0 for diverged seeds where it is a share of what is right."""
+    return np.nan_to_num(values) if name.endswith(SHARES) else values
+
+
+Curves = dict[str, tuple[Floats, Floats]]
+
+
+def _many(access: Access, run: Run) -> tuple[dict[str, Floats], Curves]:
+    """Returns a run's table of seeds, a column [R] each, and its curves."""
+    with reader.artifact(access, run, "replicas.json") as path:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    with reader.artifact(access, run, "curves.parquet") as path:
+        frame = pd.read_parquet(path)
+    rows = pd.DataFrame(stored["data"], columns=stored["columns"]).astype(float)
+    table = {name: rows[name].to_numpy() for name in rows}
+    curves: Curves = {}
+    replicas = len(rows)
+    for name in frame:
+        if str(name).startswith("val/"):
+            values = frame[name].to_numpy(float).reshape(replicas, -1).T  # [epochs, R]
+            measured = np.flatnonzero(
+                frame["val/loss"].notna().to_numpy().reshape(replicas, -1).any(0)
+            )
+            curves[str(name)] = (measured.astype(np.float64) + 1, values[measured])
+    return {str(name): column for name, column in table.items()}, curves
+
+
+def _one(client: MlflowClient, run: Run) -> tuple[dict[str, Floats], Curves]:
+    """Returns the same of a run with a single seed, which has it all in its metrics."""
+    metrics: dict[str, Any] = run.data.metrics
+    table = {name: np.array([value]) for name, value in metrics.items()}
+    table["seed"] = np.array([float(run.data.params["seed"])])
+    table["epochs_to_solve"] = np.array([metrics.get("epochs_to_solve", np.nan)])
+    curves: Curves = {}
+    for name in metrics:
+        if name.startswith("val/"):
+            history = client.get_metric_history(run.info.run_id, name)
+            points: Floats = np.array(sorted((point.step, point.value) for point in history))
+            curves[name] = (points[:, 0], points[:, 1:])
+    return table, curves

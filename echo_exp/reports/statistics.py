@@ -1,0 +1,241 @@
+"""What the scores of many seeds say, and with what certainty; all with fixed seeds.
+
+The tests and fits are those of SciPy, statsmodels and lifelines; here stands which is used where.
+"""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from lifelines import KaplanMeierFitter, LogNormalAFTFitter
+from lifelines.exceptions import ConvergenceError
+from lifelines.statistics import logrank_test
+from lifelines.utils import median_survival_times
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from echo_exp.training.replicas import Floats
+
+CONFIDENCE = 0.95
+RESAMPLES = 4999
+ROUNDING = 1e-9
+"""Values that differ by less than this share of their mean are equal."""
+LEAST = 8
+"""Fewer values have no interval: the bootstrap's would hold the truth too seldom."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % confidence interval; NaN at both ends where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Survival:
+    """How long it takes until a problem is solved, those that never do being censored.
+
+    Attributes:
+        times: Epochs at which the share changes, [E].
+        solved: Share of seeds that have solved it by then (1 - Kaplan-Meier), [E].
+        low: Lower end of its 95 % interval, [E].
+        high: Upper end, [E].
+        median: The epoch by which half have; infinite where fewer do.
+    """
+
+    times: Floats
+    solved: Floats
+    low: Floats
+    high: Floats
+    median: Estimate
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two samples of seeds beside each other.
+
+    Attributes:
+        difference: Mean of the second minus mean of the first, with its bootstrap interval.
+        effect: Cliff's delta: how much more often a seed of the second is above one of the first
+            than below, from -1 to 1.
+        p: Of Wilcoxon's signed-rank test where the seeds are the same, else of Mann and Whitney's.
+        least_p: The p-value of the clearest difference that so many seeds can show.
+        paired: Whether the seeds are the same.
+    """
+
+    difference: Estimate
+    effect: float
+    p: float
+    least_p: float
+    paired: bool
+
+
+def mean(values: Floats) -> Estimate:
+    """Estimates the mean of values [n] with its bootstrap interval (BCa, Efron 1987).
+
+    NaN, of seeds that diverged, does not count.
+    """
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return Estimate(np.nan, np.nan, np.nan)
+    value = float(finite.mean())
+    if len(finite) < LEAST:
+        return Estimate(value, np.nan, np.nan)
+    if np.ptp(finite) <= ROUNDING * abs(value):
+        return Estimate(value, value, value)
+    interval = stats.bootstrap(
+        (finite,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="BCa",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Estimate(value, float(interval.low), float(interval.high))
+
+
+def differ(first: Floats, second: Floats, seeds: tuple[Sequence[int], Sequence[int]]) -> Difference:
+    """Compares the scores of two samples, [n] and [m], of these seeds.
+
+    Where both sides have the same seeds, they had the same sequences and are compared in pairs.
+    """
+    paired = set(seeds[0]) == set(seeds[1])
+    if paired:
+        second = second[[list(seeds[1]).index(seed) for seed in seeds[0]]]
+        whole = np.isfinite(first) & np.isfinite(second)
+        first, second = first[whole], second[whole]
+        difference, p = mean(second - first), _signed_rank(second - first)
+        least_p = 2 / 2 ** len(first)
+    else:
+        first, second = first[np.isfinite(first)], second[np.isfinite(second)]
+        difference, p = _unpaired(first, second), _rank_sum(first, second)
+        least_p = 2 / math.comb(len(first) + len(second), len(first))
+    above = np.sign(second[:, None] - first[None, :])
+    effect = float(above.mean()) if above.size else np.nan
+    return Difference(difference, effect, p, min(least_p, 1.0), paired)
+
+
+def _signed_rank(differences: Floats) -> float:
+    if not len(differences):
+        return np.nan
+    if not differences.any():
+        return 1.0
+    with warnings.catch_warnings():  # exact p-values are not to be had with ties
+        warnings.simplefilter("ignore")
+        return float(stats.wilcoxon(differences).pvalue)
+
+
+def _rank_sum(first: Floats, second: Floats) -> float:
+    if not (len(first) and len(second)):
+        return np.nan
+    return float(stats.mannwhitneyu(second, first).pvalue)
+
+
+def _unpaired(first: Floats, second: Floats) -> Estimate:
+    if not (len(first) and len(second)):
+        return Estimate(np.nan, np.nan, np.nan)
+    value = float(second.mean() - first.mean())
+    if min(len(first), len(second)) < LEAST:
+        return Estimate(value, np.nan, np.nan)
+    if np.ptp(first) == np.ptp(second) == 0:
+        return Estimate(value, value, value)
+    interval = stats.bootstrap(
+        (second, first),
+        lambda a, b, axis: a.mean(axis) - b.mean(axis),
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Estimate(value, float(interval.low), float(interval.high))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Corrects p-values for their number (Holm 1979); NaN, where nothing was tested, stays."""
+    p = np.array(p_values, dtype=float)
+    tested = np.isfinite(p)
+    if tested.any():
+        p[tested] = multipletests(p[tested], method="holm")[1]
+    return [float(value) for value in p]
+
+
+def survival(epochs_to_solve: Floats, epochs: int) -> Survival:
+    """Estimates how many of the seeds have solved the problem by when.
+
+    Args:
+        epochs_to_solve: [R], NaN where a seed never did within its epochs: it is censored.
+        epochs: The epochs that each seed had.
+    """
+    times, events = _durations(epochs_to_solve, epochs)
+    fitter = KaplanMeierFitter().fit(times, events)
+    curve = fitter.survival_function_.join(fitter.confidence_interval_)
+    curve.loc[float(epochs)] = curve.iloc[-1]  # where the last was solved before
+    alive, above, below = curve.to_numpy().T
+    band = median_survival_times(fitter.confidence_interval_).to_numpy().ravel()
+    return Survival(
+        times=curve.index.to_numpy(float),
+        solved=1 - alive,
+        low=1 - np.maximum(above, below),
+        high=1 - np.minimum(above, below),
+        median=Estimate(float(fitter.median_survival_time_), float(min(band)), float(max(band))),
+    )
+
+
+def logrank(first: tuple[Floats, int], second: tuple[Floats, int]) -> float:
+    """Returns the p-value of the log-rank test of two samples of epochs to solve.
+
+    Args:
+        first: Epochs to solve [n], as in `survival`, and the epochs that each seed had.
+        second: The same of the other.
+    """
+    times, events = _durations(*first)
+    others, other_events = _durations(*second)
+    if not (events.any() or other_events.any()):
+        return np.nan
+    with warnings.catch_warnings():  # lifelines' own use of pandas
+        warnings.simplefilter("ignore")
+        return float(logrank_test(times, others, events, other_events).p_value)
+
+
+def power_law(
+    factors: Mapping[str, Floats], epochs_to_solve: Floats, epochs: Floats
+) -> dict[str, Estimate] | None:
+    """Fits epochs to solve = c · product of factor^exponent, censored seeds included.
+
+    A log-normal accelerated failure time model of the logarithms of the factors.
+
+    Args:
+        factors: Of each factor its value for each seed, [n].
+        epochs_to_solve: [n], NaN where a seed never solved the problem.
+        epochs: The epochs that each seed had, [n].
+
+    Returns:
+        The exponent of each factor; None where the seeds do not determine them.
+    """
+    solved = np.isfinite(epochs_to_solve)
+    logs = {name: f"log of {name}" for name in factors}
+    frame = pd.DataFrame({logs[name]: np.log(values) for name, values in factors.items()})
+    of_solved = frame[solved].to_numpy()
+    if not solved.any() or np.linalg.matrix_rank(of_solved - of_solved[0]) < len(factors):
+        return None  # a factor does not vary, or only together with others
+    frame["epochs"] = np.where(solved, epochs_to_solve, epochs)
+    frame["solved"] = solved
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            fitted = LogNormalAFTFitter().fit(frame, "epochs", "solved").summary
+        except ConvergenceError:
+            return None
+    rows = fitted.loc["mu_"]
+    columns = ["coef", "coef lower 95%", "coef upper 95%"]
+    return {n: Estimate(*(float(rows.loc[logs[n], c]) for c in columns)) for n in factors}
+
+
+def _durations(epochs_to_solve: Floats, epochs: int) -> tuple[Floats, Floats]:
+    solved = np.isfinite(epochs_to_solve)
+    return np.where(solved, epochs_to_solve, epochs), solved

@@ -1,0 +1,33 @@
+"""One run: from a checked configuration to a finished entry in the tracking store.
+
+`execution` decides whether and where it begins, `training_run` carries it out. Torch is imported
+only by the latter, when a training begins.
+"""
+
+from echo_exp.running.directions import directions, undelivered, where
+from echo_exp.running.execution import claim, execute
+from echo_exp.running.opening import open_store, reached
+from echo_exp.running.result import (
+    INSPECTION,
+    AlreadyFinishedError,
+    Callbacks,
+    ClaimedError,
+    PrunedError,
+    Result,
+)
+
+__all__ = [
+    "INSPECTION",
+    "AlreadyFinishedError",
+    "Callbacks",
+    "ClaimedError",
+    "PrunedError",
+    "Result",
+    "claim",
+    "directions",
+    "execute",
+    "open_store",
+    "reached",
+    "undelivered",
+    "where",
+]

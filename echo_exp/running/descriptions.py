@@ -1,0 +1,103 @@
+"""Descriptions of the experiment and of a run, as MLflow's UI shows them."""
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from echo_exp import configuration
+from echo_exp.running.resume import CONTINUES
+from echo_exp.tracking import StoredRun
+from echo_exp.tracking.ui import markdown
+from echo_exp.tracking.ui.view import page
+
+if TYPE_CHECKING:
+    from echo_exp.training.outcome import Outcome
+
+COLUMNS = {
+    "`test/accuracy`": "share of single integers right, on fresh windows",
+    "`test/sequence_accuracy`": "share of whole outputs right",
+    "`val/accuracy`": "the last validation during the training",
+    "`epochs_to_solve`": "the first validated epoch with an accuracy of 0.99; empty: never",
+    "`replicas`": "networks trained at once, with seeds from `seed` on; scores are means",
+}
+
+
+def experiment() -> str:
+    """Describes the experiment of single runs and sweeps."""
+    return markdown.text(
+        "LSTMs that learn to echo sequences of random integers: single runs, and sweeps of them.",
+        markdown.table("column", "what it is", COLUMNS.items()),
+        "A sweep is one row, and its runs are nested under it. `Views` has the columns and charts "
+        "that are useful first.",
+        markdown.commands(
+            {
+                "echo-exp": "another run",
+                "echo-exp -m seed=1,2,3 model.units=10,20": "a sweep",
+                "echo-exp --help": "all settings",
+            }
+        ),
+    )
+
+
+def run(
+    config: DictConfig,
+    stored: StoredRun,
+    where: Sequence[str],
+    outcome: "Outcome | None" = None,
+) -> str:
+    """Describes a run.
+
+    Args:
+        config: Its configuration.
+        stored: The run as the store knows it.
+        where: The overrides that tell where runs are written.
+        outcome: What came out, once something has.
+    """
+    which = [f"run={stored.run_id}", *where]
+    again = {stored.tags["mlflow.source.name"]: "does the same again"}
+    about = markdown.text(_sentence(config), _beginning(stored))
+    if outcome is None:
+        resume = shlex.join(["echo-exp", f"resume={stored.run_id}", *where])
+        more = {resume: "goes on, where it was interrupted"}
+        return markdown.text(about, "It has not ended, and has no scores.", markdown.commands(more))
+    window = str(list(outcome.listing.windows[0]))
+    more = {
+        shlex.join(["echo-exp-predict", *which, window]): "its echo of a window",
+        shlex.join(["echo-exp-inspect", *which]): "what it has learned",
+    }
+    # The UI shows the first lines: those of the accuracies.
+    lines = sorted(outcome.lines(), key=lambda line: "accuracy" not in line[0])
+    scores = markdown.table("what came out", "", lines)
+    return markdown.text(about, scores, markdown.commands(again | more))
+
+
+def continued(told: str, by: StoredRun) -> str:
+    """Adds to the description of a run that another goes on from it."""
+    return markdown.text(told, f"{_link(by.experiment_id, by.run_id)} goes on from it.")
+
+
+def _beginning(stored: StoredRun) -> str:
+    """Says which run's epochs are the first of a run, if that is so."""
+    if CONTINUES not in stored.tags:
+        return ""
+    shorter = _link(stored.experiment_id, stored.tags[CONTINUES])
+    return f"Its first epochs were trained by {shorter}, and are as good as its own."
+
+
+def _link(experiment_id: str, run_id: str) -> str:
+    return f"[Run {run_id}]({page(experiment_id, run_id)})"
+
+
+def _sentence(config: DictConfig) -> str:
+    """Says in one sentence what a run is."""
+    problem, chosen = config.problem, configuration.parameters(config)
+    echoed = f"{problem.n_out} of {problem.n_in} integers"
+    units = f" of {config.model.units} units" if "units" in config.model else ""
+    many = f", {config.replicas} networks at once" if config.replicas > 1 else ""
+    return (
+        f"{chosen['model']}{units} learns to echo {echoed} below "
+        f"{problem.n_values} ({chosen['representation']}): {config.epochs:,} epochs from seed "
+        f"{config.seed}{many}."
+    )

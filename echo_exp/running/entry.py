@@ -1,0 +1,124 @@
+"""The entry of a run in the tracking store: how it begins, and how it ends early."""
+
+import contextlib
+from collections.abc import Sequence
+
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp import configuration
+from echo_exp.running import descriptions, provenance, resume
+from echo_exp.running.directions import undelivered
+from echo_exp.running.opening import reached
+from echo_exp.running.result import PrunedError
+from echo_exp.running.resume import Start
+from echo_exp.settings import SettingError, redacted
+from echo_exp.tracking import (
+    PRUNED_TAG,
+    Run,
+    Store,
+    StoredRun,
+    TrackingError,
+    UnreachableError,
+)
+from echo_exp.tracking.ui.view import NOTE_TAG, view
+from echo_exp.training.interrupts import Interrupted
+
+CONTINUED = "continued"
+"""The tag of a run that names those that go on from it."""
+
+
+def open_entry(
+    store: Store | None,
+    start: Start,
+    overrides: Sequence[str],
+    parent: str | None,
+    continues: bool,
+) -> Run | None:
+    """Opens the entry of a run; None where nothing is tracked.
+
+    Args:
+        store: The tracking store, if there is one.
+        start: Where the run begins.
+        overrides: What the user changed, for the record.
+        parent: The id of the run that it is nested under.
+        continues: Whether it takes over the epochs of the shorter run that ``start`` names.
+
+    Raises:
+        SettingError: The store cannot be used, or another process is at this run.
+        UnreachableError: The store went away.
+    """
+    if store is None:
+        return None
+    with reached(start.config):
+        if start.run is None:
+            shorter = start.shorter if continues else None
+            run = _create_run(store, start.config, overrides, parent, shorter)
+            if shorter is not None:
+                _link(store, shorter, run)
+            return run
+        try:
+            return store.resume_run(start.run.run_id)
+        except UnreachableError:
+            raise
+        except TrackingError as error:  # another process is still at it
+            raise SettingError("resume", start.run.run_id, str(error)) from error
+
+
+def _link(store: Store, shorter: StoredRun, run: Run) -> None:
+    """Tells a finished run which one goes on from it; that can do without."""
+    known = shorter.tags.get(CONTINUED)
+    told = descriptions.continued(shorter.tags.get(NOTE_TAG, ""), run.stored)
+    with contextlib.suppress(TrackingError):
+        ids = ", ".join(filter(None, [known, run.run_id]))
+        store.mark(shorter.run_id, {CONTINUED: ids, NOTE_TAG: told})
+
+
+def _create_run(
+    store: Store,
+    config: DictConfig,
+    overrides: Sequence[str],
+    parent: str | None,
+    shorter: StoredRun | None,
+) -> Run:
+    if parent is None:
+        store.describe({NOTE_TAG: descriptions.experiment(), **view()})
+    found = (
+        provenance.tags(overrides) | {"kind": "run"} | resume.identity(config) | resume.kin(config)
+    )
+    return store.create_run(
+        name=_name(config),
+        tags=found | ({resume.CONTINUES: shorter.run_id} if shorter is not None else {}),
+        params=configuration.parameters(config),
+        files={
+            "config.yaml": redacted(OmegaConf.to_yaml(config, resolve=True)),
+            "overrides.yaml": redacted(OmegaConf.to_yaml(OmegaConf.create(list(overrides)))),
+        },
+        parent=parent,
+    )
+
+
+def _name(config: DictConfig) -> str:
+    """Returns what a run is called in the UI."""
+    problem, seed, replicas = config.problem, config.seed, config.replicas
+    model = config.model._target_.rsplit(".", 1)[-1]
+    state = "stateless " if config.model.get("stateful") is False else ""
+    units = f"{config.model.units} units, " if "units" in config.model else ""
+    seeds = f"seed {seed}" if replicas == 1 else f"seeds {seed}–{seed + replicas - 1}"
+    return f"{state}{model} {problem.n_in}→{problem.n_out}, {units}{seeds}"
+
+
+def close_early(run: Run, error: BaseException, automatic: bool, overrides: Sequence[str]) -> None:
+    """Ends a run that an error has ended, and adds to the error how it goes on."""
+    stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+    if stopped:
+        command = "the same command" if automatic else f"`echo-exp resume={run.run_id}`"
+        error.add_note(f"{command} goes on where it stopped")
+    with contextlib.suppress(TrackingError):  # the error itself is what the user must see
+        if isinstance(error, PrunedError):
+            run.set_tag(PRUNED_TAG, str(error.epoch))
+            waiting = run.finish("KILLED")
+        else:
+            reason = redacted(f"{type(error).__name__}: {error}")
+            waiting = run.finish("KILLED" if stopped else "FAILED", reason)
+        if waiting is not None:
+            error.add_note(undelivered(waiting, overrides))

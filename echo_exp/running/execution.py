@@ -1,0 +1,132 @@
+"""Runs what a configuration describes: once, and from where an earlier call has come to.
+
+Torch, Lightning and MLflow are imported only where a training begins.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from echo_exp import configuration
+from echo_exp.configuration.code import code
+from echo_exp.running import resume
+from echo_exp.running.opening import open_store, reached
+from echo_exp.running.result import AlreadyFinishedError, Callbacks, ClaimedError, Result
+from echo_exp.running.resume import Start
+from echo_exp.settings import SettingError
+from echo_exp.tracking import Store, TrackingError
+from echo_exp.training.interrupts import Interrupts
+
+
+def execute(
+    config: DictConfig,
+    overrides: Sequence[str] = (),
+    parent: str | None = None,
+    callbacks: Callbacks = tuple,
+) -> Result:
+    """Trains and tests what a configuration describes, and records it.
+
+    Args:
+        config: The composed configuration.
+        overrides: What the user changed in it, for the record.
+        parent: The id of the run that this one is nested under.
+        callbacks: Makes what else looks at the training.
+
+    Raises:
+        SettingError: A setting is wrong; nothing was recorded.
+        PrunedError: A callback has given up the run; it is KILLED.
+        DivergedError: The loss became NaN or infinite; the run is FAILED.
+        Interrupted: A signal asked to stop; the run is KILLED and can be resumed.
+        TrackingError: Something could not be recorded; the run is FAILED.
+        AlreadyFinishedError: A finished run had the same settings and code, and `resume=auto`, or
+            that run has gone on from the one that is named.
+        ClaimedError: Likewise, and another process is doing the same.
+    """
+    with Interrupts() as interrupts:
+        settings = configuration.read(config)
+        _check_writable("output_dir", settings.output_dir)
+        store = open_store(config)
+        if store is None and settings.inspect:
+            raise SettingError("inspect", "true", "tracking=none has no place for its figures")
+        if store is not None:
+            _check_writable("tracking.spool", Path(store.spool))
+        if store is not None and parent is not None:  # the sweep may have begun long ago
+            store.await_store(store.patience)
+        automatic = config.resume == resume.AUTO
+        with _started(store, config, overrides) as start:
+            from echo_exp.running import training_run  # while the writer imports MLflow
+
+            return training_run.carry_out(
+                start, store, overrides, parent, interrupts, callbacks, automatic
+            )
+
+
+@contextlib.contextmanager
+def _started(store: Store | None, config: DictConfig, overrides: Sequence[str]) -> Iterator[Start]:
+    """Finds where a run begins; one that others may begin too is claimed while it lasts."""
+    start = Start(config)
+    if config.resume not in (None, resume.AUTO):
+        if store is None:
+            raise SettingError("resume", config.resume, "tracking=none has no runs")
+        with reached(config):
+            start = resume.find(store, config, overrides)
+    if store is None or config.resume is None or start.run is not None:
+        yield start
+        return
+    with _claimed(store, start.config):
+        with reached(config):
+            start = _once(store, start, overrides)
+        yield start
+
+
+def _once(store: Store, start: Start, overrides: Sequence[str]) -> Start:
+    """Returns where a run begins of which there may be one already.
+
+    Where that left no checkpoint it is run from the beginning: what it has measured stays.
+    """
+    config = start.config
+    config.resume = None
+    same = store.find_same(resume.identity(config))
+    if same is None:
+        shorter = start.shorter or store.find_shorter(resume.kin(config), config.epochs)
+        return Start(config, shorter=shorter)
+    if same.status == "FINISHED":
+        raise AlreadyFinishedError(same)
+    config.resume = same.run_id
+    return resume.find(store, config, overrides)
+
+
+@contextlib.contextmanager
+def _claimed(store: Store, config: DictConfig) -> Iterator[None]:
+    """Keeps other processes from doing the same, if they ask."""
+    thing = claim(configuration.fingerprint(config))
+    with reached(config):
+        holder = store.claim(thing)
+    if holder is not None:
+        raise ClaimedError(f"{holder} is doing this")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(TrackingError):  # it becomes void by itself
+            store.release(thing)
+
+
+def claim(fingerprint: str) -> str:
+    """Returns the name under which processes agree who runs some settings with this code."""
+    return f"job/{fingerprint}/{code()}"
+
+
+def _check_writable(key: str, folder: Path) -> None:
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(bytes(2**16))
+        probe.unlink()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+        reason = f"it cannot be written ({error.strerror})"
+        raise SettingError(key, folder, reason) from error

@@ -1,0 +1,122 @@
+"""Where a run begins: anew, where it was interrupted, or where a shorter one has finished."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp import configuration
+from echo_exp.configuration import trust
+from echo_exp.configuration.code import code
+from echo_exp.configuration.renamed import renamed
+from echo_exp.settings import SettingError
+from echo_exp.tracking import Store, StoredRun
+
+AUTO = "auto"
+"""`resume=auto`: the run of the same settings, if there is one; else a new one."""
+CONTINUES = "continues"
+"""The tag of a run that names the one whose epochs are its first."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins.
+
+    Attributes:
+        config: Its configuration.
+        run: The interrupted run that goes on; None for a new one.
+        shorter: The finished run whose epochs are the first of this one, if there is one.
+    """
+
+    config: DictConfig
+    run: StoredRun | None = None
+    shorter: StoredRun | None = None
+
+    def told(self, overrides: Sequence[str]) -> list[str]:
+        """Returns a call's overrides with the id of what is the ``last`` run only now."""
+        named = self.run or self.shorter
+        last = {} if named is None else {"resume=last": f"resume={named.run_id}"}
+        return [last.get(override, override) for override in overrides]
+
+
+def identity(config: DictConfig) -> dict[str, str]:
+    """Returns the tags by which a run of the same settings and code is found again."""
+    return {"fingerprint": configuration.fingerprint(config), "code": code_of(config)}
+
+
+def code_of(config: DictConfig) -> str:
+    """Returns the version of all code that decides what a configuration gives, the user's too."""
+    return code(frozenset(str(name) for _, name in trust.targets(config)))
+
+
+def kin(config: DictConfig) -> dict[str, str]:
+    """Returns the tags of runs that differ in nothing but their epochs."""
+    kindred = configuration.fingerprint(config, "epochs")
+    return {"fingerprint.epochs": kindred, "code": code_of(config)}
+
+
+def find(store: Store, config: DictConfig, overrides: Sequence[str]) -> Start:
+    """Finds the run that ``resume`` names and the configuration it began with.
+
+    Args:
+        store: Where to look.
+        config: The configuration of this call.
+        overrides: The settings that the user gave in this call; they must agree with the run's,
+            but for more ``epochs`` than a finished one has.
+
+    Raises:
+        SettingError: There is no such run, it had other settings, it has finished and no more
+            epochs are asked for, or its configuration is none that this program can have written.
+    """
+    run = _named(store, config.resume)
+    stored = _configuration(run, config)
+    different = configuration.differences(stored, config, overrides)
+    longer = different.pop("epochs", None)
+    if run.status != "FINISHED" and longer:
+        hint = f"`echo-exp resume={run.run_id}` finishes it, after which more epochs can follow"
+        different["epochs"] = f"{longer} ({hint})"
+    if different:
+        reason = "that run has another configuration: " + "; ".join(different.values())
+        raise SettingError("resume", config.resume, reason)
+    for key in configuration.INCIDENTAL:
+        OmegaConf.update(stored, key, OmegaConf.select(config, key))
+    if run.status != "FINISHED":
+        return Start(stored, run, _tagged(store, run))
+    named = any(override.startswith("epochs=") for override in overrides)
+    _check_longer(run, stored, config, named or longer is not None)
+    stored.resume, stored.epochs = None, config.epochs
+    return Start(stored, shorter=run)
+
+
+def _named(store: Store, which: str) -> StoredRun:
+    try:
+        return store.find_run(str(which))
+    except LookupError as error:
+        raise SettingError("resume", which, str(error)) from None
+
+
+def _configuration(run: StoredRun, config: DictConfig) -> DictConfig:
+    if run.config is None:
+        raise SettingError("resume", config.resume, f"run {run.run_id} left no configuration")
+    stored = renamed(OmegaConf.create(run.config))
+    trust.check(stored, trust.targets(config), ("resume", config.resume))
+    return stored
+
+
+def _check_longer(run: StoredRun, stored: DictConfig, config: DictConfig, asked: bool) -> None:
+    """Refuses to go on from a finished run where no longer run of the same is asked for."""
+    finished = f"run {run.run_id} has finished its {stored.epochs:,} epochs"
+    if not asked or config.epochs <= stored.epochs:
+        named = ("epochs", config.epochs) if asked else ("resume", config.resume)
+        raise SettingError(*named, f"{finished}: epochs= above {stored.epochs} trains it on")
+    if run.tags.get("code") != code_of(stored):
+        reason = f"{finished} with another version of the code that trains: begin anew"
+        raise SettingError("resume", config.resume, reason)
+
+
+def _tagged(store: Store, run: StoredRun) -> StoredRun | None:
+    """Returns the run that an interrupted one goes on from, as long as it is there."""
+    try:
+        return store.find_run(run.tags[CONTINUES])
+    except LookupError:  # it has no such tag, too
+        return None

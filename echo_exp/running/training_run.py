@@ -1,0 +1,192 @@
+"""One run, carried out: from the parts of its experiment to a finished entry in the store."""
+
+import functools
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from echo_exp import configuration, network
+from echo_exp.configuration import Settings
+from echo_exp.configuration.assembly import assemble
+from echo_exp.export.network import export_pt2
+from echo_exp.inspection.inspect_network import inspect
+from echo_exp.network import TrainedNetwork
+from echo_exp.running import descriptions, longer
+from echo_exp.running.directions import where
+from echo_exp.running.entry import close_early, open_entry
+from echo_exp.running.longer import Beginning
+from echo_exp.running.opening import reached
+from echo_exp.running.result import CHECKPOINTS, INSPECTION, Callbacks, Result
+from echo_exp.running.resume import Start
+from echo_exp.settings import SettingError, redacted
+from echo_exp.tracking import Run, Store, StoredRun
+from echo_exp.tracking.ui.view import NOTE_TAG
+from echo_exp.training import experiment
+from echo_exp.training.checkpoints import LAST
+from echo_exp.training.experiment import Parts
+from echo_exp.training.interrupts import Interrupts
+from echo_exp.training.outcome import Outcome
+
+DRAW_CURVES = "echo_exp.training.figures:save_learning_curve"
+SAVE_TABLE = "echo_exp.training.tables:save_parquet"
+PACKAGE_MODEL = "echo_exp.export.packaging:package"
+"""What the writer process makes: it has the libraries, and the time, for it."""
+
+
+def carry_out(
+    start: Start,
+    store: Store | None,
+    overrides: Sequence[str],
+    parent: str | None,
+    interrupts: Interrupts,
+    callbacks: Callbacks,
+    automatic: bool,
+) -> Result:
+    """Trains, tests and records.
+
+    Args:
+        start: Where the run begins.
+        store: The tracking store, if there is one.
+        overrides: What the user changed, for the record.
+        parent: The id of the run that this one is nested under.
+        interrupts: Signals that stop the training.
+        callbacks: Makes what else looks at the training.
+        automatic: Whether `resume=auto` was asked for.
+
+    Raises:
+        Exception: See `echo_exp.running.execute`.
+    """
+    config, overrides = start.config, start.told(overrides)
+    settings = configuration.read(config)
+    parts = assemble(config, settings)
+    more = [*_own_callbacks(config), *callbacks()]
+    checkpoint = None
+    if start.run is not None:
+        checkpoint = experiment.last_checkpoint(_folder(settings, start.run), parts)
+    beginning = None
+    if checkpoint is None and not (automatic and more):  # a callback may depend on all epochs
+        beginning = _beginning(store, start, parts, automatic)
+    run = open_entry(store, start, overrides, parent, beginning is not None)
+    folder = _folder(settings, run.stored if run else None)
+    waiting, notes = None, []
+    if run is not None:
+        run.set_tag(NOTE_TAG, descriptions.run(config, run.stored, where(overrides)))
+    try:
+        if run is not None and beginning is not None:
+            beginning.give(run, folder)
+            checkpoint = beginning.last
+        outcome = experiment.train(
+            parts, settings.trainer, run, folder, interrupts, checkpoint, more
+        )
+        if run is not None:
+            _record(run, parts, outcome, folder)
+            notes = _add(run, config, outcome, folder)
+            told = descriptions.run(config, run.stored, where(overrides), outcome)
+            run.set_tag(NOTE_TAG, told)
+            waiting = run.finish()
+    except BaseException as error:
+        if run is not None:
+            close_early(run, error, automatic, overrides)
+        raise
+    return Result(config, outcome, run.stored if run else None, folder, waiting, tuple(notes))
+
+
+def _beginning(
+    store: Store | None, start: Start, parts: Parts, automatic: bool
+) -> Beginning | None:
+    """Returns what a run takes over from the shorter one, if that is there and can be used.
+
+    Raises:
+        SettingError: It cannot, and the user has named it.
+    """
+    if store is None or start.shorter is None:
+        return None
+    try:
+        with reached(start.config):
+            return longer.beginning(store, start.shorter, CHECKPOINTS, parts)
+    except SettingError:
+        if automatic or start.run is not None:  # to train it all comes to the same
+            return None
+        raise
+
+
+def _own_callbacks(config: DictConfig) -> list[pl.Callback]:
+    """Makes the user's own callbacks.
+
+    Raises:
+        SettingError: One has a wrong setting, or is no callback.
+    """
+    made = []
+    for name, node in configuration.callbacks(config).items():
+        key = f"{configuration.CALLBACKS}.{name}"
+        try:
+            callback = configuration.build(node, key)
+        except SettingError:
+            raise
+        except Exception as error:
+            reason = f"it cannot be made of these ({type(error).__name__}: {error})"
+            raise SettingError(key, node, reason) from error
+        if not isinstance(callback, pl.Callback):
+            raise SettingError(key, node, "it must be a pytorch_lightning.Callback")
+        made.append(callback)
+    return made
+
+
+def _record(run: Run, parts: Parts, outcome: Outcome, folder: Path) -> None:
+    # Of no epoch: MLflow's UI draws what has one as a curve, and these as bars.
+    run.log_metrics([0], {name: [value] for name, value in outcome.metrics().items()})
+    run.log_table(outcome.listing.columns(), "samples.json")
+    if len(outcome.seeds) > 1:
+        run.log_table(outcome.table(), "replicas.json")
+        run.log_made("curves.parquet", SAVE_TABLE, columns=outcome.frame())
+    loss_name = parts.module.representation.loss_name
+    run.log_made("learning_curve.png", DRAW_CURVES, curves=outcome.curves, loss_name=loss_name)
+    run.log_files(folder, CHECKPOINTS)
+
+
+def _add(run: Run, config: DictConfig, outcome: Outcome, folder: Path) -> list[str]:
+    """Adds what is made of the trained network, of several replicas the one that is listed.
+
+    Returns:
+        What failed, which is no failure of the run.
+    """
+    asked: dict[str, Callable[[Run, TrainedNetwork], None]] = {
+        "export": _export,
+        "inspect": functools.partial(_inspect, folder=folder.parent / INSPECTION),
+    }
+    notes = []
+    if any(config[name] for name in asked):
+        trained = network.build(config, folder / LAST, outcome.listed)
+        for name, add in asked.items():
+            try:
+                if config[name]:
+                    add(run, trained)
+            except Exception as error:
+                notes.append(f"{name}: {error}")
+                run.set_tag(f"failed.{name}", redacted(str(error)))
+    return notes
+
+
+def _export(run: Run, network: TrainedNetwork) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        exported = export_pt2(network, Path(folder) / "network").parent
+        run.log_model(PACKAGE_MODEL, network=exported)
+
+
+def _inspect(run: Run, network: TrainedNetwork, folder: Path) -> None:
+    inspect(network, folder)
+    run.log_files(folder, INSPECTION)
+
+
+def _folder(settings: Settings, stored: StoredRun | None) -> Path:
+    """Returns where a run's checkpoints lie: among its artifacts, if these are here."""
+    if stored is not None and stored.artifacts is not None:
+        return stored.artifacts / CHECKPOINTS
+    unknown = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{uuid.uuid4().hex[:8]}"
+    name = stored.run_id if stored else unknown
+    return settings.output_dir / "runs" / name / CHECKPOINTS

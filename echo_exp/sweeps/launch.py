@@ -1,0 +1,72 @@
+"""Where the jobs of a sweep run: what `launch=` needs, and what its options compute."""
+
+import copy
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from echo_exp.configuration import LAUNCH, build
+from echo_exp.settings import SettingError
+
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What the libraries below NumPy and torch read, once, when they are loaded."""
+
+
+def make_launcher(
+    config: DictConfig, context: HydraContext, task_function: TaskFunction, folder: Path
+) -> Launcher:
+    """Returns a sweep's launcher, once its settings have been checked.
+
+    Args:
+        config: The sweep's configuration.
+        context: Hydra's means to compose those of the jobs.
+        task_function: What runs a job.
+        folder: The sweep's folder.
+
+    Raises:
+        SettingError: A setting of the launcher is not allowed, or this machine cannot launch.
+    """
+    _check(config)
+    _limit_threads(OmegaConf.select(config, "trainer.threads"))
+    own = copy.deepcopy(config)
+    with read_write(own), open_dict(own):
+        own.hydra.sweep.dir = str(folder)
+    return Plugins.instance().instantiate_launcher(
+        config=own, hydra_context=context, task_function=task_function
+    )
+
+
+def _check(config: DictConfig) -> None:
+    launcher = config.hydra.launcher
+    if launcher._target_.endswith(".SlurmLauncher") and shutil.which("sbatch") is None:
+        reason = "it needs Slurm, and this machine has no sbatch"
+        raise SettingError(LAUNCH, "slurm", reason)
+    if launcher._target_.endswith(".RayLauncher"):
+        build(launcher, "hydra.launcher")
+
+
+def _limit_threads(threads: Any) -> None:
+    """Limits the threads of the processes that will be started."""
+    if isinstance(threads, int) and threads > 0:  # anything else each job refuses by itself
+        os.environ.update(dict.fromkeys(POOLS, str(threads)))
+
+
+def _jobs_at_once(threads: Any) -> int:
+    """Returns how many jobs of so many threads this process's cores suffice for."""
+    from joblib import cpu_count  # it knows of containers and affinities
+
+    return max(1, cpu_count() // threads) if isinstance(threads, int) and threads > 0 else 1
+
+
+def _gpus(accelerator: Any) -> int | None:
+    return 1 if accelerator == "gpu" else None
+
+
+OmegaConf.register_new_resolver("jobs_at_once", _jobs_at_once, replace=True)
+OmegaConf.register_new_resolver("gpus", _gpus, replace=True)

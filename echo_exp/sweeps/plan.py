@@ -1,0 +1,175 @@
+"""What a sweep is to run: its jobs, each known by its settings, and how they are run."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from echo_exp import configuration
+from echo_exp.configuration import mistakes
+from echo_exp.running import resume
+from echo_exp.settings import SettingError, choice, integer
+from echo_exp.sweeps import composition, descriptions, failures, job
+from echo_exp.sweeps.job import JobResult, Status
+
+TAG = "sweep"
+FAILED_TAG = "failed."
+"""A tag of a parent with a job's fingerprint behind it says why the job failed."""
+
+
+class Again(StrEnum):
+    """What a sweep runs that has been run before."""
+
+    UNFINISHED = "unfinished"
+    NEW = "new"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """The settings of a sweep.
+
+    Args:
+        again: What the same sweep runs when it is started again, an `Again`: what is not finished,
+            only what has not been tried, or everything.
+        attempts: How often a job is started whose process is lost.
+
+    Raises:
+        SettingError: A value is not allowed.
+    """
+
+    again: str
+    attempts: int
+
+    def __post_init__(self) -> None:
+        choice("sweep.again", self.again, tuple(Again))
+        integer("sweep.attempts", self.attempts, 1, 1000)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep.
+
+    Attributes:
+        number: Its place in the sweep.
+        overrides: What it changes in the default configuration.
+        fingerprint: What tells it from jobs with other settings.
+        code: The version of the code that decides its result.
+        error: What is wrong with its settings, if anything.
+    """
+
+    number: int
+    overrides: Sequence[str]
+    fingerprint: str = ""
+    code: str = ""
+    error: SettingError | None = None
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with its settings, in words."""
+        return "" if self.error is None else mistakes.explain(self.error)[0]
+
+    @property
+    def named(self) -> str:
+        """The settings that may change its result, as on a command line."""
+        return " ".join(configuration.measured(self.overrides))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is to be run.
+
+    Attributes:
+        name: What the parent run is called.
+        command: The arguments of `echo-exp` that make it.
+        jobs: Its jobs.
+        settings: How it is run.
+        folder: Where the jobs leave their results.
+        about: What it is, in Markdown; None says which settings differ.
+        tags: More tags of the parent run.
+        experiment: Tags of its MLflow experiment, where that is its own.
+        told: More overrides of all jobs, that change nothing of what is measured.
+        known_as: What tells it from others where its jobs are not known beforehand.
+    """
+
+    name: str
+    command: Sequence[str]
+    jobs: Sequence[Job]
+    settings: SweepSettings
+    folder: Path
+    about: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    experiment: Mapping[str, str] = field(default_factory=dict)
+    told: Sequence[str] = ()
+    known_as: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What tells this sweep from others: a hash of the jobs and the code, unless given."""
+        if self.known_as:
+            return self.known_as
+        text = "\n".join(job.fingerprint + job.code + job.problem for job in self.jobs)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def problems(self) -> dict[int, JobResult]:
+        """The results of the jobs whose settings are wrong, by the jobs' numbers."""
+        wrong = {job.number: job.problem for job in self.jobs if job.problem}
+        return {number: JobResult(Status.FAILED, problem) for number, problem in wrong.items()}
+
+    def note(
+        self,
+        best: Sequence[Sequence[str]] = (),
+        summary: str = "",
+        failed: Sequence[str] | None = None,
+    ) -> str:
+        """Returns the parent run's description.
+
+        Args:
+            best: The lines of the table of the best jobs.
+            summary: How many jobs succeeded, and how many did not.
+            failed: Why some failed; of a sweep that has not ended, what is known beforehand.
+        """
+        if failed is None:
+            failed = failures.lines(job.reasons(self.problems), "job")
+        about = self.about or descriptions.varied(
+            configuration.measured(j.overrides) for j in self.jobs
+        )
+        return descriptions.sweep(about, self.command, best, summary, failed)
+
+
+def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:
+    """Returns the jobs of some overrides; what is wrong with one job is known before the first.
+
+    Raises:
+        Exception: What Hydra raises where settings cannot be composed at all.
+    """
+    jobs = []
+    for number, (arguments, composed) in enumerate(composition.compose_all(overrides)):
+        try:
+            configuration.read(composed)
+            fingerprint, code = configuration.fingerprint(composed), resume.code_of(composed)
+            jobs.append(Job(number, arguments, fingerprint, code))
+        except SettingError as error:
+            jobs.append(Job(number, arguments, error=error))
+    return jobs
+
+
+def settings(config: DictConfig) -> SweepSettings:
+    """Returns the settings of a sweep.
+
+    Raises:
+        SettingError: One is unknown or not allowed.
+    """
+    given = dict(config.sweep)
+    for key, value in given.items():
+        if key not in ("again", "attempts"):
+            known = ("sweep.again", "sweep.attempts")
+            raise configuration.unknown(f"sweep.{key}", value, known)
+    if config.resume not in (None, "auto"):
+        reason = "a sweep goes on by itself when the same command is given again"
+        raise SettingError("resume", config.resume, reason)
+    return SweepSettings(**{str(key): value for key, value in given.items()})

@@ -1,0 +1,150 @@
+"""A search from its settings to its result: rounds of trials, each a job as in a sweep."""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+from optuna.trial import FrozenTrial
+
+from echo_exp import running
+from echo_exp.configuration import mistakes
+from echo_exp.settings import SettingError
+from echo_exp.sweeps import conduct, descriptions, plan
+from echo_exp.sweeps.job import JobResult, Status
+from echo_exp.sweeps.plan import Again, Job, Sweep
+from echo_exp.sweeps.rounds import ANOTHER_LOOK_SECONDS, Launch, run_jobs
+from echo_exp.sweeps.search import results
+from echo_exp.sweeps.search.settings import SearchSettings
+from echo_exp.sweeps.search.space import Space
+from echo_exp.sweeps.search.trials import Trials, study_name
+from echo_exp.sweeps.watch import Watch, watching
+from echo_exp.tracking import Run, Store
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is to be searched.
+
+    Attributes:
+        name: What it is called.
+        command: The arguments of `echo-exp` that make it.
+        settings: How it is searched.
+        space: What is varied.
+        raw_storage: The storage as it was given, where it may be `${oc.env:...}`.
+        at_once: How many trials are launched together.
+    """
+
+    name: str
+    command: Sequence[str]
+    settings: SearchSettings
+    space: Space
+    raw_storage: str
+    at_once: int
+
+
+def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
+    """Searches, prints what came out, and ends the program with 1 where no trial succeeded.
+
+    Args:
+        search: What is to be searched.
+        config: The configuration that all jobs share.
+        launch: Runs jobs.
+
+    Raises:
+        SettingError: A setting is wrong, or a store cannot be used.
+        Interrupted: A signal asked to stop; the same command goes on.
+    """
+    code = _check(search.space)
+    asked = _asked(search, config, code)
+    store = running.open_store(config)
+    with running.reached(config):
+        trials = Trials(search.settings, search.space, code, int(config.seed), store, asked.folder)
+    with conduct.parent_run(asked, store, config) as parent:
+        with watching("search", "trial", asked.folder, search.settings.trials) as watch:
+            _search(search, asked, trials, store, parent, launch, watch)
+        results.tell(trials, asked, store, parent)
+        if not results.feasible(trials.study):
+            sys.exit(mistakes.FAILED)
+
+
+def _asked(search: Search, config: DictConfig, code: str) -> Sweep:
+    """Returns the sweep that the trials are the jobs of."""
+    settings = plan.settings(config)
+    if settings.again != Again.UNFINISHED:
+        reason = "a search goes on; hydra.sweeper.name=... begins another"
+        raise SettingError("sweep.again", settings.again, reason)
+    name = study_name(search.settings, search.space, code)
+    return Sweep(
+        name=search.name,
+        command=search.command,
+        jobs=(),
+        settings=settings,
+        folder=Path(config.hydra.sweep.dir).absolute() / name,
+        about=descriptions.search(
+            search.settings.objectives, search.settings.constraints, search.space.distributions
+        ),
+        tags={"search": name, "objectives": ", ".join(map(str, search.settings.objectives))},
+        told=[*search.settings.told(name, search.raw_storage), f"export={config.export}"],
+        known_as=name,
+    )
+
+
+def _check(space: Space) -> str:
+    """Composes what the space allows at its ends, so that a wrong name shows before the first job.
+
+    Returns:
+        The version of the code that decides what trials give.
+
+    Raises:
+        SettingError: Nothing that it allows is possible.
+        Exception: What Hydra raises where a setting does not exist.
+    """
+    jobs = plan.make_jobs(space.overrides(params) for params in space.corners())
+    errors = [job.error for job in jobs if job.error is not None]
+    if len(errors) == len(jobs):
+        raise errors[0]
+    return " ".join(sorted({job.code for job in jobs if job.error is None}))
+
+
+def _search(
+    search: Search,
+    asked: Sweep,
+    trials: Trials,
+    store: Store | None,
+    parent: Run | None,
+    launch: Launch,
+    watch: Watch,
+) -> None:
+    while True:
+        taken = trials.take(search.at_once)
+        if taken:
+            jobs, wrong = _jobs(taken, search.space)
+            now = dataclasses.replace(asked, jobs=jobs)
+            others = trials.results() | wrong
+            found = run_jobs(now, store, parent, launch, watch, others=others)
+            for number, result in (wrong | found).items():
+                trials.tell(number, result)
+            continue
+        done = trials.results()
+        watch.follow((), done)
+        if len(done) == len(trials.study.trials):
+            return
+        time.sleep(ANOTHER_LOOK_SECONDS)  # others are at theirs
+
+
+def _jobs(taken: Sequence[FrozenTrial], space: Space) -> tuple[list[Job], dict[int, JobResult]]:
+    """Returns the jobs of some trials, and the results of those that can be none."""
+    overrides: dict[int, list[str]] = {}
+    wrong: dict[int, JobResult] = {}
+    for trial in taken:
+        try:
+            overrides[trial.number] = space.overrides(trial.params)
+        except ValueError as error:
+            wrong[trial.number] = JobResult(Status.FAILED, str(error))
+    jobs = plan.make_jobs(overrides.values())
+    numbered = zip(overrides, jobs, strict=True)
+    return [dataclasses.replace(job, number=number) for number, job in numbered], wrong

@@ -1,0 +1,57 @@
+"""In a job: tells Optuna each validation, and ends the training where it is hopeless."""
+
+import optuna
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from optuna.trial import Trial
+
+from echo_exp.running import PrunedError
+from echo_exp.sweeps.search import settings
+from echo_exp.sweeps.search.storage import open_storage, open_trial
+from echo_exp.training.module import EchoModule
+
+
+class Pruning(pl.Callback):
+    """Reports a metric of each validation to a trial, and raises where the pruner says so.
+
+    Args:
+        trial: The trial that this training is.
+        metric: What its objective is, a metric of the validation.
+    """
+
+    def __init__(self, trial: Trial, metric: str) -> None:
+        self.trial = trial
+        self.metric = metric
+        self._reported = set(trial.study.trials[trial.number].intermediate_values)
+
+    @classmethod
+    def of(cls, sweeper: DictConfig, number: int) -> "Pruning":
+        """Returns the callback of a trial.
+
+        Args:
+            sweeper: What the job is told of its search, see `SearchSettings.told`.
+            number: The trial's number.
+
+        Raises:
+            SettingError: The storage cannot be used.
+        """
+        storage = open_storage(sweeper.storage)
+        pruner = settings.make_pruner(sweeper.pruner)
+        study = optuna.load_study(study_name=sweeper.name, storage=storage, pruner=pruner)
+        (objective,) = settings.objectives(sweeper)
+        return cls(open_trial(study, storage, number), objective.metric)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Reports the mean over the replicas.
+
+        Raises:
+            PrunedError: The pruner gives the trial up.
+        """
+        assert isinstance(pl_module, EchoModule)
+        epoch = pl_module.epochs
+        if self.metric not in pl_module.scores:
+            return
+        if epoch not in self._reported:  # by a process that was killed
+            self.trial.report(float(pl_module.scores[self.metric].nanmean()), epoch)
+        if self.trial.should_prune():
+            raise PrunedError(epoch)

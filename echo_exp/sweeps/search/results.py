@@ -1,0 +1,150 @@
+"""What came out of a search: the best trials, a table of all, figures, the command to repeat it."""
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from echo_exp import running
+from echo_exp.sweeps import failures
+from echo_exp.sweeps.job import reasons
+from echo_exp.sweeps.plan import Sweep
+from echo_exp.sweeps.search import figures
+from echo_exp.sweeps.search.trials import METRICS, Trials
+from echo_exp.sweeps.table import aligned
+from echo_exp.tracking import Run, Store
+from echo_exp.tracking.ui.view import NOTE_TAG
+
+BEST = 10
+"""So many are printed of trials with one objective."""
+FRONT = 30
+"""So many are printed of a Pareto front."""
+FOLDER = "search"
+TESTED = "test/accuracy"
+CALLED = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+
+
+def tell(trials: Trials, asked: Sweep, store: Store | None, parent: Run | None) -> None:
+    """Prints the best trials of a search, and why some failed; records all and the figures.
+
+    Args:
+        trials: All trials.
+        asked: The sweep that the trials are the jobs of.
+        store: Where runs are tracked, if they are.
+        parent: The run of the whole search.
+    """
+    several = len(trials.settings.objectives) > 1
+    found = best(trials.study)
+    lines = _lines(trials, found[: FRONT if several else BEST])
+    if found:
+        title = "Pareto front" if several else "best trials"
+        print(f"\n{title}:\n{aligned(lines)}\n")
+        told = "one of them alone, such as the first" if several else "the best alone"
+        print(f"{told}: {_command(trials, found[0])}")
+    elif trials.settings.constraints:
+        print("no trial has all of: " + ", ".join(map(str, trials.settings.constraints)))
+    failed = failures.lines(reasons(trials.results()), "trial")
+    summary = _summary(trials.study)
+    print("\n".join([summary, *failed]))
+    drawn = _figures(trials, found[: None if several else 1], asked.folder, parent)
+    print(f"figures: {drawn}")
+    if store is not None and parent is not None:
+        parent.log_table(columns(trials), "trials.json")
+        parent.log_files(drawn, FOLDER)
+        parent.set_tag(NOTE_TAG, asked.note(lines, summary, failed))
+        print(running.directions(store, parent.stored, asked.command, "them"))
+
+
+def feasible(study: optuna.Study) -> list[FrozenTrial]:
+    """Returns the finished trials that fulfil all constraints."""
+    finished = study.get_trials(states=(TrialState.COMPLETE,))
+    return [t for t in finished if all(value <= 0 for value in t.constraints.values())]
+
+
+def best(study: optuna.Study) -> list[FrozenTrial]:
+    """Returns the trials of one objective, the best first; of several, the Pareto front."""
+    maximized = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
+
+    def rank(trial: FrozenTrial) -> list[float]:
+        return [-v if m else v for v, m in zip(trial.values, maximized, strict=True)]
+
+    found = study.best_trials if len(maximized) > 1 else feasible(study)
+    return sorted(found, key=rank)
+
+
+def columns(trials: Trials) -> dict[str, list[Any]]:
+    """Returns a table of all trials by its columns."""
+    rows = trials.study.trials
+    errors = reasons(trials.results())
+    metrics = sorted({name for row in rows for name in _metrics(row)})
+    return {
+        "trial": [row.number for row in rows],
+        **{name: [row.params.get(name) for row in rows] for name in trials.space.distributions},
+        "result": [CALLED.get(row.state, row.state.name.lower()) for row in rows],
+        "allowed": [all(value <= 0 for value in row.constraints.values()) for row in rows],
+        "error": [errors.get(row.number, "") for row in rows],
+        **{name: [_metrics(row).get(name) for row in rows] for name in metrics},
+    }
+
+
+def _lines(trials: Trials, rows: Sequence[FrozenTrial]) -> list[Sequence[str]]:
+    names = list(dict.fromkeys([*trials.settings.metrics, TESTED]))
+    lines: list[Sequence[str]] = [("trial", *names, "settings")]
+    lines += [
+        (
+            str(row.number),
+            *(_number(_metrics(row).get(name)) for name in names),
+            " ".join(f"{name}={_short(value)}" for name, value in row.params.items()),
+        )
+        for row in rows
+    ]
+    return lines
+
+
+def _command(trials: Trials, trial: FrozenTrial) -> str:
+    return shlex.join(["echo-exp", *trials.space.overrides(trial.params)])
+
+
+def _summary(study: optuna.Study) -> str:
+    counts = Counter(trial.state for trial in study.trials)
+    parts = [f"{counts[state]} {name}" for state, name in CALLED.items() if counts[state]]
+    allowed, finished = len(feasible(study)), counts[TrialState.COMPLETE]
+    if allowed < finished:
+        parts[0] += f" ({allowed} within the constraints)"
+    return f"{len(study.trials)} trials: " + ", ".join(parts)
+
+
+def _figures(
+    trials: Trials, found: Sequence[FrozenTrial], folder: Path, parent: Run | None
+) -> Path:
+    """Draws the figures to where they stay, and returns where that is."""
+    artifacts = parent.stored.artifacts if parent is not None else None
+    drawn = (artifacts or folder) / FOLDER
+    drawn.mkdir(parents=True, exist_ok=True)  # another process may draw the same
+    for name, figure in figures.draw(trials.study, trials.settings, found).items():
+        figure.savefig(drawn / f"{name}.png", dpi=figures.DPI)
+    return drawn
+
+
+def _metrics(trial: FrozenTrial) -> Mapping[str, Any]:
+    found = trial.user_attrs.get(METRICS, {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def _number(value: Any) -> str:
+    if not isinstance(value, int | float):
+        return ""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

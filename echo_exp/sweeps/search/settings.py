@@ -1,0 +1,277 @@
+"""The settings of a search, checked: `conf/hydra/sweeper/optuna.yaml`."""
+
+import dataclasses
+import inspect
+import os
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import BaseSampler
+
+from echo_exp import configuration
+from echo_exp.settings import SettingError, integer, redacted
+from echo_exp.sweeps.study import quoted
+
+KEY = "hydra.sweeper"
+OBJECTIVE = re.compile(r"(maximize|minimize) (\S+)")
+CONSTRAINT = re.compile(r"(\S+) at (least|most) (\S+)")
+UNTRUSTED = ("CmaEsSampler",)
+"""They unpickle what lies in the storage, which others may have written."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric that is to be high or low.
+
+    Attributes:
+        metric: Its name in MLflow.
+        direction: `maximize` or `minimize`.
+    """
+
+    metric: str
+    direction: str
+
+    def __str__(self) -> str:
+        return f"{self.direction} {self.metric}"
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A metric that must be at least, or at most, a number.
+
+    Attributes:
+        metric: Its name in MLflow.
+        most: Whether the number is the highest allowed; else it is the lowest.
+        bound: The number.
+    """
+
+    metric: str
+    most: bool
+    bound: float
+
+    def violation(self, value: float) -> float:
+        """Returns how far a value is from what is allowed; at most 0 where it is allowed."""
+        return value - self.bound if self.most else self.bound - value
+
+    def value(self, violation: float) -> float:
+        """Returns the value that is so far off."""
+        return self.bound + violation if self.most else self.bound - violation
+
+    def __str__(self) -> str:
+        return f"{self.metric} at {'most' if self.most else 'least'} {self.bound:g}"
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """The settings of a search.
+
+    Args:
+        objectives: What is to be reached.
+        constraints: What a trial must fulfil to count.
+        params: What is varied, and what is fixed, by the setting.
+        trials: How many there are of the whole search.
+        n_jobs: How many are launched together; None leaves it to the launcher.
+        storage: Where the trials are kept.
+        name: What the study is called there; None makes a name.
+        sampler: What proposes settings: a class of Optuna and its arguments.
+        pruner: What stops hopeless trials, if anything, likewise.
+
+    Raises:
+        SettingError: A value is not allowed.
+    """
+
+    objectives: Sequence[Objective]
+    constraints: Sequence[Constraint]
+    params: Mapping[str, Any]
+    trials: int
+    n_jobs: int | None
+    storage: str
+    name: str | None
+    sampler: DictConfig
+    pruner: DictConfig | None
+
+    def __post_init__(self) -> None:
+        integer(f"{KEY}.trials", self.trials, 1)
+        if self.n_jobs is not None:
+            integer(f"{KEY}.n_jobs", self.n_jobs, 1)
+        self.make_sampler(0, 0)
+        if self.pruner is None:
+            return
+        make_pruner(self.pruner)
+        target = self.pruner._target_
+        if len(self.objectives) > 1:
+            reason = (
+                "it compares trials before their end, and of two that are each better in one of "
+                "several objectives neither is the worse; give one objective, or no pruner"
+            )
+            raise SettingError(f"{KEY}.pruner", target, reason)
+        if not self.objectives[0].metric.startswith("val/"):
+            reason = (
+                "it compares validations: the objective must be a metric of val/, "
+                f"not {self.objectives[0].metric}"
+            )
+            raise SettingError(f"{KEY}.pruner", target, reason)
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that a trial must have, those of the objectives first."""
+        goals: list[Objective | Constraint] = [*self.objectives, *self.constraints]
+        return list(dict.fromkeys(goal.metric for goal in goals))
+
+    def make_sampler(self, seed: int, trial: int) -> BaseSampler:
+        """Returns the sampler of one trial, with a seed of its own.
+
+        A second start, and a second process, would otherwise propose what the first has.
+        """
+        if isinstance(self.sampler, DictConfig) and "seed" in self.sampler:
+            raise SettingError(f"{KEY}.sampler.seed", self.sampler.seed, "`seed` seeds it")
+        return cast("BaseSampler", _make(self.sampler, "sampler", (seed + trial) % 2**32))
+
+    def at_once(self, launcher: DictConfig) -> int:
+        """Returns how many trials are launched together."""
+        if self.n_jobs is not None:
+            return self.n_jobs
+        for key in ("n_jobs", "array_parallelism"):  # of joblib, and of submitit
+            if launcher.get(key) is not None:
+                given = int(launcher[key])
+                return given if given > 0 else os.cpu_count() or 1
+        alone = str(launcher.get("_target_")).endswith(".BasicLauncher")
+        return 1 if alone else os.cpu_count() or 1
+
+    def told(self, name: str, storage: str) -> list[str]:
+        """Returns what a job must know to be pruned, as overrides of settings that nobody keeps.
+
+        Args:
+            name: The study's name.
+            storage: The storage as it was given, where it may be `${oc.env:...}`.
+        """
+        if self.pruner is None:
+            return []
+        pruner = OmegaConf.to_container(self.pruner, resolve=True)
+        return [
+            f"{KEY.replace('.', '/')}=optuna",
+            f"{KEY}.name={quoted(name)}",
+            f"{KEY}.storage={quoted(storage)}",
+            f"{KEY}.objectives={quoted([str(objective) for objective in self.objectives])}",
+            f"++{KEY}.pruner={quoted(pruner)}",
+        ]
+
+
+def read(node: DictConfig) -> SearchSettings:
+    """Reads the node `hydra.sweeper`.
+
+    Raises:
+        SettingError: A setting is unknown or not allowed.
+    """
+    names = [field.name for field in dataclasses.fields(SearchSettings)]
+    for name in node:
+        if name not in (*names, "_target_", "_recursive_"):
+            known = [f"{KEY}.{known}" for known in names]
+            raise configuration.unknown(f"{KEY}.{name!s}", node[name], known)
+    given = {name: node[name] for name in names}
+    return SearchSettings(
+        **given
+        | {
+            "objectives": objectives(node),
+            "constraints": [_constraint(text) for text in _list(node, "constraints")],
+            "params": cast(
+                "dict[str, Any]", OmegaConf.to_container(node.params or OmegaConf.create())
+            ),
+        }
+    )
+
+
+def objectives(node: DictConfig) -> list[Objective]:
+    """Reads the objectives of the node `hydra.sweeper`.
+
+    Raises:
+        SettingError: They are not allowed.
+    """
+    found = [_objective(text) for text in _list(node, "objectives")]
+    if not found:
+        raise SettingError(f"{KEY}.objectives", "[]", "a search needs at least one")
+    return found
+
+
+def make_pruner(node: DictConfig | None) -> BasePruner:
+    """Returns a pruner; without settings one that stops nothing.
+
+    Raises:
+        SettingError: The settings are not allowed.
+    """
+    return NopPruner() if node is None else cast("BasePruner", _make(node, "pruner"))
+
+
+def _make(node: Any, kind: str, seed: int | None = None) -> Any:
+    """Returns an object of Optuna from its settings."""
+    key, module = f"{KEY}.{kind}", f"optuna.{kind}s."
+    target = node.get("_target_") if isinstance(node, DictConfig) else node
+    if not (isinstance(target, str) and target.startswith(module)):
+        reason = f"it must be a class of {module[:-1]} as `_target_`, with its arguments"
+        raise SettingError(key, target, reason)
+    if target.endswith(UNTRUSTED):
+        reason = "it runs what it finds in the storage, where others may write"
+        raise SettingError(key, target, reason)
+    seeded = {"seed": seed} if seed is not None and _takes_seed(target) else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return configuration.build(node, key, **seeded)
+    except SettingError:
+        raise
+    except (ValueError, TypeError, ImportError) as error:
+        raise SettingError(key, target, str(error).splitlines()[0]) from error
+
+
+def _takes_seed(target: str) -> bool:
+    try:
+        return "seed" in inspect.signature(get_object(target)).parameters
+    except Exception:  # there is no such class: who builds it says so
+        return False
+
+
+def _list(node: DictConfig, name: str) -> list[Any]:
+    value = OmegaConf.to_container(node[name]) if OmegaConf.is_list(node[name]) else None
+    if not isinstance(value, list):
+        raise SettingError(f"{KEY}.{name}", node[name], "it must be a list")
+    return value
+
+
+def _objective(text: Any) -> Objective:
+    found = OBJECTIVE.fullmatch(str(text))
+    if found is None:
+        reason = "it must be like [maximize val/accuracy]: maximize or minimize, and a metric"
+        raise SettingError(f"{KEY}.objectives", text, reason)
+    direction, metric = found.groups()
+    return Objective(_chosen_by("objectives", metric, text), direction)
+
+
+def _constraint(text: Any) -> Constraint:
+    found = CONSTRAINT.fullmatch(str(text))
+    try:
+        if found is None:
+            raise ValueError
+        metric, side, number = found.groups()
+        return Constraint(_chosen_by("constraints", metric, text), side == "most", float(number))
+    except SettingError:
+        raise
+    except ValueError:
+        reason = "it must be like [val/accuracy at least 0.99] or [parameters at most 5000]"
+        raise SettingError(f"{KEY}.constraints", text, reason) from None
+
+
+def _chosen_by(name: str, metric: str, text: Any) -> str:
+    if metric.startswith("test/"):
+        reason = (
+            "a search chooses by validation (val/...), so that the test tells what the choice is "
+            "worth"
+        )
+        raise SettingError(f"{KEY}.{name}", redacted(str(text)), reason)
+    return metric

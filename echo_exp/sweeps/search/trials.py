@@ -1,0 +1,239 @@
+"""The trials of a search, shared by all processes with the same command.
+
+A trial is a row in Optuna's storage. Who is at it says so by a claim; a trial that is running
+without a claim was left by a process that ended, and is the next that is run.
+"""
+
+import contextlib
+import difflib
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from echo_exp import configuration
+from echo_exp.settings import SettingError, redacted
+from echo_exp.sweeps.job import JobResult, Status
+from echo_exp.sweeps.search.settings import KEY, SearchSettings
+from echo_exp.sweeps.search.space import Space
+from echo_exp.sweeps.search.storage import open_storage, open_trial
+from echo_exp.tracking import Store
+
+METRICS, ERROR = "metrics", "error"
+UNTOLD = "whoever ran it did not say why"
+LOOK_SECONDS = 0.1
+LATE = ("epochs_to_solve",)
+"""Metrics that not every job has."""
+
+
+def study_name(settings: SearchSettings, space: Space, code: str) -> str:
+    """Returns what the study is called: the same for the same spaces, goals and code."""
+    if settings.name is not None:
+        return str(settings.name)
+    text = [
+        code,
+        *map(str, settings.objectives),
+        *map(str, settings.constraints),
+        *(f"{name}={values!r}" for name, values in sorted(space.distributions.items())),
+        *configuration.measured(space.fixed),
+    ]
+    return "search-" + hashlib.sha256("\n".join(text).encode()).hexdigest()[:16]
+
+
+class Trials:
+    """The trials of one search, as one of its processes sees them.
+
+    Args:
+        settings: The search's settings.
+        space: What is varied.
+        code: The version of the code that decides what the trials give.
+        seed: Makes the proposals; each trial's are those of a seed of its own, so that neither a
+            second start nor a second process proposes the same again.
+        store: Where processes agree who does what; None where this must be the only one.
+        folder: Where that is seen to, without a store.
+
+    Raises:
+        SettingError: The storage cannot be used, holds another search of this name, or another
+            process is at this search and there is no store.
+    """
+
+    def __init__(
+        self,
+        settings: SearchSettings,
+        space: Space,
+        code: str,
+        seed: int,
+        store: Store | None,
+        folder: Path,
+    ) -> None:
+        self.name = study_name(settings, space, code)
+        self.space = space
+        self.settings = settings
+        self._seed = seed
+        self._store = store
+        self._only = self._keep_others_out(folder) if store is None else None
+        with self._alone("search"):
+            self._storage: BaseStorage = open_storage(settings.storage)
+            self.study = self._open()
+
+    def take(self, most: int) -> list[FrozenTrial]:
+        """Returns trials for this process to do: first those that others have left, then new ones.
+
+        Args:
+            most: How many.
+
+        Raises:
+            SettingError: The sampler cannot handle the search.
+        """
+        with self._alone(f"search/{self.name}"):
+            taken = [number for number in self._left()[:most] if self._claim(number)]
+            for number in taken:
+                trial = open_trial(self.study, self._storage, number)
+                self._propose(trial)
+            room = min(most - len(taken), self.settings.trials - self._count())
+            for _ in range(room):
+                trial = self._ask()
+                self._claim(trial.number)
+                taken.append(trial.number)
+        return [self.study.trials[number] for number in taken]
+
+    def tell(self, number: int, result: JobResult) -> None:
+        """Tells Optuna what became of a trial, and lets it go.
+
+        Raises:
+            SettingError: A metric that the search asks for does not exist.
+        """
+        if not self.study.trials[number].state.is_finished():
+            self._tell(number, result)
+        if self._store is not None:
+            self._store.release(self._thing(number))
+
+    def results(self) -> dict[int, JobResult]:
+        """Returns what became of the trials that have come to their end, by their numbers."""
+        return {t.number: _result(t) for t in self.study.trials if t.state.is_finished()}
+
+    def _tell(self, number: int, result: JobResult) -> None:
+        trial = open_trial(self.study, self._storage, number)
+        values = self._values(result)
+        if values is not None:
+            trial.set_user_attr(METRICS, dict(result.metrics))
+            for constraint in self.settings.constraints:
+                violation = constraint.violation(result.metrics[constraint.metric])
+                trial.set_constraint(str(constraint), violation)
+            trial.study.tell(trial, values)
+        elif result.status == Status.PRUNED:
+            trial.study.tell(trial, state=TrialState.PRUNED)
+        else:
+            reason = self._lacking(result) if result.succeeded else result.line
+            trial.set_user_attr(ERROR, redacted(reason))
+            trial.study.tell(trial, state=TrialState.FAIL)
+
+    def _values(self, result: JobResult) -> list[float] | None:
+        """Returns the objectives' values, where there is each, and each constraint's."""
+        if not result.succeeded:
+            return None
+        for metric in self.settings.metrics:
+            if metric not in result.metrics and not metric.startswith(LATE):
+                raise _unknown(metric, result)
+        if self._not_measured(result):
+            return None
+        return [result.metrics[objective.metric] for objective in self.settings.objectives]
+
+    def _not_measured(self, result: JobResult) -> list[str]:
+        """Returns the metrics of the search that a job lacks, or that are not finite."""
+        metrics = self.settings.metrics
+        return [m for m in metrics if not math.isfinite(result.metrics.get(m, math.nan))]
+
+    def _lacking(self, result: JobResult) -> str:
+        lacking = ", ".join(self._not_measured(result))
+        return f"it has no finite {lacking}, which the search asks for"
+
+    def _open(self) -> optuna.Study:
+        directions: list[Any] = [objective.direction for objective in self.settings.objectives]
+        study = optuna.create_study(
+            study_name=self.name, storage=self._storage, directions=directions, load_if_exists=True
+        )
+        there = [direction.name.lower() for direction in study.directions]
+        if there != directions:
+            reason = f"a study of this name is there already, and its directions are {there}"
+            raise SettingError(f"{KEY}.name", self.name, reason)
+        return study
+
+    def _keep_others_out(self, folder: Path) -> FileLock:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "search.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            reason = (
+                "another process is at the same search: they can share it where runs are tracked"
+            )
+            raise SettingError("tracking.uri", None, reason) from None
+        return lock
+
+    def _ask(self) -> optuna.Trial:
+        self.study.sampler = self.settings.make_sampler(self._seed, self._count())
+        try:
+            return self.study.ask(dict(self.space.distributions))
+        except (ValueError, TypeError, NotImplementedError, ImportError) as error:
+            target, reason = self.settings.sampler._target_, str(error).splitlines()[0]
+            raise SettingError(f"{KEY}.sampler", target, redacted(reason)) from error
+
+    def _propose(self, trial: optuna.Trial) -> None:
+        """Gives a trial the settings that it lacks, where its process ended while asking."""
+        for name, distribution in self.space.distributions.items():
+            trial._suggest(name, distribution)
+
+    def _count(self) -> int:
+        """How many trials there are beside those that somebody has queued."""
+        return sum(trial.state != TrialState.WAITING for trial in self.study.trials)
+
+    def _left(self) -> list[int]:
+        """Returns the trials that are running and that no process is at."""
+        running = [t.number for t in self.study.get_trials(states=(TrialState.RUNNING,))]
+        if self._store is None:
+            return running
+        taken = self._store.claimed([self._thing(number) for number in running])
+        return [number for number in running if self._thing(number) not in taken]
+
+    def _claim(self, number: int) -> bool:
+        return self._store is None or self._store.claim(self._thing(number)) is None
+
+    def _thing(self, number: int) -> str:
+        return f"trial/{self.name}/{number}"
+
+    @contextlib.contextmanager
+    def _alone(self, thing: str) -> Iterator[None]:
+        """Waits until no other process is in the ``with`` block."""
+        if self._store is None:
+            yield
+            return
+        while self._store.claim(thing) is not None:
+            time.sleep(LOOK_SECONDS)
+        try:
+            yield
+        finally:
+            self._store.release(thing)
+
+
+def _result(trial: FrozenTrial) -> JobResult:
+    """Returns what became of a trial, as this process or another has told."""
+    if trial.state == TrialState.COMPLETE:
+        return JobResult(Status.FINISHED)
+    if trial.state == TrialState.PRUNED:
+        return JobResult(Status.PRUNED)
+    return JobResult(Status.FAILED, str(trial.user_attrs.get(ERROR, UNTOLD)))
+
+
+def _unknown(metric: str, result: JobResult) -> SettingError:
+    known = sorted(name for name in result.metrics if not name.startswith("test/"))
+    near = difflib.get_close_matches(metric, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(known)
+    return SettingError(f"{KEY}.objectives", metric, f"jobs have no such metric; {hint}")

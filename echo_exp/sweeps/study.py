@@ -1,0 +1,271 @@
+"""A study: a question, and the cells (settings, each with many seeds) whose runs answer it.
+
+Light on purpose: it is read at the start of every command that names a study. What the runs say is
+the matter of `echo_exp.reports`.
+"""
+
+import dataclasses
+import itertools
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp import configuration
+from echo_exp.settings import SettingError, choice
+from echo_exp.sweeps.composition import compose_all
+
+LABELS = "labels"
+LISTS = ("also", "select", "law")
+PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
+OTHERS = ("null", "true", "false", "nan", "inf")
+"""Words that Hydra does not read as strings."""
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a study: a run with its replicas.
+
+    Attributes:
+        settings: What it changes in the default configuration.
+        labels: What the study calls it beyond its settings, such as the task.
+        given: What the user gave on the command line, the whole override by its setting; it goes
+            before the cell's own settings.
+    """
+
+    settings: Values
+    labels: Values
+    given: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The labels and settings by which cells are compared and drawn."""
+        return {**self.labels, **self.settings}
+
+    @property
+    def overrides(self) -> list[str]:
+        """The settings as on a command line: `echo-exp` with them repeats the cell."""
+        own = [f"{k}={quoted(v)}" for k, v in self.settings.items() if k not in self.given]
+        return [*own, *self.given.values()]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study asks, and how its cells answer.
+
+    Attributes:
+        name: Its MLflow experiment is ``study/<name>``.
+        question: What is to be found out.
+        expectation: What the tutorial's author, or somebody else, expects.
+        compare: The setting or label whose values are compared, all else being equal.
+        scales: For each scale, from the smallest on, its grids: mappings of settings to a value or
+            a list of values. The key ``labels`` of a grid holds a mapping of labels.
+        scale: Which of the scales is run.
+        metric: The skill that is compared, by its name in MLflow.
+        also: Further metrics that are compared.
+        panel: The setting or label that each have a panel of the figures.
+        x: The setting on the horizontal axis of the figures.
+        select: Settings of which only the values with the best validation are compared.
+        law: The settings on whose powers the epochs until an accuracy are fitted to depend.
+        arguments: What the user gave on the command line beside the study.
+    """
+
+    name: str
+    question: str
+    compare: str
+    scales: Mapping[str, Sequence[Values]]
+    expectation: str = ""
+    scale: str = "full"
+    metric: str = "test/accuracy"
+    also: Sequence[str] = ()
+    panel: str | None = None
+    x: str | None = None
+    select: Sequence[str] = ()
+    law: Sequence[str] = ()
+    arguments: Sequence[str] = ()
+    cells: Sequence[Cell] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and re.fullmatch(r"\w+", self.name)):
+            raise SettingError("study.name", self.name, "it must be letters, digits and _")
+        if not self.scales:
+            raise SettingError("study.scales", self.scales, "it must name at least one scale")
+        choice("study.scale", self.scale, list(self.scales))
+        for key in LISTS:
+            names = getattr(self, key) or ()
+            if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+                raise SettingError(f"study.{key}", names, "it must be a list of names")
+            object.__setattr__(self, key, tuple(names))
+        object.__setattr__(self, "cells", tuple(self._cells()))
+        for key in ("compare", "panel", "x"):
+            self._check_attribute(f"study.{key}", getattr(self, key))
+        for key in ("select", "law"):
+            for name in getattr(self, key):
+                self._check_attribute(f"study.{key}", name)
+        self._check_law()
+        self._check_places()
+
+    @property
+    def command(self) -> str:
+        """The arguments that name this study, of `echo-exp` and `echo-exp-report`."""
+        measured = configuration.measured(self.arguments)
+        return shlex.join([f"study={self.name}", f"study.scale={self.scale}", *measured])
+
+    @property
+    def by_size(self) -> tuple[str, ...]:
+        """The scales in the order in which a report looks for runs: its own, then the last first.
+
+        A study names its scales from the smallest on.
+        """
+        return (self.scale, *(name for name in reversed(list(self.scales)) if name != self.scale))
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The settings and labels that tell cells apart: panel, x, compared and selected ones."""
+        return tuple(name for name in (self.panel, self.x, self.compare, *self.select) if name)
+
+    @property
+    def columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The metrics and the settings by which its runs are best looked at."""
+        settings = [name for name in self.axes if all(name in cell.settings for cell in self.cells)]
+        return (
+            (self.metric, *self.also, "epochs_to_solve"),
+            tuple(dict.fromkeys([*settings, "model", "epochs", "replicas"])),
+        )
+
+    def _cells(self) -> list[Cell]:
+        given = self._given()
+        grids = self.scales[self.scale] or ()
+        cells = [cell for grid in grids for cell in _expand(grid, given)]
+        if not cells:
+            key = f"study.scales.{self.scale}"
+            raise SettingError(key, self.scales[self.scale], "it must hold at least one cell")
+        return cells
+
+    def _given(self) -> dict[str, Override]:
+        """Returns what the user gave, by the name of the setting."""
+        given: dict[str, Override] = {}
+        for override in OverridesParser.create().parse_overrides(list(self.arguments)):
+            key = override.get_key_element().lstrip("+~")
+            line = override.input_line or ""
+            value = line.partition("=")[2]
+            if override.is_sweep_override():
+                raise SettingError(key, value, "a study has its own cells: give one value")
+            if key in (*self.axes, *self.law):
+                raise SettingError(key, value, f"study {self.name} tells its cells apart by it")
+            given[key] = override
+        return given
+
+    def _check_attribute(self, key: str, name: str | None) -> None:
+        for cell in self.cells:
+            if name is not None and name not in cell.attributes:
+                reason = f"every cell must have it; one has only {', '.join(cell.attributes)}"
+                raise SettingError(key, name, reason)
+
+    def _check_law(self) -> None:
+        for name in self.law:
+            for cell in self.cells:
+                value = cell.attributes[name]
+                if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+                    reason = f"its values must be numbers above 0; one is {word(value)}"
+                    raise SettingError("study.law", name, reason)
+
+    def _check_places(self) -> None:
+        places: set[str] = set()
+        for cell in self.cells:
+            place = ", ".join(f"{name} {word(cell.attributes[name])}" for name in self.axes)
+            if place in places:
+                reason = f"two cells have {place}: they must differ in what is compared or selected"
+                raise SettingError("study.scales", self.scale, reason)
+            places.add(place)
+
+
+def read(config: DictConfig, arguments: Sequence[str] = ()) -> Study:
+    """Reads the study of a composed configuration.
+
+    Args:
+        config: The configuration.
+        arguments: The overrides that the user gave.
+
+    Raises:
+        SettingError: There is none, a key of it is unknown, missing or not allowed, or so is an
+            argument beside it.
+    """
+    if config.get(configuration.STUDY) is None:
+        raise SettingError(configuration.STUDY, None, "it must name a study")
+    node = OmegaConf.to_container(config.study, resolve=True)
+    assert isinstance(node, dict)
+    fields = {f.name: f for f in dataclasses.fields(Study) if f.init and f.name != "arguments"}
+    for key, value in node.items():
+        if key not in fields:
+            known = [f"study.{name}" for name in fields]
+            raise configuration.unknown(f"study.{key!s}", value, known)
+    for name, f in fields.items():
+        if f.default is dataclasses.MISSING and node.get(name) is None:
+            raise SettingError(f"study.{name}", None, "a study needs it")
+    others = [a for a in arguments if not re.match(rf"[+~]*{configuration.STUDY}\b", a)]
+    return Study(**cast("dict[str, Any]", node), arguments=others)
+
+
+def _expand(grid: Any, given: Mapping[str, Override]) -> list[Cell]:
+    if not isinstance(grid, Mapping):
+        raise SettingError("study.scales", grid, "a grid must be a mapping of settings to values")
+    labels = grid.get(LABELS) or {}
+    if not isinstance(labels, Mapping) or any(isinstance(v, list | dict) for v in labels.values()):
+        raise SettingError("study.scales", labels, "labels must be a mapping of names to one value")
+    axes = {
+        str(key): value if isinstance(value, list) else [value]
+        for key, value in grid.items()
+        if key != LABELS
+    }
+    for key, values in axes.items():
+        if not values:
+            raise SettingError("study.scales", f"{key}: []", "a setting needs at least one value")
+    axes |= {key: [given[key].value()] for key in axes.keys() & given.keys()}
+    lines = {key: override.input_line or "" for key, override in given.items()}
+    return [
+        Cell(dict(zip(axes, values, strict=True)), labels, lines)
+        for values in itertools.product(*axes.values())
+    ]
+
+
+def composed(cells: Iterable[Cell]) -> Iterator[DictConfig]:
+    """Yields the checked configuration of each cell.
+
+    Raises:
+        SettingError: A setting is unknown or has a value that is not allowed.
+    """
+    for _, config in compose_all(cell.overrides for cell in cells):
+        configuration.read(config)
+        yield config
+
+
+def word(value: Any) -> str:
+    """Returns a value as it is written in YAML."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(value)
+
+
+def lines(params: Values) -> list[str]:
+    """Returns settings of YAML as overrides; a text is the override's value already."""
+    return [f"{k}={v if isinstance(v, str) else quoted(v)}" for k, v in params.items()]
+
+
+def quoted(value: Any) -> str:
+    """Returns a value as Hydra reads it back."""
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{quoted(k)}: {quoted(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(quoted, value))}]"
+    if isinstance(value, str) and not (PLAIN.fullmatch(value) and value.lower() not in OTHERS):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
+    return word(value)

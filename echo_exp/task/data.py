@@ -1,0 +1,114 @@
+"""The sequences of an experiment as a LightningDataModule."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from echo_exp.task.problem import Integers, Problem, Stream, random_stream
+
+EVALUATION_OUTPUTS = 4_000_000
+"""An evaluation batch holds as many sequences as give about this many outputs at a time."""
+
+
+class EchoDataModule(pl.LightningDataModule):
+    """Fresh random sequences to train on, fixed ones to validate and test on.
+
+    Every loader gives windows, [S, R, length - n_in + 1, n_in] integers: S sequences for each
+    replica, from the streams of that replica's own seed. Training goes on after the epochs that the
+    module has already been trained for, so a resumed run sees what an uninterrupted one sees.
+
+    Args:
+        problem: The echo problem.
+        epochs: Sequences to train on; each is used once.
+        seeds: One seed a replica (R of them).
+        block: Sequences in a training batch (S).
+        validation_sequences: Sequences of the validation set.
+        test_sequences: Sequences of the test set.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        epochs: int,
+        seeds: Sequence[int],
+        block: int = 10,
+        validation_sequences: int = 10,
+        test_sequences: int = 100,
+    ) -> None:
+        super().__init__()
+        self.problem = problem
+        self.epochs = epochs
+        self.seeds = tuple(seeds)
+        self.block = block
+        self.validation_sequences = validation_sequences
+        self.test_sequences = test_sequences
+
+    def train_dataloader(self) -> "Loader":
+        """Returns blocks of fresh sequences, each block a batch."""
+        done = cast("int", self.trainer.lightning_module.epochs) if self.trainer else 0
+        return Loader(lambda: self._blocks(done), math.ceil(self.epochs / self.block))
+
+    def val_dataloader(self) -> "Loader":
+        """Returns the validation sequences, the same at every validation."""
+        return self._fixed(Stream.VALIDATION, self.validation_sequences)
+
+    def test_dataloader(self) -> "Loader":
+        """Returns the test sequences."""
+        return self._fixed(Stream.TEST, self.test_sequences)
+
+    def listing_sequence(self) -> Integers:
+        """Returns one new sequence for each replica, [R, length], to list its echo."""
+        sequences: Integers = self._draw(self._streams(Stream.LISTING), 1)[0]
+        return sequences
+
+    def _blocks(self, done: int) -> Iterator[Tensor]:
+        streams = self._streams(Stream.TRAINING)
+        for first in range(0, self.epochs, self.block):
+            sequences = self._draw(streams, min(self.block, self.epochs - first))
+            if first >= done:
+                yield torch.from_numpy(self.problem.windows(sequences))
+
+    def _fixed(self, stream: Stream, count: int) -> "Loader":
+        windows = torch.from_numpy(self.problem.windows(self._draw(self._streams(stream), count)))
+        outputs = windows[0].numel() // self.problem.n_in * self.problem.n_out
+        parts = windows.split(max(1, EVALUATION_OUTPUTS // (outputs * self.problem.n_values)))
+        return Loader(lambda: iter(parts), len(parts))
+
+    def _streams(self, stream: Stream) -> list[np.random.Generator]:
+        return [random_stream(seed, stream) for seed in self.seeds]
+
+    def _draw(self, streams: Sequence[np.random.Generator], count: int) -> Integers:
+        sequences = [self.problem.generate(random, count) for random in streams]
+        return np.stack(sequences, axis=1)  # [S, R, length]
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Batches that are made when they are asked for.
+
+    Args:
+        begin: Begins to make them.
+        length: How many there will be from the very first; a resumed training makes fewer.
+    """
+
+    begin: Callable[[], Iterator[Tensor]]
+    length: int
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.begin()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tells Lightning that it can be resumed; the module's epochs say where."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Does nothing, see `state_dict`."""

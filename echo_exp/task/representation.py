@@ -1,0 +1,122 @@
+"""How a network sees integers, and how its outputs are read and judged."""
+
+from typing import Protocol
+
+from torch import Tensor
+from torch.nn import functional
+
+from echo_exp import settings
+from echo_exp.task.problem import MISSING
+
+
+class Representation(Protocol):
+    """What `EchoModule` asks of a representation."""
+
+    n_features: int
+    """Features, or categories, of an input timestep (F)."""
+    n_outputs: int
+    """Outputs of the network for one integer (V)."""
+    loss_name: str
+    """What the loss is, with its unit."""
+
+    def encode(self, windows: Tensor) -> Tensor:
+        """Returns the input for [..., T] integers: [..., T, F] features or [..., T] categories."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Returns the loss of each integer, [..., V] for [...]; 0 where the target is missing."""
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Returns the integers that outputs stand for, [..., V] -> [...]."""
+
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Judges the integers that outputs stand for, [..., V] against [...], none of it missing.
+
+        Returns:
+            The scores of each integer, [...], by the names of their means; ``accuracy`` among them
+            says which are right.
+        """
+
+
+class OneHot:
+    """An integer is a category: a unit vector in, a softmax over all values out.
+
+    Args:
+        n_values: Number of different integers (V).
+        sentinel: Whether a missing integer is one more category of the input.
+
+    Raises:
+        SettingError: ``n_values`` is below 2.
+    """
+
+    loss_name = "cross-entropy, nats"
+
+    def __init__(self, n_values: int, sentinel: bool = False) -> None:
+        self.n_outputs = settings.integer("problem.n_values", n_values, 2)
+        self.n_features = n_values + sentinel
+
+    def encode(self, windows: Tensor) -> Tensor:
+        """Returns the integers as they are: layers look up what a one-hot product would select.
+
+        A missing integer is the last category, which without ``sentinel`` nobody reads.
+        """
+        return windows % self.n_features
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of logits, in nats."""
+        losses = functional.cross_entropy(
+            outputs.flatten(0, -2), targets.flatten(), reduction="none", ignore_index=MISSING
+        )
+        return losses.view(targets.shape)
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Returns the most probable integers."""
+        return outputs.argmax(-1)
+
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Returns ``accuracy``: whether no value is more probable than the target."""
+        chosen = outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+        return {"accuracy": chosen == outputs.amax(-1)}  # ten times as fast as the greatest's place
+
+
+class Scaled:
+    """An integer is a number from 0 to 1: regression with one linear output.
+
+    Args:
+        n_values: Number of different integers.
+        sentinel: Whether a missing integer is the number -1.
+
+    Raises:
+        SettingError: ``n_values`` is below 2.
+    """
+
+    n_features = n_outputs = 1
+    loss_name = "squared error of integers in [0, 1]"
+
+    def __init__(self, n_values: int, sentinel: bool = False) -> None:
+        self.largest = settings.integer("problem.n_values", n_values, 2) - 1
+        self.missing = -1.0 if sentinel else 0.0
+
+    def encode(self, windows: Tensor) -> Tensor:
+        """Returns the integers over the largest of them, [..., T, 1]."""
+        scaled = windows / self.largest
+        return scaled.masked_fill_(windows == MISSING, self.missing).unsqueeze(-1)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Squared error of the scaled integers."""
+        errors = outputs.squeeze(-1) - targets / self.largest
+        return errors.masked_fill(targets == MISSING, 0.0).square()
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Returns the nearest valid integers; what is no number is read as 0."""
+        integers = (outputs.squeeze(-1) * self.largest).round()
+        return integers.nan_to_num(0.0).clamp(0, self.largest).long()
+
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Returns ``accuracy``, ``within_1``, ``within_5`` and ``mae``, the absolute error."""
+        errors = (self.decode(outputs) - targets).abs()
+        return {
+            "accuracy": errors == 0,
+            "within_1": errors <= 1,
+            "within_5": errors <= 5,
+            "mae": errors,
+        }

@@ -1,0 +1,1 @@
+"""MLflow's stores, reached in one checked way; what is read from them and what was deleted."""

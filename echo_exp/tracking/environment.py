@@ -1,0 +1,17 @@
+"""How the libraries behave in this program, where the user's environment does not say otherwise."""
+
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # it writes to the home folder
+    "ORT_DISABLE_TELEMETRY": "1",  # so does that of ONNX Runtime
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""Nothing is sent anywhere, and only this program prints."""
+
+IMPATIENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "PGCONNECT_TIMEOUT": "10",
+}
+"""Nobody waits for minutes, and whoever writes tries again anyway."""

@@ -1,0 +1,85 @@
+"""The settings of a tracking store, and what its address may be."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from echo_exp.settings import SettingError, integer
+
+SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
+SPOOL = "outputs/spool"
+PATIENCE = 30
+LONGEST_PATIENCE = 1_000_000
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """The settings of ``tracking``.
+
+    Attributes:
+        uri: MLflow tracking URI; the path of an SQLite file may be relative. None tracks nothing.
+        artifacts: Folder, or URI, of the artifacts of new experiments; None leaves it to a server.
+        experiment: MLflow experiment of new runs, made where it is missing.
+        spool: Folder of what waits while the store is away.
+        patience: Seconds that the end of a run waits for a store that is away.
+
+    Raises:
+        SettingError: One has a value that is not allowed.
+    """
+
+    uri: str | None
+    artifacts: str | None = None
+    experiment: str = "echo"
+    spool: str = SPOOL
+    patience: int = PATIENCE
+
+    def __post_init__(self) -> None:
+        integer("tracking.patience", self.patience, 0, LONGEST_PATIENCE)
+        if not (isinstance(self.spool, str) and self.spool):
+            raise SettingError("tracking.spool", self.spool, "it must be a folder")
+
+
+def check_uri(uri: Any) -> str:
+    """Returns an MLflow tracking URI where its scheme is one that holds runs.
+
+    Raises:
+        SettingError: It is not.
+    """
+    scheme = urlsplit(uri).scheme.split("+")[0] if isinstance(uri, str) else None
+    if scheme not in SCHEMES:
+        raise SettingError(
+            "tracking.uri",
+            uri,
+            "it must be a database or a server of MLflow, one of "
+            + ", ".join(f"{scheme}://" for scheme in SCHEMES),
+        )
+    return str(uri)
+
+
+def absolute(uri: str) -> str:
+    """Returns a URI with the path of an SQLite file made absolute: others look from elsewhere."""
+    path = uri.removeprefix("sqlite:///")
+    return uri if path == uri else f"sqlite:///{Path(path).absolute()}"
+
+
+def existing(settings: TrackingSettings, made_by: str = "echo-exp") -> str:
+    """Returns the URI of a store to read from: MLflow would make a file that is not there.
+
+    Args:
+        settings: The store.
+        made_by: The command that makes what is looked for.
+
+    Raises:
+        SettingError: There is none.
+    """
+    if settings.uri is None:
+        raise SettingError("tracking.uri", None, "it must name the store that has the runs")
+    uri = absolute(check_uri(settings.uri))
+    file = uri.removeprefix("sqlite:///")
+    if file != uri and not Path(file).exists():
+        reason = (
+            f"there is no such store yet; `{made_by}` makes it, output_dir= names another place"
+        )
+        raise SettingError("tracking.uri", uri, reason)
+    return uri

@@ -1,0 +1,35 @@
+"""Markdown as MLflow's UI shows it in descriptions."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from echo_exp.settings import redacted
+
+
+def text(*parts: str) -> str:
+    """Returns paragraphs as one text, without passwords."""
+    return redacted("\n\n".join(filter(None, parts)))
+
+
+def table(left: str, right: str, rows: Iterable[tuple[str, str]]) -> str:
+    """Returns a table of two columns."""
+    return lines((left, right), rows)
+
+
+def lines(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table with a line of titles."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def commands(told: Mapping[str, str]) -> str:
+    """Returns commands as a block of code, each with what it does."""
+    width = min(60, max(map(len, told)))
+    lines = [f"{command:<{width}}  # {what}" for command, what in told.items()]
+    return "\n".join(["```sh", *lines, "```"])
+
+
+def plain(text: str) -> str:
+    """Returns a text as one that neither Markdown nor HTML takes for its own."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", text).replace("\n", " ")

@@ -1,0 +1,1 @@
+"""The process that does all that the program asks of MLflow."""

@@ -1,0 +1,110 @@
+"""The writer process: does all that the program asks of MLflow, in order.
+
+It reads commands from its standard input and answers on its standard output. What is measured goes
+to the run's outbox, on disk, and from there to the store, so that a store which is away holds up
+nothing and loses nothing. When the input ends while a run is open, the program was killed: what had
+arrived is delivered and the run is marked FAILED.
+"""
+
+import contextlib
+import logging
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from typing import IO, Any
+
+from echo_exp.tracking.access.connection import reason
+from echo_exp.tracking.writer.commands import Writer
+from echo_exp.tracking.writer.outbox import OutboxFullError
+
+BEAT_SECONDS = 1.0
+"""So often is looked whether a sign of life is due."""
+MOST_COMMANDS = 1000
+"""So many commands wait in memory; after that the program waits."""
+ANSWERED = (
+    "create",
+    "resume",
+    "open_parent",
+    "describe",
+    "children",
+    "end_lost",
+    "find",
+    "same",
+    "shorter",
+    "history",
+    "fetch",
+    "mark",
+    "claim",
+    "release",
+    "claimed",
+    "model",
+    "settle",
+    "finish",
+)
+"""Commands that the program waits for; the others are carried out behind its back."""
+
+
+def _read(stream: IO[bytes], commands: "queue.Queue[tuple[str, dict[str, Any]] | None]") -> None:
+    with contextlib.suppress(EOFError):
+        while True:
+            commands.put(pickle.load(stream))
+    commands.put(None)
+
+
+def _serve(writer: Writer, commands: "queue.Queue[Any]", answers: IO[bytes]) -> None:
+    while True:
+        try:
+            message = commands.get(timeout=BEAT_SECONDS)
+        except queue.Empty:
+            writer.beat()
+            continue
+        if message is None:
+            return
+        command, arguments = message
+        _carry_out(writer, command, arguments, answers)
+        writer.beat()
+
+
+def _carry_out(writer: Writer, command: str, arguments: dict[str, Any], answers: IO[bytes]) -> None:
+    try:
+        answer = ("answer", getattr(writer, command)(**arguments))
+    except Exception as error:
+        answer = writer.refusal(error)
+        if command not in ANSWERED:
+            if isinstance(error, OutboxFullError):
+                raise
+            writer.refused(arguments["run_id"], f"{command}: {answer[1]}")
+    if command in ANSWERED:
+        _answer(answers, *answer)
+
+
+def _answer(answers: IO[bytes], kind: str, what: Any) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        pickle.dump((kind, what), answers)
+        answers.flush()
+
+
+def main() -> None:
+    """Serves the program at the other end of the pipe until it ends."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(signum, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "wb")
+    logging.disable()  # MLflow logs what it raises, with its trace
+    os.dup2(2, 1)  # whatever prints must not print into the answers
+    writer = Writer(**pickle.load(sys.stdin.buffer))
+    commands: queue.Queue[tuple[str, dict[str, Any]] | None] = queue.Queue(MOST_COMMANDS)
+    threading.Thread(target=_read, args=(sys.stdin.buffer, commands), daemon=True).start()
+    writer.begin()
+    try:
+        _serve(writer, commands, answers)
+    except OutboxFullError as error:
+        _answer(answers, "error", reason(error))
+        sys.exit(1)
+    writer.abandon()
+
+
+if __name__ == "__main__":
+    main()

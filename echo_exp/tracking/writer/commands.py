@@ -1,0 +1,478 @@
+"""What the program may ask of the writer process; each command is a method of its name."""
+
+import contextlib
+import math
+import pkgutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from mlflow.entities import Experiment, Param
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from echo_exp.settings import redacted
+from echo_exp.tracking.access.connection import Access, mends, reach, reason
+from echo_exp.tracking.access.deletions import check_experiment, check_run, deletion
+from echo_exp.tracking.errors import DeletedError
+from echo_exp.tracking.store import PRUNED_TAG, Series, StoredRun, Waiting
+from echo_exp.tracking.writer import delivery
+from echo_exp.tracking.writer.claims import Claims
+from echo_exp.tracking.writer.delivery import Courier, Delivery
+from echo_exp.tracking.writer.outbox import Outbox, named
+
+CONFIG = "config.yaml"
+PARENT_TAG = "mlflow.parentRunId"
+PAGE = 1000
+"""Runs in one answer of MLflow."""
+CLAIM_SECONDS = 60
+"""A claim without a sign of life for so long is void."""
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that is being written, and the lock on it where the store is a file."""
+
+    courier: Courier
+    lock: FileLock | None
+
+
+class Writer:
+    """Carries out commands on one store, each a method of the command's name."""
+
+    def __init__(
+        self, uri: str, experiment: str, artifacts: str | None, spool: str, patience: float
+    ) -> None:
+        self.uri = uri
+        self.name = experiment
+        self.artifacts = artifacts
+        self.spool = Path(spool)
+        self.patience = patience
+        self.locks = _lock_folder(uri)
+        self.open_runs: dict[str, OpenRun] = {}
+        self._opened: tuple[Access, Experiment] | None = None
+        self._claims: Claims | None = None
+        self._refusal: Exception | None = None
+
+    @property
+    def access(self) -> Access:
+        return self._open()[0]
+
+    @property
+    def client(self) -> MlflowClient:
+        return self.access.client
+
+    @property
+    def experiment(self) -> Experiment:
+        return self._open()[1]
+
+    @property
+    def claims(self) -> Claims:
+        if self._claims is None:
+            self._claims = Claims(self.client, self.experiment.experiment_id, CLAIM_SECONDS)
+        return self._claims
+
+    def begin(self) -> None:
+        """Opens the store ahead of the first request, which is told where that fails."""
+        try:
+            self._open()
+        except Exception as error:
+            self._refusal = error
+
+    def _open(self) -> tuple[Access, Experiment]:
+        if self._refusal is not None:
+            refusal, self._refusal = self._refusal, None
+            raise refusal
+        if self._opened is None:
+            # Two processes that make the same new store at the same time would both migrate it.
+            lock = self._lock("store")
+            try:
+                access = reach(self.uri, self.artifacts)
+                self._opened = access, self._experiment(access.client)
+            finally:
+                if lock is not None:
+                    lock.release()
+        return self._opened
+
+    def _experiment(self, client: MlflowClient) -> Experiment:
+        found = client.get_experiment_by_name(self.name)
+        if found is not None:
+            check_experiment(client, found)
+            return found
+        location = self.artifacts
+        if location is not None and "://" not in location:
+            location = Path(location).as_uri()
+        try:
+            return client.get_experiment(client.create_experiment(self.name, location))
+        except MlflowException:  # somebody else may have been quicker
+            found = client.get_experiment_by_name(self.name)
+            if found is None:
+                raise
+            return found
+
+    def await_store(self, seconds: float) -> None:
+        """Waits for a store that is away; why it still is after that, the next request tells."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.client.get_experiment(self.experiment.experiment_id)
+            except Exception as error:
+                if not mends(error) or time.monotonic() >= deadline:
+                    return
+                time.sleep(delivery.RETRY_SECONDS)
+            else:
+                return
+
+    def create(
+        self,
+        name: str,
+        tags: dict[str, str],
+        params: dict[str, Any],
+        files: dict[str, str],
+        parent: str | None,
+    ) -> StoredRun:
+        self.access.folder(self.experiment.artifact_location)
+        if parent is not None:
+            tags = {**tags, PARENT_TAG: parent}
+        run = self.client.create_run(self.experiment.experiment_id, tags=tags, run_name=name)
+        run_id = run.info.run_id
+        try:
+            artifacts = self.access.place(run.info.artifact_uri)
+            given = [Param(key, str(value)) for key, value in params.items()]
+            self.client.log_batch(run_id, params=given)
+            for file, text in files.items():
+                delivery.log_text(artifacts, text, file)
+            courier = self._courier(run, {})
+        except Exception as error:
+            with contextlib.suppress(Exception):
+                self.client.set_tag(run_id, delivery.ERROR_TAG, reason(error))
+                self.client.set_terminated(run_id, "FAILED")
+            raise
+        self.open_runs[run_id] = OpenRun(courier, self._own(run_id))
+        return self._stored(run)
+
+    def resume(self, run_id: str) -> StoredRun:
+        lock = self._own(run_id, patience=10)
+        try:
+            self._deliver_left(run_id)
+            run = self.client.get_run(run_id)
+            courier = self._courier(run, delivery.last_steps(self.client, run_id))
+        except BaseException:
+            self._disown(run_id, lock)
+            raise
+        self.open_runs[run_id] = OpenRun(courier, lock)
+        self.client.update_run(run_id, status="RUNNING")
+        for tag in {delivery.ERROR_TAG, PRUNED_TAG} & run.data.tags.keys():
+            self.client.delete_tag(run_id, tag)
+        return self._stored(run)
+
+    def open_parent(
+        self, name: str, tags: dict[str, str], files: dict[str, str], key: str
+    ) -> StoredRun:
+        self.access.folder(self.experiment.artifact_location)
+        experiment_id = self.experiment.experiment_id
+        with self.claims.held(f"parent/{tags[key]}"):
+            found = self._search(_query({key: tags[key]}))
+            run = found[0] if found else self.client.create_run(experiment_id, None, tags, name)
+            if delivery.ERROR_TAG in run.data.tags:
+                self.client.delete_tag(run.info.run_id, delivery.ERROR_TAG)
+        courier = self._courier(run, {}, shared=True)
+        self.open_runs[run.info.run_id] = OpenRun(courier, None)
+        self.client.update_run(run.info.run_id, status="RUNNING")
+        for file, text in files.items():
+            delivery.log_text(courier.delivery.artifacts, text, file)
+        return self._stored(run)
+
+    def describe(self, tags: dict[str, str]) -> None:
+        for key in tags.keys() - self.experiment.tags.keys():
+            try:
+                self.client.set_experiment_tag(self.experiment.experiment_id, key, tags[key])
+            except MlflowException as error:  # somebody else may have been quicker
+                if mends(error):
+                    raise
+
+    def children(self, run_id: str) -> list[StoredRun]:
+        return [self._stored(run) for run in self._search(_query({PARENT_TAG: run_id}), None)]
+
+    def end_lost(self, run_id: str) -> None:
+        for child in self.children(run_id):
+            if child.status == "RUNNING":
+                self._deliver_left(child.run_id)
+
+    def claim(self, thing: str) -> str | None:
+        return self.claims.take(thing)
+
+    def release(self, thing: str) -> None:
+        self.claims.release(thing)
+
+    def claimed(self, things: list[str]) -> dict[str, str]:
+        return self.claims.taken(things)
+
+    def find(self, which: str) -> StoredRun | str:
+        newest = self._search("tags.kind = 'run'")[:3]
+        if which == "last" and newest:
+            which = newest[0].info.run_id
+        try:
+            check_run(self.client, self.client.get_run(which))
+            self._deliver_left(which)
+            run = self.client.get_run(which)
+        except DeletedError as error:
+            return str(error)
+        except MlflowException as error:
+            if mends(error):
+                raise
+            names = ", ".join(f"{run.info.run_id} ({run.info.status})" for run in newest)
+            where = redacted(self.uri)
+            return f"it must be `last` or the id of a run in {where}, where the newest are: " + (
+                names or "none"
+            )
+        return self._stored(run, self._config(run))
+
+    def same(self, tags: dict[str, str]) -> StoredRun | None:
+        query = _query({**tags, "kind": "run"})
+        found = self._search(query)
+        left = [self._deliver_left(run.info.run_id) for run in found]
+        if any(left):
+            found = self._search(query)
+        finished = [run for run in found if run.info.status == "FINISHED"]
+        return self._stored([*finished, *found][0]) if found else None
+
+    def shorter(self, tags: dict[str, str], epochs: int) -> StoredRun | None:
+        query = _query({**tags, "kind": "run"}) + " and attributes.status = 'FINISHED'"
+        below = {
+            trained: run
+            for run in self._search(query, None)
+            if (trained := int(run.data.params.get("epochs", epochs))) < epochs
+        }
+        return self._stored(below[max(below)]) if below else None
+
+    def history(self, run_id: str, last: int) -> list[Series]:
+        series = []
+        for key in self.client.get_run(run_id).data.metrics:
+            points = [p for p in self.client.get_metric_history(run_id, key) if 0 < p.step <= last]
+            columns = [(p.step, p.timestamp, p.value) for p in points]
+            if columns:
+                steps, times, values = map(list, zip(*columns, strict=True))
+                series.append((key, steps, times, values))
+        return series
+
+    def fetch(self, run_id: str, path: str, folder: str) -> Path:
+        artifacts = self.access.place(self.client.get_run(run_id).info.artifact_uri)
+        return Path(artifacts.download_artifacts(path, folder))
+
+    def mark(self, run_id: str, tags: dict[str, str]) -> None:
+        for key, value in tags.items():
+            self.client.set_tag(run_id, key, value)
+
+    def metrics(self, run_id: str, series: list[Series]) -> None:
+        self._put(run_id, "metrics", series=series)
+
+    def tag(self, run_id: str, key: str, value: str) -> None:
+        self._put(run_id, "tag", key=key, value=value)
+
+    def table(self, run_id: str, columns: dict[str, list[Any]], file: str) -> None:
+        _check_name(file)
+        plain = {name: [_null(value) for value in column] for name, column in columns.items()}
+        self._put(run_id, "table", columns=plain, file=file)
+
+    def files(self, run_id: str, folder: str, name: str) -> None:
+        self._put(run_id, "files", folder=str(Path(folder).absolute()), name=name)
+
+    def model(self, run_id: str, make: str, arguments: dict[str, Any]) -> None:
+        folder = self._beside(run_id, "model")
+        pkgutil.resolve_name(make)(folder, **arguments)
+        self._put(run_id, "model", folder=folder.name)
+
+    def made(self, run_id: str, file: str, make: str, arguments: dict[str, Any]) -> None:
+        pkgutil.resolve_name(make)(self._beside(run_id, file), **arguments)
+        self._put(run_id, "artifact", file=file)
+
+    def settle(self) -> None:
+        """Returns when all that waits is safe, in the store or on the disk."""
+        self._check_claims()
+        for run in self.open_runs.values():
+            run.courier.outbox.settle()
+
+    def beat(self) -> None:
+        """Gives a sign of life of what has been claimed."""
+        if self._claims is not None:
+            with contextlib.suppress(Exception):  # a claim that cannot be renewed is void some day
+                self._claims.beat()
+
+    def _check_claims(self) -> None:
+        """Raises where another process has taken over: nothing may be written beside it."""
+        if self._claims is not None and self._claims.lost:
+            raise RuntimeError(
+                "nothing was heard of this process for so long that another has taken over"
+            )
+
+    def finish(self, run_id: str, status: str, error: str | None) -> Waiting | None:
+        """Ends a run; what the store does not take in time is left in the spool folder.
+
+        Raises:
+            RuntimeError: The store refused something for good; the run is FAILED.
+        """
+        self._check_claims()
+        run = self.open_runs.pop(run_id)
+        courier, failures = run.courier, run.courier.delivery.failures
+        try:
+            courier.put(delivery.finish(status, error, list(failures)))
+            if not courier.delivered(self.patience):
+                return self._leave(courier)
+            courier.outbox.remove()
+        finally:
+            courier.stop()
+            self._disown(run_id, run.lock)
+        if failures:
+            raise RuntimeError("; ".join(failures))
+        return None
+
+    def abandon(self) -> None:
+        """Ends the open runs as FAILED: the program is gone."""
+        for run_id in list(self.open_runs):
+            with contextlib.suppress(Exception):  # nobody is there to be told
+                self.finish(run_id, "FAILED", delivery.KILLED)
+        if self._claims is not None:
+            with contextlib.suppress(Exception):
+                self._claims.release_all()
+
+    def refusal(self, error: Exception) -> tuple[str, str]:
+        """Returns what kind of trouble an error is, and its words."""
+        if self._opened is not None:
+            try:
+                error = deletion(self._opened[0].client, error) or error
+            except Exception as another:
+                error = another
+        if isinstance(error, DeletedError):
+            return "deleted", str(error)
+        return "unreachable" if mends(error) else "error", reason(error)
+
+    def refused(self, run_id: str, what: str) -> None:
+        """Keeps what could not be done in a run, which then does not end as FINISHED."""
+        if run_id in self.open_runs:
+            self.open_runs[run_id].courier.delivery.failures.append(what)
+
+    def _leave(self, courier: Courier) -> Waiting:
+        courier.outbox.leave()
+        return courier.waiting()
+
+    def _put(self, run_id: str, do: str, **arguments: Any) -> None:
+        self.open_runs[run_id].courier.put({"do": do, **arguments})
+
+    def _beside(self, run_id: str, file: str) -> Path:
+        """Returns where a file of a run waits for its delivery."""
+        _check_name(file)
+        folder = self.open_runs[run_id].courier.outbox.folder
+        folder.mkdir(exist_ok=True)
+        return folder / file
+
+    def _courier(self, run: MlflowRun, written: Mapping[str, int], shared: bool = False) -> Courier:
+        """Returns a courier at work for a run; a shared one is not the only one."""
+        artifacts = self.access.place(run.info.artifact_uri)
+        store = named(self.uri, self.spool)
+        outbox = Outbox.begun(self.spool, run.info.run_id, store, shared)
+        courier = Courier(Delivery(self.access, outbox, artifacts, written))
+        courier.start()
+        return courier
+
+    def _deliver_left(self, run_id: str) -> bool:
+        """Delivers what a run has left in the spool folder, if that is so."""
+        outbox = Outbox.left(self.spool, run_id)
+        if outbox is None:
+            return False
+        try:
+            delivery.deliver(self.access, outbox)
+        except Exception:
+            outbox.leave()
+            raise
+        return True
+
+    def _search(self, query: str, most: int | None = 50) -> list[MlflowRun]:
+        """Returns the runs of the experiment that a query finds, the newest first."""
+        found: list[MlflowRun] = []
+        token: str | None = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment.experiment_id],
+                query,
+                max_results=most or PAGE,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            found += page
+            token = page.token
+            if most is not None or not token:
+                return found
+
+    def _stored(self, run: MlflowRun, config: str | None = None) -> StoredRun:
+        return StoredRun(
+            run_id=run.info.run_id,
+            experiment_id=run.info.experiment_id,
+            name=run.info.run_name,
+            status=run.info.status,
+            tags=run.data.tags,
+            artifacts=self.access.folder(run.info.artifact_uri),
+            config=config,
+            metrics=run.data.metrics,
+            latest=max((point.timestamp for point in run.data.to_proto().metrics), default=0),
+        )
+
+    def _config(self, run: MlflowRun) -> str | None:
+        artifacts = self.access.place(run.info.artifact_uri)
+        if CONFIG not in [artifact.path for artifact in artifacts.list_artifacts()]:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            return Path(artifacts.download_artifacts(CONFIG, folder)).read_text(encoding="utf-8")
+
+    def _own(self, run_id: str, patience: float = -1) -> FileLock | None:
+        """Keeps others from writing to a run: by a lock beside a file, by a claim elsewhere."""
+        if self.locks is not None:
+            return self._lock(run_id, patience)
+        holder = self.claims.take(f"run/{run_id}", patient=True)
+        if holder is not None:
+            raise RuntimeError(f"another process is writing to it: {holder}")
+        return None
+
+    def _disown(self, run_id: str, lock: FileLock | None) -> None:
+        if lock is not None:
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
+        elif self.locks is None:
+            with contextlib.suppress(Exception):  # it becomes void by itself
+                self.claims.release(f"run/{run_id}")
+
+    def _lock(self, name: str, patience: float = -1) -> FileLock | None:
+        """Takes a lock that the system frees when this process ends, however it ends."""
+        if self.locks is None:
+            return None
+        self.locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.locks / f"{name}.lock")
+        try:
+            lock.acquire(timeout=patience)
+        except Timeout:
+            raise RuntimeError("another process is writing to it") from None
+        return lock
+
+
+def _query(tags: dict[str, str]) -> str:
+    """Returns MLflow's query for runs that have some tags, whose values are hashes and names."""
+    return " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+
+
+def _lock_folder(uri: str) -> Path | None:
+    path = uri.removeprefix("sqlite:///")
+    return None if path == uri else Path(path).parent / ".locks"
+
+
+def _check_name(file: str) -> None:
+    if Path(file).name != file:
+        raise ValueError(f"{file} must be the name of a file")
+
+
+def _null(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

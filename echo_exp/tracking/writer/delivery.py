@@ -1,0 +1,305 @@
+"""Brings what waits in an outbox to the store: in order, once, and without waiting for it."""
+
+import contextlib
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.tracking import MlflowClient
+
+from echo_exp.tracking.access.connection import Access, mends, reason
+from echo_exp.tracking.access.deletions import deletion
+from echo_exp.tracking.access.models import log_model
+from echo_exp.tracking.errors import DeletedError
+from echo_exp.tracking.store import Series, Waiting
+from echo_exp.tracking.writer.outbox import Operation, Outbox
+
+RETRY_SECONDS = 2.0
+ATTEMPT_SECONDS = 25.0
+"""A store that works may take so long for one operation; SQLite waits 20 for a lock."""
+BATCH = 1000
+"""MLflow's limit of metrics in one request."""
+ERROR_TAG = "error"
+TABLES_TAG = "mlflow.loggedArtifacts"
+"""Where MLflow's UI looks for tables."""
+KILLED = "the process was killed before the run had ended"
+
+
+class Delivery:
+    """Carries out the operations of an outbox, each a method of the operation's name.
+
+    To do one again changes nothing: MLflow knows a point by its step, timestamp and value, and
+    everything else is written as a whole.
+
+    Args:
+        access: The store.
+        outbox: What is to be delivered.
+        artifacts: Where the run's artifacts go.
+        written: The last step that the store has of each metric; up to it nothing is written.
+
+    Attributes:
+        failures: What the store refused for good, and why.
+        uploading: Whether a folder, which may be large, is just being copied.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        outbox: Outbox,
+        artifacts: ArtifactRepository,
+        written: Mapping[str, int],
+    ) -> None:
+        self.access = access
+        self.client = access.client
+        self.outbox = outbox
+        self.artifacts = artifacts
+        self.written = written
+        self.failures: list[str] = []
+        self.uploading = False
+
+    @property
+    def run_id(self) -> str:
+        """The run that is written."""
+        return self.outbox.run_id
+
+    def next(self) -> bool:
+        """Delivers the first operation that waits; returns whether there was one.
+
+        Raises:
+            DeletedError: The run was deleted; it goes on waiting.
+            Exception: The store cannot be reached; likewise.
+        """
+        line = self.outbox.first()
+        if line is None:
+            return False
+        operation = json.loads(line)
+        self.carry_out(operation)
+        self.outbox.delivered(line, operation)
+        return True
+
+    def carry_out(self, operation: Operation) -> None:
+        """Does one thing in the store, or keeps why that is refused for good."""
+        arguments = dict(operation)
+        name = arguments.pop("do")
+        self.uploading = name in ("files", "model")
+        try:
+            getattr(self, name)(**arguments)
+        except Exception as error:
+            deleted = deletion(self.client, error)
+            if deleted is not None:
+                raise deleted from error
+            if mends(error):
+                raise
+            self.failures.append(f"{name}: {reason(error)}")
+        finally:
+            self.uploading = False
+
+    def metrics(self, series: Sequence[Series]) -> None:
+        """Writes points, in the order of their steps."""
+        points = [
+            Metric(name, float(value), timestamp, step)
+            for name, steps, times, values in series
+            for step, timestamp, value in zip(steps, times, values, strict=True)
+            if step > self.written.get(name, -1)
+        ]
+        points.sort(key=lambda point: point.step)
+        while points:
+            size = request_size(points)
+            self.client.log_batch(self.run_id, metrics=points[:size])
+            del points[:size]
+
+    def tag(self, key: str, value: str) -> None:
+        """Sets a tag."""
+        self.client.set_tag(self.run_id, key, value)
+
+    def table(self, file: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Writes a table in MLflow's format, and the tag by which its UI finds it."""
+        rows = list(zip(*columns.values(), strict=True))
+        text = json.dumps({"columns": list(columns), "data": rows}, ensure_ascii=False)
+        log_text(self.artifacts, text, file)
+        tags = self.client.get_run(self.run_id).data.tags
+        known = _listed(tags.get(TABLES_TAG, "[]"))
+        entry = {"path": file, "type": "table"}
+        if entry not in known:
+            self.client.set_tag(self.run_id, TABLES_TAG, json.dumps([*known, entry]))
+
+    def artifact(self, file: str) -> None:
+        """Copies a file that lies beside the outbox."""
+        self.artifacts.log_artifact(str(self.outbox.folder / file))
+
+    def files(self, folder: str, name: str) -> None:
+        """Copies a folder, under ``name``."""
+        if not Path(folder).is_dir():
+            raise LookupError(f"{folder} is gone")
+        self.artifacts.log_artifacts(folder, name)
+
+    def model(self, folder: str) -> None:
+        """Logs the model that lies in a folder beside the outbox."""
+        log_model(self.access, self.run_id, self.outbox.folder / folder)
+
+    def finish(self, status: str, error: str | None, time: int, failures: Sequence[str]) -> None:
+        """Ends the run; as FAILED where something was refused, now or before."""
+        refused = list(dict.fromkeys([*failures, *self.failures]))
+        if refused:
+            status, error = "FAILED", "; ".join(filter(None, [error, *refused]))
+        if error is not None:
+            self.client.set_tag(self.run_id, ERROR_TAG, error)
+        self.client.set_terminated(self.run_id, status, time)
+
+
+class Courier(threading.Thread):
+    """Delivers an outbox behind the writer's back, and tries again where that fails.
+
+    Attributes:
+        trouble: Why the store takes nothing; None while it does.
+    """
+
+    def __init__(self, delivery: Delivery) -> None:
+        super().__init__(daemon=True)
+        self.delivery = delivery
+        self.outbox = delivery.outbox
+        self.trouble: Exception | None = None
+        self._answered = time.monotonic()
+        self._stopped = False
+        self._news = threading.Condition()
+
+    def put(self, operation: Operation) -> None:
+        """Adds an operation to what waits."""
+        self.outbox.put(operation)
+        if self.trouble is None:
+            self._wake()
+
+    def run(self) -> None:
+        """Delivers until it is stopped."""
+        while not self._stopped:
+            try:
+                self.outbox.write()
+                while not self._stopped and self.delivery.next():
+                    self._tell(None)
+            except Exception as error:
+                self._tell(error)
+            with self._news:
+                if not self._stopped and (self.trouble is not None or self.outbox.empty):
+                    self._news.wait(RETRY_SECONDS)
+
+    def delivered(self, patience: float) -> bool:
+        """Waits until nothing waits; returns whether it came to that.
+
+        Args:
+            patience: Seconds to wait for a store that does not answer.
+        """
+        began = time.monotonic()
+        self._wake()
+        with self._news:
+            while not self.outbox.empty:
+                if isinstance(self.trouble, DeletedError):
+                    return False
+                works = self.trouble is None
+                allowed = max(patience, ATTEMPT_SECONDS) if works else patience
+                left = max(began, self._answered) + allowed - time.monotonic()
+                if left <= 0 and not (works and self.delivery.uploading):
+                    return False
+                self._news.wait(max(left, 1.0))
+        return True
+
+    def stop(self) -> None:
+        """Makes this attempt the last one."""
+        self._stopped = True
+        self._wake()
+
+    def waiting(self) -> Waiting:
+        """Returns what has not been delivered, and why."""
+        return kept(self.outbox, self.trouble or TimeoutError("it does not answer"))
+
+    def _tell(self, trouble: Exception | None) -> None:
+        with self._news:
+            self.trouble = trouble
+            if trouble is None:
+                self._answered = time.monotonic()
+            self._news.notify_all()
+
+    def _wake(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
+
+def deliver(access: Access, outbox: Outbox) -> list[str]:
+    """Delivers what a run left behind, and ends it where its processes could not; removes it.
+
+    Args:
+        access: The store.
+        outbox: What was left.
+
+    Returns:
+        What the store refused for good, and why.
+
+    Raises:
+        DeletedError: The run was deleted; the rest goes on waiting.
+        Exception: The store cannot be reached; likewise.
+    """
+    client = access.client
+    try:
+        run = client.get_run(outbox.run_id)
+    except MlflowException as error:
+        raise deletion(client, error) or error from None
+    artifacts = access.place(run.info.artifact_uri)
+    delivery = Delivery(access, outbox, artifacts, last_steps(client, outbox.run_id))
+    while delivery.next():
+        pass
+    if client.get_run(outbox.run_id).info.status == "RUNNING":
+        delivery.carry_out(finish("FAILED", KILLED))
+    outbox.remove()
+    return delivery.failures
+
+
+def kept(outbox: Outbox, error: Exception) -> Waiting:
+    """Returns what waits in an outbox, and why it could not be delivered."""
+    told, in_vain = f"the tracking store cannot be reached ({reason(error)})", None
+    if isinstance(error, DeletedError):
+        told, in_vain = str(error), outbox.path if error.for_good else None
+    return Waiting(outbox.run_id, outbox.measurements, outbox.path.parent, told, in_vain)
+
+
+def finish(status: str, error: str | None, failures: Sequence[str] = ()) -> Operation:
+    """Returns the operation that ends a run now."""
+    now = int(1000 * time.time())
+    return {"do": "finish", "status": status, "error": error, "time": now, "failures": failures}
+
+
+def last_steps(client: MlflowClient, run_id: str) -> dict[str, int]:
+    """Returns the last step that the store has of each metric of a run."""
+    return {
+        key: max(point.step for point in client.get_metric_history(run_id, key))
+        for key in client.get_run(run_id).data.metrics
+    }
+
+
+def _listed(text: str) -> list[Any]:
+    """Returns a list that is written in a tag, which people may have edited."""
+    with contextlib.suppress(ValueError):
+        found = json.loads(text)
+        return found if isinstance(found, list) else []
+    return []
+
+
+def log_text(artifacts: ArtifactRepository, text: str, file: str) -> None:
+    """Writes a text as an artifact."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / file
+        path.write_text(text, encoding="utf-8")
+        artifacts.log_artifact(str(path))
+
+
+def request_size(metrics: Sequence[Metric]) -> int:
+    """Returns how many metrics go into the next request: no step is torn apart by a kill."""
+    size = min(BATCH, len(metrics))
+    while size < len(metrics) and metrics[size].step == metrics[size - 1].step:
+        size -= 1
+    return size

@@ -1,0 +1,207 @@
+"""Checkpoints: the last and the best, whole at every moment, and a stop that loses nothing."""
+
+import contextlib
+import copy
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from echo_exp.training.interrupts import Interrupted, Interrupts
+from echo_exp.training.module import EchoModule
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+WHOLE = "whole_blocks"
+"""Folder of both as they were before a last block that was shorter than the others."""
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint to go on from, without running anything that it may contain.
+
+    Raises:
+        ValueError: The file is truncated or no such checkpoint.
+    """
+    return _load(path, ("state_dict", "echo_epochs", "loops"))
+
+
+def load_weights(path: Path) -> dict[str, Any]:
+    """Reads the weights and the epochs of a checkpoint, the last or the best.
+
+    Raises:
+        ValueError: The file is truncated or no checkpoint of this program.
+    """
+    return _load(path, ("state_dict", "echo_epochs"))
+
+
+def _load(path: Path, needed: Sequence[str]) -> dict[str, Any]:
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        return {**content, **{name: content[name] for name in needed}}
+    except Exception as error:
+        raise ValueError(f"{path} is truncated or no checkpoint of echo_exp") from error
+
+
+def opened(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Returns a checkpoint of the end of a training as one of between two of its blocks.
+
+    Lightning counts one epoch, and would take it for over.
+    """
+    opened = copy.deepcopy({name: checkpoint[name] for name in ("epoch", "loops")})
+    opened["epoch"] = 0
+    epochs = opened["loops"]["fit_loop"]["epoch_progress"]
+    blocks = opened["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    for count in ("total", "current"):
+        epochs[count]["processed"] = epochs[count]["completed"] = 0
+        blocks[count]["ready"] = blocks[count]["completed"] + 1  # the next is about to begin
+    blocks["is_last_batch"] = False
+    return checkpoint | opened
+
+
+class CheckpointFile(TorchCheckpointIO):
+    """Writes a checkpoint as it goes; Lightning first makes the whole file in memory, twice."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Writes ``checkpoint`` to ``path``, whose folder is there."""
+        with Path(path).open("wb") as file:
+            torch.save(checkpoint, file)
+
+
+class Checkpoints(pl.Callback):
+    """Writes ``last.ckpt`` every few seconds and at the end, ``best.ckpt`` beside it.
+
+    The last is a whole checkpoint of Lightning, written between two blocks, when the validation
+    of the block before is over: training goes on from there as if it had never stopped. The best
+    (by validation accuracy, then loss, means over the replicas) holds weights and epoch only; it is
+    kept in memory until the next writing, so that a network that improves at every validation does
+    not wait for the disk each time.
+
+    A longer training has no short block where this one has its last. From where that begins it can
+    be trained on, so both are kept in a folder `WHOLE` as they are there.
+
+    Args:
+        folder: Where they are written.
+        seconds: Time between two writings.
+        block: Epochs in a block.
+        interrupts: Signals that stop the training after a last writing.
+        before: Called before each writing, to bring to safety what a resumed run will not see
+            again.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seconds: float,
+        block: int,
+        interrupts: Interrupts,
+        before: Callable[[], None],
+    ) -> None:
+        self.folder = folder
+        self.seconds = seconds
+        self.block = block
+        self.interrupts = interrupts
+        self.before = before
+        self.best_score: tuple[float, float] | None = None
+        self._best: dict[str, Any] | None = None
+        self._written = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the score of the best validation so far."""
+        return {"best_score": self.best_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the score of the best validation before the interruption."""
+        self.best_score = state_dict["best_score"]
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keeps whether a callback has ended the training: it would end a longer one there too."""
+        checkpoint["stopped"] = trainer.should_stop
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Puts signals off; here, because Lightning has by now put its own handler in place."""
+        self.interrupts.put_off()
+        # Of the block that was about to begin Lightning takes back one count, and validates by the
+        # other: a resumed training would validate a block too early.
+        blocks = trainer.fit_loop.epoch_loop.batch_progress.total
+        blocks.ready = blocks.completed
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keeps the network where it is the best so far."""
+        assert isinstance(pl_module, EchoModule)
+        scores = pl_module.scores
+        score = float(scores["val/accuracy"].nanmean()), -float(scores["val/loss"].nanmean())
+        if self.best_score is None or score > self.best_score:
+            self.best_score = score
+            weights = {k: v.clone() for k, v in pl_module.state_dict().items()}
+            self._best = {"state_dict": weights, "echo_epochs": pl_module.epochs}
+
+    def on_train_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Writes the checkpoints when it is time, or when a signal asks to stop."""
+        due = time.monotonic() - self._written >= self.seconds
+        if due or self.interrupts.pending is not None:
+            self._write(trainer)
+        if batch_idx and len(batch) < self.block:
+            self._write(trainer)
+            self._keep()
+        if self.interrupts.pending is not None:
+            raise Interrupted(self.interrupts.pending)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the final checkpoints."""
+        self._write(trainer)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Lets signals through again."""
+        if stage == "fit":
+            self.interrupts.raise_at_once()
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        self.before()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._best is not None:
+            with _whole(self.folder / BEST) as path:
+                torch.save(self._best, path)
+            self._best = None
+        with _whole(self.folder / LAST) as path:
+            trainer.save_checkpoint(path)
+        self._written = time.monotonic()
+
+    def _keep(self) -> None:
+        """Keeps the checkpoints as they are now."""
+        (self.folder / WHOLE).mkdir(exist_ok=True)
+        for name in (BEST, LAST):
+            if (self.folder / name).exists():
+                with _whole(self.folder / WHOLE / name) as path:
+                    shutil.copyfile(self.folder / name, path)
+
+
+def write(checkpoint: dict[str, Any], path: Path) -> None:
+    """Writes a checkpoint, whole or not at all, to a folder that may have to be made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _whole(path) as partial:
+        torch.save(checkpoint, partial)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Gives a path to write to, which then takes the place of ``path`` at once and as a whole."""
+    partial = path.with_suffix(".partial")
+    yield partial
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)

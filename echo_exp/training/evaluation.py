@@ -1,0 +1,80 @@
+"""Scores of a trained network on fresh windows, with what chance leaves uncertain, and its echo."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from echo_exp.task.problem import Integers
+from echo_exp.training.replicas import Floats
+
+SOLVED = 0.99
+"""A network has solved the problem at the first validation with at least this accuracy."""
+
+Z = 1.959963984540054  # of the normal distribution, two-sided 95 %
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of right answers with its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+def share(shares: Floats, answers: int) -> Share:
+    """Estimates the share of right answers from answers that come in sequences.
+
+    Wilson's score interval (Wilson 1927), for as many independent answers as the answers of whole
+    sequences are worth: an integer stands in several windows of its sequence, so that they are
+    right or wrong together (design effect, Kish 1965; it is taken as 1 where it is below).
+
+    Args:
+        shares: The share of right answers in each sequence, [sequences].
+        answers: Answers of a sequence.
+    """
+    value = float(shares.mean())
+    chance = value * (1 - value) / answers
+    effect = max(1.0, float(shares.var(ddof=1)) / chance) if chance > 0 else 1.0
+    n = len(shares) * answers / effect
+    center = (value + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    spread = Z / (1 + Z**2 / n) * math.sqrt(value * (1 - value) / n + Z**2 / (4 * n**2))
+    return Share(value, max(0.0, center - spread), min(1.0, center + spread))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Every window of one new sequence with its expected and predicted integers."""
+
+    windows: Sequence[Sequence[int]]
+    expected: Sequence[Sequence[int]]
+    predicted: Sequence[Sequence[int]]
+
+    @classmethod
+    def of(cls, windows: Integers, expected: Integers, predicted: Integers) -> "Listing":
+        """Makes a listing of [rows, n_in], [rows, n_out] and [rows, n_out] integers."""
+        return cls(windows.tolist(), expected.tolist(), predicted.tolist())
+
+    def columns(self) -> dict[str, list[object]]:
+        """Returns the listing as the columns of a table."""
+        pairs = list(zip(self.expected, self.predicted, strict=True))
+        return {
+            "window": [str(window) for window in self.windows],
+            "expected": [str(expected) for expected, _ in pairs],
+            "predicted": [str(predicted) for _, predicted in pairs],
+            "correct": [expected == predicted for expected, predicted in pairs],
+        }
+
+    def __str__(self) -> str:
+        lines = []
+        for expected, predicted in zip(self.expected, self.predicted, strict=True):
+            wrong = sum(a != b for a, b in zip(expected, predicted, strict=True))
+            marked = ", ".join(
+                f"{b}" if a == b else f"*{b}*" for a, b in zip(expected, predicted, strict=True)
+            )
+            note = "" if not wrong else f"   <- {wrong} wrong"
+            lines.append(f"Expected: {expected} Predicted: [{marked}]{note}")
+        return "\n".join(lines)

@@ -1,0 +1,168 @@
+"""One experiment: trains, tests and tells what came out."""
+
+import contextlib
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from echo_exp.settings import SettingError
+from echo_exp.task.data import EchoDataModule
+from echo_exp.tracking import Run
+from echo_exp.training.checkpoints import LAST, Checkpoints, load
+from echo_exp.training.evaluation import Listing, share
+from echo_exp.training.interrupts import Interrupts
+from echo_exp.training.module import EchoModule
+from echo_exp.training.outcome import Outcome
+from echo_exp.training.progress import Progress
+from echo_exp.training.recorder import Recorder
+from echo_exp.training.replicas import Floats
+from echo_exp.training.settings import Display, TrainerSettings
+from echo_exp.training.trainer import lightning_trainer
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The objects of an experiment."""
+
+    module: EchoModule
+    data: EchoDataModule
+
+
+def last_checkpoint(folder: Path, parts: Parts) -> dict[str, Any] | None:
+    """Returns the last checkpoint in a folder, if there is one.
+
+    Raises:
+        SettingError: It is truncated, or of another network.
+    """
+    path = folder / LAST
+    if not path.exists():
+        return None
+    try:
+        checkpoint = load(path)
+        parts.module.load_state_dict(checkpoint["state_dict"])
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingError("resume", path, f"the checkpoint cannot be used: {reason}") from error
+    return checkpoint
+
+
+def train(
+    parts: Parts,
+    settings: TrainerSettings,
+    run: Run | None,
+    folder: Path,
+    interrupts: Interrupts,
+    checkpoint: dict[str, Any] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+) -> Outcome:
+    """Trains, or goes on training, and tests.
+
+    Args:
+        parts: The experiment's objects.
+        settings: The trainer's settings.
+        run: Where metrics go; None tracks nothing.
+        folder: Where checkpoints are written.
+        interrupts: Signals that stop the training.
+        checkpoint: The content of ``last.ckpt`` in ``folder``, to go on from.
+        callbacks: What else looks at the training, after everything is recorded.
+
+    Raises:
+        DivergedError: The loss became NaN or infinite.
+        Interrupted: A signal asked to stop; the last checkpoint holds all that was trained.
+    """
+    torch.set_num_threads(settings.threads)
+    recorder = Recorder(run)
+    checkpoints = Checkpoints(
+        folder,
+        settings.checkpoint_seconds,
+        settings.block,
+        interrupts,
+        before=recorder.settle,
+    )
+    all_callbacks = [
+        recorder,
+        checkpoints,
+        *_progress(settings.progress, parts.data.epochs),
+        *callbacks,
+    ]
+    with _quiet():
+        trainer = lightning_trainer(settings, all_callbacks)
+        if checkpoint is None:
+            trainer.fit(parts.module, parts.data)
+        elif checkpoint["echo_epochs"] < parts.data.epochs and not checkpoint.get("stopped"):
+            trainer.fit(parts.module, parts.data, ckpt_path=folder / LAST, weights_only=True)
+        else:  # it was interrupted after the training
+            parts.module.on_load_checkpoint(checkpoint)
+            recorder.load_state_dict(checkpoint["callbacks"][recorder.state_key])
+        trainer.test(parts.module, parts.data, verbose=False)
+    return _outcome(parts, recorder)
+
+
+def _outcome(parts: Parts, recorder: Recorder) -> Outcome:
+    module, problem, seeds = parts.module, parts.module.problem, parts.data.seeds
+    samples = {name: _array(v) for name, v in module.samples.items() if name.startswith("test/")}
+    windows = problem.n_windows - problem.n_incomplete
+    answers = {"test/accuracy": windows * problem.n_out, "test/sequence_accuracy": windows}
+    diverged = _array(module.diverged)
+    listed = int(np.argmin(diverged))  # the first that did not: its epoch is 0
+    sequence = parts.data.listing_sequence()  # [R, length]
+    shown = problem.windows(sequence[None])  # [1, R, n_windows, n_in]
+    with torch.inference_mode():
+        predicted = module.predict_step(torch.from_numpy(shown)).numpy()
+    complete = slice(problem.n_incomplete, None)
+    return Outcome(
+        seeds=seeds,
+        scores={name: _array(module.scores[name]) for name in samples},
+        intervals={
+            name: share(samples[name][:, 0], count)
+            for name, count in answers.items()
+            if len(seeds) == 1
+        },
+        windows=windows * len(samples["test/loss"]),
+        seconds=recorder.seconds,
+        parameters=sum(p.shape[1:].numel() for p in module.parameters()),
+        epochs_to_solve=_array(recorder.epochs_to_solve),
+        diverged=np.where(diverged > 0, diverged, np.nan),
+        listing=Listing.of(
+            shown[0, listed, complete],
+            problem.targets(shown)[0, listed, complete],
+            predicted[0, listed, complete],
+        ),
+        listed=seeds[listed],
+        curves=recorder.curves(),
+    )
+
+
+def _array(values: torch.Tensor) -> Floats:
+    return values.cpu().numpy().astype(np.float64)
+
+
+def _progress(display: str, epochs: int) -> list[pl.Callback]:
+    if display == Display.NONE:
+        return []
+    bar = display == Display.BAR or (display == Display.AUTO and sys.stderr.isatty())
+    return [Progress(epochs, bar)]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences what Lightning says by itself: nothing of it is for the user of this program."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

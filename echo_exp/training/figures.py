@@ -1,0 +1,66 @@
+"""Figures of a run; drawn without a screen, readable without the text around them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from echo_exp.training.replicas import Floats
+
+# Okabe & Ito: told apart by everybody.
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#767676"
+
+Curve = tuple[list[int], Floats]
+"""Epochs [E] and the values of each replica, [E, R]."""
+
+
+def save_learning_curve(path: Path, curves: Mapping[str, Curve], loss_name: str) -> None:
+    """Draws `learning_curve` as a PNG file."""
+    learning_curve(curves, loss_name).savefig(path, dpi=150)
+
+
+def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Figure:
+    """Draws loss and accuracy, and the absolute error where it is measured, over the epochs.
+
+    One replica is a line; many are the line of their median between the 5 % and 95 % quantiles.
+
+    Args:
+        curves: Of each metric its epochs and values, by its name in MLflow.
+        loss_name: What the loss is, with its unit.
+    """
+    labels = {"loss": f"loss ({loss_name})", "accuracy": "accuracy (share of integers right)"}
+    if "val/mae" in curves:
+        labels["mae"] = "mean absolute error (integers)"
+    figure = Figure(figsize=(4.5 * len(labels), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(labels))
+    for axes, (name, label) in zip(panels, labels.items(), strict=True):
+        _panel(axes, curves, name)
+        axes.set_ylabel(label)
+        axes.set_ylim(bottom=0)
+    panels[1].set_ylim(-0.02, 1.02)
+    lines, names = panels[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _panel(axes: Axes, curves: Mapping[str, Curve], name: str) -> None:
+    if f"train/{name}" in curves:
+        _draw(axes, curves[f"train/{name}"], "training", BLUE, 0.8, "-")
+    if f"val/{name}" in curves:
+        _draw(axes, curves[f"val/{name}"], "validation", ORANGE, 1.6, "--")
+    axes.set_xlabel("epoch (one fresh sequence each)")
+    axes.grid(color=GREY, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw(axes: Axes, curve: Curve, label: str, color: str, width: float, style: str) -> None:
+    epochs, values = curve
+    living = values[:, ~np.isnan(values).any(axis=0)]  # a replica that diverged has no curve
+    replicas = living.shape[1]
+    low, median, high = np.quantile(living, [0.05, 0.5, 0.95], axis=1)
+    if replicas > 1:
+        label += f" (median and 5–95 % of {replicas} seeds)"
+        axes.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
+    axes.plot(epochs, median, color=color, linewidth=width, label=label, linestyle=style)

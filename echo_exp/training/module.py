@@ -1,0 +1,329 @@
+"""The training of an echo network as a LightningModule."""
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+
+from echo_exp.models import Model, State, WithCells
+from echo_exp.task.missing import Drop, Missing
+from echo_exp.task.problem import MISSING, Problem
+from echo_exp.task.representation import Representation
+from echo_exp.training.optimizer import Adam
+
+SATURATED = 2.0
+"""A cell state beyond this is saturated: the slope of tanh is 0.07 there."""
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+class DivergedError(RuntimeError):
+    """The loss of every replica became NaN or infinite.
+
+    Args:
+        epoch: The first tutorial epoch, counted from 1, without any finite loss.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(epoch)
+        self.epoch = epoch
+
+    def __str__(self) -> str:
+        return f"the loss of epoch {self.epoch} is not finite; a smaller learning rate may help"
+
+
+class EchoModule(pl.LightningModule):
+    """Trains a model to echo, carrying its state from batch to batch of a sequence.
+
+    A tutorial epoch is one fresh random sequence. One ``training_step`` takes a block of them (a
+    Lightning batch) and makes an update after each batch of windows, so that what Lightning does
+    around a step is paid once a block; ``trainer.global_step`` counts blocks. The state is a local
+    variable of the walk through one sequence: it begins at zero, and nothing outside can see it.
+    A model that is not ``stateful`` begins at zero with each batch.
+
+    A replica whose loss or weights are no longer finite is frozen with the weights that it had
+    before that block, and has no scores (NaN) from that epoch on; the others go on.
+
+    Args:
+        model: The network, e.g. `echo_exp.models.Seq2Seq`.
+        problem: The echo problem.
+        representation: How integers become the network's input and its outputs integers.
+        batch_size: Windows in a batch (B); must divide ``problem.n_windows``.
+        optimizer: Makes the optimizer of the network's parameters.
+        missing: What is done with missing values; `Drop` where not given.
+
+    Attributes:
+        epochs: Tutorial epochs trained so far.
+        diverged: The first epoch without a finite loss of each replica, [R]; 0 where there is none.
+        samples: Scores of each sequence of the last validation and test, [S, R], by metric name.
+        scores: Their means over the sequences, [R].
+
+    Raises:
+        SettingError: The batch size is not allowed.
+    """
+
+    diverged: Tensor
+
+    def __init__(
+        self,
+        model: Model,
+        problem: Problem,
+        representation: Representation,
+        batch_size: int,
+        optimizer: MakeOptimizer = Adam,
+        missing: Missing | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.problem = problem
+        self.representation = representation
+        self.missing = missing or Drop()
+        self.batch_size = problem.check_batch_size(batch_size)
+        self.epochs = 0
+        self.samples: dict[str, Tensor] = {}
+        self.scores: dict[str, Tensor] = {}
+        self._optimizer = optimizer
+        self._evaluated: list[dict[str, Tensor]] = []
+        present = problem.present_targets()
+        self._counts: list[int] = (
+            present.reshape(-1, self.batch_size * problem.n_out).sum(1).tolist()
+        )
+        self._incomplete = int(present[: problem.n_incomplete].sum())
+        replicas = next(model.parameters()).shape[0]
+        self.register_buffer("diverged", torch.zeros(replicas, dtype=torch.long))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Returns the optimizer of the network's parameters."""
+        return self._optimizer(self.parameters())
+
+    def training_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
+        """Trains on a block of fresh sequences, one after the other.
+
+        Args:
+            windows: [S, R, n_windows, n_in] integers, S sequences for each replica.
+            batch_idx: Lightning's number of the block.
+
+        Returns:
+            "loss" and "accuracy" of each sequence, [S, R]: means over its present targets, each
+            batch measured before its own update.
+        """
+        sequences = len(windows)
+        lightning_optimizer = cast("LightningOptimizer", self.optimizers())
+        optimizer = lightning_optimizer.optimizer
+        weights = [parameter.detach().clone() for parameter in self.parameters()]
+        updates = sequences * len(self._counts)
+        losses, rights = [], []
+        for update, (loss, right) in enumerate(self._gradients(windows), start=1):
+            (lightning_optimizer if update == updates else optimizer).step()
+            losses.append(loss)
+            rights.append(right)
+        loss = torch.stack(losses).unflatten(0, (sequences, -1))  # [S, batches, R]
+        right = torch.stack(rights).unflatten(0, (sequences, -1))  # [S, batches, R, B, n_out]
+        right &= self._cut(self.problem.targets(windows) != MISSING)
+        total = sum(self._counts)
+        outputs = {"loss": loss.sum(1) / total, "accuracy": right.sum((1, 3, 4)) / total}
+        self._freeze(outputs["loss"], weights)
+        epochs = torch.arange(self.epochs + 1, self.epochs + sequences + 1, device=self.device)
+        frozen = (self.diverged > 0) & (epochs.unsqueeze(1) >= self.diverged)  # [S, R]
+        self.epochs += sequences
+        return {name: values.masked_fill(frozen, math.nan) for name, values in outputs.items()}
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Logs the block's last epoch; raises `DivergedError` where no replica is left."""
+        if (self.diverged > 0).all():
+            raise DivergedError(int(self.diverged.max()))
+        if self.trainer.loggers or self.trainer.progress_bar_callback:  # a call takes a millisecond
+            self.log_dict({f"train/{name}": v[-1].nanmean() for name, v in outputs.items()})
+
+    def validation_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
+        """Scores sequences [S, R, n_windows, n_in]: each score [S, R] by its name.
+
+        ``saturation`` is the share of cell states, after a sequence's last batch, that lie where
+        the tanh of the LSTM's output passes on less than 7 % of a gradient; a network that is not
+        `WithCells` has none.
+        """
+        scores, state = self._score(windows)
+        if isinstance(self.model, WithCells):
+            cells = torch.cat(self.model.cell_states(state), -1)  # [R, S*B, U]
+            cells = cells.unflatten(1, (len(windows), -1))  # [R, S, B, U]
+            scores["saturation"] = (cells.abs() > SATURATED).float().mean((2, 3)).T
+        return scores
+
+    def test_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
+        """Scores sequences [S, R, n_windows, n_in]: each score [S, R] by its name."""
+        return self._score(windows)[0]
+
+    def predict_step(self, windows: Tensor, batch_idx: int = 0) -> Tensor:
+        """Returns the echoes, [S, R, n_windows, n_in] -> [S, R, n_windows, n_out] integers."""
+        walk = self._side_by_side(windows)
+        echoes = [self.representation.decode(outputs) for outputs, _ in walk]
+        return self._sequences(echoes)
+
+    def on_validation_model_zero_grad(self) -> None:
+        """Keeps the gradients of the last update, which Lightning would drop here."""
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets an evaluation that was interrupted."""
+        self._evaluated.clear()
+
+    def on_test_epoch_start(self) -> None:
+        """Forgets an evaluation that was interrupted."""
+        self._evaluated.clear()
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs ``val/loss``, ``val/accuracy`` and so on, and the gradients of the last update."""
+        self._log_scores("val")
+        self.scores |= self._gradient_norms()
+
+    def on_test_epoch_end(self) -> None:
+        """Logs ``test/loss``, ``test/accuracy``, ``test/sequence_accuracy`` and so on."""
+        self._log_scores("test")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the number of epochs and torch's random state beside the weights."""
+        checkpoint["echo_epochs"] = self.epochs
+        checkpoint["torch_random_state"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on with the epochs and the random state of the checkpoint."""
+        self.epochs = checkpoint["echo_epochs"]
+        torch.set_rng_state(checkpoint["torch_random_state"])
+
+    def _walk(self, inputs: Tensor, masks: Tensor | None) -> Iterator[tuple[Tensor, State]]:
+        """Yields the outputs of each batch along a sequence, [R, B, n_out, V], and its last state.
+
+        The state begins at zero, is carried from one batch to the next and cut from the graph
+        between them.
+
+        Args:
+            inputs: [batches, R, B, T, F] features or [batches, R, B, T] categories.
+            masks: Of the first batches, in which timesteps may be missing, [.., R, B, T].
+        """
+        state: State | None = None
+        for x, mask in itertools.zip_longest(inputs.unbind(), () if masks is None else masks):
+            outputs, after = self.model(x, state, mask)
+            after = tuple(part.detach() for part in after)
+            state = after if self.model.stateful else None
+            yield outputs, after
+
+    def _cut(self, values: Tensor) -> Tensor:
+        """Cuts the rows of sequences into batches, [S, R, rows, ...] -> [S, batches, R, B, ...]."""
+        return values.unflatten(2, (-1, self.batch_size)).transpose(1, 2)  # type: ignore[no-any-return]
+
+    def _inputs(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns what the model reads of sequences, cut into batches, and what it is to skip."""
+        inputs = self._cut(self.representation.encode(windows))
+        present = self.missing.present(windows)
+        if present is None:
+            return inputs, None
+        batches = math.ceil(self.problem.n_incomplete / self.batch_size)
+        return inputs, self._cut(present)[:, :batches]  # nothing is missing in those that follow
+
+    def _gradients(self, windows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Walks along one sequence after the other, [S, R, n_windows, n_in].
+
+        Yields the summed loss [R] of a batch and which integers were right [R, B, n_out] (anything
+        for those that are missing) whenever its gradients are ready; the caller makes the update
+        before it asks for the next. The gradients are those of the mean over present targets.
+        """
+        parameters = list(self.parameters())
+        ones = windows.new_ones(windows.shape[1])
+        weights = [ones / max(count, 1) for count in self._counts]
+        targets = self._cut(self.problem.targets(windows))
+        answers = targets.clamp(min=0)
+        inputs, masks = self._inputs(windows)
+        for s in range(len(windows)):
+            walk = self._walk(inputs[s], None if masks is None else masks[s])
+            batches = zip(walk, targets[s], answers[s], weights, strict=True)
+            for (outputs, _), target, answer, weight in batches:
+                loss = self.representation.loss(outputs, target).flatten(1).sum(1)
+                for parameter in parameters:  # large networks have no room for two of each
+                    parameter.grad = None
+                gradients = torch.autograd.grad(loss, parameters, weight)
+                for parameter, gradient in zip(parameters, gradients, strict=True):
+                    parameter.grad = gradient
+                scores = self.representation.scores(outputs.detach(), answer)
+                yield loss.detach(), scores["accuracy"]
+
+    @torch.no_grad()
+    def _freeze(self, loss: Tensor, weights: list[Tensor]) -> None:
+        """Gives replicas that are not finite, [S, R], the weights back that they had before."""
+        sums = torch.stack([parameter.flatten(1).sum(1) for parameter in self.parameters()])
+        finite = torch.cat([loss, sums.sum(0, keepdim=True)]).isfinite()  # [S+1, R]
+        first = self.epochs + 1 + finite.long().argmin(0)
+        new = (self.diverged == 0) & ~finite.all(0)
+        self.diverged = torch.where(new, first, self.diverged)
+        for parameter, before in zip(self.parameters(), weights, strict=True):
+            alive = (self.diverged == 0).view(-1, *[1] * (parameter.ndim - 1))
+            parameter.copy_(torch.where(alive, parameter, before))
+
+    def _evaluate(self, windows: Tensor) -> tuple[dict[str, Tensor], State]:
+        """Returns loss and scores of each integer, [S, R, n_windows, n_out], and the last state."""
+        batches: dict[str, list[Tensor]] = defaultdict(list)
+        targets = self._beside(self._cut(self.problem.targets(windows)))
+        last: State = ()
+        walk = self._side_by_side(windows)
+        for (outputs, state), target in zip(walk, targets, strict=True):
+            last = state
+            batches["loss"].append(self.representation.loss(outputs, target))
+            scores = self.representation.scores(outputs, target.clamp(min=0))
+            for name, score in scores.items():
+                batches[name].append(score)
+        return {name: self._sequences(values) for name, values in batches.items()}, last
+
+    def _side_by_side(self, windows: Tensor) -> Iterator[tuple[Tensor, State]]:
+        """Walks along all sequences at once: outputs [R, S*B, n_out, V] and state of each batch."""
+        inputs, masks = self._inputs(windows)
+        return self._walk(self._beside(inputs), None if masks is None else self._beside(masks))
+
+    def _beside(self, batches: Tensor) -> Tensor:
+        """[S, batches, R, B, ...] -> [batches, R, S*B, ...]."""
+        return batches.movedim(0, 2).flatten(2, 3)
+
+    def _sequences(self, batches: list[Tensor]) -> Tensor:
+        """Puts batches together again, each [R, S*B, n_out] -> [S, R, n_windows, n_out]."""
+        cut = torch.stack(batches).unflatten(2, (-1, self.batch_size))  # [batches, R, S, B, n_out]
+        rows: Tensor = cut.permute(2, 1, 0, 3, 4).flatten(2, 3)
+        return rows
+
+    def _score(self, windows: Tensor) -> tuple[dict[str, Tensor], State]:
+        scores, state = self._evaluate(windows)
+        first = self.problem.n_incomplete
+        sample = {name: v[:, :, first:].float().mean((2, 3)) for name, v in scores.items()}
+        sample["sequence_accuracy"] = scores["accuracy"][:, :, first:].all(-1).float().mean(2)
+        if self._incomplete:
+            present = self.problem.targets(windows)[:, :, :first] != MISSING
+            sample |= {
+                f"incomplete_{name}": (v[:, :, :first] * present).sum((2, 3)) / self._incomplete
+                for name, v in scores.items()
+            }
+        self._evaluated.append(sample)
+        return sample, state
+
+    def _gradient_norms(self) -> dict[str, Tensor]:
+        """Returns the length of the last update's gradient, [R], of each part of the model."""
+        squares: dict[str, Tensor] = {}
+        for name, parameter in self.named_parameters():
+            if parameter.grad is not None:
+                part = name.split(".")[1]  # of "model.encoder.first.kernel"
+                square = parameter.grad.square().flatten(1).sum(1)
+                squares[part] = squares.get(part, torch.zeros_like(square)) + square
+        return {f"val/gradient_norm_{part}": square.sqrt() for part, square in squares.items()}
+
+    def _log_scores(self, stage: str) -> None:
+        samples = {
+            f"{stage}/{name}": torch.cat([part[name] for part in self._evaluated])
+            for name in self._evaluated[0]
+        }
+        frozen = self.diverged > 0
+        scores = {k: v.mean(0).masked_fill(frozen, math.nan) for k, v in samples.items()}
+        self.samples |= samples
+        self.scores |= scores
+        self.log_dict({name: score.nanmean() for name, score in scores.items()})

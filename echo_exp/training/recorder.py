@@ -1,0 +1,148 @@
+"""What happens in a training, on its way to the run that records it."""
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import STEP_OUTPUT
+from torch import Tensor
+
+from echo_exp.tracking import Run
+from echo_exp.tracking.clock import Clock
+from echo_exp.training.evaluation import SOLVED
+from echo_exp.training.module import EchoModule
+from echo_exp.training.replicas import Floats, plain, statistics
+
+
+class Recorder(pl.Callback):
+    """Keeps the metrics of every replica, sends their statistics to the run, and keeps the time.
+
+    Args:
+        run: Where they go; None keeps only what the outcome needs.
+
+    Attributes:
+        seconds: Time of the training, once it has ended.
+        epochs_to_solve: First validated epoch of each replica with an accuracy of at least
+            `SOLVED`, [R]; NaN where there is none yet.
+    """
+
+    def __init__(self, run: Run | None) -> None:
+        self.run = run
+        self.seconds = 0.0
+        self.epochs_to_solve = torch.empty(0)
+        self._train: dict[str, list[Tensor]] = defaultdict(list)  # [epochs of a block, R] each
+        self._validation: dict[str, list[Tensor]] = defaultdict(list)  # [1, R] each
+        self._validated: list[int] = []
+        self._resumed_seconds = 0.0
+        self._clock = Clock() if run is None else run.clock
+        self._began = self._block_began = self._clock.now()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the metrics and the time so far."""
+        return {
+            "seconds": self._now(),
+            "epochs_to_solve": self.epochs_to_solve,
+            "train": {name: torch.cat(parts) for name, parts in self._train.items()},
+            "validation": {name: torch.cat(parts) for name, parts in self._validation.items()},
+            "validated": self._validated,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from the metrics and the time before the interruption."""
+        self._resumed_seconds = self.seconds = state_dict["seconds"]
+        self.epochs_to_solve = state_dict["epochs_to_solve"]
+        for parts, before in (
+            (self._train, state_dict["train"]),
+            (self._validation, state_dict["validation"]),
+        ):
+            parts.update({name: [values] for name, values in before.items()})
+        self._validated = state_dict["validated"]
+
+    def curves(self) -> dict[str, tuple[list[int], Floats]]:
+        """Returns of each metric its epochs [E] and its values for each replica, [E, R]."""
+        train = {name: _array(torch.cat(parts)) for name, parts in self._train.items()}
+        validation = {name: _array(torch.cat(parts)) for name, parts in self._validation.items()}
+        return {
+            **{name: (list(range(1, len(v) + 1)), v) for name, v in train.items()},
+            **{name: (self._validated, v) for name, v in validation.items()},
+        }
+
+    def settle(self) -> None:
+        """Returns when everything so far is in the store."""
+        if self.run is not None:
+            self.run.settle()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begins to count the time."""
+        assert isinstance(pl_module, EchoModule)
+        if not len(self.epochs_to_solve):
+            self.epochs_to_solve = torch.full((len(pl_module.diverged),), math.nan)
+        self._began = self._block_began = self._clock.now()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Records loss and accuracy of each epoch of the block."""
+        assert isinstance(pl_module, EchoModule)
+        assert isinstance(outputs, dict)
+        now = self._clock.now()
+        last = pl_module.epochs
+        count = len(outputs["loss"])
+        share = (now - self._block_began) / count
+        metrics = {f"train/{name}": values.cpu() for name, values in outputs.items()}
+        for name, values in metrics.items():
+            self._train[name].append(values)
+        self._send(
+            list(range(last - count + 1, last + 1)),
+            metrics,
+            [int(1000 * (self._block_began + share * (index + 1))) for index in range(count)],
+        )
+        self._block_began = now
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Records the scores of the validation."""
+        assert isinstance(pl_module, EchoModule)
+        epoch = pl_module.epochs
+        scores = {
+            name: score.cpu().unsqueeze(0)
+            for name, score in pl_module.scores.items()
+            if name.startswith("val/")
+        }
+        for name, values in scores.items():
+            self._validation[name].append(values)
+        self._validated.append(epoch)
+        solved = self.epochs_to_solve.isnan() & (scores["val/accuracy"][0] >= SOLVED)
+        self.epochs_to_solve = self.epochs_to_solve.masked_fill(solved, epoch)
+        self._send([epoch], scores)
+        self._block_began = self._clock.now()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stops counting."""
+        self.seconds = self._now()
+
+    def _send(
+        self, epochs: list[int], metrics: dict[str, Tensor], times: list[int] | None = None
+    ) -> None:
+        """Sends metrics, [epochs, R] each, to the run."""
+        if self.run is None:
+            return
+        values: dict[str, list[float]] = {}
+        for name, tensor in metrics.items():
+            summary = statistics(name, _array(tensor))
+            values |= {key: plain(series) for key, series in summary.items()}
+        self.run.log_metrics(epochs, values, times)
+
+    def _now(self) -> float:
+        return self._resumed_seconds + self._clock.now() - self._began
+
+
+def _array(values: Tensor) -> Floats:
+    return values.numpy().astype(np.float64)

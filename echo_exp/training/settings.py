@@ -1,0 +1,62 @@
+"""How a network is trained and scored: everything about a run that is not the experiment itself."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from echo_exp import settings
+
+LARGEST_BLOCK = 25
+"""Lightning's work around a step is paid once a block; beyond this it is lost in the training."""
+
+
+class Display(StrEnum):
+    """What is shown while training: ``auto`` is a bar on a terminal and lines elsewhere."""
+
+    AUTO = "auto"
+    BAR = "bar"
+    LINES = "lines"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """The trainer's settings.
+
+    Args:
+        accelerator: ``cpu``, or ``gpu`` for the first GPU that CUDA sees.
+        threads: Threads of torch on the CPU; small networks are fastest with one.
+        validate_every: Tutorial epochs between two validations.
+        validation_sequences: Sequences of the validation set.
+        test_sequences: Fresh sequences that the trained network is tested on.
+        checkpoint_seconds: Seconds between two checkpoints.
+        progress: What is shown while training, a `Display`.
+        detect_anomaly: Whether autograd looks for the operation that made a NaN (slow).
+
+    Raises:
+        SettingError: A value is not allowed.
+    """
+
+    accelerator: str
+    threads: int
+    validate_every: int
+    validation_sequences: int
+    test_sequences: int
+    checkpoint_seconds: float
+    progress: str
+    detect_anomaly: bool
+
+    def __post_init__(self) -> None:
+        settings.choice("trainer.accelerator", self.accelerator, ("cpu", "gpu"))
+        settings.choice("trainer.progress", self.progress, tuple(Display))
+        settings.choice("trainer.detect_anomaly", self.detect_anomaly, (True, False))
+        settings.integer("trainer.threads", self.threads, 1, 1024)
+        settings.integer("trainer.validate_every", self.validate_every, 1)
+        settings.integer("trainer.validation_sequences", self.validation_sequences, 1)
+        settings.integer("trainer.test_sequences", self.test_sequences, 2)
+        settings.number("trainer.checkpoint_seconds", self.checkpoint_seconds, above=0)
+
+    @property
+    def block(self) -> int:
+        """Epochs in a training step; a divisor of ``validate_every``, where a block ends."""
+        largest = min(LARGEST_BLOCK, self.validate_every)
+        return next(n for n in range(largest, 0, -1) if self.validate_every % n == 0)

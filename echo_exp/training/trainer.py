@@ -1,0 +1,49 @@
+"""Lightning's trainer, and the device that it is to use."""
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+
+from echo_exp.settings import SettingError
+from echo_exp.training.checkpoints import CheckpointFile
+from echo_exp.training.settings import TrainerSettings
+
+
+def check_device(accelerator: str) -> None:
+    """Checks that PyTorch can use the device.
+
+    Raises:
+        SettingError: It cannot.
+    """
+    if accelerator == "cpu" or torch.cuda.is_available():
+        return
+    if torch.version.cuda is None:
+        reason = (
+            f"this PyTorch ({torch.__version__}) was built without CUDA; in a checkout, "
+            "`make setup TORCH_BACKEND=cu126` installs one that was built with it"
+        )
+    else:
+        reason = (
+            f"PyTorch {torch.__version__} finds no GPU through CUDA {torch.version.cuda}; "
+            "`nvidia-smi` shows whether there is one with a driver"
+        )
+    raise SettingError("trainer.accelerator", accelerator, reason)
+
+
+def lightning_trainer(settings: TrainerSettings, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Returns a Lightning trainer whose one epoch holds all tutorial epochs."""
+    return pl.Trainer(
+        accelerator="cuda" if settings.accelerator == "gpu" else "cpu",
+        devices=1,
+        max_epochs=1,
+        callbacks=callbacks,
+        plugins=[CheckpointFile(), LightningEnvironment()],  # one process, in Slurm too
+        check_val_every_n_epoch=None,
+        val_check_interval=settings.validate_every // settings.block,
+        num_sanity_val_steps=0,
+        detect_anomaly=settings.detect_anomaly,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )

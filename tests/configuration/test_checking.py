@@ -1,0 +1,163 @@
+"""The configuration: every shipped file is whole, and what tells runs apart is hashed."""
+
+from collections.abc import Iterator
+
+import pytest
+from hydra import compose
+from hydra.initialize import initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp import configuration
+from echo_exp.configuration import trust
+from echo_exp.settings import SettingError
+
+EXPERIMENTS = sorted(path.stem for path in (configuration.FOLDER / "experiment").glob("*.yaml"))
+OPTIONS = sorted(
+    f"{path.parent.name}={path.stem}"
+    for path in configuration.FOLDER.glob("*/*.yaml")
+    if path.parent.name not in ("experiment", "study")
+)
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        yield
+
+
+def _composed(*overrides: str) -> DictConfig:
+    return compose("config", list(overrides))
+
+
+def test_alone_it_is_the_tutorials_first_baseline() -> None:
+    settings = configuration.read(_composed())
+    problem = settings.problem
+    assert (problem.length, problem.n_values, problem.n_in, problem.n_out) == (25, 100, 5, 5)
+    assert (settings.batch_size, settings.epochs) == (7, 500)
+    assert _composed().model == {
+        "_target_": "echo_exp.models.Seq2Seq",
+        "units": 20,
+        "layers": 1,
+        "stateful": True,
+        "padding": None,
+    }
+    assert (_composed().batch_size, _composed().replicas) == (7, 1)
+    assert _composed() == _composed("experiment=seq2seq_baseline")
+
+
+def test_the_encoder_decoder_baseline_is_the_tutorials_second() -> None:
+    config = _composed("experiment=encoder_decoder_baseline")
+    settings = configuration.read(config)
+    assert (settings.problem.n_in, settings.problem.n_out) == (5, 2)
+    assert (settings.batch_size, settings.epochs) == (21, 5000)
+    assert config.model.units == 150
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_can_be_read(experiment: str) -> None:
+    configuration.read(_composed(f"experiment={experiment}"))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_can_be_read(option: str) -> None:
+    configuration.read(_composed(option))
+
+
+def test_the_fingerprint_tells_experiments_apart() -> None:
+    reference = configuration.fingerprint(_composed())
+    for override in ("seed=2", "model.units=21", "optimizer.epsilon=1e-8", "problem.n_values=99"):
+        assert configuration.fingerprint(_composed(override)) != reference
+
+
+def test_the_fingerprint_ignores_where_results_go() -> None:
+    reference = configuration.fingerprint(_composed())
+    for override in (
+        "output_dir=elsewhere",
+        "tracking=none",
+        "resume=last",
+        "export=true",
+        "trainer.progress=false",
+        "trainer.checkpoint_seconds=7",
+    ):
+        assert configuration.fingerprint(_composed(override)) == reference
+
+
+def test_of_the_overrides_those_are_measured_that_a_result_may_depend_on() -> None:
+    measured = ["seed=1", "+model.output_dir=x", "~trainer.threads", "callbacks.a.b=tracking"]
+    incidental = [
+        "output_dir=seed",
+        "+tracking.uri=sqlite:///a?b=c",
+        "~resume",
+        "launch=joblib",
+        "launch.jobs=2",
+        "trainer.progress=false",
+    ]
+    assert configuration.measured([*measured, *incidental]) == measured
+
+
+def test_parameters_are_flat_and_name_the_chosen_classes() -> None:
+    parameters = configuration.parameters(_composed("model=encoder_decoder"))
+    assert parameters["model"] == "EncoderDecoder"
+    assert parameters["model.units"] == 150
+    assert all(not isinstance(value, dict | DictConfig) for value in parameters.values())
+
+
+def test_differences_are_those_of_the_settings_that_were_given() -> None:
+    stored, given = _composed("model.units=30", "epochs=9"), _composed("model.units=40")
+    units, epochs = "model.units is 40 here and 30 there", "epochs is 500 here and 9 there"
+    both = {"epochs": epochs, "model.units": units}
+    assert configuration.differences(stored, given, ["model.units=40"]) == {"model.units": units}
+    assert configuration.differences(stored, given, []) == {}
+    assert configuration.differences(stored, given, ["epochs=500", "model.units=40"]) == both
+    assert configuration.differences(stored, given, ["experiment=any"]) == both
+    assert configuration.differences(stored, stored, ["epochs=9"]) == {}
+
+
+def test_another_network_of_the_same_size_is_a_difference() -> None:
+    stored, given = (
+        _composed("model.units=20"),
+        _composed("model=encoder_decoder", "model.units=20"),
+    )
+    (difference,) = configuration.differences(stored, given, ["model=encoder_decoder"]).values()
+    assert "model._target_ is echo_exp.models.EncoderDecoder here" in difference
+
+
+def test_a_setting_that_a_command_does_not_have_is_refused() -> None:
+    config = compose("predict")
+    configuration.check_keys(config, "predict")
+    with pytest.raises(SettingError, match=r"sed=1 .* did you mean seed\?"):
+        configuration.check_keys(compose("predict", ["+sed=1"]), "predict")
+
+
+def test_a_setting_that_tracking_does_not_have_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"tracking\.url=x .* did you mean tracking\.uri\?"):
+        configuration.tracking(_composed("+tracking.url=x"))
+
+
+def test_what_follows_from_another_setting_is_none_of_its_own() -> None:
+    with pytest.raises(SettingError, match=r"problem\.incomplete=True .* no such setting"):
+        configuration.read(_composed("+problem.incomplete=true"))
+
+
+def test_the_last_seed_is_the_largest_that_a_stream_takes() -> None:
+    largest = 2**63 - 1
+    assert configuration.read(_composed(f"seed={largest}")).seeds == range(largest, largest + 1)
+    with pytest.raises(SettingError, match="seed="):
+        configuration.read(_composed(f"seed={largest}", "replicas=2"))
+
+
+def test_a_group_without_its_needed_setting_is_refused() -> None:
+    with pytest.raises(SettingError, match="n_in"):
+        configuration.read(_composed("~trainer.threads", "problem.n_in=0"))
+
+
+def test_what_each_option_calls_is_known_where_it_sets_more_than_its_group() -> None:
+    for option in ("mask", "sentinel", "drop"):
+        target = _composed(f"missing={option}").missing._target_
+        assert ("missing._target_", target) in trust.offered()
+
+
+def test_a_run_from_before_a_setting_was_there_can_be_read() -> None:
+    stored = {k: v for k, v in _composed().items() if k not in ("inspect", "export")}
+    config = OmegaConf.create(stored)
+    assert not configuration.read(config).inspect

@@ -1,0 +1,87 @@
+"""Every model with every representation and every policy for missing values."""
+
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose
+from hydra.initialize import initialize_config_dir
+from torch import Tensor
+
+from echo_exp import configuration
+from echo_exp.configuration.assembly import assemble
+from echo_exp.training.experiment import Parts
+from echo_exp.training.module import EchoModule
+
+from ..trainers import Recorder, make_trainer
+
+
+def _options(group: str) -> list[str]:
+    return sorted(path.stem for path in (configuration.FOLDER / group).glob("*.yaml"))
+
+
+def _parts(*overrides: str) -> Parts:
+    sizes = ["problem.length=12", "problem.n_values=6", "problem.n_in=4", "model.units=16"]
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        config = compose("config", [*sizes, "optimizer.learning_rate=0.01", *overrides])
+    return assemble(config, configuration.read(config))
+
+
+class Watch:
+    """What the model is given and what it returns while it trains."""
+
+    def __init__(self, module: EchoModule) -> None:
+        self.zero: list[bool] = []
+        self.shapes: set[tuple[int, ...]] = set()
+        model: Any = module.model
+        model.register_forward_hook(self)
+
+    def __call__(self, model: Any, inputs: tuple[Any, ...], outputs: tuple[Tensor, Any]) -> None:
+        if torch.is_grad_enabled():
+            self.zero.append(inputs[1] is None)
+            assert inputs[1] is None or any(bool(part.any()) for part in inputs[1])
+            self.states = len(outputs[1])
+            self.shapes.add(tuple(outputs[0].shape))
+
+
+@pytest.mark.parametrize("missing", _options("missing"))
+@pytest.mark.parametrize("representation", _options("representation"))
+@pytest.mark.parametrize("model", _options("model"))
+def test_it_trains(model: str, representation: str, missing: str) -> None:
+    n_out = 4 if model in ("seq2seq", "stateless") else 2
+    batch, stateful = (1, False) if model == "stateless" else (3, True)
+    parts = _parts(
+        f"model={model}",
+        f"representation={representation}",
+        f"missing={missing}",
+        f"problem.n_out={n_out}",
+        f"batch_size={batch}",
+        "replicas=2",
+        "epochs=40",
+    )
+    watch, recorder = Watch(parts.module), Recorder()
+    make_trainer(recorder, limit_val_batches=0).fit(parts.module, parts.data)
+    outputs = 6 if representation == "one_hot" else 1
+    assert watch.shapes == {(2, batch, n_out, outputs)}
+    batches = (9 if missing == "drop" else 12) // batch
+    begins = [position % batches == 0 for position in range(40 * batches)]
+    assert watch.zero == [begin or not stateful for begin in begins]
+    losses = torch.tensor(recorder.losses)
+    assert (losses[-10:].mean(0) < losses[:5].mean(0)).all()
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("stateful", [True, False])
+@pytest.mark.parametrize("model", _options("model"))
+def test_layers_and_state_are_settings_of_every_model(
+    model: str, stateful: bool, layers: int
+) -> None:
+    parts = _parts(
+        f"model={model}", f"model.stateful={stateful}", f"model.layers={layers}", "batch_size=3",
+        "problem.n_out=4", "epochs=2",
+    )  # fmt: skip
+    watch = Watch(parts.module)
+    make_trainer(limit_val_batches=0).fit(parts.module, parts.data)
+    assert watch.zero == [True, not stateful, not stateful] * 2
+    lstms = 2 if model == "encoder_decoder" else 1
+    assert watch.states == 2 * layers * lstms

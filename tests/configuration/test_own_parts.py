@@ -1,0 +1,139 @@
+"""What users plug in, a network and callbacks of their own, as docs/own_model.md shows it."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose
+from hydra.initialize import initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp import configuration, running
+from echo_exp.configuration.assembly import assemble
+from echo_exp.settings import SettingError
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+SMALL = ("problem.n_values=6", "problem.length=12", "problem.n_in=4", "problem.n_out=2")
+TRAINING = ("batch_size=3", "epochs=25", "trainer.progress=none", "tracking=none")
+NETWORK = ("model=gru", "model.units=8", *SMALL)
+
+
+@pytest.fixture(autouse=True)
+def _own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.chdir(tmp_path)
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        yield
+    for name in ("gru", "forget_gate"):
+        sys.modules.pop(name, None)
+
+
+def _composed(*overrides: str) -> DictConfig:
+    return compose("config", [f"hydra.searchpath=[file://{EXAMPLES}]", *overrides])
+
+
+def _network(*overrides: str) -> Any:
+    config = _composed(*NETWORK, "batch_size=3", *overrides)
+    return assemble(config, configuration.read(config)).module.model
+
+
+def test_each_replica_of_the_own_network_is_the_network_of_its_seed() -> None:
+    torch.manual_seed(0)
+    x = torch.randint(6, (2, 3, 4))  # [R, B, T]
+    both, state = _network("replicas=2", "seed=5")(x)
+    assert both.shape == (2, 3, 2, 6)
+    for replica in range(2):
+        alone, own = _network(f"seed={5 + replica}")(x[replica : replica + 1])
+        torch.testing.assert_close(alone[0], both[replica])
+        torch.testing.assert_close(own[0][0], state[0][replica])
+
+
+@pytest.mark.parametrize(
+    "choice", [("representation=scaled",), ("missing=mask",), ("missing=sentinel", "replicas=2")]
+)
+def test_the_own_network_goes_with_every_representation_and_policy(choice: tuple[str, ...]) -> None:
+    outcome = running.execute(_composed(*NETWORK, *choice, *TRAINING)).outcome
+    assert all(torch.isfinite(torch.tensor(scores)).all() for scores in outcome.scores.values())
+
+
+def test_a_skipped_timestep_leaves_the_state_of_the_own_network() -> None:
+    network = _network()
+    x = torch.randint(6, (1, 3, 4))
+    present = torch.tensor([False, True, True, True]).expand(1, 3, 4)
+    other = x.clone()
+    other[..., 0] = (x[..., 0] + 1) % 6
+    torch.testing.assert_close(network(x, None, present)[0], network(other, None, present)[0])
+    assert not torch.equal(network(x)[0], network(other)[0])
+
+
+def test_a_callback_can_end_a_training() -> None:
+    fast = ("model=gru", "optimizer.learning_rate=0.02", "epochs=500", *TRAINING[2:])
+    outcome = running.execute(_composed(*fast, "+callbacks=stop_when_solved")).outcome
+    last = outcome.curves["train/loss"][0][-1]
+    assert last == outcome.epochs_to_solve[0] < 500
+
+
+def test_a_callback_can_add_a_score_to_each_validation() -> None:
+    config = _composed("+callbacks=forget_gate", "model.units=4", "replicas=2", *TRAINING[1:])
+    epochs, values = running.execute(config).outcome.curves["val/forget_gate"]
+    assert epochs == [25]
+    assert values.shape == (1, 2)
+    assert values == pytest.approx(torch.sigmoid(torch.ones(1)).item(), abs=0.02)
+
+
+def test_without_a_callback_the_fingerprint_is_that_of_a_configuration_without_the_key() -> None:
+    config = _composed()
+    reference = configuration.fingerprint(config)
+    OmegaConf.set_struct(config, False)
+    del config.callbacks
+    assert configuration.fingerprint(config) == reference
+    configuration.read(config)
+
+
+def test_the_fingerprint_holds_a_callback_and_its_arguments() -> None:
+    chosen = ("+callbacks=stop_when_solved",)
+    prints = {
+        configuration.fingerprint(_composed(*overrides))
+        for overrides in ((), chosen, (*chosen, "callbacks.stop_when_solved.patience=3"))
+    }
+    assert len(prints) == 3
+
+
+WRONG = {
+    "callbacks.x=3": ("+callbacks.x=3",),
+    "callbacks.x._target_=null": ("+callbacks.x={}",),
+    "callbacks.x._target_=nowhere.There .*No module named 'nowhere'": (
+        "+callbacks.x._target_=nowhere.There",
+    ),
+    "callbacks.x.paience=3 .*did you mean callbacks.x.patience": (
+        "+callbacks.x={_target_: pytorch_lightning.callbacks.EarlyStopping, paience: 3}",
+    ),
+    "callbacks.x.monitor=null .*needs it": (
+        "+callbacks.x={_target_: pytorch_lightning.callbacks.EarlyStopping}",
+    ),
+    "callbacks.stop_when_solved=.*`mode` can be": (
+        "+callbacks=stop_when_solved",
+        "callbacks.stop_when_solved.mode=up",
+    ),
+    "callbacks.x=.*it must be a pytorch_lightning.Callback": (
+        "+callbacks.x={_target_: echo_exp.task.missing.Drop}",
+    ),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_a_wrong_callback_is_named_before_anything_is_written(message: str) -> None:
+    config = _composed(*WRONG[message], "tracking=none", "epochs=1")
+    with pytest.raises(SettingError, match=message):
+        running.execute(config)
+    assert not list(Path().glob("outputs/*"))
+
+
+def test_no_mapping_at_all_is_refused() -> None:
+    config = _composed()
+    config.callbacks = [1]
+    with pytest.raises(SettingError, match=r"callbacks=\[1\] is not allowed: it must be a mapping"):
+        configuration.read(config)

@@ -1,0 +1,139 @@
+"""A study's runs, read back from a real store."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.entities import Param
+from mlflow.tracking import MlflowClient
+
+from echo_exp.reports import records
+from echo_exp.sweeps.study import Cell
+from echo_exp.tracking.access.connection import Access, reach
+
+CELL = Cell({"model.units": 1}, {})
+
+
+@pytest.fixture(scope="module")
+def access(tmp_path_factory: pytest.TempPathFactory) -> Access:
+    folder = tmp_path_factory.mktemp("store")
+    access = reach(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"))
+    access.client.create_experiment("study/made", (folder / "artifacts").as_uri())
+    return access
+
+
+@pytest.fixture(scope="module")
+def client(access: Access) -> MlflowClient:
+    return access.client
+
+
+def _run(client: MlflowClient, mark: str, status: str, replicas: int = 1) -> str:
+    experiment = client.get_experiment_by_name("study/made")
+    assert experiment is not None
+    run = client.create_run(experiment.experiment_id, tags={"kind": "run", "fingerprint": mark})
+    run_id = str(run.info.run_id)
+    client.log_batch(run_id, params=[Param("replicas", str(replicas)), Param("seed", "5")])
+    for name, value in {"fit_seconds": 3.0, "parameters": 10.0, "test/accuracy": 0.75}.items():
+        client.log_metric(run_id, name, value)
+    for epoch in (25, 50):
+        client.log_metric(run_id, "val/accuracy", epoch / 100, step=epoch)
+    client.set_terminated(run_id, status)
+    return run_id
+
+
+def _read(access: Access, mark: str) -> records.Record:
+    (record,) = records.read(access, "study/made", [(CELL, 50, mark)])
+    return record
+
+
+def test_a_run_of_one_seed_has_it_all_in_its_metrics(access: Access, client: MlflowClient) -> None:
+    run_id = _run(client, "one", "FINISHED")
+    record = _read(access, "one")
+    assert (record.finished, record.run_id, record.seeds) == (True, run_id, [5])
+    assert (record.seconds, record.parameters) == (3.0, 10)
+    assert record.scores["test/accuracy"].tolist() == [0.75]
+    assert record.scores["val/accuracy"].tolist() == [0.5]
+    assert np.isnan(record.epochs_to_solve).tolist() == [True]
+    epochs, values = record.curves["val/accuracy"]
+    assert epochs.tolist() == [25, 50]
+    assert values.tolist() == [[0.25], [0.5]]
+
+
+def test_of_many_seeds_one_that_diverged_got_nothing_right(
+    access: Access, client: MlflowClient, tmp_path: Path
+) -> None:
+    run_id = _run(client, "many", "FINISHED", replicas=2)
+    table = {
+        "columns": ["seed", "test/accuracy", "test/loss", "epochs_to_solve", "diverged"],
+        "data": [[5, 0.9, 0.1, 25, None], [6, None, None, None, 30]],
+    }
+    (tmp_path / "replicas.json").write_text(json.dumps(table), encoding="utf-8")
+    validated = {
+        "val/loss": [np.nan, 0.2, np.nan, 0.1, np.nan, 0.3, np.nan, np.nan],
+        "val/accuracy": [np.nan, 0.8, np.nan, 0.9, np.nan, 0.7, np.nan, np.nan],
+    }
+    pd.DataFrame({"seed": [5] * 4 + [6] * 4, **validated}).to_parquet(tmp_path / "curves.parquet")
+    for file in ("replicas.json", "curves.parquet"):
+        client.log_artifact(run_id, str(tmp_path / file))
+    record = _read(access, "many")
+    assert record.seeds == [5, 6]
+    assert record.scores["test/accuracy"].tolist() == [0.9, 0]
+    assert record.scores["val/accuracy"].tolist() == [0.9, 0]
+    assert np.isnan(record.scores["test/loss"]).tolist() == [False, True]
+    assert record.diverged == 1
+    epochs, values = record.curves["val/accuracy"]
+    assert epochs.tolist() == [2, 4]
+    assert values.tolist() == pytest.approx(np.array([[0.8, 0.7], [0.9, 0]]))
+
+
+def test_a_finished_run_goes_before_a_newer_one_that_failed(
+    access: Access, client: MlflowClient
+) -> None:
+    finished = _run(client, "twice", "FINISHED")
+    _run(client, "twice", "FAILED")
+    assert _read(access, "twice").run_id == finished
+
+
+@pytest.mark.parametrize(("mark", "status"), [("failed", "FAILED"), (None, "never run")])
+def test_what_did_not_finish_has_its_status_and_no_scores(
+    access: Access, client: MlflowClient, mark: str | None, status: str
+) -> None:
+    if mark is not None:
+        _run(client, mark, status)
+    record = _read(access, mark or "unknown")
+    assert (record.finished, record.status) == (False, status)
+    assert not record.scores
+    assert not len(record.seeds)
+    assert record.error == ""
+
+
+def test_what_failed_says_why_in_one_line(access: Access, client: MlflowClient) -> None:
+    run_id = _run(client, "diverged", "FAILED")
+    client.set_tag(run_id, "error", "DivergedError: the loss\nand more")
+    assert _read(access, "diverged").error == "DivergedError: the loss"
+    client.set_terminated(run_id, "FINISHED")
+    client.update_run(run_id, status="RUNNING")  # it is tried again
+    assert _read(access, "diverged").error == ""
+
+
+def test_a_job_that_failed_before_it_had_a_run_is_known_from_its_sweep(
+    access: Access,
+    client: MlflowClient,
+) -> None:
+    experiment = client.get_experiment_by_name("study/made")
+    assert experiment is not None
+    for why in ("problem.n_out=2 is not allowed", "model.units=9 is not allowed"):  # the newest
+        tags = {"kind": "sweep", "failed.refused": why}
+        client.create_run(experiment.experiment_id, tags=tags)
+    record = _read(access, "refused")
+    assert (record.status, record.run_id) == ("FAILED", None)
+    assert record.error == "model.units=9 is not allowed"
+    _run(client, "refused", "RUNNING")
+    assert _read(access, "refused").status == "RUNNING"
+
+
+def test_a_store_without_the_study_has_no_runs(access: Access, client: MlflowClient) -> None:
+    (record,) = records.read(access, "study/other", [(CELL, 50, "one")])
+    assert record.status == "never run"

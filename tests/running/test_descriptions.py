@@ -1,0 +1,77 @@
+"""What MLflow's UI says of runs, sweeps and experiments."""
+
+import json
+
+from hydra import compose, initialize_config_dir
+
+from echo_exp import configuration
+from echo_exp.running import descriptions as running_descriptions
+from echo_exp.sweeps import descriptions
+from echo_exp.tracking import StoredRun
+from echo_exp.tracking.ui.view import VIEW_TAG, page, state, view
+
+STORED = StoredRun(
+    run_id="abc",
+    experiment_id="1",
+    name="",
+    status="RUNNING",
+    tags={"mlflow.source.name": "echo-exp seed=7"},
+    artifacts=None,
+    config=None,
+    metrics={},
+    latest=0,
+)
+
+
+def test_a_run_that_has_not_ended_has_no_scores_and_can_be_resumed() -> None:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        config = compose("config", ["seed=7", "replicas=3"])
+    text = running_descriptions.run(config, STORED, ["output_dir=there"])
+    assert text.startswith("Seq2Seq of 20 units learns to echo 5 of 5 integers below 100 (OneHot)")
+    assert "500 epochs from seed 7, 3 networks at once." in text
+    assert "no scores" in text
+    assert "echo-exp resume=abc output_dir=there" in text
+
+
+def test_a_sweep_is_described_by_the_settings_that_differ() -> None:
+    jobs = [[f"seed={seed}", "epochs=5"] for seed in range(20)]
+    text = descriptions.varied(jobs)
+    assert text.startswith("20 runs.")
+    assert "| `seed` | 0, 1, 2, 3, 4, 5, 6, 7, … |" in text
+    assert "epochs" not in text
+
+
+def test_a_password_is_not_described() -> None:
+    text = descriptions.sweep("runs", ["-m", "tracking.uri=postgresql://me:secret@host/db"])
+    assert "secret" not in text
+    assert "me:***@host" in text
+
+
+def test_the_best_of_a_sweep_are_a_table() -> None:
+    text = descriptions.sweep("runs", ["-m"], [("settings", "accuracy"), ("seed=1", "0.5")])
+    assert "| settings | accuracy |\n| --- | --- |\n| seed=1 | 0.5 |" in text
+    assert "The best of them" not in descriptions.sweep("runs", ["-m"])
+
+
+def test_failures_are_a_list_that_fits_a_tag_of_mlflow_and_is_no_markup() -> None:
+    failed = [f"job {n}: <b>|{'x ' * 900}" for n in range(descriptions.MOST_REASONS + 3)]
+    text = descriptions.sweep("runs", ["-m"], summary="0 of 13 jobs succeeded", failed=failed)
+    assert "0 of 13 jobs succeeded.\n\n- job 0: &lt;b&gt;\\|x x" in text
+    assert "- and 3 more reasons\n\n" in text
+    assert "jobs succeeded" not in descriptions.sweep("runs", ["-m"])
+    assert len(text) < 8000
+
+
+def test_a_view_has_its_columns_in_their_order_behind_those_that_are_always_there() -> None:
+    tag = view(["test/mae"], ["model.layers"])
+    found = json.loads(str(state(tag)))
+    assert found["columnOrder"][3:] == ["metrics.`test/mae`", "params.`model.layers`"]
+    assert found["selectedColumns"] == found["columnOrder"][3:]
+    assert state({}) is None
+    assert len(tag[VIEW_TAG]) < 20_000  # MLflow's limit for a tag of an experiment
+
+
+def test_pages_open_in_the_view_for_training() -> None:
+    assert page("1", "abc") == "#/experiments/1/runs/abc?workflowType=machine_learning"
+    assert page("1") == "#/experiments/1/runs?workflowType=machine_learning"
+    assert page("1", shared=True).endswith("&viewStateShareKey=echo")

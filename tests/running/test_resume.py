@@ -1,0 +1,77 @@
+"""A stored configuration is data: it names nothing to call or look up that is not known here."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from hydra import compose
+from hydra.initialize import initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp import configuration
+from echo_exp.running import resume
+from echo_exp.settings import SettingError
+from echo_exp.tracking import Store, StoredRun
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        yield
+
+
+class _Store:
+    """A store with one unfinished run."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = OmegaConf.to_yaml(config)
+
+    def find_run(self, which: str) -> StoredRun:
+        return StoredRun(which, "1", "a run", "FAILED", {}, None, self.config, {}, 0)
+
+
+def _find(stored: DictConfig, *overrides: str) -> DictConfig:
+    given = compose("config", ["resume=abc", *overrides])
+    return resume.find(cast("Store", _Store(stored)), given, []).config
+
+
+def _resolved(*overrides: str) -> DictConfig:
+    config = compose("config", list(overrides))
+    OmegaConf.resolve(config)
+    return config
+
+
+@pytest.mark.parametrize("model", ["seq2seq", "encoder_decoder", "many_to_one", "stateless"])
+def test_the_configuration_of_a_run_is_its_own(model: str) -> None:
+    stored = _resolved(f"model={model}", "seed=7")
+    found = _find(stored)
+    assert found.seed == 7
+    assert found.model == stored.model
+
+
+HOSTILE = {
+    "model._target_": "os.system",
+    "optimizer._target_": "echo_exp.models.Seq2Seq",
+    "model.units": {"_target_": "os.system", "command": "true"},
+    "model.layers": [{"_target_": "os.system", "command": "true"}],
+    "trainer._target_": "builtins.exec",
+    "callbacks.x._target_": "os.system",
+    "seed": "${oc.env:HOME}",
+}
+
+
+@pytest.mark.parametrize("key", HOSTILE)
+def test_what_would_run_foreign_code_is_refused(key: str) -> None:
+    stored = _resolved()
+    OmegaConf.set_struct(stored, False)
+    OmegaConf.update(stored, key, HOSTILE[key], merge=False)
+    with pytest.raises(SettingError, match="stored configuration would"):
+        _find(stored)
+
+
+def test_what_the_user_names_in_this_call_is_allowed() -> None:
+    stored = _resolved()
+    stored.model._target_ = "mine.Model"
+    with pytest.raises(SettingError, match=r"would call mine\.Model"):
+        _find(stored)
+    assert _find(stored, "model._target_=mine.Model").model._target_ == "mine.Model"

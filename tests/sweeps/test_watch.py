@@ -1,0 +1,109 @@
+"""The live summary of a sweep counts what the jobs have left, and what needed no job."""
+
+from pathlib import Path
+
+import pytest
+
+from echo_exp.sweeps import watch
+from echo_exp.sweeps.job import JobResult, Status, _leave, file
+from echo_exp.sweeps.watch import Watch, _words
+
+LOST = JobResult(Status.FAILED, "its process was lost 3 times")
+
+
+def _left(folder: Path, number: int, status: Status, message: str = "") -> None:
+    _leave(JobResult(status, message), file(folder, number))
+
+
+def _seen(folder: Path, numbers: range) -> Watch:
+    """A watch that looks when it is told to."""
+    seen = Watch("sweep", "job", folder, 6)
+    seen._paths = {number: file(folder, number) for number in numbers}
+    return seen
+
+
+def test_it_tells_what_is_done_what_runs_and_what_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = _seen(tmp_path, range(1, 6))
+    seen._results = {0: JobResult(Status.EARLIER)}
+    seen._began_with = 1
+    _left(tmp_path, 1, Status.RUNNING)
+    seen._look()
+    assert seen._counts() == ["1 of 6 done", "1 running"]
+    assert seen._left() == []
+    _left(tmp_path, 1, Status.FINISHED)
+    _left(tmp_path, 2, Status.FAILED, "it broke\nhere")
+    _left(tmp_path, 3, Status.RUNNING)
+    _left(tmp_path, 4, Status.CLAIMED, "somebody else")
+    seen._look()
+    assert seen._counts() == ["3 of 6 done", "1 running", "1 failed"]
+    assert seen._left()[0].endswith(" left")
+    printed = capsys.readouterr().err
+    assert "job 2: it broke\n" in printed
+    assert "here" not in printed
+
+
+def test_a_reason_is_named_when_it_is_new_and_else_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = _seen(tmp_path, range(6))
+    for number in (0, 1, 2):
+        _left(tmp_path, number, Status.FAILED, f"the loss of epoch {number} is not finite")
+    seen._look()
+    _left(tmp_path, 3, Status.FAILED, "the loss of epoch 40 is not finite")
+    _left(tmp_path, 4, Status.FAILED, "no room")
+    seen._look()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if not line.startswith("sweep: ")] == [
+        "jobs 0 to 2 (3 jobs): the loss of epoch 0, 1 or 2 is not finite",
+        "job 4: no room",
+    ]
+    assert seen._counts()[2:] == ["5 failed"]
+
+
+def test_what_failed_without_a_job_counts_too_and_is_said_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = {n: JobResult(Status.FAILED, "batch_size=8 is not allowed") for n in (0, 1)}
+    with watch.watching("search", "trial", tmp_path, 4) as seen:
+        seen.follow((), wrong)
+        assert capsys.readouterr().err == ""  # nothing has begun
+        seen.follow([2, 3], wrong)
+        _left(tmp_path, 2, Status.FINISHED)
+        _left(tmp_path, 3, Status.RUNNING)  # the last that is heard of it
+        seen.follow((), {**wrong, 2: JobResult(Status.FINISHED), 3: LOST})
+    lines = capsys.readouterr().err.splitlines()
+    assert "trials 0 and 1 (2 trials): batch_size=8 is not allowed" in lines
+    assert f"trial 3: {LOST.message}" in lines
+    assert lines[-1] == "search: 4 of 4 done, 0 running, 3 failed"
+
+
+def test_the_last_line_is_right_where_only_the_kind_of_an_end_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with watch.watching("search", "trial", tmp_path, 1) as seen:
+        seen.follow([0], {})
+        seen.follow((), {0: JobResult(Status.FINISHED)})
+        seen.follow((), {0: JobResult(Status.FAILED, "it has no finite val/loss")})
+    assert capsys.readouterr().err.splitlines() == [
+        "search: 1 of 1 done, 0 running",
+        "trial 0: it has no finite val/loss",
+        "search: 1 of 1 done, 0 running, 1 failed",
+    ]
+
+
+def test_where_nothing_is_to_be_run_nothing_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with watch.watching("sweep", "job", tmp_path, 1) as seen:
+        seen.follow((), {0: LOST})
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (89, "89 s"), (91, "2 min"), (5300, "88 min"), (9e3, "2 h")],
+)
+def test_a_time_is_said_as_people_say_it(seconds: float, words: str) -> None:
+    assert _words(seconds) == words

@@ -1,0 +1,32 @@
+"""A command called in the process of the test: what it starts and answers, without the imports."""
+
+import importlib
+import subprocess
+
+import pytest
+
+COMMANDS = {
+    "echo-exp": "train",
+    "echo-exp-export": "export",
+    "echo-exp-inspect": "inspect",
+    "echo-exp-predict": "predict",
+    "echo-exp-report": "report",
+    "echo-exp-sync": "sync",
+    "echo-exp-ui": "ui",
+}
+
+
+class Called:
+    """Calls a command in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        self._monkeypatch.setattr("sys.argv", [name, *arguments])
+        code = 0
+        try:
+            importlib.import_module(f"echo_exp.commands.{COMMANDS[name]}").main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return subprocess.CompletedProcess(arguments, code, *self._capsys.readouterr())

@@ -1,0 +1,102 @@
+"""A trained network lets itself be asked: any sequence, the state carried as in training or not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from echo_exp import network as trained
+from echo_exp.settings import SettingError
+
+from .networks import small
+
+
+def test_a_sequence_is_framed_and_echoed_as_in_training() -> None:
+    network = small("seq2seq", "batch_size=7")
+    sequence = np.array([1, 2, 3, 4, 5, 6, 0, 1, 2])
+    echo = network.predict(sequence)
+    windows = torch.from_numpy(network.problem.windows(sequence[None, None]))
+    assert torch.equal(echo.windows, windows[0, 0])
+    assert torch.equal(echo.expected, windows[0, 0])
+    assert torch.equal(echo.predicted, network.module.predict_step(windows)[0, 0])
+
+
+def test_of_incomplete_rows_only_the_state_is_seen() -> None:
+    network = small("many_to_one", "missing=mask", "problem.length=9")
+    sequence = np.array([1, 2, 3, 4, 5, 6, 0, 1, 2])
+    windows = torch.from_numpy(network.problem.windows(sequence[None, None]))
+    expected = network.module.predict_step(windows)[0, 0, 2:]
+    assert torch.equal(network.predict(sequence).predicted, expected)
+
+
+def test_without_carrying_a_window_has_one_answer_wherever_it_stands() -> None:
+    network = small("many_to_one")
+    alone = network.predict([1, 2, 3]).outputs[0]
+    assert torch.allclose(network.predict([6, 5, 1, 2, 3], carry=False).outputs[-1], alone)
+    assert not torch.allclose(network.predict([6, 5, 1, 2, 3]).outputs[-1], alone)
+
+
+def test_outputs_are_probabilities_or_numbers() -> None:
+    assert torch.allclose(small().predict([1, 2, 3]).outputs.sum(-1), torch.ones(1, 2))
+    network = small("many_to_one", "representation=scaled")
+    echo = network.predict([1, 2, 3])
+    assert echo.outputs.shape == (1, 2, 1)
+    assert torch.equal(network.module.representation.decode(echo.outputs), echo.predicted)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "words"),
+    [
+        ([1, 2], "reads 3 integers at a time, and these are 2"),
+        ([1, 2, 7], "7 is in it"),
+        ([1, 2, -1], "-1 is in it"),
+        ([1, 2, 2.5], "2.5 is in it"),
+        ([1, 2, True], "True is in it"),
+        (["1", "2", "3"], "1 is in it"),
+    ],
+)
+def test_what_is_no_sequence_is_refused(sequence: list[int], words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        small().predict(sequence)
+
+
+@pytest.mark.parametrize("sequence", [(1, 2, 3), np.array([1, 2, 3]), torch.tensor([1, 2, 3])])
+def test_a_sequence_may_be_of_any_kind(sequence: object) -> None:
+    assert small().predict(sequence).sequence.tolist() == [1, 2, 3]  # type: ignore[arg-type]
+
+
+def _checkpoint(path: Path, diverged: list[int]) -> DictConfig:
+    """A checkpoint of as many replicas as are told the epochs at which they diverged."""
+    network = small("seq2seq", f"replicas={len(diverged)}", "seed=10")
+    state = network.module.state_dict() | {"diverged": torch.tensor(diverged)}
+    torch.save({"state_dict": state, "echo_epochs": 3}, path)
+    return network.config
+
+
+def test_of_several_replicas_it_is_the_first_that_did_not_diverge(tmp_path: Path) -> None:
+    config = _checkpoint(tmp_path / "a.ckpt", [4, 0, 0])
+    network = trained.build(config, tmp_path / "a.ckpt")
+    assert (network.seed, network.epochs) == (11, 3)
+    own = small("seq2seq", "seed=11").predict([1, 2, 3])
+    assert torch.equal(network.predict([1, 2, 3]).outputs, own.outputs)
+
+
+def test_another_replica_may_be_asked_for(tmp_path: Path) -> None:
+    config = _checkpoint(tmp_path / "a.ckpt", [0, 7, 0])
+    assert trained.build(config, tmp_path / "a.ckpt", seed=12).seed == 12
+    for seed in (9, 13):
+        with pytest.raises(SettingError, match="seeds 10 to 12"):
+            trained.build(config, tmp_path / "a.ckpt", seed=seed)
+    with pytest.raises(SettingError, match="infinite at epoch 7"):
+        trained.build(config, tmp_path / "a.ckpt", seed=11)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    _checkpoint(tmp_path / "a.ckpt", [0])
+    with pytest.raises(SettingError, match="checkpoint cannot be used"):
+        trained.build(small("many_to_one").config, tmp_path / "a.ckpt")
+    (tmp_path / "b.ckpt").write_bytes(b"half")
+    with pytest.raises(SettingError, match="truncated"):
+        trained.build(small().config, tmp_path / "b.ckpt")

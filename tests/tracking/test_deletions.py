@@ -1,0 +1,318 @@
+"""What people delete, restore, rename and edit in MLflow while the program writes to it."""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.tracking import MlflowClient
+
+from echo_exp.reports import records
+from echo_exp.sweeps.study import Cell
+from echo_exp.tracking import DeletedError, Run, Store
+from echo_exp.tracking.access.connection import Access
+from echo_exp.tracking.access.deletions import check_experiment, deletion
+from echo_exp.tracking.ui.view import VIEW_TAG, state
+
+Edit = Callable[[MlflowClient, Run], object]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lifecycle")
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{folder}/mlflow.db")
+
+
+@pytest.fixture(scope="module")
+def store(folder: Path) -> Iterator[Store]:
+    store = _store(folder)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def deleting(client: MlflowClient) -> Iterator[Callable[[str], None]]:
+    """Deletes an experiment, until the end of the test."""
+    deleted: list[str] = []
+
+    def delete(experiment_id: str) -> None:
+        client.delete_experiment(experiment_id)
+        deleted.append(experiment_id)
+
+    yield delete
+    for experiment_id in deleted:
+        client.restore_experiment(experiment_id)
+
+
+def _store(folder: Path) -> Store:
+    return Store(
+        f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"), spool=str(folder / "spool")
+    )
+
+
+def _run(store: Store, **tags: str) -> Run:
+    return store.create_run(
+        "a run", {"kind": "run", **tags}, {"units": 20}, {"config.yaml": "a: 1"}
+    )
+
+
+def _measure(run: Run, first: int = 1) -> None:
+    run.log_metrics([first, first + 1], {"loss": [0.5, 0.4]})
+    run.settle()
+
+
+def _steps(client: MlflowClient, run: Run) -> list[int]:
+    return sorted(point.step for point in client.get_metric_history(run.run_id, "loss"))
+
+
+def _command(text: str) -> str:
+    """Returns the command that a message tells."""
+    found = re.search("`(.*?)`", text)
+    assert found is not None, text
+    return found.group(1)
+
+
+def _purge(client: MlflowClient, run: Run) -> None:
+    """Does what `mlflow gc` does."""
+    client.delete_run(run.run_id)
+    client._tracking_client.store._hard_delete_run(run.run_id)
+
+
+DELETIONS: dict[str, tuple[Edit, Edit]] = {
+    "run": (
+        lambda client, run: client.delete_run(run.run_id),
+        lambda client, run: client.restore_run(run.run_id),
+    ),
+    "experiment": (
+        lambda client, run: client.delete_experiment(run.stored.experiment_id),
+        lambda client, run: client.restore_experiment(run.stored.experiment_id),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DELETIONS)
+def test_what_a_deleted_run_measures_waits_until_it_is_restored_as_the_message_says(
+    client: MlflowClient, store: Store, what: str
+) -> None:
+    run = _run(store)
+    _measure(run)
+    DELETIONS[what][0](client, run)
+    _measure(run, 3)
+    run.log_table({"a": [1]}, "samples.json")
+    waiting = run.finish()
+    assert waiting is not None
+    assert waiting.measurements >= 2
+    assert "was deleted in MLflow" in str(waiting)
+    assert "MlflowException" not in str(waiting)
+    restored = subprocess.run(
+        ["sh", "-c", _command(str(waiting))], capture_output=True, text=True, check=False
+    )
+    assert restored.returncode == 0, restored.stderr
+    assert store.find_run(run.run_id).status == "FINISHED"  # delivered before it looked
+    assert _steps(client, run) == [1, 2, 3, 4]
+    assert client.get_experiment(run.stored.experiment_id).lifecycle_stage == "active"
+
+
+@pytest.mark.parametrize("what", DELETIONS)
+def test_a_run_that_is_deleted_and_restored_while_it_is_at_work_goes_on(
+    client: MlflowClient, store: Store, what: str
+) -> None:
+    run = _run(store)
+    delete, restore = DELETIONS[what]
+    delete(client, run)
+    _measure(run)
+    restore(client, run)
+    _measure(run, 3)
+    for _ in range(600):
+        if _steps(client, run) == [1, 2, 3, 4]:
+            break
+        time.sleep(0.1)
+    assert run.finish() is None
+    assert client.get_run(run.run_id).info.status == "FINISHED"
+
+
+def test_what_a_purged_run_measures_is_left_for_its_user_to_remove(
+    folder: Path, client: MlflowClient, store: Store
+) -> None:
+    run = _run(store)
+    _purge(client, run)
+    _measure(run)
+    waiting = run.finish()
+    assert waiting is not None
+    assert waiting.in_vain == folder / "spool" / f"{run.run_id}.jsonl"
+    assert waiting.in_vain.exists()
+    assert f"run {run.run_id} is no longer in the store" in str(waiting)
+    with pytest.raises(LookupError, match="it must be `last`"):
+        store.find_run(run.run_id)
+
+
+def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(
+    folder: Path, store: Store, deleting: Callable[[str], None]
+) -> None:
+    made = _run(store)
+    made.finish()
+    deleting(made.stored.experiment_id)
+    another = _store(folder)  # a program that begins now
+    asked: list[Callable[[Store], object]] = [
+        _run,
+        lambda store: store.open_parent("a", {"sweep": "0"}, {}, "sweep"),
+        lambda store: store.claim("job"),
+    ]
+    for ask in asked:
+        for each in (another, store):
+            with pytest.raises(DeletedError, match=r"`MLFLOW_.* experiments restore .*` restores"):
+                ask(each)
+    with pytest.raises(DeletedError, match="experiments restore"):
+        another.find_run("last")
+    with pytest.raises(DeletedError, match="experiments restore"):
+        another.find_same({"fingerprint": "f"})
+    with pytest.raises(LookupError, match="with its experiment"):
+        store.find_run(made.run_id)
+    another.close()
+
+
+def test_deleted_runs_are_neither_the_last_nor_a_sweeps_nor_those_of_the_same(
+    client: MlflowClient, store: Store
+) -> None:
+    parent = store.open_parent("parent", {"kind": "sweep", "sweep": "1"}, {}, "sweep")
+    first, second = (
+        store.create_run(n, {"kind": "run", "fingerprint": "deleted"}, {}, {}, parent.run_id)
+        for n in ("first", "second")
+    )
+    for run in (first, second):
+        run.finish()
+    client.delete_run(second.run_id)
+    assert [child.run_id for child in store.children(parent.run_id)] == [first.run_id]
+    assert store.find_run("last").run_id == first.run_id
+    same = store.find_same({"fingerprint": "deleted"})
+    assert same is not None
+    assert same.run_id == first.run_id
+    client.delete_run(first.run_id)
+    assert store.children(parent.run_id) == []
+    assert store.find_same({"fingerprint": "deleted"}) is None
+
+
+def test_a_sweep_whose_parent_was_deleted_gets_a_new_one(
+    client: MlflowClient, store: Store
+) -> None:
+    tags, files = {"kind": "sweep", "sweep": "2"}, {"jobs.txt": "job"}
+    parent = store.open_parent("parent", tags, files, "sweep")
+    child = store.create_run("child", {"fingerprint": "kept", "kind": "run"}, {}, {}, parent.run_id)
+    client.delete_run(parent.run_id)
+    assert child.finish() is None
+    parent.log_table({"a": [1]}, "jobs.json")
+    waiting = parent.finish()
+    assert waiting is not None
+    assert "runs restore" in str(waiting)
+    another = store.open_parent("parent", tags, files, "sweep")
+    assert another.run_id != parent.run_id
+    assert another.finish() is None
+    same = store.find_same({"fingerprint": "kept"})
+    assert same is not None
+    assert same.status == "FINISHED"
+
+
+EDITS: dict[str, Edit] = {
+    "run renamed": lambda client, run: client.update_run(run.run_id, name="mine"),
+    "experiment renamed": lambda client, run: client.rename_experiment(
+        run.stored.experiment_id, f"{run.stored.experiment_id} renamed"
+    ),
+    "kind deleted": lambda client, run: client.delete_tag(run.run_id, "kind"),
+    "fingerprint deleted": lambda client, run: client.delete_tag(run.run_id, "fingerprint"),
+    "code edited": lambda client, run: client.set_tag(run.run_id, "code", "mine"),
+    "parent edited": lambda client, run: client.set_tag(run.run_id, "mlflow.parentRunId", "?"),
+    "name deleted": lambda client, run: client.delete_tag(run.run_id, "mlflow.runName"),
+    "description written": lambda client, run: client.set_tag(
+        run.run_id, "mlflow.note.content", "mine"
+    ),
+    "list of tables spoilt": lambda client, run: client.set_tag(
+        run.run_id, "mlflow.loggedArtifacts", "mine"
+    ),
+    "list of tables no list": lambda client, run: client.set_tag(
+        run.run_id, "mlflow.loggedArtifacts", "{}"
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_run_goes_on_whatever_is_edited(client: MlflowClient, store: Store, edit: str) -> None:
+    run = _run(store, fingerprint="f", code="c")
+    _measure(run)
+    EDITS[edit](client, run)
+    _measure(run, 3)
+    run.log_table({"a": [1]}, "samples.json")
+    assert run.finish() is None
+    stored = client.get_run(run.run_id)
+    assert stored.info.status == "FINISHED"
+    assert {"path": "samples.json", "type": "table"} in json.loads(
+        stored.data.tags["mlflow.loggedArtifacts"]
+    )
+    assert _steps(client, run) == [1, 2, 3, 4]
+    assert store.find_run(run.run_id).config == "a: 1"
+
+
+def test_a_report_goes_on_without_a_run_whose_artifacts_are_gone(
+    tmp_path: Path,
+) -> None:
+    store = _store(tmp_path)
+    tags = {"kind": "run", "fingerprint": "bare"}
+    store.create_run("bare", tags, {"replicas": 2}, {}).finish()
+    store.close()
+    access = Access(MlflowClient(store.uri), store.uri, str(tmp_path / "artifacts"))
+    (record,) = records.read(access, "echo", [(Cell({}, {}), 5, "bare")])
+    assert record.status == "finished, but its artifacts are gone"
+    assert not record.finished
+
+
+@pytest.mark.parametrize(
+    "text", ["", "mine", "[]", "{}", '{"state": 3}', '{"state": "mine"}', '{"state": "[]"}']
+)
+def test_a_view_that_cannot_be_read_is_none(text: str) -> None:
+    assert state({VIEW_TAG: text}) is None
+
+
+def test_other_errors_are_no_deletions() -> None:
+    client = cast("MlflowClient", SimpleNamespace())
+    for error in (ValueError("The run a must be"), MlflowException("no such metric")):
+        assert deletion(client, error) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("Run with id=0a not found", "run 0a"),
+        ("No Experiment with id=77 exists", "experiment 77"),
+    ],
+)
+@pytest.mark.parametrize("served", [False, True])
+def test_what_is_deleted_for_good_is_recognised_on_a_database_and_on_a_server(
+    text: str, what: str, served: bool
+) -> None:
+    code = "RESOURCE_DOES_NOT_EXIST"
+    error: Any = MlflowException(text)
+    if served:
+        error = RestException({"error_code": code, "message": text})
+    found = deletion(cast("MlflowClient", SimpleNamespace()), error)
+    assert found is not None
+    assert found.for_good
+    assert str(found).startswith(f"{what} is no longer in the store")
+
+
+def test_no_password_is_in_the_command() -> None:
+    client = SimpleNamespace(tracking_uri="postgresql://echo:secret@here/echo")
+    deleted = Experiment("1", "echo", "", "deleted")
+    with pytest.raises(DeletedError) as caught:
+        check_experiment(cast("MlflowClient", client), deleted)
+    assert "secret" not in str(caught.value)
+    assert "MLFLOW_TRACKING_URI='postgresql://echo:***@here/echo' " in str(caught.value)

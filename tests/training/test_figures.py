@@ -1,0 +1,64 @@
+"""Figures can be read without the text around them."""
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from echo_exp.training.figures import Curve, learning_curve
+
+NAMES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+
+
+def _curve(replicas: int = 1) -> Curve:
+    """Three epochs of values that rise from replica to replica."""
+    return [1, 2, 3], np.linspace(0, 1, replicas) + np.zeros((3, replicas))
+
+
+def _legend(replicas: int = 1) -> list[str]:
+    (legend,) = learning_curve({name: _curve(replicas) for name in NAMES}, "bananas").legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def _panels(replicas: int = 1, names: tuple[str, ...] = NAMES) -> list[Axes]:
+    return learning_curve({name: _curve(replicas) for name in names}, "bananas").axes
+
+
+def test_a_learning_curve_has_a_panel_for_loss_and_one_for_accuracy() -> None:
+    loss, accuracy = _panels()
+    assert loss.get_ylabel() == "loss (bananas)"
+    assert "accuracy" in accuracy.get_ylabel()
+    assert "epoch" in loss.get_xlabel()
+
+
+def test_a_regression_has_a_panel_for_the_error() -> None:
+    *_, error = _panels(names=(*NAMES, "val/mae"))
+    assert error.get_ylabel() == "mean absolute error (integers)"
+
+
+def test_training_and_validation_can_be_told_apart() -> None:
+    for panel in _panels():
+        training, validation = panel.lines
+        assert training.get_color() != validation.get_color()
+        assert training.get_linestyle() != validation.get_linestyle()
+    assert _legend() == ["training", "validation"]
+
+
+def test_replicas_are_a_median_in_a_quantile_band() -> None:
+    for panel in _panels(replicas=101):
+        assert [float(np.asarray(line.get_ydata())[0]) for line in panel.lines] == [0.5, 0.5]
+        for band in panel.collections:
+            heights = np.asarray(band.get_paths()[0].vertices)[:, 1]
+            assert (heights.min(), heights.max()) == pytest.approx((0.05, 0.95))
+    assert "101 seeds" in _legend(101)[0]
+
+
+def test_a_replica_that_diverged_is_no_part_of_the_band() -> None:
+    epochs, values = _curve(3)
+    values[2, 2] = np.nan
+    panel = learning_curve(dict.fromkeys(NAMES, (epochs, values)), "nats").axes[0]
+    assert float(np.asarray(panel.lines[0].get_ydata())[0]) == 0.25
+    assert "2 seeds" in panel.lines[0].get_label()  # type: ignore[operator]
+
+
+def test_a_run_without_validation_has_a_curve_too() -> None:
+    assert [len(panel.lines) for panel in _panels(names=NAMES[:2])] == [1, 1]

@@ -1,0 +1,69 @@
+"""What is shown while training: a line now and then, or a bar."""
+
+import itertools
+import re
+
+import pytest
+
+from echo_exp.task.data import Loader
+from echo_exp.training.progress import Progress
+
+from ..trainers import make_data, make_module, make_trainer
+
+
+def _shown(epochs: int, block: int, bar: bool, capsys: pytest.CaptureFixture[str]) -> str:
+    trainer = make_trainer(Progress(epochs, bar), validate=1000)
+    trainer.fit(make_module(), make_data(epochs, block=block))
+    return capsys.readouterr().err
+
+
+def test_ten_lines_tell_of_a_training(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [
+        line for line in _shown(100, 2, False, capsys).splitlines() if line.startswith("epoch")
+    ]
+    assert [line.split()[1] for line in lines] == [str(n) for n in range(10, 101, 10)]
+    pattern = r"epoch \d+ of 100: loss \d+\.\d{3}, accuracy \d\.\d{3}, [\d,]+ epochs/s, \d+ s left"
+    assert all(re.fullmatch(pattern, line) for line in lines)
+
+
+def test_a_short_training_has_a_line_a_block(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = _shown(3, 1, False, capsys)
+    assert re.findall(r"^epoch (\d) of 3", shown, re.MULTILINE) == ["1", "2", "3"]
+
+
+def test_a_bar_ends_full_with_loss_and_accuracy(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = _shown(20, 5, True, capsys)
+    assert "100%" in shown
+    assert "20/20 epochs" in shown
+    assert re.search(r"loss \d\.\d{3}, accuracy \d\.\d{3}", shown)
+
+
+def _tested(bar: bool, seconds: float, capsys: pytest.CaptureFixture[str]) -> str:
+    """What is shown of a test in four parts, at a clock that goes on so far at each look."""
+    clock = itertools.count(step=seconds)
+    trainer = make_trainer(Progress(1, bar, now=lambda: float(next(clock))))
+    (windows,) = make_data(1).test_dataloader()
+    parts = windows.split(1)
+    trainer.test(make_module(), Loader(lambda: iter(parts), len(parts)), verbose=False)
+    return capsys.readouterr().err
+
+
+def test_a_test_that_lasts_shows_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line for line in _tested(False, 4.0, capsys).splitlines() if line.startswith("test")]
+    assert lines == ["test: 2 of 4 parts, 8 s left", "test: 4 of 4 parts, 0 s left"]
+
+
+def test_a_test_that_lasts_has_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "test:" in _tested(True, 4.0, capsys)
+
+
+@pytest.mark.parametrize("bar", [True, False])
+def test_a_short_test_shows_nothing(bar: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "test" not in _tested(bar, 1.0, capsys)
+
+
+def test_a_validation_that_lasts_is_shown_too(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = itertools.count(step=6.0)
+    trainer = make_trainer(Progress(5, False, now=lambda: float(next(clock))))
+    trainer.fit(make_module(), make_data(5))
+    assert "validation: 1 of 1 parts, 0 s left\n" in capsys.readouterr().err
