@@ -17,6 +17,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request_safe
 
 from echo_exp.settings import redacted
+from echo_exp.tracking.access import schema
 from echo_exp.tracking.access.locations import local_folder, relocate
 
 LONGEST_REASON = 500
@@ -92,6 +93,8 @@ def reach(uri: str, artifacts: str | None) -> Access:
         artifacts = str(Path(artifacts).absolute())
         if uri.startswith("sqlite:"):
             relocate(uri, Path(artifacts))
+    if uri.startswith("sqlite:///"):
+        schema.create(Path(uri.removeprefix("sqlite:///")))
     return Access(_connect(uri), uri, artifacts)
 
 

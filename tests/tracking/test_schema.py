@@ -1,0 +1,38 @@
+"""A new local store is what MLflow itself would make."""
+
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from echo_exp.tracking.access import schema
+
+
+def _parts(store: Path) -> list[str]:
+    """The lines that make a store; MLflow adds some constraints and indices in any order."""
+    return sorted(line.strip(" \t,") for line in schema.dumped(store).splitlines())
+
+
+def test_it_is_the_store_that_this_version_of_mlflow_makes(tmp_path: Path) -> None:
+    ours, its = tmp_path / "there" / "ours.db", tmp_path / "its.db"
+    schema.create(ours)
+    schema.migrated(its)
+    assert _parts(ours) == _parts(its)
+    assert [path.name for path in ours.parent.iterdir()] == ["ours.db"]
+
+
+def test_a_store_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    store = tmp_path / "mlflow.db"
+    client = MlflowClient(f"sqlite:///{store}")
+    client.create_experiment("mine")
+    before = store.read_bytes()
+    schema.create(store)
+    assert store.read_bytes() == before
+
+
+def test_with_another_version_of_mlflow_it_makes_the_store_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "made_by", lambda: "-- MLflow 1.0.0")
+    schema.create(tmp_path / "mlflow.db")
+    assert list(tmp_path.iterdir()) == []
