@@ -1,0 +1,82 @@
+"""The memory of large trainings beside the estimate that refuses too large ones.
+
+    python -m benchmarks.memory
+
+Each training is a process as a user starts it, with the exported model; its peak is the largest
+resident memory of that process, less that of the smallest network (the libraries). Prints Markdown.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from benchmarks.cells import composed
+from echo_exp import configuration
+from echo_exp.configuration.assembly import training_bytes
+from echo_exp.configuration.building import build
+
+SMALL = ("problem.n_values=2", "model.units=1")
+SHORT = (
+    "epochs=10",
+    "trainer.validate_every=5",
+    "trainer.test_sequences=2",
+    "trainer.progress=none",
+)
+LARGE = (
+    ("problem.n_values=100000", "model.units=64"),
+    ("problem.n_values=400000", "model.units=64"),
+    ("problem.n_values=100000", "model.units=64", "replicas=4"),
+    ("model.units=2000",),
+    ("model.units=4000",),
+    ("experiment=encoder_decoder_baseline", "model.units=2000"),
+    ("problem.n_values=400000", "model.units=4"),
+)
+
+
+def main() -> None:
+    base = _peak(SMALL)
+    print("| settings | parameters, million | estimate, MB | measured, MB | measured / estimate |")
+    print("|---|---|---|---|---|")
+    for settings in LARGE:
+        parameters, estimate = _estimate(settings)
+        measured = _peak(settings) - base
+        cells = (parameters / 1e6, estimate / 1e6, measured / 1e6)
+        told = " | ".join(f"{cell:,.0f}" for cell in cells)
+        print(f"| `{' '.join(settings)}` | {told} | {measured / estimate:.2f} |", flush=True)
+
+
+def _estimate(settings: Sequence[str]) -> tuple[int, int]:
+    """Returns the parameters of all replicas and the bytes that they are taken to need."""
+    config = composed([*settings, *SHORT])
+    read = configuration.read(config)
+    problem, values = read.problem, read.problem.n_values
+    model = build(
+        config.model,
+        "model",
+        n_features=values,
+        n_outputs=values,
+        n_in=problem.n_in,
+        n_out=problem.n_out,
+        seeds=(),
+    )
+    outputs = read.batch_size * problem.n_out * values
+    parameters = sum(parameter.shape[1:].numel() for parameter in model.parameters())
+    replicas = len(read.seeds)
+    return parameters * replicas, training_bytes(model, outputs) * replicas
+
+
+def _peak(settings: Sequence[str]) -> int:
+    """Returns the largest resident memory of a training, in bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "echo_exp", *settings, *SHORT, f"output_dir={folder}"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0, settings
+        return usage.ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main()
