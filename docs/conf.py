@@ -67,7 +67,7 @@ napoleon_use_rtype = False  # what is returned is a sentence
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|keras|numpy|omegaconf|optuna|pathlib|pytorch_lightning|torch)\..*"),
     ("py:.*", r"(np|nn|pl|pd)\..*|Tensor|DictConfig"),
-    ("py:class", r"echo_exp\.data\.Loader|echo_exp\.problem\.Windows"),  # only for mypy
+    ("py:class", r"echo_exp\.task\.(data\.Loader|problem\.Windows)"),  # only for mypy
     ("py:obj", r"echo-exp.*|.*[^\w.].*"),
 ]
 
