@@ -57,9 +57,9 @@ def _box(x: float, y: float, width: float, room: str, alone: bool) -> Iterator[s
         f' stroke="{INK}"/>'
     )
     yield f'<text x="{x + 12}" y="{y + 22}" fill="{INK}" font-size="15">{room}</text>'
-    place = x + (LEFT - GAP if alone else 100)
+    place = x + (LEFT - GAP if alone else 92)
     yield (
-        f'<text x="{place}" y="{y + 22}" fill="{FAINT}" font-size="{13 if alone else 11.5}">'
+        f'<text x="{place}" y="{y + 22}" fill="{FAINT}" font-size="{13 if alone else 11}">'
         f"{escape(says(room).rstrip('.'))}</text>"
     )
 

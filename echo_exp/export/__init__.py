@@ -1,4 +1,4 @@
-"""A trained network as others take it: torch.export, ONNX and an MLflow model.
+"""A trained network for other programs: torch.export, ONNX and MLflow.
 
 `network` makes the first two of it; `packaging` wraps the first as an MLflow model around
 `echo_network`, which needs nothing of this package; `app` is the command.

@@ -1,4 +1,4 @@
-"""Looking inside a trained network: measurements, figures and findings.
+"""Inside a trained network: measurements, figures and findings.
 
 walks, recording → traces → measurements (with probes) → drawing
                             inspect_network: all of it for one network
