@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from benchmarks.cells import composed
 from echo_exp import configuration
-from echo_exp.configuration.assembly import training_bytes
 from echo_exp.configuration.building import build
+from echo_exp.configuration.memory import training_bytes
 
 SMALL = ("problem.n_values=2", "model.units=1")
 SHORT = (
