@@ -1,5 +1,6 @@
 """A finished run is trained on: what its user types, sees and finds."""
 
+import functools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def test_kills_while_it_is_trained_on_cost_nothing(
     command = (f"resume={shorter.info.run_id}", "epochs=700", "trainer.checkpoint_seconds=0.1")
     for epochs in (100, 250):
         process = program.start(*command)
-        wait_for(lambda epochs=epochs: _epochs(program, shorter) > epochs, process)
+        wait_for(functools.partial(_beyond, epochs, program, shorter), process)
         process.kill()
         process.communicate()
         wait_for(lambda: program.runs()[-1].info.status == "FAILED")
@@ -65,6 +66,10 @@ def test_kills_while_it_is_trained_on_cost_nothing(
     assert done.returncode == 0, done.stderr
     _, longer = program.runs()
     _assert_same(program, longer, *_alone(nursery, tmp_path / "alone", *LONG, "epochs=700"))
+
+
+def _beyond(epochs: int, program: Program, but: Run) -> bool:
+    return _epochs(program, but) > epochs
 
 
 def _epochs(program: Program, but: Run) -> int:
