@@ -13,8 +13,6 @@ from omegaconf import DictConfig
 from echo_exp import configuration, network
 from echo_exp.configuration import Settings
 from echo_exp.configuration.assembly import assemble
-from echo_exp.export.network import export_pt2
-from echo_exp.inspection.inspect_network import inspect
 from echo_exp.network import TrainedNetwork
 from echo_exp.running import descriptions, longer
 from echo_exp.running.directions import where
@@ -173,12 +171,16 @@ def _add(run: Run, config: DictConfig, outcome: Outcome, folder: Path) -> list[s
 
 
 def _export(run: Run, network: TrainedNetwork) -> None:
+    from echo_exp.export.network import export_pt2  # with it in memory a training is slower
+
     with tempfile.TemporaryDirectory() as folder:
         exported = export_pt2(network, Path(folder) / "network").parent
         run.log_model(PACKAGE_MODEL, network=exported)
 
 
 def _inspect(run: Run, network: TrainedNetwork, folder: Path) -> None:
+    from echo_exp.inspection.inspect_network import inspect
+
     inspect(network, folder)
     run.log_files(folder, INSPECTION)
 

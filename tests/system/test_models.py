@@ -207,8 +207,8 @@ def test_without_onnx_the_other_forms_are_made(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("setting", "fails"),
     [
-        ("export", "echo_exp.running.training_run.export_pt2"),
-        ("inspect", "echo_exp.running.training_run.inspect"),
+        ("export", "echo_exp.export.network.export_pt2"),
+        ("inspect", "echo_exp.inspection.inspect_network.inspect"),
     ],
 )
 def test_what_cannot_be_added_to_a_run_is_no_failure_of_it(
