@@ -4,7 +4,6 @@ The settings are those of the files in `conf`, with their comments; the modules 
 package, with the first line of each.
 """
 
-import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from omegaconf import OmegaConf
 from sphinx.application import Sphinx
 
 import echo_exp
+from docs.figures.rooms import first_line
 from echo_exp import configuration
 
 COMMANDS = {"config": "echo-exp", "predict": "echo-exp-predict"}
@@ -50,16 +50,10 @@ def modules() -> Iterator[str]:
     for folder in (home, *sorted(path.parent for path in home.glob("*/**/__init__.py"))):
         if folder != home:
             name = folder.relative_to(home).as_posix()
-            yield f"\n### `{name}/`\n\n{_first_line(folder / '__init__.py')}\n"
+            yield f"\n### `{name}/`\n\n{first_line(folder / '__init__.py')}\n"
         yield from ("| | |", "|---|---|")
         for path in sorted(folder.glob("[!_]*.py")):
-            yield f"| `{path.stem}` | {_first_line(path)} |"
-
-
-def _first_line(module: Path) -> str:
-    said = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
-    assert said, f"{module} does not say why it exists"
-    return said.splitlines()[0]
+            yield f"| `{path.stem}` | {first_line(path)} |"
 
 
 def settings() -> Iterator[str]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
+from docs.figures.data import FAINT, FILL, INK
+
 ROOT = Path(__file__).parents[2]
 FILE = Path(__file__).with_name("rooms.svg")
 WIDTH, LEFT, HEIGHT, GAP = 1000, 170, 34, 8
-INK, FAINT, FILL = "#1f2933", "#66727f", "#eaf1f8"
 
 
 def layers() -> list[tuple[str, ...]]:
@@ -22,9 +23,13 @@ def layers() -> list[tuple[str, ...]]:
 def says(room: str) -> str:
     """Returns what a room says of itself, in its first line."""
     home = ROOT / "echo_exp" / room
-    path = home / "__init__.py" if home.is_dir() else home.with_suffix(".py")
-    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    assert said, f"{path} does not say why it exists"
+    return first_line(home / "__init__.py" if home.is_dir() else home.with_suffix(".py"))
+
+
+def first_line(module: Path) -> str:
+    """Returns the first line of a module's docstring."""
+    said = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
+    assert said, f"{module} does not say why it exists"
     return said.splitlines()[0]
 
 

@@ -5,18 +5,19 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+from benchmarks.schema import dumped, migrated
 from echo_exp.tracking.access import schema
 
 
 def _parts(store: Path) -> list[str]:
     """The lines that make a store; MLflow adds some constraints and indices in any order."""
-    return sorted(line.strip(" \t,") for line in schema.dumped(store).splitlines())
+    return sorted(line.strip(" \t,") for line in dumped(store).splitlines())
 
 
 def test_it_is_the_store_that_this_version_of_mlflow_makes(tmp_path: Path) -> None:
     ours, its = tmp_path / "there" / "ours.db", tmp_path / "its.db"
     schema.create(ours)
-    schema.migrated(its)
+    migrated(its)
     assert _parts(ours) == _parts(its)
     assert [path.name for path in ours.parent.iterdir()] == ["ours.db"]
 

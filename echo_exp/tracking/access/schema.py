@@ -4,18 +4,14 @@ MLflow makes a database in its first version and migrates it through all that fo
 seconds. `schema.sql` is what it comes to, for one version of MLflow; with any other MLflow makes
 the store itself.
 
-    python -m echo_exp.tracking.access.schema    writes the file anew
+    python -m benchmarks.schema    writes the file anew
 """
 
 import os
 import sqlite3
-import tempfile
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-
-import sqlalchemy
-from mlflow.store.db.utils import _initialize_tables
 
 FILE = Path(__file__).with_name("schema.sql")
 
@@ -38,21 +34,3 @@ def create(path: Path) -> None:
     with closing(sqlite3.connect(partial)) as database:
         database.executescript(statements)
     partial.replace(path)
-
-
-def dumped(path: Path) -> str:
-    """Returns the statements that make a database with its rows."""
-    with closing(sqlite3.connect(path)) as database:
-        return "\n".join(database.iterdump()) + "\n"
-
-
-def migrated(path: Path) -> None:
-    """Has MLflow make an empty store."""
-    _initialize_tables(sqlalchemy.create_engine(f"sqlite:///{path}", poolclass=sqlalchemy.NullPool))
-
-
-if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        store = Path(folder) / "mlflow.db"
-        migrated(store)
-        FILE.write_text(f"{made_by()}\n{dumped(store)}", encoding="utf-8")
