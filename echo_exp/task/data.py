@@ -30,6 +30,8 @@ class EchoDataModule(pl.LightningDataModule):
         block: Sequences in a training batch (S).
         validation_sequences: Sequences of the validation set.
         test_sequences: Sequences of the test set.
+        begun: Sequences that each replica has been trained on before the first of ``epochs``, where
+            that is not the same for all.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class EchoDataModule(pl.LightningDataModule):
         block: int = 10,
         validation_sequences: int = 10,
         test_sequences: int = 100,
+        begun: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.problem = problem
@@ -48,6 +51,7 @@ class EchoDataModule(pl.LightningDataModule):
         self.block = block
         self.validation_sequences = validation_sequences
         self.test_sequences = test_sequences
+        self.begun = tuple(begun)
 
     def train_dataloader(self) -> "Loader":
         """Returns blocks of fresh sequences, each block a batch."""
@@ -69,6 +73,8 @@ class EchoDataModule(pl.LightningDataModule):
 
     def _blocks(self, done: int) -> Iterator[Tensor]:
         streams = self._streams(Stream.TRAINING)
+        for random, count in zip(streams, self.begun, strict=False):
+            self.problem.generate(random, count)
         for first in range(0, self.epochs, self.block):
             sequences = self._draw(streams, min(self.block, self.epochs - first))
             if first >= done:

@@ -5,13 +5,14 @@ import copy
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from echo_exp.training.interrupts import Interrupted, Interrupts
 from echo_exp.training.module import EchoModule
@@ -74,14 +75,66 @@ class CheckpointFile(TorchCheckpointIO):
             torch.save(checkpoint, file)
 
 
+class Kept:
+    """The checkpoints of one run: the last and the best.
+
+    The best (by validation accuracy, then loss, means over the replicas) holds weights and epoch
+    only; it is kept in memory until the next writing, so that a network that improves at every
+    validation does not wait for the disk each time.
+
+    Args:
+        folder: Where they are written.
+
+    Attributes:
+        best_score: Accuracy and negative loss of the best validation so far.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.best_score: tuple[float, float] | None = None
+        self._best: dict[str, Any] | None = None
+
+    def judge(
+        self, scores: Mapping[str, Tensor], weights: Mapping[str, Tensor], epochs: int
+    ) -> None:
+        """Keeps a network, trained for so many epochs, where it is the best so far.
+
+        Args:
+            scores: Those of its validation, each [R].
+            weights: Its weights, each [R, ...].
+            epochs: Tutorial epochs.
+        """
+        score = float(scores["val/accuracy"].nanmean()), -float(scores["val/loss"].nanmean())
+        if self.best_score is None or score > self.best_score:
+            self.best_score = score
+            copies = {name: value.clone() for name, value in weights.items()}
+            self._best = {"state_dict": copies, "echo_epochs": epochs}
+
+    def write(self, save_last: Callable[[Path], None]) -> None:
+        """Writes both; the last by a function that is given the path."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._best is not None:
+            with _whole(self.folder / BEST) as path:
+                torch.save(self._best, path)
+            self._best = None
+        with _whole(self.folder / LAST) as path:
+            save_last(path)
+
+    def keep_whole_blocks(self) -> None:
+        """Keeps both as they are now, see `WHOLE`."""
+        (self.folder / WHOLE).mkdir(exist_ok=True)
+        for name in (BEST, LAST):
+            if (self.folder / name).exists():
+                with _whole(self.folder / WHOLE / name) as path:
+                    shutil.copyfile(self.folder / name, path)
+
+
 class Checkpoints(pl.Callback):
     """Writes ``last.ckpt`` every few seconds and at the end, ``best.ckpt`` beside it.
 
     The last is a whole checkpoint of Lightning, written between two blocks, when the validation
-    of the block before is over: training goes on from there as if it had never stopped. The best
-    (by validation accuracy, then loss, means over the replicas) holds weights and epoch only; it is
-    kept in memory until the next writing, so that a network that improves at every validation does
-    not wait for the disk each time.
+    of the block before is over: training goes on from there as if it had never stopped. Of the
+    best see `Kept`.
 
     A longer training has no short block where this one has its last. From where that begins it can
     be trained on, so both are kept in a folder `WHOLE` as they are there.
@@ -103,22 +156,20 @@ class Checkpoints(pl.Callback):
         interrupts: Interrupts,
         before: Callable[[], None],
     ) -> None:
-        self.folder = folder
+        self.kept = Kept(folder)
         self.seconds = seconds
         self.block = block
         self.interrupts = interrupts
         self.before = before
-        self.best_score: tuple[float, float] | None = None
-        self._best: dict[str, Any] | None = None
         self._written = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the score of the best validation so far."""
-        return {"best_score": self.best_score}
+        return {"best_score": self.kept.best_score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes the score of the best validation before the interruption."""
-        self.best_score = state_dict["best_score"]
+        self.kept.best_score = state_dict["best_score"]
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -137,12 +188,7 @@ class Checkpoints(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keeps the network where it is the best so far."""
         assert isinstance(pl_module, EchoModule)
-        scores = pl_module.scores
-        score = float(scores["val/accuracy"].nanmean()), -float(scores["val/loss"].nanmean())
-        if self.best_score is None or score > self.best_score:
-            self.best_score = score
-            weights = {k: v.clone() for k, v in pl_module.state_dict().items()}
-            self._best = {"state_dict": weights, "echo_epochs": pl_module.epochs}
+        self.kept.judge(pl_module.scores, pl_module.state_dict(), pl_module.epochs)
 
     def on_train_batch_start(
         self,
@@ -157,7 +203,7 @@ class Checkpoints(pl.Callback):
             self._write(trainer)
         if batch_idx and len(batch) < self.block:
             self._write(trainer)
-            self._keep()
+            self.kept.keep_whole_blocks()
         if self.interrupts.pending is not None:
             raise Interrupted(self.interrupts.pending)
 
@@ -172,22 +218,8 @@ class Checkpoints(pl.Callback):
 
     def _write(self, trainer: pl.Trainer) -> None:
         self.before()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self._best is not None:
-            with _whole(self.folder / BEST) as path:
-                torch.save(self._best, path)
-            self._best = None
-        with _whole(self.folder / LAST) as path:
-            trainer.save_checkpoint(path)
+        self.kept.write(trainer.save_checkpoint)
         self._written = time.monotonic()
-
-    def _keep(self) -> None:
-        """Keeps the checkpoints as they are now."""
-        (self.folder / WHOLE).mkdir(exist_ok=True)
-        for name in (BEST, LAST):
-            if (self.folder / name).exists():
-                with _whole(self.folder / WHOLE / name) as path:
-                    shutil.copyfile(self.folder / name, path)
 
 
 def write(checkpoint: dict[str, Any], path: Path) -> None:

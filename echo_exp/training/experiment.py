@@ -93,7 +93,7 @@ def train(
         *_progress(settings.progress, parts.data.epochs),
         *callbacks,
     ]
-    with _quiet():
+    with quiet():
         trainer = lightning_trainer(settings, all_callbacks)
         if checkpoint is None:
             trainer.fit(parts.module, parts.data)
@@ -103,42 +103,53 @@ def train(
             parts.module.on_load_checkpoint(checkpoint)
             recorder.load_state_dict(checkpoint["callbacks"][recorder.state_key])
         trainer.test(parts.module, parts.data, verbose=False)
-    return _outcome(parts, recorder)
+    (outcome,) = outcomes(parts, [recorder])
+    return outcome
 
 
-def _outcome(parts: Parts, recorder: Recorder) -> Outcome:
+def outcomes(parts: Parts, recorders: Sequence[Recorder]) -> Iterator[Outcome]:
+    """Yields what came out of each run that was tested in a stack, or of the only one.
+
+    Args:
+        parts: The objects of the test.
+        recorders: Those of the runs, in the order of their replicas.
+    """
     module, problem, seeds = parts.module, parts.module.problem, parts.data.seeds
     samples = {name: _array(v) for name, v in module.samples.items() if name.startswith("test/")}
     windows = problem.n_windows - problem.n_incomplete
     answers = {"test/accuracy": windows * problem.n_out, "test/sequence_accuracy": windows}
     diverged = _array(module.diverged)
-    listed = int(np.argmin(diverged))  # the first that did not: its epoch is 0
     sequence = parts.data.listing_sequence()  # [R, length]
     shown = problem.windows(sequence[None])  # [1, R, n_windows, n_in]
     with torch.inference_mode():
         predicted = module.predict_step(torch.from_numpy(shown)).numpy()
     complete = slice(problem.n_incomplete, None)
-    return Outcome(
-        seeds=seeds,
-        scores={name: _array(module.scores[name]) for name in samples},
-        intervals={
-            name: share(samples[name][:, 0], count)
-            for name, count in answers.items()
-            if len(seeds) == 1
-        },
-        windows=windows * len(samples["test/loss"]),
-        seconds=recorder.seconds,
-        parameters=sum(p.shape[1:].numel() for p in module.parameters()),
-        epochs_to_solve=_array(recorder.epochs_to_solve),
-        diverged=np.where(diverged > 0, diverged, np.nan),
-        listing=Listing.of(
-            shown[0, listed, complete],
-            problem.targets(shown)[0, listed, complete],
-            predicted[0, listed, complete],
-        ),
-        listed=seeds[listed],
-        curves=recorder.curves(),
-    )
+    first = 0
+    for recorder in recorders:
+        own = slice(first, first + len(recorder.epochs_to_solve))
+        first = own.stop
+        listed = own.start + int(np.argmin(diverged[own]))  # the first that did not: its epoch is 0
+        yield Outcome(
+            seeds=seeds[own],
+            scores={name: _array(module.scores[name][own]) for name in samples},
+            intervals={
+                name: share(samples[name][:, own.start], count)
+                for name, count in answers.items()
+                if own.stop - own.start == 1
+            },
+            windows=windows * len(samples["test/loss"]),
+            seconds=recorder.seconds,
+            parameters=sum(p.shape[1:].numel() for p in module.parameters()),
+            epochs_to_solve=_array(recorder.epochs_to_solve),
+            diverged=np.where(diverged > 0, diverged, np.nan)[own],
+            listing=Listing.of(
+                shown[0, listed, complete],
+                problem.targets(shown)[0, listed, complete],
+                predicted[0, listed, complete],
+            ),
+            listed=seeds[listed],
+            curves=recorder.curves(),
+        )
 
 
 def _array(values: torch.Tensor) -> Floats:
@@ -153,7 +164,7 @@ def _progress(display: str, epochs: int) -> list[pl.Callback]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silences what Lightning says by itself: nothing of it is for the user of this program."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]

@@ -60,6 +60,8 @@ class EchoModule(pl.LightningModule):
 
     Attributes:
         epochs: Tutorial epochs trained so far.
+        ahead: By how many epochs each replica of a stack is ahead of these, [R]; else [1], zero.
+        make_optimizer: Makes the optimizer of the network's parameters.
         diverged: The first epoch without a finite loss of each replica, [R]; 0 where there is none.
         samples: Scores of each sequence of the last validation and test, [S, R], by metric name.
         scores: Their means over the sequences, [R].
@@ -69,6 +71,7 @@ class EchoModule(pl.LightningModule):
     """
 
     diverged: Tensor
+    ahead: Tensor
 
     def __init__(
         self,
@@ -89,7 +92,7 @@ class EchoModule(pl.LightningModule):
         self.epochs = 0
         self.samples: dict[str, Tensor] = {}
         self.scores: dict[str, Tensor] = {}
-        self._optimizer = optimizer
+        self.make_optimizer = optimizer
         self._evaluated: list[dict[str, Tensor]] = []
         present = problem.present_targets()
         self._counts: list[int] = (
@@ -98,10 +101,11 @@ class EchoModule(pl.LightningModule):
         self._incomplete = int(present[: problem.n_incomplete].sum())
         replicas = next(model.parameters()).shape[0]
         self.register_buffer("diverged", torch.zeros(replicas, dtype=torch.long))
+        self.register_buffer("ahead", torch.zeros(1, dtype=torch.long), persistent=False)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns the optimizer of the network's parameters."""
-        return self._optimizer(self.parameters())
+        return self.make_optimizer(self.parameters())
 
     def training_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
         """Trains on a block of fresh sequences, one after the other.
@@ -130,8 +134,9 @@ class EchoModule(pl.LightningModule):
         total = sum(self._counts)
         outputs = {"loss": loss.sum(1) / total, "accuracy": right.sum((1, 3, 4)) / total}
         self._freeze(outputs["loss"], weights)
-        epochs = torch.arange(self.epochs + 1, self.epochs + sequences + 1, device=self.device)
-        frozen = (self.diverged > 0) & (epochs.unsqueeze(1) >= self.diverged)  # [S, R]
+        done = torch.arange(self.epochs + 1, self.epochs + sequences + 1, device=self.device)
+        epochs = done.unsqueeze(1) + self.ahead  # [S, R], or [S, 1] for all
+        frozen = (self.diverged > 0) & (epochs >= self.diverged)  # [S, R]
         self.epochs += sequences
         return {name: values.masked_fill(frozen, math.nan) for name, values in outputs.items()}
 
@@ -257,7 +262,7 @@ class EchoModule(pl.LightningModule):
         """Gives replicas that are not finite, [S, R], the weights back that they had before."""
         sums = torch.stack([parameter.flatten(1).sum(1) for parameter in self.parameters()])
         finite = torch.cat([loss, sums.sum(0, keepdim=True)]).isfinite()  # [S+1, R]
-        first = self.epochs + 1 + finite.long().argmin(0)
+        first = self.epochs + self.ahead + 1 + finite.long().argmin(0)
         new = (self.diverged == 0) & ~finite.all(0)
         self.diverged = torch.where(new, first, self.diverged)
         for parameter, before in zip(self.parameters(), weights, strict=True):

@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class Recorder(pl.Callback):
         run: Where they go; None keeps only what the outcome needs.
 
     Attributes:
-        seconds: Time of the training, once it has ended.
+        seconds: Time of the training, once it has ended; of a run in a stack its share.
         epochs_to_solve: First validated epoch of each replica with an accuracy of at least
             `SOLVED`, [R]; NaN where there is none yet.
     """
@@ -37,6 +38,7 @@ class Recorder(pl.Callback):
         self._validation: dict[str, list[Tensor]] = defaultdict(list)  # [1, R] each
         self._validated: list[int] = []
         self._resumed_seconds = 0.0
+        self._share = 1.0
         self._clock = Clock() if run is None else run.clock
         self._began = self._block_began = self._clock.now()
 
@@ -75,12 +77,62 @@ class Recorder(pl.Callback):
         if self.run is not None:
             self.run.settle()
 
+    def begin(self, replicas: int, share: float = 1.0) -> None:
+        """Begins to count the time.
+
+        Args:
+            replicas: Replicas of the run (R).
+            share: The share of the time that counts for this run, of several in a stack.
+        """
+        if not len(self.epochs_to_solve):
+            self.epochs_to_solve = torch.full((replicas,), math.nan)
+        self._resumed_seconds = self.seconds
+        self._share = share
+        self._began = self._block_began = self._clock.now()
+
+    def trained(self, epochs: int, outputs: Mapping[str, Tensor]) -> None:
+        """Records loss and accuracy of each epoch of a block.
+
+        Args:
+            epochs: Tutorial epochs trained so far.
+            outputs: Of each metric its values, [S, R].
+        """
+        now = self._clock.now()
+        count = len(outputs["loss"])
+        step = (now - self._block_began) / count
+        metrics = {f"train/{name}": values.cpu() for name, values in outputs.items()}
+        for name, values in metrics.items():
+            self._train[name].append(values)
+        self._send(
+            list(range(epochs - count + 1, epochs + 1)),
+            metrics,
+            [int(1000 * (self._block_began + step * (index + 1))) for index in range(count)],
+        )
+        self._block_began = now
+
+    def validated(self, epochs: int, scores: Mapping[str, Tensor]) -> None:
+        """Records the scores of a validation after so many epochs, each [R]."""
+        found = {
+            name: score.cpu().unsqueeze(0)
+            for name, score in scores.items()
+            if name.startswith("val/")
+        }
+        for name, values in found.items():
+            self._validation[name].append(values)
+        self._validated.append(epochs)
+        solved = self.epochs_to_solve.isnan() & (found["val/accuracy"][0] >= SOLVED)
+        self.epochs_to_solve = self.epochs_to_solve.masked_fill(solved, epochs)
+        self._send([epochs], found)
+        self._block_began = self._clock.now()
+
+    def end(self) -> None:
+        """Stops counting the time."""
+        self.seconds = self._now()
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begins to count the time."""
         assert isinstance(pl_module, EchoModule)
-        if not len(self.epochs_to_solve):
-            self.epochs_to_solve = torch.full((len(pl_module.diverged),), math.nan)
-        self._began = self._block_began = self._clock.now()
+        self.begin(len(pl_module.diverged))
 
     def on_train_batch_end(
         self,
@@ -93,40 +145,16 @@ class Recorder(pl.Callback):
         """Records loss and accuracy of each epoch of the block."""
         assert isinstance(pl_module, EchoModule)
         assert isinstance(outputs, dict)
-        now = self._clock.now()
-        last = pl_module.epochs
-        count = len(outputs["loss"])
-        share = (now - self._block_began) / count
-        metrics = {f"train/{name}": values.cpu() for name, values in outputs.items()}
-        for name, values in metrics.items():
-            self._train[name].append(values)
-        self._send(
-            list(range(last - count + 1, last + 1)),
-            metrics,
-            [int(1000 * (self._block_began + share * (index + 1))) for index in range(count)],
-        )
-        self._block_began = now
+        self.trained(pl_module.epochs, outputs)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Records the scores of the validation."""
         assert isinstance(pl_module, EchoModule)
-        epoch = pl_module.epochs
-        scores = {
-            name: score.cpu().unsqueeze(0)
-            for name, score in pl_module.scores.items()
-            if name.startswith("val/")
-        }
-        for name, values in scores.items():
-            self._validation[name].append(values)
-        self._validated.append(epoch)
-        solved = self.epochs_to_solve.isnan() & (scores["val/accuracy"][0] >= SOLVED)
-        self.epochs_to_solve = self.epochs_to_solve.masked_fill(solved, epoch)
-        self._send([epoch], scores)
-        self._block_began = self._clock.now()
+        self.validated(pl_module.epochs, pl_module.scores)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stops counting."""
-        self.seconds = self._now()
+        self.end()
 
     def _send(
         self, epochs: list[int], metrics: dict[str, Tensor], times: list[int] | None = None
@@ -141,7 +169,7 @@ class Recorder(pl.Callback):
         self.run.log_metrics(epochs, values, times)
 
     def _now(self) -> float:
-        return self._resumed_seconds + self._clock.now() - self._began
+        return self._resumed_seconds + self._share * (self._clock.now() - self._began)
 
 
 def _array(values: Tensor) -> Floats:

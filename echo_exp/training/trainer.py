@@ -3,6 +3,7 @@
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from echo_exp.settings import SettingError
 from echo_exp.training.checkpoints import CheckpointFile
@@ -30,16 +31,32 @@ def check_device(accelerator: str) -> None:
     raise SettingError("trainer.accelerator", accelerator, reason)
 
 
-def lightning_trainer(settings: TrainerSettings, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Returns a Lightning trainer whose one epoch holds all tutorial epochs."""
+def lightning_trainer(
+    settings: TrainerSettings,
+    callbacks: list[pl.Callback],
+    checkpoints: TorchCheckpointIO | None = None,
+    validate_blocks: int | None = None,
+) -> pl.Trainer:
+    """Returns a Lightning trainer whose one epoch holds all tutorial epochs.
+
+    Args:
+        settings: The trainer's settings.
+        callbacks: What looks at the training.
+        checkpoints: Writes checkpoints; `CheckpointFile` where not given.
+        validate_blocks: Blocks between two validations; those of the settings where not given.
+    """
+    blocks = settings.validate_every // settings.block
     return pl.Trainer(
         accelerator="cuda" if settings.accelerator == "gpu" else "cpu",
         devices=1,
         max_epochs=1,
         callbacks=callbacks,
-        plugins=[CheckpointFile(), LightningEnvironment()],  # one process, in Slurm too
+        plugins=[
+            checkpoints or CheckpointFile(),
+            LightningEnvironment(),
+        ],  # one process, in Slurm too
         check_val_every_n_epoch=None,
-        val_check_interval=settings.validate_every // settings.block,
+        val_check_interval=validate_blocks or blocks,
         num_sanity_val_steps=0,
         detect_anomaly=settings.detect_anomaly,
         logger=False,

@@ -1,0 +1,455 @@
+"""Several runs trained as one stack of replicas, each from its own beginning to its own end.
+
+Runs with the same tensors and the same order of operations lie side by side along the replica axis.
+They may differ in their seeds, in their optimizers' numbers and in their epochs. Each leaves what
+it would leave alone: the same curves, checkpoints from which it goes on alone or in any stack, and
+its scores. A run that has come to its end, or has failed, leaves the stack; the rest trains on.
+
+A stack is trained in phases, each one call of Lightning. A phase ends where a run ends. All runs of
+a phase are as far from their next validation, and none has a block that is cut short by its last
+epoch: so the blocks of each run lie where they would lie alone.
+"""
+
+import contextlib
+import copy
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import STEP_OUTPUT
+from torch import Tensor, nn
+
+from echo_exp.task.data import EchoDataModule
+from echo_exp.tracking import Run
+from echo_exp.training.checkpoints import CheckpointFile, Checkpoints, Kept
+from echo_exp.training.experiment import Parts, outcomes, quiet
+from echo_exp.training.interrupts import Interrupted, Interrupts
+from echo_exp.training.module import DivergedError, EchoModule, MakeOptimizer
+from echo_exp.training.outcome import Outcome
+from echo_exp.training.recorder import Recorder
+from echo_exp.training.settings import TrainerSettings
+from echo_exp.training.slices import cut_optimizer, cut_weights, join_optimizers, join_weights
+from echo_exp.training.trainer import lightning_trainer
+
+
+class NotStackableError(Exception):
+    """The runs can only be trained one by one."""
+
+
+class Watcher(Protocol):
+    """What looks at the validations of a run."""
+
+    def validated(self, epochs: int, scores: Mapping[str, Tensor]) -> None:
+        """Is given the scores [r] of a validation after so many epochs; raises to end the run."""
+
+
+class Member:
+    """One run of a stack.
+
+    Args:
+        seeds: One seed for each of its replicas (r of them).
+        epochs: Tutorial epochs to train for.
+        make_optimizer: Makes its optimizer.
+        run: Where its metrics go; None tracks nothing.
+        folder: Where its checkpoints are written.
+        checkpoint: The checkpoint to go on from; None begins anew.
+        watchers: What looks at its validations.
+
+    Attributes:
+        trained: Tutorial epochs trained so far.
+        error: Why it ended without an outcome, if it did.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        epochs: int,
+        make_optimizer: MakeOptimizer,
+        run: Run | None,
+        folder: Path,
+        checkpoint: Mapping[str, Any] | None = None,
+        watchers: Sequence[Watcher] = (),
+    ) -> None:
+        self.seeds = tuple(seeds)
+        self.epochs = epochs
+        self.make_optimizer = make_optimizer
+        self.recorder = Recorder(run)
+        self.kept = Kept(folder)
+        self.watchers = tuple(watchers)
+        self.trained = 0
+        self.error: Exception | None = None
+        self.weights: dict[str, Tensor] = {}
+        self.optimizer: dict[str, Any] = {}
+        self._stopped = False
+        if checkpoint is not None:
+            self._go_on(checkpoint)
+
+    @property
+    def remaining(self) -> int:
+        """Epochs that are left to train."""
+        return 0 if self._stopped else max(0, self.epochs - self.trained)
+
+    def begin(self, weights: Mapping[str, Tensor]) -> None:
+        """Gives it its initial weights, each [r, ...], unless it goes on from a checkpoint."""
+        if not self.weights:
+            self.weights = dict(weights)
+        if not self.optimizer:
+            parameters = [nn.Parameter(value) for value in self.parameters()]
+            self.optimizer = self.make_optimizer(parameters).state_dict()
+
+    def parameters(self) -> list[Tensor]:
+        """Returns what is trained, each [r, ...]."""
+        return [value for name, value in self.weights.items() if name != "diverged"]
+
+    def observe(self, diverged: Tensor) -> None:
+        """Ends the run where all of its replicas have diverged, at the epochs of [r]; 0 if not."""
+        if (diverged > 0).all():
+            self.error = DivergedError(int(diverged.max()))
+
+    def validate(self, scores: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+        """Records a validation: its scores, each [r], and the network's weights, each [r, ...]."""
+        self.recorder.validated(self.trained, scores)
+        self.kept.judge(scores, weights, self.trained)
+        try:
+            for watcher in self.watchers:
+                watcher.validated(self.trained, scores)
+        except Exception as error:
+            self.error = error
+
+    def checkpoint(self, content: Mapping[str, Any], own: slice, blocks: int) -> dict[str, Any]:
+        """Returns the checkpoint that it would have alone.
+
+        Args:
+            content: Lightning's checkpoint of the stack.
+            own: Its replicas in the stack.
+            blocks: Blocks that it had been trained for before this phase.
+        """
+        return {
+            **content,
+            "state_dict": cut_weights(content["state_dict"], own),
+            "optimizer_states": [cut_optimizer(s, own) for s in content["optimizer_states"]],
+            "callbacks": {
+                Recorder.__qualname__: self.recorder.state_dict(),
+                Checkpoints.__qualname__: {"best_score": self.kept.best_score},
+            },
+            "global_step": content["global_step"] + blocks,
+            "loops": _ahead(content["loops"], blocks),
+            "echo_epochs": self.trained,
+            "stopped": False,
+        }
+
+    def _go_on(self, checkpoint: Mapping[str, Any]) -> None:
+        self.trained = checkpoint["echo_epochs"]
+        self.weights = dict(checkpoint["state_dict"])
+        (self.optimizer,) = checkpoint["optimizer_states"]
+        self._stopped = checkpoint.get("stopped", False)
+        self.recorder.load_state_dict(copy.deepcopy(checkpoint["callbacks"]["Recorder"]))
+        self.kept.best_score = checkpoint["callbacks"]["Checkpoints"]["best_score"]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What is trained in one call of Lightning.
+
+    Attributes:
+        members: The runs.
+        blocks: Blocks that each is trained for.
+        block: Epochs in a block.
+        validate: Blocks to the first validation, and between two.
+    """
+
+    members: Sequence[Member]
+    blocks: int
+    block: int
+    validate: int
+
+    @property
+    def spans(self) -> list[tuple[Member, slice]]:
+        """Returns each run with its replicas."""
+        ends, first = [], 0
+        for member in self.members:
+            ends.append((member, slice(first, first + len(member.seeds))))
+            first += len(member.seeds)
+        return ends
+
+
+def next_phase(members: Sequence[Member], block: int, validate_every: int) -> Phase:
+    """Returns what is to be trained next.
+
+    Args:
+        members: Runs that have epochs left.
+        block: Epochs in a block.
+        validate_every: Epochs between two validations, a multiple of ``block``.
+    """
+    shortest = min(members, key=lambda member: member.remaining)
+    if shortest.remaining < block:
+
+        def due(member: Member) -> bool:
+            blocks = math.ceil((member.trained + member.remaining) / block)
+            return blocks % (validate_every // block) == 0
+
+        ending = [m for m in members if m.remaining == shortest.remaining]
+        ending = [m for m in ending if due(m) == due(shortest)]
+        return Phase(ending, 1, shortest.remaining, 1 if due(shortest) else 2)
+    behind = min(members, key=lambda m: m.trained % validate_every or validate_every)
+    offset = behind.trained % validate_every
+    together = [m for m in members if m.trained % validate_every == offset]
+    to_validation = (validate_every - offset) // block
+    blocks = min(member.remaining // block for member in together)
+    if offset:
+        blocks = min(blocks, to_validation)
+    return Phase(together, blocks, block, to_validation)
+
+
+def train_stack(
+    parts: Parts, members: Sequence[Member], settings: TrainerSettings, interrupts: Interrupts
+) -> Iterator[tuple[Member, Outcome | Exception]]:
+    """Trains and tests several runs as one stack.
+
+    Args:
+        parts: The objects of an experiment that has the seeds of all runs, in their order.
+        members: The runs.
+        settings: The trainer's settings, which all share.
+        interrupts: Signals that stop the training.
+
+    Yields:
+        Each run as it ends, with what came out or why nothing did.
+
+    Raises:
+        NotStackableError: The network or the optimizer is none for a stack; nothing was trained.
+        Interrupted: A signal asked to stop; the last checkpoints hold all that was trained.
+    """
+    torch.set_num_threads(settings.threads)
+    _check(parts.module)
+    everything = Phase(members, 0, 0, 0)
+    weights = parts.module.state_dict()
+    for member, own in everything.spans:
+        member.begin(cut_weights(weights, own))
+    files = _Files()
+    left = list(members)
+    while left:
+        ended = [m for m in left if m.error is not None or not m.remaining]
+        if not ended:
+            phase = next_phase(left, settings.block, settings.validate_every)
+            _train(parts, phase, settings, interrupts, files)
+            continue
+        left = [member for member in left if member not in ended]
+        yield from ((m, m.error) for m in ended if m.error is not None)
+        tested = [member for member in ended if member.error is None]
+        if tested:
+            yield from zip(tested, _test(parts, tested, settings), strict=True)
+
+
+def _check(module: EchoModule) -> None:
+    """Checks that all of the network is cut and joined along the replica axis.
+
+    Raises:
+        NotStackableError: It is not.
+    """
+    buffers = [name for name, _ in module.named_buffers() if name not in ("diverged", "ahead")]
+    if buffers:
+        raise NotStackableError(f"the network has buffers ({', '.join(buffers)})")
+    optimizer = module.make_optimizer(module.parameters())
+    if not getattr(optimizer, "per_replica", False):
+        name = type(optimizer).__name__
+        raise NotStackableError(f"{name} does not say `per_replica = True`")
+
+
+def _train(
+    parts: Parts,
+    phase: Phase,
+    settings: TrainerSettings,
+    interrupts: Interrupts,
+    files: "_Files",
+) -> None:
+    module = parts.module
+    _put(module, phase.members)
+    module.make_optimizer = lambda parameters: _optimizer(phase.members, parameters)
+    data = _data(parts.data, phase.members, phase.blocks * phase.block, phase.block)
+    module.epochs, module.ahead = 0, torch.tensor(data.begun)
+    callback = _Training(phase, settings, interrupts, files)
+    with quiet(), contextlib.suppress(DivergedError):  # each run knows of its own
+        trainer = lightning_trainer(settings, [callback], files, phase.validate)
+        trainer.fit(module, data)
+        weights, optimizer = module.state_dict(), trainer.optimizers[0].state_dict()
+        for member, own in phase.spans:
+            member.weights = cut_weights(weights, own)
+            member.optimizer = cut_optimizer(optimizer, own)
+
+
+def _test(parts: Parts, members: Sequence[Member], settings: TrainerSettings) -> Iterable[Outcome]:
+    module = parts.module
+    _put(module, members)
+    data = _data(parts.data, members, 0, 1)
+    with quiet():
+        lightning_trainer(settings, []).test(module, data, verbose=False)
+    return outcomes(Parts(module, data), [member.recorder for member in members])
+
+
+def _put(module: EchoModule, members: Sequence[Member]) -> None:
+    """Gives the module the replicas of some runs, in their order."""
+    weights = join_weights([member.weights for member in members])
+    for name, parameter in module.named_parameters():
+        parameter.data, parameter.grad = weights[name], None
+    module.diverged = weights["diverged"]
+
+
+def _optimizer(members: Sequence[Member], parameters: Iterable[nn.Parameter]) -> Any:
+    optimizer = members[0].make_optimizer(parameters)
+    weights = [member.parameters() for member in members]
+    optimizer.load_state_dict(join_optimizers([m.optimizer for m in members], weights))
+    return optimizer
+
+
+def _data(
+    data: EchoDataModule, members: Sequence[Member], epochs: int, block: int
+) -> EchoDataModule:
+    return EchoDataModule(
+        data.problem,
+        epochs,
+        [seed for member in members for seed in member.seeds],
+        block=block,
+        validation_sequences=data.validation_sequences,
+        test_sequences=data.test_sequences,
+        begun=[member.trained for member in members for _ in member.seeds],
+    )
+
+
+def _ahead(loops: Mapping[str, Any], blocks: int) -> dict[str, Any]:
+    """Returns what Lightning counts as it would count had it begun so many blocks earlier."""
+    moved = copy.deepcopy(dict(loops))
+    fit = moved["fit_loop"]
+    fit["epoch_loop.state_dict"]["_batches_that_stepped"] += blocks
+    for counts in (
+        fit["epoch_loop.batch_progress"],
+        fit["epoch_loop.manual_optimization.optim_step_progress"],
+    ):
+        for which in ("total", "current"):
+            counts[which] = {name: count + blocks for name, count in counts[which].items()}
+    return moved
+
+
+class _Files(CheckpointFile):
+    """Writes of the checkpoint of a stack one for each run.
+
+    Attributes:
+        written: When that was done last.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = time.monotonic()
+        self._members: Sequence[tuple[Member, slice, int]] = ()
+
+    def write(self, trainer: pl.Trainer, members: Sequence[tuple[Member, slice, int]]) -> None:
+        """Writes the checkpoints of some runs.
+
+        Args:
+            trainer: Lightning's trainer of the stack.
+            members: Each with its replicas, and the blocks that it had been trained for before.
+        """
+        self._members = members
+        for member, _, _ in members:
+            member.recorder.settle()
+        trainer.save_checkpoint("a file for each run")
+        self.written = time.monotonic()
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Writes the checkpoint of each run to its folder."""
+        for member, own, blocks in self._members:
+            content = member.checkpoint(checkpoint, own, blocks)
+            member.kept.write(lambda file, content=content: torch.save(content, file))  # type: ignore[misc]
+
+
+class _Training(pl.Callback):
+    """Does for each run of a phase what is done for a run alone."""
+
+    def __init__(
+        self, phase: Phase, settings: TrainerSettings, interrupts: Interrupts, files: _Files
+    ) -> None:
+        self._phase = phase
+        self._settings = settings
+        self._interrupts = interrupts
+        self._files = files
+        self._before = {id(m): math.ceil(m.trained / settings.block) for m in phase.members}
+
+    @property
+    def _alive(self) -> list[tuple[Member, slice]]:
+        return [(member, own) for member, own in self._phase.spans if member.error is None]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begins to count the time of each, and puts signals off."""
+        self._interrupts.put_off()
+        everyone = sum(len(member.seeds) for member in self._phase.members)
+        for member in self._phase.members:
+            member.recorder.begin(len(member.seeds), len(member.seeds) / everyone)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Writes checkpoints when it is time, or when a signal asks to stop."""
+        due = time.monotonic() - self._files.written >= self._settings.checkpoint_seconds
+        pending = self._interrupts.pending
+        if due or pending is not None:
+            self._write(trainer, self._alive)
+        if len(batch) < self._settings.block:  # the last of each, cut short
+            begun = [(member, own) for member, own in self._alive if member.trained]
+            self._write(trainer, begun)
+            for member, _ in begun:
+                member.kept.keep_whole_blocks()
+        if pending is not None:
+            raise Interrupted(pending)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Records loss and accuracy of each epoch of the block."""
+        assert isinstance(pl_module, EchoModule)
+        assert isinstance(outputs, dict)
+        for member, own in self._alive:
+            member.trained += len(batch)
+            values = {name: value[:, own] for name, value in outputs.items()}
+            member.recorder.trained(member.trained, values)
+            member.observe(pl_module.diverged[own])
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Records the scores, and ends the phase where a run has ended."""
+        assert isinstance(pl_module, EchoModule)
+        weights = pl_module.state_dict()
+        for member, own in self._alive:
+            scores = {
+                name: score[own]
+                for name, score in pl_module.scores.items()
+                if name.startswith("val/")
+            }
+            member.validate(scores, {name: value[own] for name, value in weights.items()})
+        if len(self._alive) < len(self._phase.members):
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the final checkpoints of those that have come to their end."""
+        for member in self._phase.members:
+            member.recorder.end()
+        self._write(trainer, [(m, own) for m, own in self._alive if not m.remaining])
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Lets signals through again."""
+        if stage == "fit":
+            self._interrupts.raise_at_once()
+
+    def _write(self, trainer: pl.Trainer, members: Sequence[tuple[Member, slice]]) -> None:
+        if members:
+            told = [(member, own, self._before[id(member)]) for member, own in members]
+            self._files.write(trainer, told)

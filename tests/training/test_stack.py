@@ -1,0 +1,272 @@
+"""Runs in a stack: each leaves what it leaves alone."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from echo_exp import Adam
+from echo_exp.training import experiment
+from echo_exp.training.checkpoints import LAST, load
+from echo_exp.training.experiment import Parts
+from echo_exp.training.interrupts import Interrupted, Interrupts
+from echo_exp.training.module import DivergedError
+from echo_exp.training.outcome import Outcome
+from echo_exp.training.settings import TrainerSettings
+from echo_exp.training.stack import Member, NotStackableError, next_phase, train_stack
+
+from ..trainers import make_data, make_module
+
+SETTINGS = TrainerSettings(
+    accelerator="cpu",
+    threads=1,
+    validate_every=10,
+    validation_sequences=3,
+    test_sequences=4,
+    checkpoint_seconds=1000,
+    progress="none",
+    detect_anomaly=False,
+)
+ROUNDING = 2e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """The settings of a run that may differ in a stack."""
+
+    seeds: Sequence[int] = (0,)
+    epochs: int = 30
+    rate: float = 1e-2
+
+    @property
+    def optimizer(self) -> Any:
+        return functools.partial(Adam, learning_rate=self.rate)
+
+
+def make_parts(seeds: Sequence[int], epochs: int, optimizer: Any = Adam) -> Parts:
+    module = make_module(seeds, optimizer=optimizer)
+    return Parts(module, make_data(epochs, seeds, SETTINGS.block))
+
+
+def alone(job: Job, folder: Path, checkpoint: dict[str, Any] | None = None) -> Outcome:
+    parts = make_parts(job.seeds, job.epochs, job.optimizer)
+    return experiment.train(parts, SETTINGS, None, folder, Interrupts(), checkpoint)
+
+
+def member(job: Job, folder: Path, goes_on: bool = False, **more: Any) -> Member:
+    checkpoint = load(folder / LAST) if goes_on else None
+    return Member(job.seeds, job.epochs, job.optimizer, None, folder, checkpoint, **more)
+
+
+def stacked(
+    members: Sequence[Member],
+    settings: TrainerSettings = SETTINGS,
+    interrupts: Interrupts | None = None,
+    **changes: Any,
+) -> list[Outcome | Exception]:
+    seeds = [seed for each in members for seed in each.seeds]
+    parts = make_parts(seeds, 0, **changes)
+    found = dict(train_stack(parts, members, settings, interrupts or Interrupts()))
+    return [found[each] for each in members]
+
+
+def assert_same(outcome: Outcome | Exception, expected: Outcome) -> None:
+    assert isinstance(outcome, Outcome)
+    assert outcome.seeds == tuple(expected.seeds)
+    assert outcome.curves.keys() == expected.curves.keys()
+    for name, (epochs, values) in expected.curves.items():
+        assert outcome.curves[name][0] == epochs
+        np.testing.assert_allclose(outcome.curves[name][1], values, rtol=1e-5, atol=ROUNDING)
+    for name, score in expected.scores.items():
+        np.testing.assert_allclose(outcome.scores[name], score, rtol=1e-5, atol=ROUNDING)
+    np.testing.assert_array_equal(outcome.epochs_to_solve, expected.epochs_to_solve)
+    assert outcome.listing == expected.listing
+    assert outcome.listed == expected.listed
+    assert outcome.intervals == expected.intervals
+    assert (outcome.windows, outcome.parameters) == (expected.windows, expected.parameters)
+
+
+def assert_same_files(folder: Path, expected: Path) -> None:
+    names = sorted(str(path.relative_to(expected)) for path in expected.rglob("*.ckpt"))
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.ckpt")) == names
+    for name in names:
+        _compare(_content(folder / name), _content(expected / name))
+
+
+def _content(path: Path) -> Any:
+    content = torch.load(path, weights_only=True)
+    content.get("callbacks", {}).get("Recorder", {}).pop("seconds", None)
+    fit = content.get("loops", {}).get("fit_loop", {})
+    fit.pop("epoch_loop.val_loop.batch_progress", None)
+    fit.pop("epoch_loop.state_dict", None)  # of a resumed training Lightning counts one too many
+    return content
+
+
+def _compare(found: Any, expected: Any, where: str = "") -> None:
+    if isinstance(expected, Mapping):
+        assert found.keys() == expected.keys(), where
+        for key in expected:
+            _compare(found[key], expected[key], f"{where}.{key}")
+    elif isinstance(expected, Tensor):
+        torch.testing.assert_close(
+            found, expected, rtol=1e-4, atol=1e-5, equal_nan=True, msg=lambda m: f"{where}: {m}"
+        )
+    elif isinstance(expected, list | tuple):
+        assert len(found) == len(expected), where
+        for index, pair in enumerate(zip(found, expected, strict=True)):
+            _compare(*pair, where=f"{where}[{index}]")
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-5), where
+    else:
+        assert found == expected, where
+
+
+DIFFERENT = [
+    pytest.param([Job(), Job(seeds=(5,)), Job(seeds=(3, 4))], id="seeds"),
+    pytest.param([Job(rate=rate) for rate in (1e-3, 1e-2, 1e-2, 3e-2)], id="rates"),
+    pytest.param([Job(epochs=epochs) for epochs in (7, 20, 30, 33, 34, 50)], id="epochs"),
+]
+
+
+@pytest.mark.parametrize("jobs", DIFFERENT)
+def test_a_run_in_a_stack_leaves_what_it_leaves_alone(jobs: list[Job], tmp_path: Path) -> None:
+    together = stacked([member(job, tmp_path / f"{n}") for n, job in enumerate(jobs)])
+    for number, (job, outcome) in enumerate(zip(jobs, together, strict=True)):
+        expected = alone(job, tmp_path / "alone" / f"{number}")
+        assert_same(outcome, expected)
+        assert_same_files(tmp_path / f"{number}", tmp_path / "alone" / f"{number}")
+
+
+def test_runs_stopped_at_different_epochs_go_on_in_one_stack(tmp_path: Path) -> None:
+    jobs = [Job(seeds=(1,)), Job(seeds=(2,), rate=1e-3, epochs=40), Job(seeds=(3,))]
+    alone(dataclasses.replace(jobs[0], epochs=10), tmp_path / "0")
+    _as_if_interrupted(tmp_path / "0")
+    together = stacked(
+        [member(jobs[0], tmp_path / "0", goes_on=True)]
+        + [member(job, tmp_path / f"{n}") for n, job in enumerate(jobs[1:], start=1)]
+    )
+    for number, (job, outcome) in enumerate(zip(jobs, together, strict=True)):
+        assert_same(outcome, alone(job, tmp_path / "alone" / f"{number}"))
+
+
+def test_a_run_stopped_in_a_stack_goes_on_alone(tmp_path: Path) -> None:
+    jobs = [Job(seeds=(1,)), Job(seeds=(2,), rate=1e-3)]
+    with pytest.raises(Interrupted):
+        _stopped([member(job, tmp_path / f"{n}") for n, job in enumerate(jobs)], after=20)
+    for number, job in enumerate(jobs):
+        checkpoint = load(tmp_path / f"{number}" / LAST)
+        assert checkpoint["echo_epochs"] == 20
+        resumed = alone(job, tmp_path / f"{number}", checkpoint)
+        assert_same(resumed, alone(job, tmp_path / "alone" / f"{number}"))
+        assert_same_files(tmp_path / f"{number}", tmp_path / "alone" / f"{number}")
+
+
+def test_a_stack_that_is_stopped_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    jobs = [Job(seeds=(1,)), Job(seeds=(2,), rate=1e-3)]
+    folders = [tmp_path / f"{n}" for n in range(2)]
+    expected = stacked([member(job, tmp_path / "whole" / f"{n}") for n, job in enumerate(jobs)])
+    with pytest.raises(Interrupted):
+        _stopped(list(map(member, jobs, folders)), after=10)
+    resumed = stacked([member(*pair, goes_on=True) for pair in zip(jobs, folders, strict=True)])
+    for before, after in zip(expected, resumed, strict=True):
+        assert isinstance(before, Outcome)
+        assert isinstance(after, Outcome)
+        for name, (_, values) in before.curves.items():
+            np.testing.assert_array_equal(after.curves[name][1], values)
+
+
+def test_a_run_that_diverges_fails_and_the_others_do_not_see_it(tmp_path: Path) -> None:
+    jobs = [Job(seeds=(1,)), Job(seeds=(2,), rate=1e38), Job(seeds=(3,))]
+    first, diverged, last = stacked([member(j, tmp_path / f"{n}") for n, j in enumerate(jobs)])
+    assert_same(first, alone(jobs[0], tmp_path / "alone" / "0"))
+    assert_same(last, alone(jobs[2], tmp_path / "alone" / "2"))
+    assert isinstance(diverged, DivergedError)
+    with pytest.raises(DivergedError) as expected:
+        alone(jobs[1], tmp_path / "alone" / "1")
+    assert diverged.epoch == expected.value.epoch
+
+
+def test_all_runs_of_a_stack_may_diverge(tmp_path: Path) -> None:
+    jobs = [Job(seeds=(1,), rate=1e38), Job(seeds=(2,), rate=1e38)]
+    ends = stacked([member(job, tmp_path / f"{n}") for n, job in enumerate(jobs)])
+    assert [type(end) for end in ends] == [DivergedError, DivergedError]
+
+
+class GivesUp:
+    """Ends a run at its second validation."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def validated(self, epochs: int, scores: Mapping[str, Tensor]) -> None:
+        self.seen.append(epochs)
+        if len(self.seen) == 2:
+            raise LookupError(f"given up at {epochs}")
+
+
+def test_a_watcher_ends_its_run_and_no_other(tmp_path: Path) -> None:
+    watcher = GivesUp()
+    given_up = member(Job(seeds=(1,)), tmp_path / "0", watchers=[watcher])
+    ended, other = stacked([given_up, member(Job(seeds=(2,)), tmp_path / "1")])
+    assert str(ended) == "given up at 20"
+    assert watcher.seen == [10, 20]
+    assert_same(other, alone(Job(seeds=(2,)), tmp_path / "alone"))
+
+
+def test_the_time_of_a_run_is_its_share(tmp_path: Path) -> None:
+    members = [member(Job(seeds=(n,)), tmp_path / f"{n}") for n in range(4)]
+    first = stacked(members)[0]
+    assert isinstance(first, Outcome)
+    assert first.seconds > 0
+    assert [m.recorder.seconds for m in members] == pytest.approx([first.seconds] * 4, rel=0.2)
+
+
+def test_an_optimizer_must_say_that_it_takes_vectors(tmp_path: Path) -> None:
+    job = member(Job(), tmp_path)
+    with pytest.raises(NotStackableError, match=r"SGD does not say `per_replica = True`"):
+        stacked([job], optimizer=functools.partial(torch.optim.SGD, lr=0.1))
+
+
+@pytest.mark.parametrize(
+    ("trained", "epochs", "expected"),
+    [
+        ([0, 0], [40, 40], ([0, 1], 4, 10, 2)),
+        ([0, 0], [40, 25], ([0, 1], 2, 10, 2)),
+        ([20, 20], [40, 25], ([1], 1, 5, 2)),
+        ([10, 20], [40, 40], ([0], 1, 10, 1)),
+        ([30, 20], [45, 40], ([0], 1, 10, 1)),
+    ],
+)
+def test_the_runs_of_a_phase_have_their_blocks_at_the_same_places(
+    trained: list[int], epochs: list[int], expected: tuple[list[int], int, int, int]
+) -> None:
+    members = [member(Job(epochs=number), Path()) for number in epochs]
+    for each, done in zip(members, trained, strict=True):
+        each.trained = done
+    phase = next_phase(members, block=10, validate_every=20)
+    found = [members.index(each) for each in phase.members]
+    assert (found, phase.blocks, phase.block, phase.validate) == expected
+
+
+def _as_if_interrupted(folder: Path) -> None:
+    """Gives a finished run the checkpoint that it would have had in the middle of a longer one."""
+    write(opened(load(folder / LAST)), folder / LAST)
+
+
+def _stopped(members: Sequence[Member], after: int) -> None:
+    """Trains a stack and stops it after so many epochs, as a signal does."""
+    interrupts = Interrupts()
+
+    class Stops:
+        def validated(self, epochs: int, scores: Mapping[str, Tensor]) -> None:
+            if epochs == after:
+                interrupts.pending = 15
+
+    members[0].watchers = (Stops(),)
+    stacked(members, interrupts=interrupts)
