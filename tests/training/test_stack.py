@@ -13,7 +13,7 @@ from torch import Tensor
 
 from echo_exp import Adam
 from echo_exp.training import experiment
-from echo_exp.training.checkpoints import LAST, load
+from echo_exp.training.checkpoints import LAST, load, opened, write
 from echo_exp.training.experiment import Parts
 from echo_exp.training.interrupts import Interrupted, Interrupts
 from echo_exp.training.module import DivergedError
