@@ -28,7 +28,7 @@ from echo_exp.settings import SettingError, integer
 from echo_exp.sweeps import descriptions, study
 from echo_exp.sweeps.composition import repeatable
 from echo_exp.sweeps.conduct import run_sweep
-from echo_exp.sweeps.launch import make_launcher
+from echo_exp.sweeps.launch import make_launcher, workers
 from echo_exp.sweeps.plan import Job, Sweep, make_jobs, settings
 from echo_exp.tracking.ui.view import NOTE_TAG, view
 
@@ -190,5 +190,5 @@ ConfigStore.instance().store(
 def _asked(config: DictConfig, command: list[str], jobs: list[Job], name: str) -> Sweep:
     folder = Path(config.hydra.sweep.dir).absolute()
     command = [*configuration.flags(), *command]
-    asked = Sweep(name, command, jobs, settings(config), folder)
+    asked = Sweep(name, command, jobs, settings(config), folder, workers=workers(config))
     return dataclasses.replace(asked, folder=folder / asked.identity)

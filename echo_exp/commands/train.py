@@ -29,7 +29,11 @@ def main() -> None:
 def _echo(config: DictConfig) -> None:
     context = HydraConfig.get()
     overrides = configuration.overrides(context)
-    if context.mode == RunMode.MULTIRUN:
+    if context.mode == RunMode.MULTIRUN and "stack" in config.sweep:
+        from echo_exp.sweeps import stacked_jobs
+
+        stacked_jobs.run_stack(config, Path(context.sweep.dir), context.sweeper)
+    elif context.mode == RunMode.MULTIRUN:
         job.run_job(config, overrides, Path(context.sweep.dir), context.sweeper)
     else:
         _check_single(context.runtime.choices)

@@ -25,6 +25,8 @@ from echo_exp.configuration.identity import (
     flat,
     measured,
     parameters,
+    stack_key,
+    stack_settings,
 )
 
 __all__ = [
@@ -51,6 +53,8 @@ __all__ = [
     "overrides",
     "parameters",
     "read",
+    "stack_key",
+    "stack_settings",
     "tracking",
     "unknown",
 ]

@@ -1,7 +1,7 @@
 """From a composed configuration to checked settings; imports nothing heavy."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Settings:
     problem: Problem
     missing: Missing
     trainer: TrainerSettings
-    seeds: range
+    seeds: Sequence[int]
     epochs: int
     batch_size: int
     output_dir: Path

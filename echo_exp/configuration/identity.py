@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from echo_exp.configuration.groups import LAUNCH
+from echo_exp.configuration.groups import CALLBACKS, LAUNCH
 
 INCIDENTAL = (
     "resume",
@@ -20,6 +20,9 @@ INCIDENTAL = (
     "trainer.checkpoint_seconds",
 )
 """Settings that change nothing of what is measured."""
+
+
+_OF_A_SWEEP = ("resume", "sweep.job", "sweep.parent")
 
 
 def measured(overrides: Iterable[str]) -> list[str]:
@@ -55,6 +58,34 @@ def parameters(config: DictConfig) -> dict[str, Any]:
     }
     rest = {key: value for key, value in _measured(config).items() if "._" not in key}
     return chosen | rest
+
+
+def stack_settings(config: DictConfig) -> dict[str, Any]:
+    """Returns the settings in which the runs of a stack may differ, by dotted keys.
+
+    They change no tensor's shape and no order of operations: the seeds, the epochs, and the
+    numbers of the optimizer.
+    """
+    resolved = OmegaConf.to_container(config, resolve=True)
+    return {key: value for key, value in flat(resolved).items() if _stacks(key, value)}
+
+
+def stack_key(config: DictConfig) -> str:
+    """Returns a hash of all other settings: runs with the same can be a stack.
+
+    It is empty where a run must be trained alone, since its callbacks see a whole training.
+    """
+    if config.get(CALLBACKS):
+        return ""
+    every = flat(OmegaConf.to_container(config, resolve=True))
+    others = {key: v for key, v in every.items() if not _stacks(key, v) and key not in _OF_A_SWEEP}
+    text = json.dumps(others | {"kept": sorted(every.keys() - others.keys())}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _stacks(key: str, value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return key in ("seed", "replicas", "epochs") or (key.startswith("optimizer.") and number)
 
 
 def fingerprint(config: DictConfig, but: str | None = None) -> str:

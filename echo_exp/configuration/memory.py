@@ -20,6 +20,9 @@ that of the best network, 4 each; the rest is for what operations and the export
 BYTES_AN_OUTPUT = 24
 """Of a batch: the outputs, their logarithms, their gradients, and what operations make besides."""
 
+STACK_PARAMETERS = 800_000
+STACK_LEAST, STACK_MOST = 8, 64
+
 CONTAINER = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -38,6 +41,23 @@ def training_bytes(empty: torch.nn.Module, outputs: int) -> int:
     """
     parameters = sum(parameter.shape[1:].numel() for parameter in empty.parameters())
     return BYTES_A_PARAMETER * parameters + BYTES_AN_OUTPUT * outputs
+
+
+def networks_together(empty: torch.nn.Module, outputs: int) -> int:
+    """Returns how many networks are best trained as one stack.
+
+    Beyond `STACK_PARAMETERS` in all, what an update reads and writes is in no cache any more, so
+    that more networks only share what an operation costs by itself; `STACK_LEAST` do that well
+    enough. `python -m benchmarks.throughput` measures it.
+
+    Args:
+        empty: The network with no replicas.
+        outputs: Outputs of the network for a batch, B · n_out · V.
+    """
+    parameters = max(1, sum(p.shape[1:].numel() for p in empty.parameters()))
+    best = min(STACK_MOST, max(STACK_LEAST, STACK_PARAMETERS // parameters))
+    room = _memory() / 2 / training_bytes(empty, outputs)
+    return max(1, min(best, int(min(room, STACK_MOST))))
 
 
 def check_memory(config: DictConfig, network: int, replicas: int) -> None:

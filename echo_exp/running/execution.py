@@ -46,17 +46,9 @@ def execute(
         ClaimedError: Likewise, and another process is doing the same.
     """
     with Interrupts() as interrupts:
-        settings = configuration.read(config)
-        _check_writable("output_dir", settings.output_dir)
-        store = open_store(config)
-        if store is None and settings.inspect:
-            raise SettingError("inspect", "true", "tracking=none has no place for its figures")
-        if store is not None:
-            _check_writable("tracking.spool", Path(store.spool))
-        if store is not None and parent is not None:  # the sweep may have begun long ago
-            store.await_store(store.patience)
+        store = checked_store(config, parent)
         automatic = config.resume == resume.AUTO
-        with _started(store, config, overrides) as start:
+        with started(store, config, overrides) as start:
             from echo_exp.running import training_run  # while the writer imports MLflow
 
             return training_run.carry_out(
@@ -64,8 +56,30 @@ def execute(
             )
 
 
+def checked_store(config: DictConfig, parent: str | None) -> Store | None:
+    """Checks a configuration and opens the tracking store, once everything can be written.
+
+    Args:
+        config: The composed configuration.
+        parent: The id of the run that its run is nested under.
+
+    Raises:
+        SettingError: A setting is wrong.
+    """
+    settings = configuration.read(config)
+    _check_writable("output_dir", settings.output_dir)
+    store = open_store(config)
+    if store is None and settings.inspect:
+        raise SettingError("inspect", "true", "tracking=none has no place for its figures")
+    if store is not None:
+        _check_writable("tracking.spool", Path(store.spool))
+    if store is not None and parent is not None:  # the sweep may have begun long ago
+        store.await_store(store.patience)
+    return store
+
+
 @contextlib.contextmanager
-def _started(store: Store | None, config: DictConfig, overrides: Sequence[str]) -> Iterator[Start]:
+def started(store: Store | None, config: DictConfig, overrides: Sequence[str]) -> Iterator[Start]:
     """Finds where a run begins; one that others may begin too is claimed while it lasts."""
     start = Start(config)
     if config.resume not in (None, resume.AUTO):

@@ -1,11 +1,18 @@
-"""One run, carried out: from the parts of its experiment to a finished entry in the store."""
+"""One run, carried out: from the parts of its experiment to a finished entry in the store.
 
+`begin` and `record` are also what is done for each run of a stack, see `stacked_runs`.
+"""
+
+import contextlib
+import dataclasses
 import functools
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
@@ -59,39 +66,121 @@ def carry_out(
     Raises:
         Exception: See `echo_exp.running.execute`.
     """
+    settings = configuration.read(start.config)
+    parts = assemble(start.config, settings)
+    more = [*_own_callbacks(start.config), *callbacks()]
+    begun = begin(start, store, overrides, parent, parts, automatic, bool(more))
+    with begun.closed_early():
+        outcome = experiment.train(
+            parts,
+            settings.trainer,
+            begun.run,
+            begun.folder,
+            interrupts,
+            begun.checkpoint,
+            more,
+        )
+        return record(begun, parts.module.representation.loss_name, outcome)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run whose entry is open.
+
+    Attributes:
+        config: Its configuration.
+        overrides: What the user changed, for the record.
+        run: Its entry; None where nothing is tracked.
+        folder: Where its checkpoints lie.
+        checkpoint: The one that it goes on from; None for a new one.
+        automatic: Whether `resume=auto` was asked for.
+    """
+
+    config: DictConfig
+    overrides: Sequence[str]
+    run: Run | None
+    folder: Path
+    checkpoint: dict[str, Any] | None
+    automatic: bool
+
+    @contextlib.contextmanager
+    def closed_early(self) -> Iterator[None]:
+        """Closes the entry where an error ends the block."""
+        try:
+            yield
+        except BaseException as error:
+            self.fail(error)
+            raise
+
+    def fail(self, error: BaseException) -> None:
+        """Closes the entry of a run that an error has ended."""
+        if self.run is not None:
+            close_early(self.run, error, self.automatic, self.overrides)
+
+
+def begin(
+    start: Start,
+    store: Store | None,
+    overrides: Sequence[str],
+    parent: str | None,
+    parts: Parts,
+    automatic: bool,
+    watched: bool,
+) -> Begun:
+    """Opens the entry of a run and finds what it goes on from.
+
+    Args:
+        start: Where the run begins.
+        store: The tracking store, if there is one.
+        overrides: What the user changed, for the record.
+        parent: The id of the run that this one is nested under.
+        parts: Its objects.
+        automatic: Whether `resume=auto` was asked for.
+        watched: Whether something looks at the training, which may depend on all epochs.
+
+    Raises:
+        Exception: See `echo_exp.running.execute`.
+    """
     config, overrides = start.config, start.told(overrides)
     settings = configuration.read(config)
-    parts = assemble(config, settings)
-    more = [*_own_callbacks(config), *callbacks()]
     checkpoint = None
     if start.run is not None:
         checkpoint = experiment.last_checkpoint(_folder(settings, start.run), parts)
     beginning = None
-    if checkpoint is None and not (automatic and more):  # a callback may depend on all epochs
+    if checkpoint is None and not (automatic and watched):
         beginning = _beginning(store, start, parts, automatic)
     run = open_entry(store, start, overrides, parent, beginning is not None)
     folder = _folder(settings, run.stored if run else None)
-    waiting, notes = None, []
-    if run is not None:
-        run.set_tag(NOTE_TAG, descriptions.run(config, run.stored, where(overrides)))
-    try:
-        if run is not None and beginning is not None:
-            beginning.give(run, folder)
-            checkpoint = beginning.last
-        outcome = experiment.train(
-            parts, settings.trainer, run, folder, interrupts, checkpoint, more
-        )
-        if run is not None:
-            _record(run, parts, outcome, folder)
-            notes = _add(run, config, outcome, folder)
-            told = descriptions.run(config, run.stored, where(overrides), outcome)
-            run.set_tag(NOTE_TAG, told)
-            waiting = run.finish()
-    except BaseException as error:
-        if run is not None:
-            close_early(run, error, automatic, overrides)
-        raise
-    return Result(config, outcome, run.stored if run else None, folder, waiting, tuple(notes))
+    begun = Begun(config, overrides, run, folder, checkpoint, automatic)
+    if run is None:
+        return begun
+    run.set_tag(NOTE_TAG, descriptions.run(config, run.stored, where(overrides)))
+    if beginning is None:
+        return begun
+    with begun.closed_early():
+        beginning.give(run, folder)
+    return dataclasses.replace(begun, checkpoint=beginning.last)
+
+
+def record(begun: Begun, loss_name: str, outcome: Outcome) -> Result:
+    """Records what came out of a run, and closes its entry.
+
+    Args:
+        begun: The run.
+        loss_name: What its loss is called.
+        outcome: What came out.
+
+    Raises:
+        TrackingError: Something could not be recorded.
+    """
+    config, run, folder = begun.config, begun.run, begun.folder
+    if run is None:
+        return Result(config, outcome, None, folder)
+    _record(run, loss_name, outcome, folder)
+    notes = _add(run, config, outcome, folder)
+    run.set_tag(NOTE_TAG, descriptions.run(config, run.stored, where(begun.overrides), outcome))
+    waiting = run.finish()
+    return Result(config, outcome, run.stored, folder, waiting, tuple(notes))
 
 
 def _beginning(
@@ -135,14 +224,13 @@ def _own_callbacks(config: DictConfig) -> list[pl.Callback]:
     return made
 
 
-def _record(run: Run, parts: Parts, outcome: Outcome, folder: Path) -> None:
+def _record(run: Run, loss_name: str, outcome: Outcome, folder: Path) -> None:
     # Of no epoch: MLflow's UI draws what has one as a curve, and these as bars.
     run.log_metrics([0], {name: [value] for name, value in outcome.metrics().items()})
     run.log_table(outcome.listing.columns(), "samples.json")
     if len(outcome.seeds) > 1:
         run.log_table(outcome.table(), "replicas.json")
         run.log_made("curves.parquet", SAVE_TABLE, columns=outcome.frame())
-    loss_name = parts.module.representation.loss_name
     run.log_made("learning_curve.png", DRAW_CURVES, curves=outcome.curves, loss_name=loss_name)
     run.log_files(folder, CHECKPOINTS)
 

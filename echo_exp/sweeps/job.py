@@ -21,7 +21,7 @@ from echo_exp.configuration import mistakes
 from echo_exp.training.interrupts import Interrupted
 
 if TYPE_CHECKING:
-    import pytorch_lightning as pl
+    from echo_exp.sweeps.search.pruning import Pruning
 
 
 class Status(StrEnum):
@@ -93,33 +93,44 @@ def run_job(config: DictConfig, overrides: list[str], folder: Path, sweeper: Dic
         Interrupted: A signal asked to stop; this ends the sweep.
     """
     path, parent = file(folder, config.sweep.job), config.sweep.parent
-    if config.trainer.get("progress") == "auto":
-        OmegaConf.update(config, "trainer.progress", "none")  # the sweep shows its own
-    _leave(JobResult(Status.RUNNING), path)
+    quieten(config)
+    leave(JobResult(Status.RUNNING), path)
     try:
-        measured = configuration.measured(overrides)
-        callbacks = functools.partial(_pruning, sweeper, config.sweep.job)
-        done = running.execute(config, measured, parent, callbacks)
-        metrics = done.outcome.validation() | done.outcome.metrics()
-        result = JobResult(Status.FINISHED, metrics=metrics)
-        if done.waiting is not None:
-            result = JobResult(Status.FAILED, str(done.waiting), metrics)
-    except running.AlreadyFinishedError as done:
-        result = JobResult(Status.EARLIER, metrics=dict(done.stored.metrics))
-    except running.ClaimedError as claimed:
-        result = JobResult(Status.CLAIMED, str(claimed))
-    except running.PrunedError as pruned:
-        result = JobResult(Status.PRUNED, str(pruned))
+        callbacks = functools.partial(pruning, sweeper, config.sweep.job)
+        done = running.execute(config, configuration.measured(overrides), parent, callbacks)
+        result = result_of(done)
     except Interrupted as error:
-        _leave(JobResult(Status.STOPPED, str(error)), path)
+        leave(JobResult(Status.STOPPED, str(error)), path)
         raise
     except Exception as error:
-        message, _ = mistakes.explain(error)
-        result = JobResult(Status.FAILED, message)
-    _leave(result, path)
+        result = result_of(error)
+    leave(result, path)
 
 
-def _pruning(sweeper: DictConfig, number: int) -> "Sequence[pl.Callback]":
+def quieten(config: DictConfig) -> None:
+    """Leaves it to the sweep to show how far its jobs are."""
+    if config.trainer.get("progress") == "auto":
+        OmegaConf.update(config, "trainer.progress", "none")
+
+
+def result_of(end: "running.Result | Exception") -> JobResult:
+    """Returns what a run that came to its end, or did not, leaves to the sweep."""
+    match end:
+        case running.Result():
+            metrics = end.outcome.validation() | end.outcome.metrics()
+            if end.waiting is not None:
+                return JobResult(Status.FAILED, str(end.waiting), metrics)
+            return JobResult(Status.FINISHED, metrics=metrics)
+        case running.AlreadyFinishedError():
+            return JobResult(Status.EARLIER, metrics=dict(end.stored.metrics))
+        case running.ClaimedError():
+            return JobResult(Status.CLAIMED, str(end))
+        case running.PrunedError():
+            return JobResult(Status.PRUNED, str(end))
+    return JobResult(Status.FAILED, mistakes.explain(end)[0])
+
+
+def pruning(sweeper: DictConfig, number: int) -> "Sequence[Pruning]":
     """Returns what reports the validations of a trial to its search, where that prunes."""
     if sweeper.get("pruner") is None:
         return []
@@ -142,7 +153,8 @@ def read(path: Path) -> JobResult | None:
     return JobResult(Status(content["status"]), content["message"], content["metrics"])
 
 
-def _leave(result: JobResult, path: Path) -> None:
+def leave(result: JobResult, path: Path) -> None:
+    """Leaves a result where the sweep looks for it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(asdict(result)), encoding="utf-8")

@@ -42,6 +42,18 @@ def make_launcher(
     )
 
 
+def workers(config: DictConfig) -> int:
+    """Returns how many processes a launcher has at work at once; 1 where only it will know."""
+    launcher = config.hydra.launcher
+    if launcher._target_.endswith(".JoblibLauncher"):
+        from joblib import effective_n_jobs
+
+        return int(effective_n_jobs(launcher.n_jobs))
+    if launcher._target_.endswith(".RayLauncher") and launcher.get("address") is None:
+        return _jobs_at_once(launcher.get("cpus"))
+    return 1
+
+
 def _check(config: DictConfig) -> None:
     launcher = config.hydra.launcher
     if launcher._target_.endswith(".SlurmLauncher") and shutil.which("sbatch") is None:

@@ -1,10 +1,12 @@
 """What a sweep is to run: its jobs, each known by its settings, and how they are run."""
 
+import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -36,6 +38,7 @@ class SweepSettings:
         again: What the same sweep runs when it is started again, an `Again`: what is not finished,
             only what has not been tried, or everything.
         attempts: How often a job is started whose process is lost.
+        fused: Whether jobs are trained together, as one stack, where that is possible.
 
     Raises:
         SettingError: A value is not allowed.
@@ -43,10 +46,25 @@ class SweepSettings:
 
     again: str
     attempts: int
+    fused: bool
 
     def __post_init__(self) -> None:
+        choice("sweep.fused", self.fused, (True, False))
         choice("sweep.again", self.again, tuple(Again))
         integer("sweep.attempts", self.attempts, 1, 1000)
+
+
+@dataclass(frozen=True)
+class Stackable:
+    """What jobs share that can be trained as one stack.
+
+    Attributes:
+        key: What tells it from others.
+        config: The configuration of one of them.
+    """
+
+    key: str
+    config: DictConfig = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,8 @@ class Job:
         overrides: What it changes in the default configuration.
         fingerprint: What tells it from jobs with other settings.
         code: The version of the code that decides its result.
+        stack: What it shares with the jobs that it can be trained together with.
+        varied: The settings in which it may differ from them, by dotted keys.
         error: What is wrong with its settings, if anything.
     """
 
@@ -65,6 +85,8 @@ class Job:
     overrides: Sequence[str]
     fingerprint: str = ""
     code: str = ""
+    stack: Stackable | None = None
+    varied: Mapping[str, Any] = field(default_factory=dict)
     error: SettingError | None = None
 
     @property
@@ -93,6 +115,7 @@ class Sweep:
         experiment: Tags of its MLflow experiment, where that is its own.
         told: More overrides of all jobs, that change nothing of what is measured.
         known_as: What tells it from others where its jobs are not known beforehand.
+        workers: Processes that run at the same time, as far as is known.
     """
 
     name: str
@@ -105,6 +128,7 @@ class Sweep:
     experiment: Mapping[str, str] = field(default_factory=dict)
     told: Sequence[str] = ()
     known_as: str = ""
+    workers: int = 1
 
     @property
     def identity(self) -> str:
@@ -148,11 +172,15 @@ def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:
         Exception: What Hydra raises where settings cannot be composed at all.
     """
     jobs = []
+    stacks: dict[str, Stackable] = {}
     for number, (arguments, composed) in enumerate(composition.compose_all(overrides)):
         try:
             configuration.read(composed)
             fingerprint, code = configuration.fingerprint(composed), resume.code_of(composed)
-            jobs.append(Job(number, arguments, fingerprint, code))
+            key = configuration.stack_key(composed)
+            stack = stacks.setdefault(key, Stackable(key, composed)) if key else None
+            varied = configuration.stack_settings(composed)
+            jobs.append(Job(number, arguments, fingerprint, code, stack, varied))
         except SettingError as error:
             jobs.append(Job(number, arguments, error=error))
     return jobs
@@ -165,10 +193,10 @@ def settings(config: DictConfig) -> SweepSettings:
         SettingError: One is unknown or not allowed.
     """
     given = dict(config.sweep)
+    known = [field.name for field in dataclasses.fields(SweepSettings)]
     for key, value in given.items():
-        if key not in ("again", "attempts"):
-            known = ("sweep.again", "sweep.attempts")
-            raise configuration.unknown(f"sweep.{key}", value, known)
+        if key not in known:
+            raise configuration.unknown(f"sweep.{key}", value, [f"sweep.{k}" for k in known])
     if config.resume not in (None, "auto"):
         reason = "a sweep goes on by itself when the same command is given again"
         raise SettingError("resume", config.resume, reason)

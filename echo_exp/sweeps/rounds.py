@@ -1,7 +1,8 @@
 """Has a launcher run jobs until none is without a result.
 
 One job that loses its process may stop a launcher, so jobs are launched in rounds: what is left of
-one is launched again in the next.
+one is launched again in the next. A stack of jobs is one for the launcher. Jobs whose process was
+lost are launched again one by one, since any of them may be the reason.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from echo_exp.configuration import mistakes
 from echo_exp.sweeps import job
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.plan import Again, Job, Sweep
+from echo_exp.sweeps.stacks import Stack, make_stacks, write_stack
 from echo_exp.sweeps.study import quoted
 from echo_exp.sweeps.watch import Watch
 from echo_exp.tracking import Run, Store, UnreachableError
@@ -58,7 +60,8 @@ def run_jobs(
         if not free:
             time.sleep(ANOTHER_LOOK_SECONDS)
             continue
-        found = _round(asked, free, parent, launch)
+        stacks = _stacks(asked, free, lost)
+        found = _round(asked, stacks, parent, launch)
         for each in free:
             result = found[each.number]
             lost[each.number] += result is not None and result.status == Status.RUNNING
@@ -91,15 +94,24 @@ def _free(waiting: Sequence[Job], store: Store | None) -> list[Job]:
     return [job for thing, job in things.items() if thing not in taken]
 
 
+def _stacks(asked: Sweep, jobs: Sequence[Job], lost: Counter[int]) -> list[Stack]:
+    """Returns the jobs of a round as stacks, each for one process."""
+    if not asked.settings.fused:
+        return [[job] for job in jobs]
+    alone = [job for job in jobs if lost[job.number]]
+    others = [job for job in jobs if not lost[job.number]]
+    return [*make_stacks(others, asked.workers), *([job] for job in alone)]
+
+
 def _round(
-    asked: Sweep, jobs: Sequence[Job], parent: Run | None, launch: Launch
+    asked: Sweep, stacks: Sequence[Stack], parent: Run | None, launch: Launch
 ) -> dict[int, JobResult | None]:
     """Launches jobs once and returns what they left; of one that was lost that it is running."""
-    files = {each.number: job.file(asked.folder, each.number) for each in jobs}
+    files = {each.number: job.file(asked.folder, each.number) for stack in stacks for each in stack}
     for path in files.values():
         path.unlink(missing_ok=True)
     try:
-        returned = launch([_told(asked, each, parent) for each in jobs])
+        returned = launch([_told(asked, stack, parent) for stack in stacks])
     except Exception as error:
         # Of a job whose process was lost some launchers make the end of all.
         if not any(path.exists() for path in files.values()):
@@ -108,7 +120,11 @@ def _round(
         print(f"the launcher stopped: {said}", file=sys.stderr)
         found = {number: job.read(path) for number, path in files.items()}
         return {number: _with(result, said) for number, result in found.items()}
-    said_of = dict(zip(files, map(_said, returned), strict=False))
+    said_of = {
+        each.number: said
+        for stack, said in zip(stacks, map(_said, returned), strict=False)
+        for each in stack
+    }
     return {
         number: _with(job.read(path) or JobResult(Status.RUNNING), said_of.get(number, ""))
         for number, path in files.items()
@@ -128,13 +144,18 @@ def _with(result: JobResult | None, said: str) -> JobResult | None:
     return dataclasses.replace(result, message=said)
 
 
-def _told(asked: Sweep, each: Job, parent: Run | None) -> list[str]:
-    """Returns a job's overrides with what else it must know."""
+def _told(asked: Sweep, stack: Stack, parent: Run | None) -> list[str]:
+    """Returns the overrides of a job, or of the first of a stack, with what else it must know."""
     again = "null" if asked.settings.again == Again.ALL else "auto"
+    together = []
+    if len(stack) > 1:
+        path = write_stack(stack, asked.told, asked.folder)
+        together = [f"+sweep.stack={quoted(str(path))}"]
     return [
-        *each.overrides,
+        *stack[0].overrides,
+        *together,
         f"resume={again}",
-        f"+sweep.job={each.number}",
+        f"+sweep.job={stack[0].number}",
         f"+sweep.parent={parent.run_id if parent else 'null'}",
         f"hydra.sweep.dir={quoted(str(asked.folder))}",
         "hydra.sweep.subdir=.",

@@ -221,11 +221,9 @@ def train_stack(
         Each run as it ends, with what came out or why nothing did.
 
     Raises:
-        NotStackableError: The network or the optimizer is none for a stack; nothing was trained.
         Interrupted: A signal asked to stop; the last checkpoints hold all that was trained.
     """
     torch.set_num_threads(settings.threads)
-    _check(parts.module)
     everything = Phase(members, 0, 0, 0)
     weights = parts.module.state_dict()
     for member, own in everything.spans:
@@ -245,8 +243,8 @@ def train_stack(
             yield from zip(tested, _test(parts, tested, settings), strict=True)
 
 
-def _check(module: EchoModule) -> None:
-    """Checks that all of the network is cut and joined along the replica axis.
+def check_stackable(module: EchoModule) -> None:
+    """Checks that a network and its optimizer can be cut and joined along the replica axis.
 
     Raises:
         NotStackableError: It is not.
@@ -256,8 +254,8 @@ def _check(module: EchoModule) -> None:
         raise NotStackableError(f"the network has buffers ({', '.join(buffers)})")
     optimizer = module.make_optimizer(module.parameters())
     if not getattr(optimizer, "per_replica", False):
-        name = type(optimizer).__name__
-        raise NotStackableError(f"{name} does not say `per_replica = True`")
+        reason = f"{type(optimizer).__name__} does not say `per_replica = True`"
+        raise NotStackableError(reason)
 
 
 def _train(

@@ -9,7 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import conduct, failures, job, rounds
-from echo_exp.sweeps.job import JobResult, Status, _leave, file
+from echo_exp.sweeps.job import JobResult, Status, leave, file
 from echo_exp.sweeps.plan import Job, Sweep, SweepSettings
 from echo_exp.sweeps.rounds import Launch
 from echo_exp.sweeps.table import columns, summary
@@ -21,7 +21,7 @@ Does = Callable[[int], JobResult | None]
 
 def _asked(folder: Path, count: int, attempts: int = 2) -> Sweep:
     jobs = [Job(n, [f"seed={n}"], f"fingerprint {n}") for n in range(count)]
-    settings = SweepSettings(again="unfinished", attempts=attempts)
+    settings = SweepSettings(again="unfinished", attempts=attempts, fused=False)
     return Sweep("a sweep", ["-m"], jobs, settings, folder)
 
 
@@ -32,7 +32,7 @@ def _launcher(folder: Path, does: Does, said: Exception | None = None) -> Launch
             (number,) = (int(o.split("=")[1]) for o in overrides if o.startswith("+sweep.job="))
             left = does(number)
             if left is not None:
-                _leave(left, file(folder, number))
+                leave(left, file(folder, number))
             status = JobStatus.COMPLETED if said is None else JobStatus.FAILED
             returned.append(JobReturn(status=status, _return_value=said))
         return returned
@@ -74,7 +74,7 @@ def test_a_launcher_that_stops_names_the_reason_and_costs_others_nothing(
         if 0 not in launches[-1]:
             finishes = _launcher(tmp_path, lambda _: JobResult(Status.FINISHED))
             return [*finishes([*map(list, jobs)])]
-        _leave(JobResult(Status.RUNNING), file(tmp_path, 0))
+        leave(JobResult(Status.RUNNING), file(tmp_path, 0))
         raise RuntimeError("a worker was killed")
 
     found = _run(_asked(tmp_path, 2), launch)

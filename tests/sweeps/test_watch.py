@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from echo_exp.sweeps import watch
-from echo_exp.sweeps.job import JobResult, Status, _leave, file
+from echo_exp.sweeps.job import JobResult, Status, leave, file
 from echo_exp.sweeps.watch import Watch, _words
 
 LOST = JobResult(Status.FAILED, "its process was lost 3 times")
 
 
 def _left(folder: Path, number: int, status: Status, message: str = "") -> None:
-    _leave(JobResult(status, message), file(folder, number))
+    leave(JobResult(status, message), file(folder, number))
 
 
 def _seen(folder: Path, numbers: range) -> Watch:

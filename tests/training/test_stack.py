@@ -19,7 +19,13 @@ from echo_exp.training.interrupts import Interrupted, Interrupts
 from echo_exp.training.module import DivergedError
 from echo_exp.training.outcome import Outcome
 from echo_exp.training.settings import TrainerSettings
-from echo_exp.training.stack import Member, NotStackableError, next_phase, train_stack
+from echo_exp.training.stack import (
+    Member,
+    NotStackableError,
+    check_stackable,
+    next_phase,
+    train_stack,
+)
 
 from ..trainers import make_data, make_module
 
@@ -68,10 +74,9 @@ def stacked(
     members: Sequence[Member],
     settings: TrainerSettings = SETTINGS,
     interrupts: Interrupts | None = None,
-    **changes: Any,
 ) -> list[Outcome | Exception]:
     seeds = [seed for each in members for seed in each.seeds]
-    parts = make_parts(seeds, 0, **changes)
+    parts = make_parts(seeds, 0)
     found = dict(train_stack(parts, members, settings, interrupts or Interrupts()))
     return [found[each] for each in members]
 
@@ -227,10 +232,17 @@ def test_the_time_of_a_run_is_its_share(tmp_path: Path) -> None:
     assert [m.recorder.seconds for m in members] == pytest.approx([first.seconds] * 4, rel=0.2)
 
 
-def test_an_optimizer_must_say_that_it_takes_vectors(tmp_path: Path) -> None:
-    job = member(Job(), tmp_path)
+def test_an_optimizer_must_say_that_it_takes_vectors() -> None:
+    module = make_module(optimizer=functools.partial(torch.optim.SGD, lr=0.1))
     with pytest.raises(NotStackableError, match=r"SGD does not say `per_replica = True`"):
-        stacked([job], optimizer=functools.partial(torch.optim.SGD, lr=0.1))
+        check_stackable(module)
+
+
+def test_a_network_with_buffers_is_none_for_a_stack() -> None:
+    module = make_module()
+    module.register_buffer("model_table", torch.zeros(3))
+    with pytest.raises(NotStackableError, match=r"the network has buffers \(model_table\)"):
+        check_stackable(module)
 
 
 @pytest.mark.parametrize(

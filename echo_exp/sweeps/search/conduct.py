@@ -15,6 +15,7 @@ from echo_exp.configuration import mistakes
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import conduct, descriptions, plan
 from echo_exp.sweeps.job import JobResult, Status
+from echo_exp.sweeps.launch import workers
 from echo_exp.sweeps.plan import Again, Job, Sweep
 from echo_exp.sweeps.rounds import ANOTHER_LOOK_SECONDS, Launch, run_jobs
 from echo_exp.sweeps.search import results
@@ -90,6 +91,7 @@ def _asked(search: Search, config: DictConfig, code: str) -> Sweep:
         tags={"search": name, "objectives": ", ".join(map(str, search.settings.objectives))},
         told=[*search.settings.told(name, search.raw_storage), f"export={config.export}"],
         known_as=name,
+        workers=workers(config),
     )
 
 

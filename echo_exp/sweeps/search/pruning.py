@@ -1,9 +1,12 @@
 """In a job: tells Optuna each validation, and ends the training where it is hopeless."""
 
+from collections.abc import Mapping
+
 import optuna
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 from optuna.trial import Trial
+from torch import Tensor
 
 from echo_exp.running import PrunedError
 from echo_exp.sweeps.search import settings
@@ -42,16 +45,23 @@ class Pruning(pl.Callback):
         return cls(open_trial(study, storage, number), objective.metric)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """See `validated`."""
+        assert isinstance(pl_module, EchoModule)
+        self.validated(pl_module.epochs, pl_module.scores)
+
+    def validated(self, epochs: int, scores: Mapping[str, Tensor]) -> None:
         """Reports the mean over the replicas.
+
+        Args:
+            epochs: Tutorial epochs trained so far.
+            scores: Those of the validation, each [R].
 
         Raises:
             PrunedError: The pruner gives the trial up.
         """
-        assert isinstance(pl_module, EchoModule)
-        epoch = pl_module.epochs
-        if self.metric not in pl_module.scores:
+        if self.metric not in scores:
             return
-        if epoch not in self._reported:  # by a process that was killed
-            self.trial.report(float(pl_module.scores[self.metric].nanmean()), epoch)
+        if epochs not in self._reported:  # by a process that was killed
+            self.trial.report(float(scores[self.metric].nanmean()), epochs)
         if self.trial.should_prune():
-            raise PrunedError(epoch)
+            raise PrunedError(epochs)

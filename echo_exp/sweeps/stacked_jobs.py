@@ -1,0 +1,71 @@
+"""A stack of jobs, in whatever process a launcher runs it."""
+
+import copy
+import functools
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp import configuration, running
+from echo_exp.configuration import mistakes
+from echo_exp.running import stacked_runs
+from echo_exp.sweeps import job
+from echo_exp.sweeps.job import JobResult, Status
+from echo_exp.sweeps.stacks import read_stack
+from echo_exp.training.interrupts import Interrupted
+
+
+def run_stack(config: DictConfig, folder: Path, sweeper: DictConfig) -> None:
+    """Runs the jobs of a stack; one that fails is no reason for the others.
+
+    Args:
+        config: The configuration of one of them; ``sweep.stack`` is the file that tells of all.
+        folder: The sweep's folder.
+        sweeper: What a job of a search is told of the search.
+
+    Raises:
+        Interrupted: A signal asked to stop; this ends the sweep.
+    """
+    job.quieten(config)
+    jobs = read_stack(Path(config.sweep.stack))
+    paths = [job.file(folder, each["job"]) for each in jobs]
+    for path in paths:
+        job.leave(JobResult(Status.RUNNING), path)
+    asked = [
+        stacked_runs.Asked(
+            _config(config, each),
+            configuration.measured(each["overrides"]),
+            functools.partial(job.pruning, sweeper, each["job"]),
+        )
+        for each in jobs
+    ]
+    ended = set()
+
+    def told(place: int, end: "running.Result | Exception") -> None:
+        ended.add(place)
+        job.leave(job.result_of(end), paths[place])
+
+    try:
+        stacked_runs.execute_stack(asked, config.sweep.parent, told)
+    except stacked_runs.StackError as error:
+        reason = mistakes.explain(error.cause)[0]
+        print(f"echo-exp: {len(error.left)} jobs are trained one by one: {reason}", file=sys.stderr)
+        for place, run_id in error.left.items():
+            alone = asked[place].config
+            alone.resume = run_id or alone.resume
+            job.run_job(alone, jobs[place]["overrides"], folder, sweeper)
+    except Interrupted as error:
+        for place in set(range(len(jobs))) - ended:
+            job.leave(JobResult(Status.STOPPED, str(error)), paths[place])
+        raise
+
+
+def _config(config: DictConfig, told: Mapping[str, Any]) -> DictConfig:
+    """Returns the configuration of a job of a stack."""
+    own = copy.deepcopy(config)
+    for key, value in {**told["settings"], "sweep.job": told["job"]}.items():
+        OmegaConf.update(own, key, value)
+    return own

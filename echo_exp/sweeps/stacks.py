@@ -1,0 +1,87 @@
+"""Which jobs of a sweep are trained together, as one stack, and the file that tells of them.
+
+What Hydra gives to a process is the configuration of one job. That of the others differs in a few
+settings, which stand in the file.
+"""
+
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from echo_exp.settings import SettingError
+from echo_exp.sweeps.plan import Job
+
+Stack = list[Job]
+
+
+def make_stacks(jobs: Sequence[Job], workers: int) -> list[Stack]:
+    """Puts jobs together that differ in nothing that changes a tensor's shape.
+
+    A stack holds at most as many networks as are best trained together; where that makes fewer
+    stacks than there are workers, each worker gets one.
+
+    Args:
+        jobs: The jobs.
+        workers: Processes that run at the same time.
+
+    Returns:
+        The stacks, in the order of their first jobs; one of a single job is no stack.
+    """
+    together: dict[str, Stack] = defaultdict(list)
+    for job in jobs:
+        together[job.stack.key if job.stack else f"alone {job.number}"].append(job)
+    stacks = [part for same in together.values() for part in _split(same, workers)]
+    return sorted(stacks, key=lambda stack: min(job.number for job in stack))
+
+
+def _split(jobs: Stack, workers: int) -> list[Stack]:
+    """Cuts jobs that could be one stack into equal parts."""
+    if len(jobs) == 1:
+        return [jobs]
+    size = _size(jobs[0])
+    # Neighbours with the same optimizer are updated together.
+    ordered = sorted(jobs, key=lambda job: (_optimizer(job), job.number))
+    networks = sum(job.varied["replicas"] for job in jobs)
+    count = min(len(jobs), max(workers, -(-networks // size)))
+    bounds = [len(jobs) * part // count for part in range(count + 1)]
+    return [ordered[first:last] for first, last in itertools.pairwise(bounds)]
+
+
+def _size(job: Job) -> int:
+    from echo_exp.configuration.assembly import stack_size
+
+    assert job.stack is not None
+    try:
+        return stack_size(job.stack.config)
+    except SettingError:  # the job itself says what is wrong
+        return 1
+
+
+def _optimizer(job: Job) -> list[tuple[str, Any]]:
+    return sorted((key, v) for key, v in job.varied.items() if key.startswith("optimizer."))
+
+
+def write_stack(stack: Stack, told: Sequence[str], folder: Path) -> Path:
+    """Leaves in the sweep's folder what a process must know to train a stack.
+
+    Args:
+        stack: Its jobs.
+        told: More overrides of each.
+        folder: The sweep's folder.
+    """
+    content = [
+        {"job": job.number, "overrides": [*job.overrides, *told], "settings": dict(job.varied)}
+        for job in stack
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"stack-{stack[0].number}.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def read_stack(path: Path) -> list[dict[str, Any]]:
+    """Returns of each job of a stack its number, its overrides and its settings."""
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
