@@ -21,6 +21,8 @@ from echo_exp.training.interrupts import Interrupts
 from echo_exp.training.module import MakeOptimizer
 from echo_exp.training.stack import Member, Watcher, check_stackable, train_stack
 
+SEND_SECONDS_A_RUN = 0.05
+"""A stack sends the metrics of each run the less often, the more runs it has."""
 STACK_TAG = "stack"
 """The tag of a run that says with how many networks it was trained as one stack, its own too."""
 
@@ -179,8 +181,10 @@ def _train(
     by_member = {id(each.member): each for each in opened}
     everyone = len(parts.data.seeds)
     for each in opened:
-        if each.begun.run is not None:
-            each.begun.run.set_tag(STACK_TAG, str(everyone))
+        run = each.begun.run
+        if run is not None:
+            run.set_tag(STACK_TAG, str(everyone))
+            run.send_seconds = max(run.send_seconds, SEND_SECONDS_A_RUN * len(opened))
     settings = configuration.read(config).trainer
     loss_name = parts.module.representation.loss_name
     members = [each.member for each in opened]

@@ -278,12 +278,17 @@ class Store:
 
 @dataclass
 class Run:
-    """An open run; metrics are gathered and sent a few times a second."""
+    """An open run; metrics are gathered and sent a few times a second.
+
+    Attributes:
+        send_seconds: Time between two sendings.
+    """
 
     store: Store
     stored: StoredRun
     clock: Clock = field(init=False)
     _metrics: list[Series] = field(default_factory=list)
+    send_seconds: float = SEND_SECONDS
     _sent: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -310,7 +315,7 @@ class Run:
         times = list(timestamps or [int(1000 * self.clock.now())] * len(steps))
         for name, series in values.items():
             self._metrics.append((name, list(steps), times, list(series)))
-        if time.monotonic() - self._sent >= SEND_SECONDS:
+        if time.monotonic() - self._sent >= self.send_seconds:
             self.flush()
 
     def log_history(self, series: Sequence[Series]) -> None:

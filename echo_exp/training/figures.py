@@ -18,7 +18,8 @@ Curve = tuple[list[int], Floats]
 
 def save_learning_curve(path: Path, curves: Mapping[str, Curve], loss_name: str) -> None:
     """Draws `learning_curve` as a PNG file."""
-    learning_curve(curves, loss_name).savefig(path, dpi=150)
+    figure = learning_curve(curves, loss_name)
+    figure.savefig(path, dpi=150, pil_kwargs={"compress_level": 1})  # a sweep draws many
 
 
 def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Figure:
@@ -33,15 +34,24 @@ def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Figure:
     labels = {"loss": f"loss ({loss_name})", "accuracy": "accuracy (share of integers right)"}
     if "val/mae" in curves:
         labels["mae"] = "mean absolute error (integers)"
-    figure = Figure(figsize=(4.5 * len(labels), 3.6), layout="constrained")
+    width, height = 4.5 * len(labels), 3.6
+    figure = Figure(figsize=(width, height))
     panels = figure.subplots(1, len(labels))
+    # In inches; to let Matplotlib find a layout takes as long as to draw.
+    figure.subplots_adjust(
+        left=0.65 / width,
+        right=1 - 0.1 / width,
+        bottom=0.85 / height,
+        top=1 - 0.1 / height,
+        wspace=0.23,
+    )
     for axes, (name, label) in zip(panels, labels.items(), strict=True):
         _panel(axes, curves, name)
         axes.set_ylabel(label)
         axes.set_ylim(bottom=0)
     panels[1].set_ylim(-0.02, 1.02)
     lines, names = panels[0].get_legend_handles_labels()
-    figure.legend(lines, names, loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(lines, names, loc="lower center", ncols=2, frameon=False)
     return figure
 
 

@@ -9,7 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import conduct, failures, job, rounds
-from echo_exp.sweeps.job import JobResult, Status, leave, file
+from echo_exp.sweeps.job import JobResult, Status, file, leave
 from echo_exp.sweeps.plan import Job, Sweep, SweepSettings
 from echo_exp.sweeps.rounds import Launch
 from echo_exp.sweeps.table import columns, summary

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from echo_exp.sweeps import watch
-from echo_exp.sweeps.job import JobResult, Status, leave, file
+from echo_exp.sweeps.job import JobResult, Status, file, leave
 from echo_exp.sweeps.watch import Watch, _words
 
 LOST = JobResult(Status.FAILED, "its process was lost 3 times")

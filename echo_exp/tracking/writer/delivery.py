@@ -26,6 +26,9 @@ ATTEMPT_SECONDS = 25.0
 """A store that works may take so long for one operation; SQLite waits 20 for a lock."""
 BATCH = 1000
 """MLflow's limit of metrics in one request."""
+AT_ONCE = threading.Semaphore(4)
+"""So many operations are under way at once: the runs of a stack are open together, and MLflow's
+connections to a database are few."""
 ERROR_TAG = "error"
 TABLES_TAG = "mlflow.loggedArtifacts"
 """Where MLflow's UI looks for tables."""
@@ -181,7 +184,7 @@ class Courier(threading.Thread):
         while not self._stopped:
             try:
                 self.outbox.write()
-                while not self._stopped and self.delivery.next():
+                while not self._stopped and self._next():
                     self._tell(None)
             except Exception as error:
                 self._tell(error)
@@ -217,6 +220,16 @@ class Courier(threading.Thread):
     def waiting(self) -> Waiting:
         """Returns what has not been delivered, and why."""
         return kept(self.outbox, self.trouble or TimeoutError("it does not answer"))
+
+    def _next(self) -> bool:
+        with AT_ONCE:
+            self._turn()
+            return self.delivery.next()
+
+    def _turn(self) -> None:
+        """Counts the time in which the store may answer from here, and not from before the wait."""
+        with self._news:
+            self._answered = max(self._answered, time.monotonic() if self.trouble is None else 0)
 
     def _tell(self, trouble: Exception | None) -> None:
         with self._news:
