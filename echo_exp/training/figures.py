@@ -19,7 +19,7 @@ Curve = tuple[list[int], Floats]
 def save_learning_curve(path: Path, curves: Mapping[str, Curve], loss_name: str) -> None:
     """Draws `learning_curve` as a PNG file."""
     figure = learning_curve(curves, loss_name)
-    figure.savefig(path, dpi=150, pil_kwargs={"compress_level": 1})  # a sweep draws many
+    figure.savefig(path, dpi=120, pil_kwargs={"compress_level": 1})  # a sweep draws many
 
 
 def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Figure:

@@ -118,7 +118,7 @@ assert version() == reference
 def test_the_threshold_of_a_solved_task_is_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first epoch that counts as solved is found in `recorder`, which was once forgotten."""
     text = (PACKAGE / "training" / "recorder.py").read_text(encoding="utf-8")
-    other = text.replace('scores["val/accuracy"][0] >= SOLVED', 'scores["val/accuracy"][0] >= 0.5')
+    other = text.replace('found["val/accuracy"][0] >= SOLVED', 'found["val/accuracy"][0] >= 0.5')
     assert other != text
     reference = code()
     code.cache_clear()

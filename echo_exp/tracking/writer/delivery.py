@@ -26,9 +26,9 @@ ATTEMPT_SECONDS = 25.0
 """A store that works may take so long for one operation; SQLite waits 20 for a lock."""
 BATCH = 1000
 """MLflow's limit of metrics in one request."""
-AT_ONCE = threading.Semaphore(4)
-"""So many operations are under way at once: the runs of a stack are open together, and MLflow's
-connections to a database are few."""
+TURN = threading.Lock()
+"""The runs of a stack are open together, but deliver in turn: SQLite has one writer at a time, and
+makes the others wait far longer than it takes."""
 ERROR_TAG = "error"
 TABLES_TAG = "mlflow.loggedArtifacts"
 """Where MLflow's UI looks for tables."""
@@ -222,7 +222,7 @@ class Courier(threading.Thread):
         return kept(self.outbox, self.trouble or TimeoutError("it does not answer"))
 
     def _next(self) -> bool:
-        with AT_ONCE:
+        with TURN:
             self._turn()
             return self.delivery.next()
 
