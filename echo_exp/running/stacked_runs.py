@@ -177,6 +177,7 @@ def _train(
     interrupts: Interrupts,
     told: Told,
 ) -> None:
+    opened = sorted(opened, key=_optimizer)
     parts = _parts(config, [each.member for each in opened])
     by_member = {id(each.member): each for each in opened}
     everyone = len(parts.data.seeds)
@@ -202,6 +203,12 @@ def _train(
                 told(ended.place, error)
             else:
                 told(ended.place, result)
+
+
+def _optimizer(opened: _Open) -> list[tuple[str, float]]:
+    """Returns the numbers of a run's optimizer: neighbours with the same are updated together."""
+    varied = configuration.stack_settings(opened.begun.config)
+    return sorted((key, value) for key, value in varied.items() if key.startswith("optimizer."))
 
 
 def _parts(config: DictConfig, members: Sequence[Member]) -> Parts:

@@ -33,8 +33,20 @@ def make_stacks(jobs: Sequence[Job], workers: int) -> list[Stack]:
     together: dict[str, Stack] = defaultdict(list)
     for job in jobs:
         together[job.stack.key if job.stack else f"alone {job.number}"].append(job)
-    stacks = [part for same in together.values() for part in _split(same, workers)]
+    apart = [group for same in together.values() for group in _apart(same)]
+    stacks = [part for same in apart for part in _split(same, workers)]
     return sorted(stacks, key=lambda stack: min(job.number for job in stack))
+
+
+def _apart(jobs: Stack) -> list[Stack]:
+    """Takes jobs apart that differ in their epochs only: the longer goes on from the shorter."""
+    kin = {tuple(sorted((k, v) for k, v in j.varied.items() if k != "epochs")) for j in jobs}
+    if len(kin) == len(jobs):
+        return [jobs]
+    groups: dict[int, Stack] = defaultdict(list)
+    for job in jobs:
+        groups[job.varied["epochs"]].append(job)
+    return list(groups.values())
 
 
 def _split(jobs: Stack, workers: int) -> list[Stack]:
@@ -42,12 +54,10 @@ def _split(jobs: Stack, workers: int) -> list[Stack]:
     if len(jobs) == 1:
         return [jobs]
     size = _size(jobs[0])
-    # Neighbours with the same optimizer are updated together.
-    ordered = sorted(jobs, key=lambda job: (_optimizer(job), job.number))
     networks = sum(job.varied["replicas"] for job in jobs)
     count = min(len(jobs), max(workers, -(-networks // size)))
     bounds = [len(jobs) * part // count for part in range(count + 1)]
-    return [ordered[first:last] for first, last in itertools.pairwise(bounds)]
+    return [jobs[first:last] for first, last in itertools.pairwise(bounds)]
 
 
 def _size(job: Job) -> int:
@@ -58,10 +68,6 @@ def _size(job: Job) -> int:
         return stack_size(job.stack.config)
     except SettingError:  # the job itself says what is wrong
         return 1
-
-
-def _optimizer(job: Job) -> list[tuple[str, Any]]:
-    return sorted((key, v) for key, v in job.varied.items() if key.startswith("optimizer."))
 
 
 def write_stack(stack: Stack, told: Sequence[str], folder: Path) -> Path:

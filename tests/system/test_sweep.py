@@ -78,7 +78,7 @@ def test_ctrl_c_ends_the_sweep_and_marks_job_and_parent_killed(program: Program)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
-    assert [run.info.status for run in program.runs()] == ["KILLED", "KILLED"]
+    assert [run.info.status for run in program.runs()] == ["KILLED"] * 3
 
 
 def test_what_has_been_done_is_not_done_again_where_that_is_asked(program: Program) -> None:

@@ -1,0 +1,100 @@
+"""Which jobs are one stack: those that differ in seeds, epochs and the optimizer's numbers only."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from echo_exp import configuration
+from echo_exp.settings import SettingError
+from echo_exp.sweeps import plan, stacks
+from echo_exp.sweeps.plan import Job, make_jobs
+from echo_exp.sweeps.stacks import make_stacks, read_stack, write_stack
+
+
+def numbers(*overrides: str, workers: int = 1) -> list[list[int]]:
+    """The jobs of each stack of a sweep, given as space-separated overrides."""
+    return [[job.number for job in stack] for stack in make_stacks(jobs(*overrides), workers)]
+
+
+def jobs(*overrides: str) -> list[Job]:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        return make_jobs(line.split() for line in overrides)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "seed=7",
+        "seed=7 epochs=9",
+        "replicas=3",
+        "optimizer.learning_rate=1",
+        "optimizer.beta_1=0.99",
+    ],
+)
+def test_jobs_that_differ_in_no_shape_are_one_stack(setting: str) -> None:
+    assert [sorted(stack) for stack in numbers("seed=1", setting)] == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "model.units=7",
+        "batch_size=21",
+        "representation=scaled",
+        "trainer.validate_every=50",
+        "tracking.experiment=other",
+        "export=false",
+        "problem.n_values=10",
+    ],
+)
+def test_any_other_setting_makes_another_stack(setting: str) -> None:
+    assert numbers("seed=1", f"seed=2 {setting}", "seed=3") == [[0, 2], [1]]
+
+
+def test_jobs_with_callbacks_are_trained_alone() -> None:
+    callback = "+callbacks.mine={_target_:pytorch_lightning.Callback}"
+    assert numbers(f"seed=1 {callback}", f"seed=2 {callback}") == [[0], [1]]
+
+
+def test_of_jobs_that_differ_in_their_epochs_only_the_longer_goes_on_from_the_shorter() -> None:
+    lines = [f"seed={seed} epochs={epochs}" for seed in (1, 2) for epochs in (25, 50)]
+    assert numbers(*lines) == [[0, 2], [1, 3]]
+    assert sorted(numbers("seed=1 epochs=25", "seed=2 epochs=50")[0]) == [0, 1]
+
+
+def test_each_worker_gets_a_stack() -> None:
+    lines = [f"seed={n}" for n in range(7)]
+    assert [len(stack) for stack in numbers(*lines, workers=3)] == [2, 2, 3]
+    assert [len(stack) for stack in numbers(*lines, workers=100)] == [1] * 7
+
+
+def test_a_stack_holds_so_many_networks_as_are_best_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stacks, "_size", lambda _: 4)
+    lines = [f"seed={4 * n} replicas=2" for n in range(5)]
+    assert sorted(len(stack) for stack in numbers(*lines)) == [1, 2, 2]
+
+
+def test_large_networks_make_smaller_stacks() -> None:
+    small = stacks._size(jobs("model.units=20")[0])
+    large = stacks._size(jobs("experiment=encoder_decoder_baseline")[0])
+    assert 4 <= large <= 16
+    assert small == 64
+
+
+def test_what_a_process_is_told_is_what_was_composed(tmp_path: Path) -> None:
+    stack = jobs("seed=3 epochs=7", "seed=4 epochs=8 optimizer.learning_rate=0.1")
+    told = read_stack(write_stack(stack, ["export=false"], tmp_path))
+    assert [each["job"] for each in told] == [0, 1]
+    assert told[1]["overrides"][-1] == "export=false"
+    assert told[1]["settings"]["optimizer.learning_rate"] == 0.1
+    assert (told[0]["settings"]["seed"], told[0]["settings"]["epochs"]) == (3, 7)
+
+
+def test_fused_is_true_or_false() -> None:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        config = compose("config", ["sweep.fused=maybe"])
+    with pytest.raises(SettingError, match=r"sweep.fused=maybe.*true.*false"):
+        plan.settings(config)

@@ -1,0 +1,115 @@
+"""A sweep whose jobs are one stack leaves what they leave one by one; kills lose nothing."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+
+from .conftest import TIMEOUT, Program, wait_for
+from .nursery import Nursery
+
+JOBS = (
+    "-m",
+    "seed=1,2",
+    "optimizer.learning_rate=1e-3,3e-3",
+    "epochs=30",
+    "trainer.validate_every=10",
+)
+LONG = ("-m", "seed=1,2,3", "epochs=600", "trainer.checkpoint_seconds=0.2")
+SHARE = ("fit_seconds",)
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Program:
+    program = Program(tmp_path_factory.mktemp("one_by_one"), nursery)
+    assert program.run(*JOBS, "sweep.fused=false").returncode == 0
+    return program
+
+
+def jobs(program: Program) -> dict[str, Run]:
+    """The runs of the jobs, by what tells them apart."""
+    runs = [run for run in program.runs() if run.data.tags["kind"] == "run"]
+    return {run.data.tags["fingerprint"]: run for run in runs}
+
+
+def files(run: Run) -> set[str]:
+    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_each_job_is_the_run_that_it_is_alone(program: Program, one_by_one: Program) -> None:
+    done = program.run(*JOBS)
+    assert done.returncode == 0, done.stderr
+    together, alone = jobs(program), jobs(one_by_one)
+    assert together.keys() == alone.keys()
+    for fingerprint, run in together.items():
+        expected = alone[fingerprint]
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["stack"] == "4"
+        assert run.info.run_name == expected.info.run_name
+        assert run.data.params == expected.data.params
+        assert files(run) == files(expected)
+        assert run.data.metrics.keys() == expected.data.metrics.keys()
+        for name in expected.data.metrics:
+            if name in SHARE:
+                continue
+            found, wanted = program.history(run, name), one_by_one.history(expected, name)
+            assert [step for step, _ in found] == [step for step, _ in wanted]
+            values = [value for _, value in found]
+            assert values == pytest.approx([value for _, value in wanted], rel=1e-3, abs=1e-5)
+
+
+def test_a_job_that_is_finished_is_so_for_both_ways(program: Program) -> None:
+    few = ("-m", "seed=1,2", "epochs=5")
+    assert program.run(*few).returncode == 0
+    done = program.run(*few, "sweep.fused=false")
+    assert done.stdout.count("ok, finished earlier") == 2
+    assert len(jobs(program)) == 2
+
+
+def test_a_killed_stack_goes_on_where_its_jobs_were(program: Program, tmp_path: Path) -> None:
+    process = program.start(*LONG)
+    wait_for(lambda: program.epochs() > 0, process)
+    process.kill()
+    process.communicate()
+    done = program.run(*LONG)
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3 jobs succeeded" in done.stdout
+    runs = [run for run in program.runs() if run.data.tags["kind"] == "run"]
+    assert len(runs) == 3
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        steps = [step for step, _ in program.history(run, "train/loss")]
+        assert steps == list(range(1, 601))
+
+
+def test_a_stopped_stack_is_killed_job_by_job(program: Program) -> None:
+    process = program.start(*LONG)
+    wait_for(lambda: program.epochs() > 0, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert [run.info.status for run in jobs(program).values()] == ["KILLED"] * 3
+    (first, *_) = jobs(program).values()
+    done = program.run(f"resume={first.info.run_id}")
+    assert done.returncode == 0, done.stderr
+    assert len(program.history(first, "train/loss")) == 600
+
+
+def test_an_optimizer_that_takes_no_vectors_is_trained_with_one_by_one(program: Program) -> None:
+    sgd = "optimizer={_target_:torch.optim.SGD,_partial_:true,lr:0.1}"
+    done = program.run("-m", "seed=1,2", "epochs=5", "~optimizer", f"+{sgd}")
+    assert done.returncode == 0, done.stderr
+    said = "2 jobs are trained one by one: NotStackableError: SGD does not say `per_replica = True`"
+    assert said in done.stderr
+    assert all("stack" not in run.data.tags for run in jobs(program).values())
+
+
+def test_a_job_of_a_stack_is_predicted_with(program: Program) -> None:
+    assert program.run("-m", "seed=1,2", "epochs=5").returncode == 0
+    for run in jobs(program).values():
+        told = program.call(
+            "echo_exp.commands.predict", f"run={run.info.run_id}", "sequences=[[1,2,3,4,5,6]]"
+        )
+        assert told.returncode == 0, told.stderr
