@@ -70,7 +70,8 @@ def test_every_launcher_of_this_machine_does_the_same_sweep(program: Program) ->
         fingerprints = [job.data.tags["fingerprint"] for job in _jobs(there)]
         by_fingerprint = zip(fingerprints, _jobs(there), strict=True)
         losses.append({name: job.data.metrics["test/loss"] for name, job in by_fingerprint})
-    assert losses[0] == losses[1] == losses[2]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)  # a stack adds in another order
+    assert losses[1] == losses[2]
 
 
 @pytest.mark.fault
@@ -78,7 +79,8 @@ def test_a_sweep_uses_every_node_of_a_ray_cluster_and_outlives_one(
     program: Program, ray: RayCluster, record_property: Record
 ) -> None:
     process = program.start(
-        "-m", "seed=1,2,3", *LONG, "launch=ray", f"hydra.launcher.address={ray.address}"
+        *("-m", "seed=1,2,3", *LONG, "sweep.fused=false"),
+        *("launch=ray", f"hydra.launcher.address={ray.address}"),
     )
 
     # Each node has one core, so two jobs that train at once are on both.
@@ -95,7 +97,7 @@ def test_a_sweep_uses_every_node_of_a_ray_cluster_and_outlives_one(
 
 
 def test_slurm_runs_a_sweep(program: Program, slurm_here: Slurm) -> None:
-    done = program.run(*SWEEP, "launch=slurm", "hydra.launcher.mem_gb=1")
+    done = program.run(*SWEEP, "launch=slurm", "hydra.launcher.mem_gb=1", "sweep.fused=false")
     assert done.returncode == 0, done.stderr
     _assert_swept(program)
     for job in _jobs(program):

@@ -82,7 +82,7 @@ def _epochs(program: Program, but: Run) -> int:
 def test_a_job_goes_on_from_the_longest_that_is_shorter_and_the_same(
     program: Program, nursery: Nursery, tmp_path: Path
 ) -> None:
-    done = program.run("-m", *SMALL, "epochs=25,60,100", "seed=1,2")
+    done = program.run("-m", *SMALL, "epochs=25,60,100", "seed=1,2", "sweep.fused=false")
     assert done.returncode == 0, done.stderr
     runs = [run for run in program.runs() if run.data.tags["kind"] == "run"]
     by = {(run.data.params["epochs"], run.data.params["seed"]): run for run in runs}

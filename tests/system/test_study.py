@@ -134,6 +134,7 @@ def test_a_study_that_was_killed_goes_on_where_it_stopped(program: Program) -> N
     mine = (
         *_own(program, FAILING.replace("1e38", "3e-3").replace("50", "2000")),
         "trainer.checkpoint_seconds=0.2",
+        "sweep.fused=false",
     )
     process = program.start(*mine)
     checkpoints = program.folder / "outputs" / "artifacts"
