@@ -70,8 +70,8 @@ def test_every_launcher_of_this_machine_does_the_same_sweep(program: Program) ->
         fingerprints = [job.data.tags["fingerprint"] for job in _jobs(there)]
         by_fingerprint = zip(fingerprints, _jobs(there), strict=True)
         losses.append({name: job.data.metrics["test/loss"] for name, job in by_fingerprint})
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)  # a stack adds in another order
-    assert losses[1] == losses[2]
+    for other in losses[1:]:
+        assert other == pytest.approx(losses[0], rel=1e-5)  # a stack adds in another order
 
 
 @pytest.mark.fault
