@@ -144,15 +144,16 @@ def _open(
             begun = training_run.begin(
                 start, store, asked.overrides, parent, parts, automatic, bool(watchers)
             )
-            member = Member(
-                settings.seeds,
-                settings.epochs,
-                make_optimizer,
-                begun.run,
-                begun.folder,
-                begun.checkpoint,
-                watchers,
-            )
+            with begun.closed_early():
+                member = Member(
+                    settings.seeds,
+                    settings.epochs,
+                    make_optimizer,
+                    begun.run,
+                    begun.folder,
+                    begun.checkpoint,
+                    watchers,
+                )
         except Exception as error:
             told(place, error)
             return

@@ -1,17 +1,25 @@
 """Every model with every representation and every policy for missing values."""
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose
 from hydra.initialize import initialize_config_dir
+from omegaconf import DictConfig
 from torch import Tensor
 
 from echo_exp import configuration
 from echo_exp.configuration.assembly import assemble
+from echo_exp.training import experiment
 from echo_exp.training.experiment import Parts
+from echo_exp.training.interrupts import Interrupts
 from echo_exp.training.module import EchoModule
+from echo_exp.training.outcome import Outcome
+from echo_exp.training.stack import Member, train_stack
 
 from ..trainers import Recorder, make_trainer
 
@@ -20,11 +28,15 @@ def _options(group: str) -> list[str]:
     return sorted(path.stem for path in (configuration.FOLDER / group).glob("*.yaml"))
 
 
-def _parts(*overrides: str) -> Parts:
+def _config(*overrides: str) -> DictConfig:
     sizes = ["problem.length=12", "problem.n_values=6", "problem.n_in=4", "model.units=16"]
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
-        config = compose("config", [*sizes, "optimizer.learning_rate=0.01", *overrides])
-    return assemble(config, configuration.read(config))
+        return compose("config", [*sizes, "optimizer.learning_rate=0.01", *overrides])
+
+
+def _parts(*overrides: str, **changes: Any) -> Parts:
+    config = _config(*overrides)
+    return assemble(config, dataclasses.replace(configuration.read(config), **changes))
 
 
 class Watch:
@@ -68,6 +80,42 @@ def test_it_trains(model: str, representation: str, missing: str) -> None:
     assert watch.zero == [begin or not stateful for begin in begins]
     losses = torch.tensor(recorder.losses)
     assert (losses[-10:].mean(0) < losses[:5].mean(0)).all()
+
+
+@pytest.mark.parametrize("missing", _options("missing"))
+@pytest.mark.parametrize("representation", _options("representation"))
+@pytest.mark.parametrize("model", _options("model"))
+def test_in_a_stack_it_trains_as_alone(
+    model: str, representation: str, missing: str, tmp_path: Path
+) -> None:
+    n_out = 4 if model in ("seq2seq", "stateless") else 2
+    overrides = (
+        f"model={model}",
+        f"representation={representation}",
+        f"missing={missing}",
+        f"problem.n_out={n_out}",
+        f"batch_size={1 if model == 'stateless' else 3}",
+        "epochs=6",
+        "trainer.validate_every=2",
+        "trainer.progress=none",
+    )
+    jobs = [("seed=5", "optimizer.learning_rate=0.01"), ("seed=9", "optimizer.learning_rate=0.002")]
+    alone = [_parts(*overrides, *job) for job in jobs]
+    settings = configuration.read(_config(*overrides)).trainer
+    members = [
+        Member(parts.data.seeds, 6, parts.module.make_optimizer, None, tmp_path / f"{number}")
+        for number, parts in enumerate(alone)
+    ]
+    together = _parts(*overrides, seeds=[5, 9])
+    outcomes = [end for _, end in train_stack(together, members, settings, Interrupts())]
+    for parts, outcome in zip(alone, outcomes, strict=True):
+        expected = experiment.train(parts, settings, None, tmp_path / "alone", Interrupts())
+        assert isinstance(outcome, Outcome)
+        for name, (epochs, values) in expected.curves.items():
+            assert outcome.curves[name][0] == epochs
+            np.testing.assert_allclose(outcome.curves[name][1], values, rtol=1e-4, atol=1e-5)
+        for name, score in expected.scores.items():
+            np.testing.assert_allclose(outcome.scores[name], score, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("layers", [1, 3])
