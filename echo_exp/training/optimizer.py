@@ -46,7 +46,7 @@ class Adam(torch.optim.Optimizer):
     """
 
     per_replica = True
-    """The numbers of ``param_groups`` may be tensors [R], see `echo_exp.training.stack`."""
+    """The numbers of ``param_groups`` may be tensors [R], in a stack of runs."""
 
     def __init__(
         self,
