@@ -149,7 +149,7 @@ def _told(asked: Sweep, stack: Stack, parent: Run | None) -> list[str]:
     again = "null" if asked.settings.again == Again.ALL else "auto"
     together = []
     if len(stack) > 1:
-        path = write_stack(stack, asked.told, asked.folder)
+        path = write_stack(stack, asked.folder)
         together = [f"+sweep.stack={quoted(str(path))}"]
     return [
         *stack[0].overrides,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from echo_exp import configuration
 from echo_exp.settings import SettingError
 from echo_exp.sweeps.plan import Job
 
@@ -70,16 +71,20 @@ def _size(job: Job) -> int:
         return 1
 
 
-def write_stack(stack: Stack, told: Sequence[str], folder: Path) -> Path:
+def write_stack(stack: Stack, folder: Path) -> Path:
     """Leaves in the sweep's folder what a process must know to train a stack.
 
     Args:
         stack: Its jobs.
-        told: More overrides of each.
         folder: The sweep's folder.
     """
     content = [
-        {"job": job.number, "overrides": [*job.overrides, *told], "settings": dict(job.varied)}
+        {
+            "job": job.number,
+            # Nothing of where it is tracked: a password may stand there.
+            "overrides": configuration.measured(job.overrides),
+            "settings": dict(job.varied),
+        }
         for job in stack
     ]
     folder.mkdir(parents=True, exist_ok=True)

@@ -86,11 +86,17 @@ def test_large_networks_make_smaller_stacks() -> None:
 
 def test_what_a_process_is_told_is_what_was_composed(tmp_path: Path) -> None:
     stack = jobs("seed=3 epochs=7", "seed=4 epochs=8 optimizer.learning_rate=0.1")
-    told = read_stack(write_stack(stack, ["export=false"], tmp_path))
+    told = read_stack(write_stack(stack, tmp_path))
     assert [each["job"] for each in told] == [0, 1]
-    assert told[1]["overrides"][-1] == "export=false"
+    assert told[1]["overrides"] == ["seed=4", "epochs=8", "optimizer.learning_rate=0.1"]
     assert told[1]["settings"]["optimizer.learning_rate"] == 0.1
     assert (told[0]["settings"]["seed"], told[0]["settings"]["epochs"]) == (3, 7)
+
+
+def test_no_password_stands_in_the_file_of_a_stack(tmp_path: Path) -> None:
+    uri = "tracking.uri=http://me:secret@localhost:5000"
+    path = write_stack(jobs(f"seed=1 {uri}", f"seed=2 {uri}"), tmp_path)
+    assert "secret" not in path.read_text(encoding="utf-8")
 
 
 def test_fused_is_true_or_false() -> None:
