@@ -22,9 +22,6 @@ INCIDENTAL = (
 """Settings that change nothing of what is measured."""
 
 
-_OF_A_SWEEP = ("resume", "sweep.job", "sweep.parent")
-
-
 def measured(overrides: Iterable[str]) -> list[str]:
     """Returns the overrides of settings that a result may depend on."""
     return [o for o in overrides if not _incidental(o.lstrip("+~").split("=")[0])]
@@ -78,7 +75,7 @@ def stack_key(config: DictConfig) -> str:
     if config.get(CALLBACKS):
         return ""
     every = flat(OmegaConf.to_container(config, resolve=True))
-    others = {key: v for key, v in every.items() if not _stacks(key, v) and key not in _OF_A_SWEEP}
+    others = {key: value for key, value in every.items() if not _stacks(key, value)}
     text = json.dumps(others | {"kept": sorted(every.keys() - others.keys())}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -39,8 +39,12 @@ def training_bytes(empty: torch.nn.Module, outputs: int) -> int:
         empty: The network with no replicas.
         outputs: Outputs of the network for a batch, B · n_out · V.
     """
-    parameters = sum(parameter.shape[1:].numel() for parameter in empty.parameters())
-    return BYTES_A_PARAMETER * parameters + BYTES_AN_OUTPUT * outputs
+    return BYTES_A_PARAMETER * _parameters(empty) + BYTES_AN_OUTPUT * outputs
+
+
+def _parameters(empty: torch.nn.Module) -> int:
+    """Returns the trainable parameters of one replica."""
+    return sum(parameter.shape[1:].numel() for parameter in empty.parameters())
 
 
 def networks_together(empty: torch.nn.Module, outputs: int) -> int:
@@ -54,10 +58,9 @@ def networks_together(empty: torch.nn.Module, outputs: int) -> int:
         empty: The network with no replicas.
         outputs: Outputs of the network for a batch, B · n_out · V.
     """
-    parameters = max(1, sum(p.shape[1:].numel() for p in empty.parameters()))
-    best = min(STACK_MOST, max(STACK_LEAST, STACK_PARAMETERS // parameters))
+    best = min(STACK_MOST, max(STACK_LEAST, STACK_PARAMETERS // max(1, _parameters(empty))))
     room = _memory() / 2 / training_bytes(empty, outputs)
-    return max(1, min(best, int(min(room, STACK_MOST))))
+    return max(1, int(min(best, room)))
 
 
 def check_memory(config: DictConfig, network: int, replicas: int) -> None:

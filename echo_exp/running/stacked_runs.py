@@ -18,7 +18,6 @@ from echo_exp.running.training_run import Begun
 from echo_exp.tracking import Store
 from echo_exp.training.experiment import Parts
 from echo_exp.training.interrupts import Interrupts
-from echo_exp.training.module import MakeOptimizer
 from echo_exp.training.stack import Member, Watcher, check_stackable, train_stack
 
 SEND_SECONDS_A_RUN = 0.05
@@ -116,7 +115,7 @@ def _sound(asked: Sequence[Asked], told: Told) -> list[int]:
     for place, each in enumerate(asked):
         try:
             configuration.read(each.config)
-            _make_optimizer(each.config)
+            _check_optimizer(each.config)
         except Exception as error:
             told(place, error)
         else:
@@ -138,7 +137,6 @@ def _open(
             automatic = asked.config.resume == resume.AUTO
             start = held.enter_context(started(store, asked.config, asked.overrides))
             settings = configuration.read(start.config)
-            make_optimizer = _make_optimizer(start.config)
             parts = assemble(start.config, settings)
             watchers = asked.watchers()
             begun = training_run.begin(
@@ -148,7 +146,7 @@ def _open(
                 member = Member(
                     settings.seeds,
                     settings.epochs,
-                    make_optimizer,
+                    parts.module.make_optimizer,
                     begun.run,
                     begun.folder,
                     begun.checkpoint,
@@ -160,15 +158,13 @@ def _open(
         left[place] = _Open(place, begun, member, held.pop_all())
 
 
-def _make_optimizer(config: DictConfig) -> MakeOptimizer:
-    """Returns what makes the optimizer of a run, with its settings checked.
+def _check_optimizer(config: DictConfig) -> None:
+    """Checks the settings of a run's optimizer.
 
     Raises:
         SettingError: One is not allowed.
     """
-    make: MakeOptimizer = configuration.build(config.optimizer, "optimizer")
-    make([nn.Parameter(torch.zeros(1))])
-    return make
+    configuration.build(config.optimizer, "optimizer")([nn.Parameter(torch.zeros(1))])
 
 
 def _train(

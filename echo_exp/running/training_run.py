@@ -18,7 +18,6 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from echo_exp import configuration, network
-from echo_exp.configuration import Settings
 from echo_exp.configuration.assembly import assemble
 from echo_exp.network import TrainedNetwork
 from echo_exp.running import descriptions, longer
@@ -142,15 +141,14 @@ def begin(
         Exception: See `echo_exp.running.execute`.
     """
     config, overrides = start.config, start.told(overrides)
-    settings = configuration.read(config)
     checkpoint = None
     if start.run is not None:
-        checkpoint = experiment.last_checkpoint(_folder(settings, start.run), parts)
+        checkpoint = experiment.last_checkpoint(_folder(config, start.run), parts)
     beginning = None
     if checkpoint is None and not (automatic and watched):
         beginning = _beginning(store, start, parts, automatic)
     run = open_entry(store, start, overrides, parent, beginning is not None)
-    folder = _folder(settings, run.stored if run else None)
+    folder = _folder(config, run.stored if run else None)
     begun = Begun(config, overrides, run, folder, checkpoint, automatic)
     if run is None:
         return begun
@@ -273,10 +271,10 @@ def _inspect(run: Run, network: TrainedNetwork, folder: Path) -> None:
     run.log_files(folder, INSPECTION)
 
 
-def _folder(settings: Settings, stored: StoredRun | None) -> Path:
+def _folder(config: DictConfig, stored: StoredRun | None) -> Path:
     """Returns where a run's checkpoints lie: among its artifacts, if these are here."""
     if stored is not None and stored.artifacts is not None:
         return stored.artifacts / CHECKPOINTS
     unknown = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{uuid.uuid4().hex[:8]}"
     name = stored.run_id if stored else unknown
-    return settings.output_dir / "runs" / name / CHECKPOINTS
+    return Path(str(config.output_dir)) / "runs" / name / CHECKPOINTS

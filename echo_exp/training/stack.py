@@ -148,8 +148,9 @@ class Member:
         self.weights = dict(checkpoint["state_dict"])
         (self.optimizer,) = checkpoint["optimizer_states"]
         self._stopped = checkpoint.get("stopped", False)
-        self.recorder.load_state_dict(copy.deepcopy(checkpoint["callbacks"]["Recorder"]))
-        self.kept.best_score = checkpoint["callbacks"]["Checkpoints"]["best_score"]
+        callbacks = checkpoint["callbacks"]
+        self.recorder.load_state_dict(copy.deepcopy(callbacks[Recorder.__qualname__]))
+        self.kept.best_score = callbacks[Checkpoints.__qualname__]["best_score"]
 
 
 @dataclass(frozen=True)
@@ -168,14 +169,14 @@ class Phase:
     block: int
     validate: int
 
-    @property
-    def spans(self) -> list[tuple[Member, slice]]:
-        """Returns each run with its replicas."""
-        ends, first = [], 0
-        for member in self.members:
-            ends.append((member, slice(first, first + len(member.seeds))))
-            first += len(member.seeds)
-        return ends
+
+def _spans(members: Sequence[Member]) -> list[tuple[Member, slice]]:
+    """Returns each run with its replicas in the stack."""
+    spans, first = [], 0
+    for member in members:
+        spans.append((member, slice(first, first + len(member.seeds))))
+        first += len(member.seeds)
+    return spans
 
 
 def next_phase(members: Sequence[Member], block: int, validate_every: int) -> Phase:
@@ -224,9 +225,8 @@ def train_stack(
         Interrupted: A signal asked to stop; the last checkpoints hold all that was trained.
     """
     torch.set_num_threads(settings.threads)
-    everything = Phase(members, 0, 0, 0)
     weights = parts.module.state_dict()
-    for member, own in everything.spans:
+    for member, own in _spans(members):
         member.begin(cut_weights(weights, own))
     files = _Files()
     left = list(members)
@@ -275,7 +275,7 @@ def _train(
         trainer = lightning_trainer(settings, [callback], files, phase.validate)
         trainer.fit(module, data)
         weights, optimizer = module.state_dict(), trainer.optimizers[0].state_dict()
-        for member, own in phase.spans:
+        for member, own in _spans(phase.members):
             member.weights = cut_weights(weights, own)
             member.optimizer = cut_optimizer(optimizer, own)
 
@@ -380,7 +380,9 @@ class _Training(pl.Callback):
 
     @property
     def _alive(self) -> list[tuple[Member, slice]]:
-        return [(member, own) for member, own in self._phase.spans if member.error is None]
+        return [
+            (member, own) for member, own in _spans(self._phase.members) if member.error is None
+        ]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begins to count the time of each, and puts signals off."""

@@ -223,13 +223,10 @@ class Courier(threading.Thread):
 
     def _next(self) -> bool:
         with TURN:
-            self._turn()
+            with self._news:
+                if self.trouble is None:  # the wait for the turn is none for the store
+                    self._answered = time.monotonic()
             return self.delivery.next()
-
-    def _turn(self) -> None:
-        """Counts the time in which the store may answer from here, and not from before the wait."""
-        with self._news:
-            self._answered = max(self._answered, time.monotonic() if self.trouble is None else 0)
 
     def _tell(self, trouble: Exception | None) -> None:
         with self._news:
