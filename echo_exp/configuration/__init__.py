@@ -4,7 +4,7 @@ Light: torch is only in `assembly`.
 """
 
 from echo_exp.configuration.building import build, unknown
-from echo_exp.configuration.checking import Settings, callbacks, check_keys, read, tracking
+from echo_exp.configuration.checking import Settings, callbacks, check_keys, exports, read, tracking
 from echo_exp.configuration.command_line import flags, overrides
 from echo_exp.configuration.groups import (
     CALLBACKS,
@@ -46,6 +46,7 @@ __all__ = [
     "callbacks",
     "check_keys",
     "differences",
+    "exports",
     "fingerprint",
     "flags",
     "flat",

@@ -17,6 +17,8 @@ from echo_exp.task.problem import Problem
 from echo_exp.tracking import TrackingSettings
 from echo_exp.training.settings import TrainerSettings
 
+AUTO = "auto"
+"""`export=auto`: a run has its model, but for a job of a sweep."""
 MOST_REPLICAS = 1_000_000
 
 
@@ -58,7 +60,7 @@ def read(config: DictConfig) -> Settings:
     for group in GROUPS:
         if not isinstance(config.get(group), DictConfig):
             raise SettingError(group, config.get(group), "it must name an option of this group")
-    choice("export", config.get("export", True), (True, False))  # older runs have none
+    choice("export", config.get("export", AUTO), (True, False, AUTO))  # older runs have none
     callbacks(config)
     missing = build(config.missing, "missing")
     problem = build(config.problem, "problem", incomplete=missing.incomplete)
@@ -77,6 +79,11 @@ def read(config: DictConfig) -> Settings:
         output_dir=Path(str(config.output_dir)),
         inspect=config.get("inspect", False),
     )
+
+
+def exports(config: DictConfig) -> bool:
+    """Returns whether a run is to have its network as an MLflow model."""
+    return bool("job" not in config.sweep if config.export == AUTO else config.export)
 
 
 def check_keys(config: DictConfig, settings: str) -> None:

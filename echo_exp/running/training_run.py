@@ -239,17 +239,17 @@ def _add(run: Run, config: DictConfig, outcome: Outcome, folder: Path) -> list[s
     Returns:
         What failed, which is no failure of the run.
     """
-    asked: dict[str, Callable[[Run, TrainedNetwork], None]] = {
-        "export": _export,
-        "inspect": functools.partial(_inspect, folder=folder.parent / INSPECTION),
-    }
+    asked: dict[str, Callable[[Run, TrainedNetwork], None]] = {}
+    if configuration.exports(config):
+        asked["export"] = _export
+    if config.inspect:
+        asked["inspect"] = functools.partial(_inspect, folder=folder.parent / INSPECTION)
     notes = []
-    if any(config[name] for name in asked):
+    if asked:
         trained = network.build(config, folder / LAST, outcome.listed)
         for name, add in asked.items():
             try:
-                if config[name]:
-                    add(run, trained)
+                add(run, trained)
             except Exception as error:
                 notes.append(f"{name}: {error}")
                 run.set_tag(f"failed.{name}", redacted(str(error)))

@@ -82,6 +82,21 @@ def test_the_fingerprint_ignores_where_results_go() -> None:
         assert configuration.fingerprint(_composed(override)) == reference
 
 
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ((), True),
+        (("+sweep.job=0",), False),
+        (("export=true", "+sweep.job=0"), True),
+        (("export=false",), False),
+    ],
+)
+def test_a_run_has_its_model_but_for_a_job_of_a_sweep_that_is_not_told_so(
+    overrides: tuple[str, ...], expected: bool
+) -> None:
+    assert configuration.exports(_composed(*overrides)) is expected
+
+
 def test_of_the_overrides_those_are_measured_that_a_result_may_depend_on() -> None:
     measured = ["seed=1", "+model.output_dir=x", "~trainer.threads", "callbacks.a.b=tracking"]
     incidental = [
