@@ -1,5 +1,6 @@
 """Figures of a run; drawn without a screen, readable without the text around them."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,13 +31,28 @@ def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Figure:
     Args:
         curves: Of each metric its epochs and values, by its name in MLflow.
         loss_name: What the loss is, with its unit.
+
+    Returns:
+        A figure on which the next call with the same panels draws anew.
     """
-    labels = {"loss": f"loss ({loss_name})", "accuracy": "accuracy (share of integers right)"}
-    if "val/mae" in curves:
-        labels["mae"] = "mean absolute error (integers)"
-    width, height = 4.5 * len(labels), 3.6
+    names = ["loss", "accuracy", *(["mae"] if "val/mae" in curves else [])]
+    figure = _panels(len(names))
+    figure.legends.clear()
+    for axes, name in zip(figure.axes, names, strict=True):
+        _panel(axes, curves, name)
+    figure.axes[0].set_ylabel(f"loss ({loss_name})")
+    figure.axes[1].set_ylim(-0.02, 1.02)
+    lines, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="lower center", ncols=2, frameon=False)
+    return figure
+
+
+@functools.cache
+def _panels(count: int) -> Figure:
+    """Returns panels side by side, once: to make axes takes as long as to draw curves on them."""
+    width, height = 4.5 * count, 3.6
     figure = Figure(figsize=(width, height))
-    panels = figure.subplots(1, len(labels))
+    panels = figure.subplots(1, count)
     # In inches; to let Matplotlib find a layout takes as long as to draw.
     figure.subplots_adjust(
         left=0.65 / width,
@@ -45,24 +61,25 @@ def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Figure:
         top=1 - 0.1 / height,
         wspace=0.23,
     )
-    for axes, (name, label) in zip(panels, labels.items(), strict=True):
-        _panel(axes, curves, name)
+    labels = ("loss", "accuracy (share of integers right)", "mean absolute error (integers)")
+    for axes, label in zip(panels, labels, strict=False):
+        axes.set_xlabel("epoch (one fresh sequence each)")
         axes.set_ylabel(label)
-        axes.set_ylim(bottom=0)
-    panels[1].set_ylim(-0.02, 1.02)
-    lines, names = panels[0].get_legend_handles_labels()
-    figure.legend(lines, names, loc="lower center", ncols=2, frameon=False)
+        axes.grid(color=GREY, alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
 def _panel(axes: Axes, curves: Mapping[str, Curve], name: str) -> None:
+    for before in (*axes.lines, *axes.collections):
+        before.remove()
+    axes.relim()
+    axes.autoscale()
     if f"train/{name}" in curves:
         _draw(axes, curves[f"train/{name}"], "training", BLUE, 0.8, "-")
     if f"val/{name}" in curves:
         _draw(axes, curves[f"val/{name}"], "validation", ORANGE, 1.6, "--")
-    axes.set_xlabel("epoch (one fresh sequence each)")
-    axes.grid(color=GREY, alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_ylim(bottom=0)
 
 
 def _draw(axes: Axes, curve: Curve, label: str, color: str, width: float, style: str) -> None:

@@ -1,10 +1,12 @@
 """Figures can be read without the text around them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from echo_exp.training.figures import Curve, learning_curve
+from echo_exp.training.figures import Curve, learning_curve, save_learning_curve
 
 NAMES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 
@@ -62,3 +64,15 @@ def test_a_replica_that_diverged_is_no_part_of_the_band() -> None:
 
 def test_a_run_without_validation_has_a_curve_too() -> None:
     assert [len(panel.lines) for panel in _panels(names=NAMES[:2])] == [1, 1]
+
+
+def test_a_figure_shows_nothing_of_the_one_before(tmp_path: Path) -> None:
+    many = {name: ([10, 20], np.full((2, 9), 3.0)) for name in NAMES}
+    one = {name: _curve() for name in NAMES}
+    save_learning_curve(tmp_path / "first.png", one, "nats")
+    save_learning_curve(tmp_path / "many.png", many, "bananas")
+    save_learning_curve(tmp_path / "again.png", one, "nats")
+    first, other, again = (
+        (tmp_path / f"{name}.png").read_bytes() for name in ("first", "many", "again")
+    )
+    assert first == again != other
