@@ -18,7 +18,6 @@ from echo_exp.models import State
 from echo_exp.settings import SettingError, choice
 from echo_exp.task.problem import Problem
 from echo_exp.tracking import TrackingSettings
-from echo_exp.tracking.access import reader
 from echo_exp.training.checkpoints import BEST, LAST, load_weights
 from echo_exp.training.module import EchoModule
 
@@ -129,7 +128,7 @@ class TrainedNetwork:
 
 
 def load(
-    run: str = reader.LAST,
+    run: str = "last",
     store: TrackingSettings = LOCAL,
     seed: int | None = None,
     checkpoint: str = "last",
@@ -148,6 +147,9 @@ def load(
     Raises:
         SettingError: There is no such run, it has not finished, or it or its store cannot be used.
     """
+    # A training builds networks too, and would wait seconds for MLflow.
+    from echo_exp.tracking.access import reader
+
     choice("checkpoint", checkpoint, tuple(CHECKPOINTS))
     found = reader.find(store, run)
     known = {
