@@ -377,8 +377,13 @@ class Run:
         """
         self.store.send("made", run_id=self.run_id, file=file, make=make, arguments=arguments)
 
-    def finish(self, status: str = "FINISHED", error: str | None = None) -> Waiting | None:
-        """Ends the run once all of it is written.
+    def end(self, status: str = "FINISHED", error: str | None = None) -> None:
+        """Has the run end once all of it is written; `ended` waits for that."""
+        self.flush()
+        self.store.send("end", run_id=self.run_id, status=status, error=error)
+
+    def ended(self) -> Waiting | None:
+        """Waits until the run has ended.
 
         Returns:
             What could not be written because the store is away, and waits for `echo-exp-sync`.
@@ -386,10 +391,12 @@ class Run:
         Raises:
             TrackingError: Something was refused; the run is then FAILED.
         """
-        self.flush()
-        return self.store.request(  # type: ignore[no-any-return]
-            "finish", run_id=self.run_id, status=status, error=error
-        )
+        return self.store.request("ended", run_id=self.run_id)  # type: ignore[no-any-return]
+
+    def finish(self, status: str = "FINISHED", error: str | None = None) -> Waiting | None:
+        """Ends the run and waits until it has ended, see `end` and `ended`."""
+        self.end(status, error)
+        return self.ended()
 
 
 def _python_path() -> str:

@@ -14,4 +14,5 @@ def write(uri: str, experiment: str, folder: str, number: int) -> None:
     for first in range(0, POINTS, 50):
         steps = list(range(first, first + 50))
         writer.metrics(run.run_id, [("m", steps, steps, [step / 7 for step in steps])])
-    assert writer.finish(run.run_id, "FINISHED", None) is None
+    writer.end(run.run_id, "FINISHED", None)
+    assert writer.ended(run.run_id) is None

@@ -42,7 +42,7 @@ ANSWERED = (
     "claimed",
     "model",
     "settle",
-    "finish",
+    "ended",
 )
 """Commands that the program waits for; the others are carried out behind its back."""
 

@@ -23,7 +23,7 @@ from echo_exp.tracking.errors import DeletedError
 from echo_exp.tracking.store import PRUNED_TAG, Series, StoredRun, Waiting
 from echo_exp.tracking.writer import delivery
 from echo_exp.tracking.writer.claims import Claims
-from echo_exp.tracking.writer.delivery import Courier, Delivery
+from echo_exp.tracking.writer.delivery import Courier, Delivery, Turns
 from echo_exp.tracking.writer.outbox import Outbox, named
 
 CONFIG = "config.yaml"
@@ -55,6 +55,8 @@ class Writer:
         self.patience = patience
         self.locks = _lock_folder(uri)
         self.open_runs: dict[str, OpenRun] = {}
+        self.ending: set[str] = set()
+        self.turns = Turns()
         self._opened: tuple[Access, Experiment] | None = None
         self._claims: Claims | None = None
         self._refusal: Exception | None = None
@@ -311,17 +313,24 @@ class Writer:
                 "nothing was heard of this process for so long that another has taken over"
             )
 
-    def finish(self, run_id: str, status: str, error: str | None) -> Waiting | None:
-        """Ends a run; what the store does not take in time is left in the spool folder.
+    def end(self, run_id: str, status: str, error: str | None) -> None:
+        """Ends a run, behind the program's back."""
+        self._check_claims()
+        courier = self.open_runs[run_id].courier
+        courier.put_last(delivery.finish(status, error, list(courier.delivery.failures)))
+        self.ending.add(run_id)
+
+    def ended(self, run_id: str) -> Waiting | None:
+        """Waits for the end; what the store does not take in time is left in the spool folder.
 
         Raises:
             RuntimeError: The store refused something for good; the run is FAILED.
         """
         self._check_claims()
         run = self.open_runs.pop(run_id)
+        self.ending.discard(run_id)
         courier, failures = run.courier, run.courier.delivery.failures
         try:
-            courier.put(delivery.finish(status, error, list(failures)))
             if not courier.delivered(self.patience):
                 return self._leave(courier)
             courier.outbox.remove()
@@ -333,10 +342,12 @@ class Writer:
         return None
 
     def abandon(self) -> None:
-        """Ends the open runs as FAILED: the program is gone."""
+        """Ends the open runs, as FAILED where they have not ended: the program is gone."""
         for run_id in list(self.open_runs):
             with contextlib.suppress(Exception):  # nobody is there to be told
-                self.finish(run_id, "FAILED", delivery.KILLED)
+                if run_id not in self.ending:
+                    self.end(run_id, "FAILED", delivery.KILLED)
+                self.ended(run_id)
         if self._claims is not None:
             with contextlib.suppress(Exception):
                 self._claims.release_all()
@@ -376,7 +387,7 @@ class Writer:
         artifacts = self.access.place(run.info.artifact_uri)
         store = named(self.uri, self.spool)
         outbox = Outbox.begun(self.spool, run.info.run_id, store, shared)
-        courier = Courier(Delivery(self.access, outbox, artifacts, written))
+        courier = Courier(Delivery(self.access, outbox, artifacts, written), self.turns)
         courier.start()
         return courier
 

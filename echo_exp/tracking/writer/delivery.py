@@ -26,9 +26,6 @@ ATTEMPT_SECONDS = 25.0
 """A store that works may take so long for one operation; SQLite waits 20 for a lock."""
 BATCH = 1000
 """MLflow's limit of metrics in one request."""
-TURN = threading.Lock()
-"""The runs of a stack are open together, but deliver in turn: SQLite has one writer at a time, and
-makes the others wait far longer than it takes."""
 ERROR_TAG = "error"
 TABLES_TAG = "mlflow.loggedArtifacts"
 """Where MLflow's UI looks for tables."""
@@ -157,6 +154,20 @@ class Delivery:
         self.client.set_terminated(self.run_id, status, time)
 
 
+class Turns:
+    """Has the runs that are open together deliver in turn.
+
+    SQLite has one writer at a time, and makes the others wait far longer than it takes.
+
+    Attributes:
+        answered: When the store last took something, of whatever run.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.answered = time.monotonic()
+
+
 class Courier(threading.Thread):
     """Delivers an outbox behind the writer's back, and tries again where that fails.
 
@@ -164,12 +175,13 @@ class Courier(threading.Thread):
         trouble: Why the store takes nothing; None while it does.
     """
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, turns: Turns) -> None:
         super().__init__(daemon=True)
         self.delivery = delivery
+        self.turns = turns
         self.outbox = delivery.outbox
         self.trouble: Exception | None = None
-        self._answered = time.monotonic()
+        self._began = time.monotonic()
         self._stopped = False
         self._news = threading.Condition()
 
@@ -192,13 +204,18 @@ class Courier(threading.Thread):
                 if not self._stopped and (self.trouble is not None or self.outbox.empty):
                     self._news.wait(RETRY_SECONDS)
 
+    def put_last(self, operation: Operation) -> None:
+        """Adds the last operation: from now on the store's patience is counted."""
+        self._began = time.monotonic()
+        self.put(operation)
+
     def delivered(self, patience: float) -> bool:
         """Waits until nothing waits; returns whether it came to that.
 
         Args:
-            patience: Seconds to wait for a store that does not answer.
+            patience: Seconds to wait for a store that does not answer, since the last operation
+                was added or the store has taken something of any run.
         """
-        began = time.monotonic()
         self._wake()
         with self._news:
             while not self.outbox.empty:
@@ -206,7 +223,7 @@ class Courier(threading.Thread):
                     return False
                 works = self.trouble is None
                 allowed = max(patience, ATTEMPT_SECONDS) if works else patience
-                left = max(began, self._answered) + allowed - time.monotonic()
+                left = max(self._began, self.turns.answered) + allowed - time.monotonic()
                 if left <= 0 and not (works and self.delivery.uploading):
                     return False
                 self._news.wait(max(left, 1.0))
@@ -222,17 +239,14 @@ class Courier(threading.Thread):
         return kept(self.outbox, self.trouble or TimeoutError("it does not answer"))
 
     def _next(self) -> bool:
-        with TURN:
-            with self._news:
-                if self.trouble is None:  # the wait for the turn is none for the store
-                    self._answered = time.monotonic()
+        with self.turns.lock:
             return self.delivery.next()
 
     def _tell(self, trouble: Exception | None) -> None:
         with self._news:
             self.trouble = trouble
             if trouble is None:
-                self._answered = time.monotonic()
+                self.turns.answered = time.monotonic()
             self._news.notify_all()
 
     def _wake(self) -> None:
