@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,17 +11,20 @@ from omegaconf import DictConfig
 from torch import nn
 
 from echo_exp import configuration
+from echo_exp.configuration import Settings
 from echo_exp.configuration.assembly import assemble
 from echo_exp.running import resume, training_run
 from echo_exp.running.execution import checked_store, started
 from echo_exp.running.result import Result
-from echo_exp.running.training_run import Begun
+from echo_exp.running.training_run import Begun, Recorded
 from echo_exp.tracking import Store
 from echo_exp.training.experiment import Parts
 from echo_exp.training.interrupts import Interrupts
+from echo_exp.training.module import MakeOptimizer
+from echo_exp.training.outcome import Outcome
 from echo_exp.training.stack import Member, Watcher, check_stackable, train_stack
 
-SEND_SECONDS_A_RUN = 0.05
+SEND_SECONDS_A_RUN = 0.1
 """A stack sends the metrics of each run the less often, the more runs it has."""
 STACK_TAG = "stack"
 """The tag of a run that says with how many networks it was trained as one stack, its own too."""
@@ -59,6 +63,15 @@ class StackError(Exception):
         self.cause = cause
 
 
+@dataclass(frozen=True)
+class _Sound:
+    """A run whose settings are right."""
+
+    asked: Asked
+    settings: Settings
+    make_optimizer: MakeOptimizer
+
+
 @dataclass
 class _Open:
     """A run of the stack that has not ended, with what is to be released when it does."""
@@ -88,15 +101,16 @@ def execute_stack(asked: Sequence[Asked], parent: str | None, told: Told) -> Non
         if not sound:
             return
         try:
-            config = asked[sound[0]].config
+            first = next(iter(sound.values()))
+            config = first.asked.config
             store = checked_store(config, parent)
-            check_stackable(assemble(config, configuration.read(config)).module)
+            check_stackable(assemble(config, first.settings).module)
         except Exception as error:
             raise StackError(dict.fromkeys(sound), error) from error
         left: dict[int, _Open] = {}
         try:
-            for place in sound:
-                _open(place, asked[place], store, parent, left, told)
+            for place, each in sound.items():
+                _open(place, each, store, parent, left, told)
             if left:
                 _train(list(left.values()), left, config, interrupts, told)
         except Exception as error:
@@ -109,35 +123,36 @@ def execute_stack(asked: Sequence[Asked], parent: str | None, told: Told) -> Non
             raise
 
 
-def _sound(asked: Sequence[Asked], told: Told) -> list[int]:
-    """Returns the places of the runs whose settings are right; of the others this is the end."""
-    sound = []
+def _sound(asked: Sequence[Asked], told: Told) -> dict[int, _Sound]:
+    """Returns the runs whose settings are right, by their places; of the others this is the end."""
+    sound = {}
     for place, each in enumerate(asked):
         try:
-            configuration.read(each.config)
-            _check_optimizer(each.config)
+            settings = configuration.read(each.config)
+            make_optimizer = configuration.build(each.config.optimizer, "optimizer")
+            make_optimizer([nn.Parameter(torch.zeros(1))])  # a bad value shows now
         except Exception as error:
             told(place, error)
         else:
-            sound.append(place)
+            sound[place] = _Sound(each, settings, make_optimizer)
     return sound
 
 
 def _open(
     place: int,
-    asked: Asked,
+    sound: _Sound,
     store: Store | None,
     parent: str | None,
     left: dict[int, _Open],
     told: Told,
 ) -> None:
     """Claims a run and opens its entry; one that cannot be carried out has its end here."""
+    asked, settings = sound.asked, sound.settings
     with contextlib.ExitStack() as held:
         try:
             automatic = asked.config.resume == resume.AUTO
             start = held.enter_context(started(store, asked.config, asked.overrides))
-            settings = configuration.read(start.config)
-            parts = assemble(start.config, settings)
+            parts = functools.partial(assemble, start.config, settings)
             watchers = asked.watchers()
             begun = training_run.begin(
                 start, store, asked.overrides, parent, parts, automatic, bool(watchers)
@@ -146,7 +161,7 @@ def _open(
                 member = Member(
                     settings.seeds,
                     settings.epochs,
-                    parts.module.make_optimizer,
+                    sound.make_optimizer,
                     begun.run,
                     begun.folder,
                     begun.checkpoint,
@@ -156,15 +171,6 @@ def _open(
             told(place, error)
             return
         left[place] = _Open(place, begun, member, held.pop_all())
-
-
-def _check_optimizer(config: DictConfig) -> None:
-    """Checks the settings of a run's optimizer.
-
-    Raises:
-        SettingError: One is not allowed.
-    """
-    configuration.build(config.optimizer, "optimizer")([nn.Parameter(torch.zeros(1))])
 
 
 def _train(
@@ -186,20 +192,36 @@ def _train(
     settings = configuration.read(config).trainer
     loss_name = parts.module.representation.loss_name
     members = [each.member for each in opened]
-    for member, end in train_stack(parts, members, settings, interrupts):
-        ended = left.pop(by_member[id(member)].place)
-        with ended.held:
-            if isinstance(end, Exception):
-                ended.begun.fail(end)
-                told(ended.place, end)
-                continue
-            try:
-                with ended.begun.closed_early():
-                    result = training_run.record(ended.begun, loss_name, end)
-            except Exception as error:
-                told(ended.place, error)
-            else:
-                told(ended.place, result)
+    for ends in train_stack(parts, members, settings, interrupts):
+        recorded = []
+        for member, end in ends:
+            ended = by_member[id(member)]
+            recorded.append((ended, _record(ended.begun, loss_name, end)))
+        for ended, what in recorded:  # while one is waited for the others are written too
+            with left.pop(ended.place).held:
+                told(ended.place, _confirmed(what))
+
+
+def _record(begun: Begun, loss_name: str, end: Outcome | Exception) -> Recorded | Exception:
+    """Records the end of a run; returns why that cannot be done, or why it has no outcome."""
+    if isinstance(end, Exception):
+        begun.fail(end)
+        return end
+    try:
+        with begun.closed_early():
+            return training_run.record(begun, loss_name, end)
+    except Exception as error:
+        return error
+
+
+def _confirmed(what: Recorded | Exception) -> Result | Exception:
+    """Returns what a run leaves when all of it is written; else why there is nothing."""
+    if isinstance(what, Exception):
+        return what
+    try:
+        return what.confirmed()
+    except Exception as error:
+        return error
 
 
 def _optimizer(opened: _Open) -> list[tuple[str, float]]:

@@ -33,10 +33,10 @@ from echo_exp.tracking.ui.view import NOTE_TAG
 from echo_exp.training import experiment
 from echo_exp.training.checkpoints import LAST
 from echo_exp.training.experiment import Parts
+from echo_exp.training.figures import learning_curve_png
 from echo_exp.training.interrupts import Interrupts
 from echo_exp.training.outcome import Outcome
 
-DRAW_CURVES = "echo_exp.training.figures:save_learning_curve"
 SAVE_TABLE = "echo_exp.training.tables:save_parquet"
 PACKAGE_MODEL = "echo_exp.export.packaging:package"
 """What the writer process makes: it has the libraries, and the time, for it."""
@@ -68,7 +68,7 @@ def carry_out(
     settings = configuration.read(start.config)
     parts = assemble(start.config, settings)
     more = [*_own_callbacks(start.config), *callbacks()]
-    begun = begin(start, store, overrides, parent, parts, automatic, bool(more))
+    begun = begin(start, store, overrides, parent, lambda: parts, automatic, bool(more))
     with begun.closed_early():
         outcome = experiment.train(
             parts,
@@ -79,7 +79,7 @@ def carry_out(
             begun.checkpoint,
             more,
         )
-        return record(begun, parts.module.representation.loss_name, outcome)
+        return record(begun, parts.module.representation.loss_name, outcome).confirmed()
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def begin(
     store: Store | None,
     overrides: Sequence[str],
     parent: str | None,
-    parts: Parts,
+    parts: Callable[[], Parts],
     automatic: bool,
     watched: bool,
 ) -> Begun:
@@ -133,7 +133,7 @@ def begin(
         store: The tracking store, if there is one.
         overrides: What the user changed, for the record.
         parent: The id of the run that this one is nested under.
-        parts: Its objects.
+        parts: Makes its objects, where there is a checkpoint to be checked against them.
         automatic: Whether `resume=auto` was asked for.
         watched: Whether something looks at the training, which may depend on all epochs.
 
@@ -143,7 +143,7 @@ def begin(
     config, overrides = start.config, start.told(overrides)
     checkpoint = None
     if start.run is not None:
-        checkpoint = experiment.last_checkpoint(_folder(config, start.run), parts)
+        checkpoint = experiment.last_checkpoint(_folder(config, start.run), parts())
     beginning = None
     if checkpoint is None and not (automatic and watched):
         beginning = _beginning(store, start, parts, automatic)
@@ -160,7 +160,29 @@ def begin(
     return dataclasses.replace(begun, checkpoint=beginning.last)
 
 
-def record(begun: Begun, loss_name: str, outcome: Outcome) -> Result:
+@dataclass(frozen=True)
+class Recorded:
+    """A run that has been told all that came out of it.
+
+    Attributes:
+        run: Its entry; None where nothing is tracked.
+        result: What it leaves.
+    """
+
+    run: Run | None
+    result: Result
+
+    def confirmed(self) -> Result:
+        """Returns the result when all of it has been written, or waits for the store.
+
+        Raises:
+            TrackingError: Something could not be recorded.
+        """
+        waiting = None if self.run is None else self.run.ended()
+        return dataclasses.replace(self.result, waiting=waiting)
+
+
+def record(begun: Begun, loss_name: str, outcome: Outcome) -> Recorded:
     """Records what came out of a run, and closes its entry.
 
     Args:
@@ -173,16 +195,16 @@ def record(begun: Begun, loss_name: str, outcome: Outcome) -> Result:
     """
     config, run, folder = begun.config, begun.run, begun.folder
     if run is None:
-        return Result(config, outcome, None, folder)
+        return Recorded(None, Result(config, outcome, None, folder))
     _record(run, loss_name, outcome, folder)
     notes = _add(run, config, outcome, folder)
     run.set_tag(NOTE_TAG, descriptions.run(config, run.stored, where(begun.overrides), outcome))
-    waiting = run.finish()
-    return Result(config, outcome, run.stored, folder, waiting, tuple(notes))
+    run.end()
+    return Recorded(run, Result(config, outcome, run.stored, folder, notes=tuple(notes)))
 
 
 def _beginning(
-    store: Store | None, start: Start, parts: Parts, automatic: bool
+    store: Store | None, start: Start, parts: Callable[[], Parts], automatic: bool
 ) -> Beginning | None:
     """Returns what a run takes over from the shorter one, if that is there and can be used.
 
@@ -193,7 +215,7 @@ def _beginning(
         return None
     try:
         with reached(start.config):
-            return longer.beginning(store, start.shorter, CHECKPOINTS, parts)
+            return longer.beginning(store, start.shorter, CHECKPOINTS, parts())
     except SettingError:
         if automatic or start.run is not None:  # to train it all comes to the same
             return None
@@ -229,8 +251,8 @@ def _record(run: Run, loss_name: str, outcome: Outcome, folder: Path) -> None:
     if len(outcome.seeds) > 1:
         run.log_table(outcome.table(), "replicas.json")
         run.log_made("curves.parquet", SAVE_TABLE, columns=outcome.frame())
-    run.log_made("learning_curve.png", DRAW_CURVES, curves=outcome.curves, loss_name=loss_name)
     run.log_files(folder, CHECKPOINTS)
+    run.log_content("learning_curve.png", learning_curve_png(outcome.curves, loss_name))
 
 
 def _add(run: Run, config: DictConfig, outcome: Outcome, folder: Path) -> list[str]:

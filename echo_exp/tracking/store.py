@@ -366,6 +366,15 @@ class Run:
         self.flush()  # the scores go before what they are the scores of
         self.store.request("model", run_id=self.run_id, make=make, arguments=arguments)
 
+    def log_content(self, file: str, content: bytes) -> None:
+        """Records a file.
+
+        Args:
+            file: Its name among the artifacts.
+            content: What is in it.
+        """
+        self.store.send("content", run_id=self.run_id, file=file, content=content)
+
     def log_made(self, file: str, make: str, **arguments: Any) -> None:
         """Records a file that is made in the writer's process, beside the training.
 

@@ -1,8 +1,8 @@
 """Figures of a run; drawn without a screen, readable without the text around them."""
 
 import functools
+import io
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,10 +17,12 @@ Curve = tuple[list[int], Floats]
 """Epochs [E] and the values of each replica, [E, R]."""
 
 
-def save_learning_curve(path: Path, curves: Mapping[str, Curve], loss_name: str) -> None:
-    """Draws `learning_curve` as a PNG file."""
+def learning_curve_png(curves: Mapping[str, Curve], loss_name: str) -> bytes:
+    """Returns `learning_curve` as the content of a PNG file."""
+    content = io.BytesIO()
     figure = learning_curve(curves, loss_name)
-    figure.savefig(path, dpi=120, pil_kwargs={"compress_level": 1})  # a sweep draws many
+    figure.savefig(content, dpi=120, pil_kwargs={"compress_level": 1})  # a sweep draws many
+    return content.getvalue()
 
 
 def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Figure:

@@ -209,7 +209,7 @@ def next_phase(members: Sequence[Member], block: int, validate_every: int) -> Ph
 
 def train_stack(
     parts: Parts, members: Sequence[Member], settings: TrainerSettings, interrupts: Interrupts
-) -> Iterator[tuple[Member, Outcome | Exception]]:
+) -> Iterator[list[tuple[Member, Outcome | Exception]]]:
     """Trains and tests several runs as one stack.
 
     Args:
@@ -219,7 +219,7 @@ def train_stack(
         interrupts: Signals that stop the training.
 
     Yields:
-        Each run as it ends, with what came out or why nothing did.
+        The runs that end together, each with what came out or why nothing did.
 
     Raises:
         Interrupted: A signal asked to stop; the last checkpoints hold all that was trained.
@@ -237,10 +237,12 @@ def train_stack(
             _train(parts, phase, settings, interrupts, files)
             continue
         left = [member for member in left if member not in ended]
-        yield from ((m, m.error) for m in ended if m.error is not None)
+        ends: list[tuple[Member, Outcome | Exception]]
+        ends = [(member, member.error) for member in ended if member.error is not None]
         tested = [member for member in ended if member.error is None]
         if tested:
-            yield from zip(tested, _test(parts, tested, settings), strict=True)
+            ends += zip(tested, _test(parts, tested, settings), strict=True)
+        yield ends
 
 
 def check_stackable(module: EchoModule) -> None:

@@ -107,7 +107,8 @@ def test_in_a_stack_it_trains_as_alone(
         for number, parts in enumerate(alone)
     ]
     together = _parts(*overrides, seeds=[5, 9])
-    outcomes = [end for _, end in train_stack(together, members, settings, Interrupts())]
+    (ends,) = train_stack(together, members, settings, Interrupts())
+    outcomes = [end for _, end in ends]
     for parts, outcome in zip(alone, outcomes, strict=True):
         expected = experiment.train(parts, settings, None, tmp_path / "alone", Interrupts())
         assert isinstance(outcome, Outcome)

@@ -77,7 +77,8 @@ def stacked(
 ) -> list[Outcome | Exception]:
     seeds = [seed for each in members for seed in each.seeds]
     parts = make_parts(seeds, 0)
-    found = dict(train_stack(parts, members, settings, interrupts or Interrupts()))
+    groups = train_stack(parts, members, settings, interrupts or Interrupts())
+    found = dict(end for group in groups for end in group)
     return [found[each] for each in members]
 
 

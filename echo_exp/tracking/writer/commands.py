@@ -290,6 +290,10 @@ class Writer:
         pkgutil.resolve_name(make)(folder, **arguments)
         self._put(run_id, "model", folder=folder.name)
 
+    def content(self, run_id: str, file: str, content: bytes) -> None:
+        self._beside(run_id, file).write_bytes(content)
+        self._put(run_id, "artifact", file=file)
+
     def made(self, run_id: str, file: str, make: str, arguments: dict[str, Any]) -> None:
         pkgutil.resolve_name(make)(self._beside(run_id, file), **arguments)
         self._put(run_id, "artifact", file=file)
