@@ -18,6 +18,11 @@ from echo_exp.sweeps.plan import Job
 Stack = list[Job]
 
 
+def prepare() -> None:
+    """Imports what the size of a stack depends on, which takes seconds: torch and Lightning."""
+    import echo_exp.configuration.assembly  # noqa: F401
+
+
 def make_stacks(jobs: Sequence[Job], workers: int) -> list[Stack]:
     """Puts jobs together that differ in nothing that changes a tensor's shape.
 
