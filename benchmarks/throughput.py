@@ -1,11 +1,13 @@
 """Runs a minute, what a job costs beyond its training, and how a store of many runs answers.
 
     python -m benchmarks.throughput runs [--jobs 24]
+    python -m benchmarks.throughput stacks [--rounds 3] [--only "64 jobs" ...]
     python -m benchmarks.throughput store [--sizes 100 10000 100000]
 
 `runs` makes the same short trainings in several ways, one after the other: as separate commands
 (the peer: what a loop in a shell does), as a sweep through each launcher, and as replicas of one
-run; all as the program comes. `store` copies one real run many times into an SQLite store, by SQL,
+run; all as the program comes. `stacks` makes sweeps whose jobs are trained together, and the same
+with `sweep.fused=false` (the peer), in turn; all as the program comes. `store` copies one real run many times into an SQLite store, by SQL,
 and then asks the store what the program and its users ask. Prints Markdown. Nothing else should
 run meanwhile.
 """
@@ -22,12 +24,26 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from benchmarks.commands import execute
+from benchmarks.commands import execute, ratio
 from echo_exp.tracking import Store
 
 PROGRAM = [sys.executable, "-m", "echo_exp"]
 EPOCHS = "epochs=500"
 LAUNCHERS = ("basic", "joblib", "ray")
+RATES = "optimizer.learning_rate=1e-3,2e-3,3e-3,5e-3"
+STACKS = {
+    "64 jobs": ("-m", "seed=range(16)", RATES, EPOCHS),
+    "64 jobs, joblib": ("-m", "seed=range(16)", RATES, EPOCHS, "launch=joblib"),
+    "256 jobs": ("-m", "seed=range(64)", RATES, EPOCHS),
+    "18 jobs of three sizes": (
+        *("-m", "seed=1,2,3", "model.units=10,20,40", "optimizer.learning_rate=1e-3,2e-3", EPOCHS),
+    ),
+    "24 encoder-decoders": (
+        *("-m", "experiment=encoder_decoder_baseline", "seed=range(6)", RATES, EPOCHS),
+    ),
+    "study=ignore_state": ("study=ignore_state",),
+    "search=cheapest": ("search=cheapest",),
+}
 TABLES = ("params", "tags", "latest_metrics", "metrics")
 ROUNDS = 5
 
@@ -64,12 +80,36 @@ def _one(*arguments: str) -> tuple[float, float | None]:
         return seconds, None if side_by_side else _fit(Path(folder))
 
 
+def stacks(names: list[str], rounds: int) -> None:
+    """Prints a table: sweeps whose jobs are trained together, over the same one by one."""
+    print("| | one by one, s | together, s | times the runs a minute | of the training alone |")
+    print("|---|---|---|---|---|")
+    for name in names:
+        found: dict[str, list[tuple[float, float]]] = {"false": [], "true": []}
+        for number in range(rounds):
+            for fused in sorted(found, reverse=number % 2 == 1):
+                found[fused].append(_sweep(*STACKS[name], f"sweep.fused={fused}"))
+        (alone, alone_fit), (together, fit) = (zip(*found[f], strict=True) for f in found)
+        print(
+            f"| {name} | {statistics.median(alone):.0f} | {statistics.median(together):.0f} "
+            f"| {ratio(alone, together)} | {ratio(alone_fit, fit)} |",
+            flush=True,
+        )
+
+
+def _sweep(*arguments: str) -> tuple[float, float]:
+    """Runs a sweep; returns its seconds, and those that its runs were trained for."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _, seconds, _ = execute([*PROGRAM, *arguments], folder)
+        return seconds, _fit(folder)
+
+
 def _fit(folder: Path) -> float:
     """Returns the seconds of all trainings in a store."""
     client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
-    experiment = client.get_experiment_by_name("echo")
-    assert experiment is not None
-    found = client.search_runs([experiment.experiment_id], max_results=1000)
+    ids = [each.experiment_id for each in client.search_experiments()]
+    found = client.search_runs(ids, max_results=1000)
     return sum(run.data.metrics.get("fit_seconds", 0.0) for run in found)
 
 
@@ -188,11 +228,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="what", required=True)
     commands.add_parser("runs").add_argument("--jobs", type=int, default=24)
+    fused = commands.add_parser("stacks")
+    fused.add_argument("--rounds", type=int, default=3)
+    fused.add_argument("--only", nargs="+", choices=STACKS, default=list(STACKS))
     sizes = commands.add_parser("store")
     sizes.add_argument("--sizes", type=int, nargs="+", default=[100, 10_000, 100_000])
     arguments = parser.parse_args()
     if arguments.what == "runs":
         runs(arguments.jobs)
+    elif arguments.what == "stacks":
+        stacks(arguments.only, arguments.rounds)
     else:
         store(arguments.sizes)
 
