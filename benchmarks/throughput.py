@@ -7,9 +7,9 @@
 `runs` makes the same short trainings in several ways, one after the other: as separate commands
 (the peer: what a loop in a shell does), as a sweep through each launcher, and as replicas of one
 run; all as the program comes. `stacks` makes sweeps whose jobs are trained together, and the same
-with `sweep.fused=false` (the peer), in turn; all as the program comes. `store` copies one real run many times into an SQLite store, by SQL,
-and then asks the store what the program and its users ask. Prints Markdown. Nothing else should
-run meanwhile.
+with `sweep.fused=false` (the peer), in turn; all as the program comes. `store` copies one real run
+many times into an SQLite store, by SQL, and then asks the store what the program and its users ask.
+Prints Markdown. Nothing else should run meanwhile.
 """
 
 import argparse

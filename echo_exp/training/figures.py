@@ -1,31 +1,70 @@
-"""Figures of a run; drawn without a screen, readable without the text around them."""
+"""Figures of a run; drawn without a screen, readable without the text around them.
+
+A sweep draws one for each job, and the text around the curves takes ten times as long as the curves
+do. So what is around them is drawn once for all curves of the same ranges, and kept as pixels.
+"""
 
 import functools
 import io
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
+from matplotlib.lines import Line2D
 
 from echo_exp.training.replicas import Floats
 
 # Okabe & Ito: told apart by everybody.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#767676"
+STYLES: Mapping[str, Mapping[str, Any]] = {
+    "train": {"color": BLUE, "linewidth": 0.8, "linestyle": "-"},
+    "val": {"color": ORANGE, "linewidth": 1.6, "linestyle": "--"},
+}
+WORDS = {"train": "training", "val": "validation"}
 
 Curve = tuple[list[int], Floats]
 """Epochs [E] and the values of each replica, [E, R]."""
 
 
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes.
+
+    Attributes:
+        name: What it shows: ``loss``, ``accuracy`` or ``mae``.
+        label: The same in words, with its unit.
+        bottom: Where its vertical axis begins.
+        top: Where that ends.
+    """
+
+    name: str
+    label: str
+    bottom: float
+    top: float
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What is around curves.
+
+    Attributes:
+        figure: The figure; curves are drawn on its axes.
+        canvas: Its canvas.
+        pixels: The canvas without curves.
+    """
+
+    figure: Figure
+    canvas: FigureCanvasAgg
+    pixels: Any
+
+
 def learning_curve_png(curves: Mapping[str, Curve], loss_name: str) -> bytes:
-    """Returns `learning_curve` as the content of a PNG file."""
-    content = io.BytesIO()
-    figure = learning_curve(curves, loss_name)
-    figure.savefig(content, dpi=120, pil_kwargs={"compress_level": 1})  # a sweep draws many
-    return content.getvalue()
-
-
-def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Figure:
     """Draws loss and accuracy, and the absolute error where it is measured, over the epochs.
 
     One replica is a line; many are the line of their median between the 5 % and 95 % quantiles.
@@ -35,61 +74,104 @@ def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Figure:
         loss_name: What the loss is, with its unit.
 
     Returns:
-        A figure on which the next call with the same panels draws anew.
+        The content of a PNG file.
     """
-    names = ["loss", "accuracy", *(["mae"] if "val/mae" in curves else [])]
-    figure = _panels(len(names))
-    figure.legends.clear()
-    for axes, name in zip(figure.axes, names, strict=True):
-        _panel(axes, curves, name)
-    figure.axes[0].set_ylabel(f"loss ({loss_name})")
-    figure.axes[1].set_ylim(-0.02, 1.02)
-    lines, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(lines, labels, loc="lower center", ncols=2, frameon=False)
-    return figure
+    frame = learning_curve(curves, loss_name)
+    frame.canvas.restore_region(frame.pixels)
+    for axes in frame.figure.axes:
+        for artist in (*axes.collections, *axes.lines):
+            axes.draw_artist(artist)
+    content = io.BytesIO()
+    imsave(
+        content, frame.canvas.buffer_rgba(), format="png", dpi=120, pil_kwargs={"compress_level": 1}
+    )
+    return content.getvalue()
 
 
-@functools.cache
-def _panels(count: int) -> Figure:
-    """Returns panels side by side, once: to make axes takes as long as to draw curves on them."""
-    width, height = 4.5 * count, 3.6
-    figure = Figure(figsize=(width, height))
-    panels = figure.subplots(1, count)
+def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Frame:
+    """Returns the figure of `learning_curve_png`, on which the next call may draw anew."""
+    panels = [
+        Panel("loss", f"loss ({loss_name})", 0, _top(curves, "loss")),
+        Panel("accuracy", "accuracy (share of integers right)", -0.02, 1.02),
+    ]
+    if "val/mae" in curves:
+        panels.append(Panel("mae", "mean absolute error (integers)", 0, _top(curves, "mae")))
+    kinds = {name.partition("/")[0]: curve for name, curve in curves.items()}
+    legend = tuple((kind, _label(kind, kinds[kind])) for kind in WORDS if kind in kinds)
+    last = max(epochs[-1] for epochs, _ in curves.values())
+    frame = _frame(tuple(panels), legend, last)
+    for axes, panel in zip(frame.figure.axes, panels, strict=True):
+        for before in (*axes.lines, *axes.collections):
+            before.remove()
+        for kind, _ in legend:
+            if f"{kind}/{panel.name}" in curves:
+                _draw(axes, curves[f"{kind}/{panel.name}"], STYLES[kind])
+    return frame
+
+
+def _top(curves: Mapping[str, Curve], name: str) -> float:
+    """Returns a round number above what is shown of a metric."""
+    shown = [_quantiles(curves[key]) for key in (f"train/{name}", f"val/{name}") if key in curves]
+    largest = max((float(values.max()) for values in shown if values.size), default=0.0)
+    if not (math.isfinite(largest) and largest > 0):
+        return 1.0
+    step = 10.0 ** math.floor(math.log10(largest)) / 2
+    return step * math.ceil(largest / step)
+
+
+def _label(kind: str, curve: Curve) -> str:
+    replicas = _living(curve).shape[1]
+    seeds = f" (median and 5–95 % of {replicas} seeds)" if replicas > 1 else ""
+    return WORDS[kind] + seeds
+
+
+@functools.lru_cache(maxsize=8)
+def _frame(panels: tuple[Panel, ...], legend: tuple[tuple[str, str], ...], last: int) -> Frame:
+    """Draws axes without curves, side by side.
+
+    Args:
+        panels: One for each pair of axes.
+        legend: The kinds of curves with their labels.
+        last: The last epoch.
+    """
+    width, height = 4.5 * len(panels), 3.6
+    figure = Figure(figsize=(width, height), dpi=120)
+    canvas = FigureCanvasAgg(figure)
     # In inches; to let Matplotlib find a layout takes as long as to draw.
     figure.subplots_adjust(
         left=0.65 / width,
-        right=1 - 0.1 / width,
+        right=1 - 0.2 / width,
         bottom=0.85 / height,
         top=1 - 0.1 / height,
         wspace=0.23,
     )
-    labels = ("loss", "accuracy (share of integers right)", "mean absolute error (integers)")
-    for axes, label in zip(panels, labels, strict=False):
+    for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
         axes.set_xlabel("epoch (one fresh sequence each)")
-        axes.set_ylabel(label)
+        axes.set_ylabel(panel.label)
+        axes.set_xlim(0, last)
+        axes.set_ylim(panel.bottom, panel.top)
         axes.grid(color=GREY, alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    return figure
+    lines = [Line2D([], [], label=label, **STYLES[kind]) for kind, label in legend]
+    figure.legend(handles=lines, loc="lower center", ncols=2, frameon=False)
+    canvas.draw()
+    return Frame(figure, canvas, canvas.copy_from_bbox(figure.bbox))
 
 
-def _panel(axes: Axes, curves: Mapping[str, Curve], name: str) -> None:
-    for before in (*axes.lines, *axes.collections):
-        before.remove()
-    axes.relim()
-    axes.autoscale()
-    if f"train/{name}" in curves:
-        _draw(axes, curves[f"train/{name}"], "training", BLUE, 0.8, "-")
-    if f"val/{name}" in curves:
-        _draw(axes, curves[f"val/{name}"], "validation", ORANGE, 1.6, "--")
-    axes.set_ylim(bottom=0)
+def _draw(axes: Axes, curve: Curve, style: Mapping[str, Any]) -> None:
+    low, median, high = _quantiles(curve)
+    if _living(curve).shape[1] > 1:
+        axes.fill_between(curve[0], low, high, color=style["color"], alpha=0.2, linewidth=0)
+    axes.plot(curve[0], median, scalex=False, scaley=False, **style)
 
 
-def _draw(axes: Axes, curve: Curve, label: str, color: str, width: float, style: str) -> None:
-    epochs, values = curve
-    living = values[:, ~np.isnan(values).any(axis=0)]  # a replica that diverged has no curve
-    replicas = living.shape[1]
-    low, median, high = np.quantile(living, [0.05, 0.5, 0.95], axis=1)
-    if replicas > 1:
-        label += f" (median and 5–95 % of {replicas} seeds)"
-        axes.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
-    axes.plot(epochs, median, color=color, linewidth=width, label=label, linestyle=style)
+def _quantiles(curve: Curve) -> Floats:
+    """Returns the 5 %, 50 % and 95 % quantiles of the replicas, [3, E]."""
+    quantiles: Floats = np.quantile(_living(curve), [0.05, 0.5, 0.95], axis=1)
+    return quantiles
+
+
+def _living(curve: Curve) -> Floats:
+    """Returns the values of the replicas that have not diverged, [E, r]."""
+    values = curve[1]
+    return values[:, ~np.isnan(values).any(axis=0)]

@@ -15,12 +15,13 @@ def _curve(replicas: int = 1) -> Curve:
 
 
 def _legend(replicas: int = 1) -> list[str]:
-    (legend,) = learning_curve({name: _curve(replicas) for name in NAMES}, "bananas").legends
+    frame = learning_curve({name: _curve(replicas) for name in NAMES}, "bananas")
+    (legend,) = frame.figure.legends
     return [text.get_text() for text in legend.get_texts()]
 
 
 def _panels(replicas: int = 1, names: tuple[str, ...] = NAMES) -> list[Axes]:
-    return learning_curve({name: _curve(replicas) for name in names}, "bananas").axes
+    return learning_curve({name: _curve(replicas) for name in names}, "bananas").figure.axes
 
 
 def test_a_learning_curve_has_a_panel_for_loss_and_one_for_accuracy() -> None:
@@ -55,9 +56,19 @@ def test_replicas_are_a_median_in_a_quantile_band() -> None:
 def test_a_replica_that_diverged_is_no_part_of_the_band() -> None:
     epochs, values = _curve(3)
     values[2, 2] = np.nan
-    panel = learning_curve(dict.fromkeys(NAMES, (epochs, values)), "nats").axes[0]
-    assert float(np.asarray(panel.lines[0].get_ydata())[0]) == 0.25
-    assert "2 seeds" in panel.lines[0].get_label()  # type: ignore[operator]
+    figure = learning_curve(dict.fromkeys(NAMES, (epochs, values)), "nats").figure
+    assert float(np.asarray(figure.axes[0].lines[0].get_ydata())[0]) == 0.25
+    assert "2 seeds" in figure.legends[0].get_texts()[0].get_text()
+
+
+@pytest.mark.parametrize(
+    ("largest", "top"), [(4.62, 5.0), (0.083, 0.085), (1.0, 1.0), (37.0, 40.0), (0.0, 1.0)]
+)
+def test_the_loss_has_room_up_to_a_round_number(largest: float, top: float) -> None:
+    curve = [1, 2], np.array([[largest], [0.0]])
+    loss = learning_curve(dict.fromkeys(NAMES, curve), "nats").figure.axes[0]
+    assert loss.get_ylim() == pytest.approx((0, top))
+    assert loss.get_xlim() == (0, 2)
 
 
 def test_a_run_without_validation_has_a_curve_too() -> None:
@@ -65,8 +76,11 @@ def test_a_run_without_validation_has_a_curve_too() -> None:
 
 
 def test_a_figure_shows_nothing_of_the_one_before() -> None:
-    many = {name: ([10, 20], np.full((2, 9), 3.0)) for name in NAMES}
     one = {name: _curve() for name in NAMES}
+    another = {name: ([1, 2, 3], np.full((3, 1), 0.3)) for name in NAMES}
+    many = {name: _curve(9) for name in NAMES}
     first = learning_curve_png(one, "nats")
-    assert learning_curve_png(many, "bananas") != first
+    assert first.startswith(b"\x89PNG")
+    for curves in (another, many):
+        assert learning_curve_png(curves, "nats") != first
     assert learning_curve_png(one, "nats") == first
