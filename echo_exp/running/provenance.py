@@ -1,6 +1,7 @@
 """Where a run comes from: the command, its user, the code, versions, the machine."""
 
 import contextlib
+import functools
 import getpass
 import os
 import platform
@@ -26,19 +27,24 @@ def tags(overrides: Sequence[str]) -> dict[str, str]:
     }
     with contextlib.suppress(OSError, KeyError):  # a user without a name
         found["mlflow.user"] = getpass.getuser()
-    for name in ("echo_exp", "torch", "pytorch-lightning", "hydra-core", "mlflow", "numpy"):
-        with contextlib.suppress(PackageNotFoundError):  # a checkout that was not installed
-            found[f"version.{name}"] = version(name)
-    found["version.python"] = platform.python_version()
     found["machine"] = f"{platform.node()} ({platform.machine()}, {os.cpu_count()} cores)"
-    found |= _place()
-    commit = _git_commit()
-    return found | ({"mlflow.source.git.commit": commit} if commit else {})
+    return found | _place() | _code()
 
 
 def _place() -> dict[str, str]:
     """Returns where in a cluster this process runs, as tags."""
     return {tag: os.environ[name] for tag, name in PLACES.items() if name in os.environ}
+
+
+@functools.cache
+def _code() -> dict[str, str]:
+    """Returns what code this process runs, as tags."""
+    found = {"version.python": platform.python_version()}
+    for name in ("echo_exp", "torch", "pytorch-lightning", "hydra-core", "mlflow", "numpy"):
+        with contextlib.suppress(PackageNotFoundError):  # a checkout that was not installed
+            found[f"version.{name}"] = version(name)
+    commit = _git_commit()
+    return found | ({"mlflow.source.git.commit": commit} if commit else {})
 
 
 def _git_commit() -> str | None:

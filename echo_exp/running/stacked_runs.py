@@ -24,7 +24,7 @@ from echo_exp.training.module import MakeOptimizer
 from echo_exp.training.outcome import Outcome
 from echo_exp.training.stack import Member, Watcher, check_stackable, train_stack
 
-SEND_SECONDS_A_RUN = 0.1
+SEND_SECONDS_A_RUN = 0.2
 """A stack sends the metrics of each run the less often, the more runs it has."""
 STACK_TAG = "stack"
 """The tag of a run that says with how many networks it was trained as one stack, its own too."""

@@ -331,7 +331,7 @@ class Run:
             self._metrics = []
 
     def settle(self) -> None:
-        """Returns when the metrics are safe: on the disk, on their way to the store.
+        """Returns when the metrics are safe, of all runs: on the disk, on their way to the store.
 
         Raises:
             TrackingError: There is no room for them.

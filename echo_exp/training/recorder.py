@@ -72,6 +72,11 @@ class Recorder(pl.Callback):
             **{name: (self._validated, v) for name, v in validation.items()},
         }
 
+    def flush(self) -> None:
+        """Sends everything so far to the store."""
+        if self.run is not None:
+            self.run.flush()
+
     def settle(self) -> None:
         """Returns when everything so far is in the store."""
         if self.run is not None:

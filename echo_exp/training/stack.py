@@ -355,7 +355,8 @@ class _Files(CheckpointFile):
         """
         self._members = members
         for member, _, _ in members:
-            member.recorder.settle()
+            member.recorder.flush()
+        members[0][0].recorder.settle()  # with all that the others have sent
         trainer.save_checkpoint("a file for each run")
         self.written = time.monotonic()
 
