@@ -14,7 +14,7 @@ from echo_exp.configuration import mistakes
 from echo_exp.running import provenance
 from echo_exp.running.descriptions import experiment
 from echo_exp.settings import redacted
-from echo_exp.sweeps import failures, job, stacks
+from echo_exp.sweeps import failures, job, launch
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.plan import FAILED_TAG, TAG, Again, Sweep
 from echo_exp.sweeps.rounds import Launch, run_jobs
@@ -54,8 +54,7 @@ def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterato
         SettingError: The tracking store cannot be used.
         SystemExit: The end of the run could not be told to the store; it waits.
     """
-    if asked.settings.fused:
-        stacks.prepare()  # while the writer imports MLflow
+    launch.prepare(config)  # while the writer imports MLflow
     with running.reached(config):
         parent = open_parent(asked, store)
     status, reason = "KILLED", None

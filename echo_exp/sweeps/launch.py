@@ -54,6 +54,14 @@ def workers(config: DictConfig) -> int:
     return 1
 
 
+def prepare(config: DictConfig) -> None:
+    """Imports what takes seconds: all that trains where jobs run in this process, else torch."""
+    if config.hydra.launcher._target_.endswith(".BasicLauncher"):
+        import echo_exp.running.stacked_runs
+    elif config.sweep.fused:
+        import echo_exp.configuration.shapes  # noqa: F401
+
+
 def _check(config: DictConfig) -> None:
     launcher = config.hydra.launcher
     if launcher._target_.endswith(".SlurmLauncher") and shutil.which("sbatch") is None:

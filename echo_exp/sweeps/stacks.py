@@ -18,11 +18,6 @@ from echo_exp.sweeps.plan import Job
 Stack = list[Job]
 
 
-def prepare() -> None:
-    """Imports what the size of a stack depends on, which takes seconds: torch and Lightning."""
-    import echo_exp.configuration.assembly  # noqa: F401
-
-
 def make_stacks(jobs: Sequence[Job], workers: int) -> list[Stack]:
     """Puts jobs together that differ in nothing that changes a tensor's shape.
 
@@ -67,7 +62,7 @@ def _split(jobs: Stack, workers: int) -> list[Stack]:
 
 
 def _size(job: Job) -> int:
-    from echo_exp.configuration.assembly import stack_size
+    from echo_exp.configuration.shapes import stack_size
 
     assert job.stack is not None
     try:

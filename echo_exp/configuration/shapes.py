@@ -1,0 +1,50 @@
+"""The network of a configuration and how large it is; needs torch, but not Lightning."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from omegaconf import DictConfig
+
+from echo_exp.configuration.building import build
+from echo_exp.configuration.checking import Settings, read
+from echo_exp.configuration.memory import networks_together
+from echo_exp.task.representation import Representation
+
+
+def stack_size(config: DictConfig) -> int:
+    """Returns how many networks of a configuration are best trained as one stack.
+
+    Raises:
+        SettingError: A setting is unknown, missing or has a value that is not allowed.
+    """
+    _, make_model, outputs = network(config, read(config))
+    return networks_together(make_model(seeds=()), outputs)
+
+
+def network(
+    config: DictConfig, settings: Settings
+) -> tuple[Representation, Callable[..., Any], int]:
+    """Returns the representation, what makes the network, and its outputs for a batch.
+
+    Args:
+        config: The configuration.
+        settings: What of it has been checked.
+
+    Raises:
+        SettingError: A setting of the representation is not allowed.
+    """
+    problem = settings.problem
+    sentinel = settings.missing.sentinel
+    representation = build(config.representation, "representation", sentinel=sentinel)
+    make_model = functools.partial(
+        build,
+        config.model,
+        "model",
+        n_features=representation.n_features,
+        n_outputs=representation.n_outputs,
+        n_in=problem.n_in,
+        n_out=problem.n_out,
+    )
+    outputs = settings.batch_size * problem.n_out * representation.n_outputs
+    return representation, make_model, outputs
