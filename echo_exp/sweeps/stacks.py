@@ -54,17 +54,19 @@ def _split(jobs: Stack, workers: int) -> list[Stack]:
     """Cuts jobs that could be one stack into equal parts."""
     if len(jobs) == 1:
         return [jobs]
-    size = _size(jobs[0])
+    size = networks_together(jobs[0])
     networks = sum(job.varied["replicas"] for job in jobs)
     count = min(len(jobs), max(workers, -(-networks // size)))
     bounds = [len(jobs) * part // count for part in range(count + 1)]
     return [jobs[first:last] for first, last in itertools.pairwise(bounds)]
 
 
-def _size(job: Job) -> int:
+def networks_together(job: Job) -> int:
+    """Returns how many networks of a job's shapes are best trained together; 1 of a wrong one."""
     from echo_exp.configuration.shapes import stack_size
 
-    assert job.stack is not None
+    if job.stack is None:
+        return 1
     try:
         return stack_size(job.stack.config)
     except SettingError:  # the job itself says what is wrong

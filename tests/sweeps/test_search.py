@@ -14,7 +14,9 @@ from optuna.trial import TrialState
 from echo_exp import configuration
 from echo_exp.settings import SettingError, redacted
 from echo_exp.sweeps.job import JobResult, Status, reasons
+from echo_exp.sweeps.plan import Sweep, SweepSettings
 from echo_exp.sweeps.search import figures, results, settings, space
+from echo_exp.sweeps.search.conduct import Search, together
 from echo_exp.sweeps.search.settings import Constraint, SearchSettings
 from echo_exp.sweeps.search.storage import open_storage
 from echo_exp.sweeps.search.trials import ERROR, Trials, study_name
@@ -171,6 +173,31 @@ def test_as_many_trials_are_launched_as_the_launcher_runs() -> None:
     assert _settings().at_once(basic) == 1
     assert _settings().at_once(OmegaConf.create({"_target_": "x.JoblibLauncher", "n_jobs": 3})) == 3
     assert _settings(n_jobs=4).at_once(basic) == 4
+
+
+STACKABLE = ("optimizer.learning_rate=interval(0.001, 0.1)", "seed=range(9)")
+
+
+@pytest.mark.parametrize(
+    ("lines", "changes", "fused", "expected"),
+    [
+        (STACKABLE, {"trials": 50}, True, 10),
+        (STACKABLE, {"trials": 5000}, True, 64),
+        ((*STACKABLE, "replicas=16"), {"trials": 50}, True, 4),
+        ((*STACKABLE, "model.units=range(5, 9)"), {"trials": 50}, True, 1),
+        (STACKABLE, {"trials": 50, "n_jobs": 3}, True, 3),
+        (STACKABLE, {"trials": 50}, False, 1),
+    ],
+)
+def test_trials_that_can_be_one_stack_are_launched_together(
+    lines: tuple[str, ...], changes: dict[str, Any], fused: bool, expected: int
+) -> None:
+    asked = _settings(**changes)
+    one = asked.at_once(OmegaConf.create({"_target_": "x.BasicLauncher"}))
+    search = Search("a search", (), asked, space.read(lines), "", one)
+    sweep = Sweep("a search", (), (), SweepSettings("unfinished", 1, fused), Path())
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        assert together(search, sweep) == expected
 
 
 def _trials(folder: Path, *lines: str, **changes: Any) -> Trials:

@@ -72,14 +72,14 @@ def test_each_worker_gets_a_stack() -> None:
 def test_a_stack_holds_so_many_networks_as_are_best_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stacks, "_size", lambda _: 4)
+    monkeypatch.setattr(stacks, "networks_together", lambda _: 4)
     lines = [f"seed={4 * n} replicas=2" for n in range(5)]
     assert sorted(len(stack) for stack in numbers(*lines)) == [1, 2, 2]
 
 
 def test_large_networks_make_smaller_stacks() -> None:
-    small = stacks._size(jobs("model.units=20")[0])
-    large = stacks._size(jobs("experiment=encoder_decoder_baseline")[0])
+    small = stacks.networks_together(jobs("model.units=20")[0])
+    large = stacks.networks_together(jobs("experiment=encoder_decoder_baseline")[0])
     assert 4 <= large <= 16
     assert small == 64
 

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from echo_exp import running
 from echo_exp.configuration import mistakes
 from echo_exp.settings import SettingError
-from echo_exp.sweeps import conduct, descriptions, plan
+from echo_exp.sweeps import conduct, descriptions, plan, stacks
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.launch import workers
 from echo_exp.sweeps.plan import Again, Job, Sweep
@@ -24,6 +24,12 @@ from echo_exp.sweeps.search.space import Space
 from echo_exp.sweeps.search.trials import Trials, study_name
 from echo_exp.sweeps.watch import Watch, watching
 from echo_exp.tracking import Run, Store
+
+ROUNDS = 5
+"""Trials that can be one stack are launched in at least so many rounds: a sampler learns nothing
+from those that run beside each other."""
+SHARED = "fit_seconds"
+"""The metric that tells of a run in a stack only its share."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Search:
         settings: How it is searched.
         space: What is varied.
         raw_storage: The storage as it was given, where it may be `${oc.env:...}`.
-        at_once: How many trials are launched together.
+        at_once: How many trials are launched together where no stack can hold more.
     """
 
     name: str
@@ -75,6 +81,8 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
 def _asked(search: Search, config: DictConfig, code: str) -> Sweep:
     """Returns the sweep that the trials are the jobs of."""
     settings = plan.settings(config)
+    if SHARED in search.settings.metrics:
+        settings = dataclasses.replace(settings, fused=False)
     if settings.again != Again.UNFINISHED:
         reason = "a search goes on; hydra.sweeper.name=... begins another"
         raise SettingError("sweep.again", settings.again, reason)
@@ -121,8 +129,9 @@ def _search(
     launch: Launch,
     watch: Watch,
 ) -> None:
+    at_once = together(search, asked)
     while True:
-        taken = trials.take(search.at_once)
+        taken = trials.take(at_once)
         if taken:
             jobs, wrong = _jobs(taken, search.space)
             now = dataclasses.replace(asked, jobs=jobs)
@@ -136,6 +145,24 @@ def _search(
         if len(done) == len(trials.study.trials):
             return
         time.sleep(ANOTHER_LOOK_SECONDS)  # others are at theirs
+
+
+def together(search: Search, asked: Sweep) -> int:
+    """Returns how many trials are launched together: where they can be one stack, as many.
+
+    A number that is given counts; so does `sweep.fused=false`.
+
+    Args:
+        search: What is to be searched.
+        asked: The sweep that the trials are the jobs of.
+    """
+    if search.settings.n_jobs is not None or not asked.settings.fused:
+        return search.at_once
+    job = plan.make_jobs([search.space.overrides(search.space.corners()[0])])[0]
+    if not search.space.distributions.keys() <= job.varied.keys():
+        return search.at_once
+    stack = stacks.networks_together(job) // int(job.varied["replicas"])
+    return max(search.at_once, min(stack * asked.workers, search.settings.trials // ROUNDS))
 
 
 def _jobs(taken: Sequence[FrozenTrial], space: Space) -> tuple[list[Job], dict[int, JobResult]]:
