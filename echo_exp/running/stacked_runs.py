@@ -49,6 +49,10 @@ Told = Callable[[int, Result | Exception], None]
 """Is told what became of a run, by its place among those that were asked for."""
 
 
+Progress = Callable[[Mapping[int, float]], None]
+"""Is told after each block how much of its training each run has done that goes on, by place."""
+
+
 class StackError(Exception):
     """A stack could not be trained, for a reason that is none of a single run.
 
@@ -82,7 +86,9 @@ class _Open:
     held: contextlib.ExitStack = field(repr=False)
 
 
-def execute_stack(asked: Sequence[Asked], parent: str | None, told: Told) -> None:
+def execute_stack(
+    asked: Sequence[Asked], parent: str | None, told: Told, progress: Progress
+) -> None:
     """Trains and tests what several configurations describe as one stack, and records each.
 
     They may differ in what `echo_exp.configuration.stack_settings` names, and in nothing else.
@@ -91,6 +97,7 @@ def execute_stack(asked: Sequence[Asked], parent: str | None, told: Told) -> Non
         asked: The runs.
         parent: The id of the run that they are nested under.
         told: Is told of each run as it ends; exceptions are those of `echo_exp.running.execute`.
+        progress: Is told how far they are.
 
     Raises:
         StackError: They cannot be trained so; what is left can be carried out one by one.
@@ -112,7 +119,7 @@ def execute_stack(asked: Sequence[Asked], parent: str | None, told: Told) -> Non
             for place, each in sound.items():
                 _open(place, each, store, parent, left, told)
             if left:
-                _train(list(left.values()), left, config, interrupts, told)
+                _train(list(left.values()), left, config, interrupts, told, progress)
         except Exception as error:
             runs = {place: each.begun.run for place, each in left.items()}
             _close(left, error)
@@ -179,6 +186,7 @@ def _train(
     config: DictConfig,
     interrupts: Interrupts,
     told: Told,
+    progress: Progress,
 ) -> None:
     opened = sorted(opened, key=_optimizer)
     parts = _parts(config, [each.member for each in opened])
@@ -192,7 +200,11 @@ def _train(
     settings = configuration.read(config).trainer
     loss_name = parts.module.representation.loss_name
     members = [each.member for each in opened]
-    for ends in train_stack(parts, members, settings, interrupts):
+
+    def tell() -> None:
+        progress({place: e.member.trained / e.member.epochs for place, e in left.items()})
+
+    for ends in train_stack(parts, members, settings, interrupts, tell):
         recorded = []
         for member, end in ends:
             ended = by_member[id(member)]

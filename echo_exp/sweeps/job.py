@@ -46,11 +46,13 @@ class JobResult:
         status: What became of it.
         message: Why it failed, was stopped or is claimed.
         metrics: Its final metrics, by their names in MLflow, where it came to that.
+        share: While it is running: how much of its training is done, where that is told.
     """
 
     status: Status
     message: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    share: float = 0.0
 
     @property
     def succeeded(self) -> bool:
@@ -150,7 +152,7 @@ def read(path: Path) -> JobResult | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return JobResult(Status(content["status"]), content["message"], content["metrics"])
+    return JobResult(**{**content, "status": Status(content["status"])})
 
 
 def leave(result: JobResult, path: Path) -> None:

@@ -3,7 +3,8 @@
 import copy
 import functools
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from echo_exp.sweeps import job
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.stacks import read_stack
 from echo_exp.training.interrupts import Interrupted
+
+PROGRESS_SECONDS = 1.0
 
 
 def run_stack(config: DictConfig, folder: Path, sweeper: DictConfig) -> None:
@@ -48,8 +51,9 @@ def run_stack(config: DictConfig, folder: Path, sweeper: DictConfig) -> None:
         ended.add(place)
         job.leave(job.result_of(end), paths[place])
 
+    progress = _Progress(paths)
     try:
-        stacked_runs.execute_stack(asked, config.sweep.parent, told)
+        stacked_runs.execute_stack(asked, config.sweep.parent, told, progress.tell)
     except stacked_runs.StackError as error:
         reason = mistakes.explain(error.cause)[0]
         print(f"echo-exp: {len(error.left)} jobs are trained one by one: {reason}", file=sys.stderr)
@@ -61,6 +65,26 @@ def run_stack(config: DictConfig, folder: Path, sweeper: DictConfig) -> None:
         for place in set(range(len(jobs))) - ended:
             job.leave(JobResult(Status.STOPPED, str(error)), paths[place])
         raise
+
+
+class _Progress:
+    """Leaves now and then how far the jobs are, where the sweep looks.
+
+    Args:
+        paths: Where each leaves its result.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._left = time.monotonic()
+
+    def tell(self, shares: Mapping[int, float]) -> None:
+        """Leaves how much of its training each job has done, by its place."""
+        if time.monotonic() - self._left < PROGRESS_SECONDS:
+            return
+        self._left = time.monotonic()
+        for place, share in shares.items():
+            job.leave(JobResult(Status.RUNNING, share=share), self._paths[place])
 
 
 def _config(config: DictConfig, told: Mapping[str, Any]) -> DictConfig:

@@ -52,8 +52,10 @@ class Watch:
         self._results: dict[int, JobResult] = {}
         self._told: set[tuple[str, ...]] = set()  # the kinds of failures that have been named
         self._running = 0
+        self._shares = 0.0  # of the running jobs, as far as they tell
         self._began = self._said = time.monotonic()
-        self._began_with = self._said_done = 0
+        self._began_with = 0
+        self._said_done = 0.0
         self._said_ends: list[str] = []
         self._bar: tqdm[Never] | None = None
         self._over = threading.Event()
@@ -73,7 +75,8 @@ class Watch:
         if self._thread is not None:
             self._look()
         elif numbers:
-            self._began_with = self._said_done = len(results)
+            self._began_with = len(results)
+            self._said_done = float(self._began_with)
             self._said_ends = self._ends()
             self._bar = self._new_bar() if sys.stderr.isatty() else None
             self._tell_failures()
@@ -109,13 +112,14 @@ class Watch:
     def _look(self) -> None:
         """Reads what the jobs have left since the last look."""
         with self._looking:
-            self._running = 0
+            self._running, self._shares = 0, 0.0
             for number, path in self._paths.items():
                 result = None if number in self._results else job.read(path)
                 if result is None or result.status == Status.CLAIMED:
                     continue
                 if result.status == Status.RUNNING:
                     self._running += 1
+                    self._shares += result.share
                 else:
                     self._results[number] = result
             self._tell_failures()
@@ -132,24 +136,30 @@ class Watch:
     def _tell(self) -> None:
         if self._bar is not None:
             self._bar.set_postfix_str(", ".join([*self._counts(), *self._left()]), refresh=False)
-            self._bar.n = len(self._results)
+            self._bar.n = self._done
             self._bar.refresh()
         elif self._due():
             self._say()
 
     def _say(self) -> None:
-        self._said, self._said_done = time.monotonic(), len(self._results)
+        self._said, self._said_done = time.monotonic(), self._done
         self._said_ends = self._ends()
         self._print(f"{self._what}: {', '.join([*self._counts(), *self._left()])}")
 
     def _due(self) -> bool:
-        done, said = len(self._results), self._said_done
+        done, said = self._done, self._said_done
         crossed = done * LINES // self._total != said * LINES // self._total
         return crossed or time.monotonic() - self._said >= QUIET_SECONDS
 
     def _counts(self) -> list[str]:
         done, *ends = self._ends()
-        return [done, f"{self._running} running", *ends]
+        share = f" ({100 * self._shares / self._running:.0f} %)" if self._shares else ""
+        return [done, f"{self._running} running{share}", *ends]
+
+    @property
+    def _done(self) -> float:
+        """How many jobs are done, with what is done of those that are running."""
+        return len(self._results) + self._shares
 
     def _ends(self) -> list[str]:
         done = f"{len(self._results)} of {self._total} done"
@@ -157,7 +167,7 @@ class Watch:
 
     def _left(self) -> list[str]:
         """Returns the time left, where it can be told."""
-        done = len(self._results)
+        done = self._done
         here = done - self._began_with
         if here <= 0 or done >= self._total:
             return []

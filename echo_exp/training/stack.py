@@ -14,7 +14,7 @@ import contextlib
 import copy
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -208,7 +208,11 @@ def next_phase(members: Sequence[Member], block: int, validate_every: int) -> Ph
 
 
 def train_stack(
-    parts: Parts, members: Sequence[Member], settings: TrainerSettings, interrupts: Interrupts
+    parts: Parts,
+    members: Sequence[Member],
+    settings: TrainerSettings,
+    interrupts: Interrupts,
+    progress: Callable[[], None] = lambda: None,
 ) -> Iterator[list[tuple[Member, Outcome | Exception]]]:
     """Trains and tests several runs as one stack.
 
@@ -217,6 +221,7 @@ def train_stack(
         members: The runs.
         settings: The trainer's settings, which all share.
         interrupts: Signals that stop the training.
+        progress: Is called after each block.
 
     Yields:
         The runs that end together, each with what came out or why nothing did.
@@ -234,7 +239,7 @@ def train_stack(
         ended = [m for m in left if m.error is not None or not m.remaining]
         if not ended:
             phase = next_phase(left, settings.block, settings.validate_every)
-            _train(parts, phase, settings, interrupts, files)
+            _train(parts, phase, settings, interrupts, files, progress)
             continue
         left = [member for member in left if member not in ended]
         ends: list[tuple[Member, Outcome | Exception]]
@@ -266,13 +271,14 @@ def _train(
     settings: TrainerSettings,
     interrupts: Interrupts,
     files: "_Files",
+    progress: Callable[[], None],
 ) -> None:
     module = parts.module
     _put(module, phase.members)
     module.make_optimizer = lambda parameters: _optimizer(phase.members, parameters)
     data = _data(parts.data, phase.members, phase.blocks * phase.block, phase.block)
     module.epochs, module.ahead = 0, torch.tensor(data.begun)
-    callback = _Training(phase, settings, interrupts, files)
+    callback = _Training(phase, settings, interrupts, files, progress)
     with quiet(), contextlib.suppress(DivergedError):  # each run knows of its own
         trainer = lightning_trainer(settings, [callback], files, phase.validate)
         trainer.fit(module, data)
@@ -373,12 +379,18 @@ class _Training(pl.Callback):
     """Does for each run of a phase what is done for a run alone."""
 
     def __init__(
-        self, phase: Phase, settings: TrainerSettings, interrupts: Interrupts, files: _Files
+        self,
+        phase: Phase,
+        settings: TrainerSettings,
+        interrupts: Interrupts,
+        files: _Files,
+        progress: Callable[[], None],
     ) -> None:
         self._phase = phase
         self._settings = settings
         self._interrupts = interrupts
         self._files = files
+        self._progress = progress
         self._before = {id(m): math.ceil(m.trained / settings.block) for m in phase.members}
 
     @property
@@ -426,6 +438,7 @@ class _Training(pl.Callback):
             values = {name: value[:, own] for name, value in outputs.items()}
             member.recorder.trained(member.trained, values)
             member.observe(pl_module.diverged[own])
+        self._progress()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Records the scores, and ends the phase where a run has ended."""

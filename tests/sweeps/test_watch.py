@@ -44,6 +44,16 @@ def test_it_tells_what_is_done_what_runs_and_what_failed(
     assert "here" not in printed
 
 
+def test_what_is_done_of_running_jobs_counts(tmp_path: Path) -> None:
+    seen = _seen(tmp_path, range(6))
+    for number in range(4):
+        leave(JobResult(Status.RUNNING, share=0.5), file(tmp_path, number))
+    seen._look()
+    assert seen._counts() == ["0 of 6 done", "4 running (50 %)"]
+    assert seen._done == 2
+    assert seen._left()[0].endswith(" left")
+
+
 def test_a_reason_is_named_when_it_is_new_and_else_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
