@@ -1,6 +1,7 @@
 """The code of an exported network's MLflow model: a copy lies in each, where echo_exp is not.
 
-It imports nothing of this package.
+It imports nothing of this package, and torch only for a network that is a graph of torch.export.
+Shapes are written with B windows in a batch, T timesteps, U units and V outputs for an integer.
 """
 
 import json
@@ -9,29 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-Graph = Callable[..., Sequence[Tensor]]
+Array = NDArray[Any]
+Network = Callable[..., Sequence[Array]]
+"""Windows [B, n_in] and a state in; outputs [B, n_out, V], integers [B, n_out] and the state after
+the batch out."""
 
 
 class Echo:
     """Repeats the oldest integers of windows.
 
     Args:
-        network: The graph: windows [B, n_in] and a state in, outputs [B, n_out, V], integers
-            [B, n_out] and the state after it out.
+        network: What answers.
         description: What ``network.json`` says of it.
     """
 
-    def __init__(self, network: Graph, description: Mapping[str, Any]) -> None:
+    def __init__(self, network: Network, description: Mapping[str, Any]) -> None:
         self.network = network
         self.description = description
 
-    def predict(
-        self, model_input: NDArray[Any], params: Mapping[str, Any] | None = None
-    ) -> NDArray[Any]:
+    def predict(self, model_input: Array, params: Mapping[str, Any] | None = None) -> Array:
         """Echoes windows.
 
         Args:
@@ -48,39 +47,174 @@ class Echo:
             ValueError: The input is no such array.
         """
         asked = {"carry": False, "outputs": False, **(params or {})}
-        windows = self._checked(np.asarray(model_input))
-        with torch.inference_mode():
-            outputs, echo = self._walk(windows, asked["carry"])
+        outputs, echo = self._walk(self._checked(np.asarray(model_input)), asked["carry"])
         if not asked["outputs"]:
-            return echo.numpy()
-        return (outputs.softmax(-1) if outputs.shape[-1] > 1 else outputs).numpy()
+            return echo
+        return _softmax(outputs) if outputs.shape[-1] > 1 else outputs
 
-    def _checked(self, windows: NDArray[Any]) -> Tensor:
+    def _checked(self, windows: Array) -> Array:
         n_in, n_values = self.description["n_in"], self.description["n_values"]
         if windows.ndim != 2 or windows.shape[1] != n_in or not len(windows):
             raise ValueError(f"the input must be rows of {n_in} integers, not {windows.shape}")
         if not ((windows >= -1) & (windows < n_values) & (windows == np.round(windows))).all():
             raise ValueError(f"integers go from 0 to {n_values - 1}, a missing one is -1")
-        return torch.from_numpy(windows.astype(np.int64))
+        return windows.astype(np.int64)
 
-    def _walk(self, windows: Tensor, carry: bool) -> tuple[Tensor, Tensor]:
+    def _walk(self, windows: Array, carry: bool) -> tuple[Array, Array]:
         """Returns outputs [rows, n_out, V] and integers [rows, n_out]."""
         carry = carry and self.description["stateful"]
-        state: list[Tensor] = []
+        size = self.description["batch_size"] if carry else len(windows)
+        state: list[Array] = []
         found = []
-        for batch in windows.split(self.description["batch_size"]) if carry else [windows]:
-            if not (carry and state):
-                state = [torch.zeros(len(batch), size) for size in self.description["states"]]
+        for first in range(0, len(windows), size):
+            batch = windows[first : first + size]
+            if not state:
+                shapes = [(len(batch), units) for units in self.description["states"]]
+                state = [np.zeros(shape, np.float32) for shape in shapes]
             outputs, echo, *state = self.network(batch, *(part[: len(batch)] for part in state))
             found.append((outputs, echo))
-        outputs, echo = (torch.cat(parts) for parts in zip(*found, strict=True))
+        outputs, echo = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return outputs, echo
 
 
+class Layers:
+    """A network of LSTM layers and a dense one, in NumPy.
+
+    Args:
+        arrays: Its weights, by their names.
+        steps: How it uses them, see `echo_exp.export.arrays.Steps`.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array], steps: Mapping[str, Any]) -> None:
+        self.arrays = arrays
+        self.steps = steps
+
+    def __call__(self, windows: Array, *state: Array) -> list[Array]:
+        """Answers a batch, see `Network`."""
+        steps = self.steps
+        present = windows >= 0 if steps["masked"] else None  # [B, T]
+        projected = self._read(windows, present)  # [B, T or 1, 4U]
+        if steps["whole"]:
+            present = None
+        half = 2 * steps["layers"]
+        hidden, after = self._stack("reader", projected, state[:half], present)
+        if steps["writes"]:
+            context = hidden[:, -1:] @ self.arrays["writer.0.kernel"]  # [B, 1, 4U]
+            repeated = np.repeat(context, steps["n_out"], 1)
+            hidden, more = self._stack("writer", repeated, state[half:], None)
+            after += more
+        answers = hidden[:, steps["first"] : steps["last"]]
+        dense = answers @ self.arrays["dense.kernel"] + self.arrays["dense.bias"]
+        outputs = dense.reshape(len(windows), steps["n_out"], -1)  # [B, n_out, V]
+        return [outputs, self._decoded(outputs), *after]
+
+    def _read(self, windows: Array, present: Array | None) -> Array:
+        """Returns the product of windows with the lowest kernel, [B, T, 4U]; of a whole T is 1."""
+        kernel, whole = self.arrays["reader.0.kernel"], self.steps["whole"]
+        categories, length = self.steps["categories"], windows.shape[1]
+        if categories:  # one-hot vectors select rows of the kernel
+            begin = categories * np.arange(length) if whole else 0
+            rows: Array = kernel[windows % categories + begin]  # [B, T, 4U]
+            if whole and present is not None:
+                rows = rows * present[..., None]
+            return rows.sum(1, keepdims=True) if whole else rows
+        scaled = np.where(windows < 0, self.steps["missing"], windows / self.steps["largest"])
+        numbers: Array = scaled.astype(np.float32)  # [B, T]
+        if whole and present is not None:
+            numbers = numbers * present
+        projected: Array = (numbers[:, None] if whole else numbers[..., None]) @ kernel
+        return projected
+
+    def _stack(
+        self, name: str, projected: Array, state: Sequence[Array], present: Array | None
+    ) -> tuple[Array, list[Array]]:
+        """Runs LSTM layers over what the lowest has projected, [B, T, 4U].
+
+        Returns:
+            The hidden states of the highest, [B, T, U], and the states after the last timestep.
+        """
+        hidden, after = projected, []
+        for layer in range(self.steps["layers"]):
+            kernel, recurrent, bias = (
+                self.arrays[f"{name}.{layer}.{part}"]
+                for part in ("kernel", "recurrent_kernel", "bias")
+            )
+            x = hidden @ kernel if layer else projected
+            before = state[2 * layer], state[2 * layer + 1]
+            hidden, cell = _lstm(x + bias, recurrent, before, present)
+            after += [hidden[:, -1], cell]
+        return hidden, after
+
+    def _decoded(self, outputs: Array) -> Array:
+        """Returns the integers that outputs stand for, [B, n_out]."""
+        if self.steps["categories"]:
+            integers: Array = outputs.argmax(-1)
+            return integers
+        largest = self.steps["largest"]
+        nearest = np.nan_to_num(np.round(outputs[..., 0] * np.float32(largest)), nan=0.0)
+        return nearest.clip(0, largest).astype(np.int64)
+
+
+def _lstm(
+    x: Array, recurrent: Array, state: tuple[Array, Array], present: Array | None
+) -> tuple[Array, Array]:
+    """Runs one layer over its inputs, [B, T, 4U], whose bias is added already.
+
+    The gates lie in the order output, input, forget, candidate.
+
+    Returns:
+        The hidden states, [B, T, U], and the cell state after the last timestep, [B, U].
+    """
+    hidden, cell = state
+    units, hiddens = hidden.shape[1], []
+    for t in range(x.shape[1]):
+        gates = x[:, t] + hidden @ recurrent
+        o, i, f = np.split(_sigmoid(gates[:, : 3 * units]), 3, 1)
+        new_cell = f * cell + i * np.tanh(gates[:, 3 * units :])
+        new_hidden = o * np.tanh(new_cell)
+        if present is not None:
+            here = present[:, t, None]
+            new_hidden = np.where(here, new_hidden, hidden)
+            new_cell = np.where(here, new_cell, cell)
+        hidden, cell = new_hidden, new_cell
+        hiddens.append(hidden)
+    return np.stack(hiddens, 1), cell
+
+
+def _sigmoid(x: Array) -> Array:
+    half: Array = 0.5 * np.tanh(0.5 * x) + 0.5  # where exp(-x) would overflow
+    return half
+
+
+def _softmax(logits: Array) -> Array:
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    shares: Array = powers / powers.sum(-1, keepdims=True)
+    return shares
+
+
 def load(folder: Path) -> Echo:
-    """Loads ``network.pt2`` with what ``network.json`` says of it; nothing is unpickled."""
+    """Loads ``network.npz``, or ``network.pt2``, with what ``network.json`` says of it.
+
+    Nothing is unpickled.
+    """
     description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
-    return Echo(torch.export.load(folder / "network.pt2").module(), description)
+    if "steps" not in description:
+        return Echo(_graph(folder / "network.pt2"), description)
+    with np.load(folder / "network.npz", allow_pickle=False) as arrays:
+        return Echo(Layers(dict(arrays), description["steps"]), description)
+
+
+def _graph(path: Path) -> Network:
+    """Loads a graph of torch.export."""
+    import torch
+
+    module = torch.export.load(path).module()
+
+    def network(*arguments: Array) -> list[Array]:
+        with torch.inference_mode():
+            return [part.numpy() for part in module(*map(torch.from_numpy, arguments))]
+
+    return network
 
 
 def _load_pyfunc(folder: str) -> Echo:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from echo_exp.export import echo_network, packaging
+from echo_exp.export.arrays import write_network
 from echo_exp.export.network import DESCRIPTION, export_onnx, export_pt2
 from echo_exp.network import TrainedNetwork
 from echo_exp.task.problem import Stream, random_stream
@@ -93,7 +92,7 @@ def _replace(path: Path, target: Path) -> None:
 
 def _write_mlflow(trained: TrainedNetwork, folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as temporary:
-        network = export_pt2(trained, Path(temporary) / "network").parent
+        network = write_network(trained, Path(temporary) / "network").parent
         packaging.package(folder / "mlflow", network)
     return folder / "mlflow"
 
@@ -107,10 +106,9 @@ def _load_onnx(path: Path) -> Predict:
 
     session = onnxruntime.InferenceSession(path)
 
-    def graph(*arguments: Tensor) -> Sequence[Tensor]:
+    def graph(*arguments: NDArray[Any]) -> Sequence[NDArray[Any]]:
         names = [given.name for given in session.get_inputs()]
-        values = {name: given.numpy() for name, given in zip(names, arguments, strict=True)}
-        return [torch.from_numpy(value) for value in session.run(None, values)]
+        return session.run(None, dict(zip(names, arguments, strict=True)))  # type: ignore[no-any-return]
 
     description = json.loads((path.parent / DESCRIPTION).read_text(encoding="utf-8"))
     return _predict(echo_network.Echo(graph, description))

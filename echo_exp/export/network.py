@@ -89,7 +89,7 @@ def export_pt2(trained: TrainedNetwork, folder: Path) -> Path:
     program.example_inputs = None  # they would be pickled
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # with the paths of this machine
-    _describe(trained, folder)
+    describe(trained, folder)
     torch.export.save(program, folder / PT2)
     return folder / PT2
 
@@ -118,12 +118,19 @@ def export_onnx(trained: TrainedNetwork, folder: Path) -> Path:
     except Exception as error:
         raise _impossible(ONNX, error) from error
     assert program is not None
-    _describe(trained, folder)
+    describe(trained, folder)
     program.save(folder / ONNX)
     return folder / ONNX
 
 
-def _describe(trained: TrainedNetwork, folder: Path) -> None:
+def describe(trained: TrainedNetwork, folder: Path, **more: Any) -> None:
+    """Writes ``network.json``: a `Description`, and more that is told.
+
+    Args:
+        trained: The network.
+        folder: Where to; it is made.
+        more: What else stands there.
+    """
     problem, module = trained.problem, trained.module
     _, _, *state = Network(trained)(_windows(trained, 2))
     description = Description(
@@ -136,7 +143,8 @@ def _describe(trained: TrainedNetwork, folder: Path) -> None:
         batch_size=module.batch_size,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / DESCRIPTION).write_text(json.dumps(asdict(description), indent=1), encoding="utf-8")
+    content = json.dumps(asdict(description) | more, indent=1)
+    (folder / DESCRIPTION).write_text(content, encoding="utf-8")
 
 
 def _impossible(form: str, error: Exception) -> SettingError:

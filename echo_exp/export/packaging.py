@@ -1,36 +1,44 @@
 """An exported network as an MLflow model, which needs nothing of this package."""
 
 import json
+import platform
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 
-import mlflow
 import numpy as np
-from mlflow.models import ModelSignature
+from mlflow import pyfunc
+from mlflow.models import Model, ModelSignature
 from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 DESCRIPTION = "network.json"
 
 CODE = Path(__file__).with_name("echo_network.py")
-REQUIREMENTS = ("mlflow", "numpy", "torch")
+MODEL, REQUIREMENTS, PYTHON = "MLmodel", "requirements.txt", "python_env.yaml"
 
 
 def package(destination: Path, network: Path) -> None:
     """Writes an MLflow model.
 
+    `mlflow.pyfunc.save_model` would do the same, but first look through every file of every
+    installed package, to compare them with what the model requires.
+
     Args:
         destination: The folder of the model; it must not be there.
-        network: The folder of ``network.pt2`` and ``network.json``.
+        network: The folder of ``network.json`` and of the file beside it, in which the network is.
     """
     described = json.loads((network / DESCRIPTION).read_text(encoding="utf-8"))
-    mlflow.pyfunc.save_model(
-        destination,
-        loader_module=CODE.stem,
-        code_paths=[str(CODE)],
-        data_path=str(network),
-        signature=_signature(described["n_in"]),
-        pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS],
-    )
+    shutil.copytree(network, destination / "data")
+    (destination / "code").mkdir()
+    shutil.copy(CODE, destination / "code")
+    needed = ["mlflow", "numpy", *([] if "steps" in described else ["torch"])]
+    lines = [f"{name}=={version(name).split('+')[0]}\n" for name in needed]
+    (destination / REQUIREMENTS).write_text("".join(lines), encoding="utf-8")
+    python = f"python: {platform.python_version()}\ndependencies:\n- -r {REQUIREMENTS}\n"
+    (destination / PYTHON).write_text(python, encoding="utf-8")
+    model = Model(signature=_signature(described["n_in"]))
+    pyfunc.add_to_model(model, CODE.stem, data="data", code="code", python_env=PYTHON)
+    model.save(str(destination / MODEL))
 
 
 def _signature(n_in: int) -> ModelSignature:

@@ -279,10 +279,10 @@ def _add(run: Run, config: DictConfig, outcome: Outcome, folder: Path) -> list[s
 
 
 def _export(run: Run, network: TrainedNetwork) -> None:
-    from echo_exp.export.network import export_pt2  # with it in memory a training is slower
+    from echo_exp.export.arrays import write_network
 
     with tempfile.TemporaryDirectory() as folder:
-        exported = export_pt2(network, Path(folder) / "network").parent
+        exported = write_network(network, Path(folder) / "network").parent
         run.log_model(PACKAGE_MODEL, network=exported)
 
 

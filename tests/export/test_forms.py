@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from echo_exp.export import echo_network, forms
+from echo_exp.export.arrays import can_be_arrays, write_arrays
 from echo_exp.export.network import Network, export_pt2
+from echo_exp.models import EncoderDecoder
 from echo_exp.network import TrainedNetwork
 
 from ..networks import small
@@ -35,6 +37,38 @@ def test_the_graph_of_torch_export_answers_as_the_original(
 ) -> None:
     network = small(model, f"representation={representation}", f"missing={missing}")
     assert forms.write(network, "pt2", tmp_path).difference < 1e-6
+
+
+@pytest.mark.parametrize(("model", "representation", "missing"), PAIRS)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_arrays_answer_as_the_original(
+    model: str, representation: str, missing: str, layers: int, tmp_path: Path
+) -> None:
+    network = small(
+        model, f"representation={representation}", f"missing={missing}", f"model.layers={layers}"
+    )
+    assert can_be_arrays(network)
+    write_arrays(network, tmp_path)
+    asked = {"carry": True, "outputs": True}
+    predict = echo_network.load(tmp_path).predict
+    assert forms.compare(network, lambda windows: predict(windows, asked)) < 1e-6
+
+
+def test_arrays_decode_as_the_original(tmp_path: Path) -> None:
+    network = small("encoder_decoder", "representation=scaled")
+    write_arrays(network, tmp_path)
+    sequence = np.arange(9) % 7
+    echo = echo_network.load(tmp_path).predict(network.problem.windows(sequence), {"carry": True})
+    assert (echo == network.predict(sequence).predicted.numpy()).all()
+
+
+def test_a_network_of_ones_own_is_no_arrays() -> None:
+    class Own(EncoderDecoder):
+        """What it does differently only its code knows."""
+
+    network = small()
+    network.module.model.__class__ = Own
+    assert not can_be_arrays(network)
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch.onnx about its own operators

@@ -1,0 +1,128 @@
+"""A trained network of this package as arrays and a description: to run it, NumPy is enough.
+
+`echo_network.Layers` runs it. A network of one's own is what only its code says: of such a one
+torch.export makes a graph, see `network`.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from echo_exp.export.network import describe, export_pt2
+from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
+from echo_exp.models.dense import Dense
+from echo_exp.models.stack import Stack
+from echo_exp.network import TrainedNetwork
+from echo_exp.task.missing import Drop, Mask, Sentinel
+from echo_exp.task.representation import OneHot, Scaled
+
+ARRAYS = "network.npz"
+NETWORKS = (EncoderDecoder, ManyToOne, OneToOne, Seq2Seq)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How the arrays are used.
+
+    Attributes:
+        layers: LSTM layers that read, and as many that write.
+        writes: Whether layers write, which read the last output of those that read, repeated.
+        whole: Whether the window is one timestep, its integers features.
+        masked: Whether a missing integer is skipped.
+        categories: Categories of an integer of the input; 0 where it is a number from 0 to 1.
+        largest: The largest integer, which such a number is 1 for.
+        missing: The number that stands for a missing integer.
+        first: The first timestep that the dense layer reads.
+        last: The timestep before which it stops; None reads all.
+        n_out: Integers of the echo.
+    """
+
+    layers: int
+    writes: bool
+    whole: bool
+    masked: bool
+    categories: int
+    largest: int
+    missing: float
+    first: int
+    last: int | None
+    n_out: int
+
+
+def write_network(trained: TrainedNetwork, folder: Path) -> Path:
+    """Writes a network for its MLflow model: as arrays where that is possible, else as a graph.
+
+    Args:
+        trained: The network.
+        folder: Where to.
+
+    Returns:
+        The file.
+
+    Raises:
+        SettingError: It can be neither.
+    """
+    write = write_arrays if can_be_arrays(trained) else export_pt2
+    return write(trained, folder)
+
+
+def can_be_arrays(trained: TrainedNetwork) -> bool:
+    """Returns whether a network, its representation and its policy are of this package."""
+    module = trained.module
+    return (
+        type(module.model) in NETWORKS
+        and type(module.representation) in (OneHot, Scaled)
+        and type(module.missing) in (Drop, Mask, Sentinel)
+    )
+
+
+def write_arrays(trained: TrainedNetwork, folder: Path) -> Path:
+    """Writes ``network.npz``, and ``network.json`` beside it.
+
+    Args:
+        trained: A network that `can_be_arrays`.
+        folder: Where to.
+    """
+    model = trained.module.model
+    reader = model.encoder if isinstance(model, EncoderDecoder) else model.lstm  # type: ignore[attr-defined]
+    stacks: dict[str, Stack] = {"reader": reader}
+    if isinstance(model, EncoderDecoder):
+        stacks["writer"] = model.decoder
+    dense: Dense = model.dense  # type: ignore[attr-defined]
+    weights = {
+        f"{name}.{number}.{part}": value
+        for name, stack in stacks.items()
+        for number, layer in enumerate([stack.first, *stack.others])
+        for part, value in layer.named_parameters()
+    }
+    weights |= {f"dense.{part}": value for part, value in dense.named_parameters()}
+    describe(trained, folder, steps=asdict(_steps(trained, 1 + len(reader.others))))
+    path = folder / ARRAYS
+    np.savez(path, **{name: value.detach().numpy()[0] for name, value in weights.items()})
+    return path
+
+
+def _steps(trained: TrainedNetwork, layers: int) -> Steps:
+    module, n_out = trained.module, trained.problem.n_out
+    model, representation = module.model, module.representation
+    answers = slice(None)
+    if isinstance(model, Seq2Seq):
+        answers = model.answers
+    elif isinstance(model, ManyToOne):
+        answers = slice(-1, None)
+    categories, missing = representation.n_features, 0.0
+    if isinstance(representation, Scaled):
+        categories, missing = 0, representation.missing
+    return Steps(
+        layers=layers,
+        writes=isinstance(model, EncoderDecoder),
+        whole=isinstance(model, OneToOne),
+        masked=isinstance(module.missing, Mask),
+        categories=categories,
+        largest=trained.problem.n_values - 1,
+        missing=missing,
+        first=answers.start or 0,
+        last=answers.stop,
+        n_out=n_out,
+    )
