@@ -1,6 +1,8 @@
 """What every command does around its own work: composes its settings, explains what is wrong."""
 
+import atexit
 import contextlib
+import gc
 import io
 import os
 import sys
@@ -31,6 +33,7 @@ def run(
         several: Whether one call may be many runs.
         unnamed: The setting that takes the arguments without a name as a list, if one does.
     """
+    atexit.register(gc.freeze)  # else Python looks through all of torch once more as it ends
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may have no ± or →
         sys.stdout.reconfigure(errors="replace")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them

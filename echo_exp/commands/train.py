@@ -7,6 +7,7 @@ configuration and a wrong setting are answered at once.
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -18,6 +19,9 @@ from echo_exp.configuration import mistakes
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import job
 from echo_exp.training.interrupts import Interrupts
+
+if TYPE_CHECKING:
+    from echo_exp.training.outcome import Outcome
 
 
 def main() -> None:
@@ -54,7 +58,7 @@ def _check_single(choices: Mapping[str, str | None]) -> None:
 
 def _run(config: DictConfig, overrides: list[str]) -> None:
     try:
-        result = running.execute(config, overrides)
+        result = running.execute(config, overrides, told=_show)
         _tell(result, config, overrides)
         if result.waiting is not None:
             print(f"echo-exp: {running.undelivered(result.waiting, overrides)}", file=sys.stderr)
@@ -65,11 +69,13 @@ def _run(config: DictConfig, overrides: list[str]) -> None:
         print(f"{done}\n{running.directions(store, done.stored, overrides)}")
 
 
-def _tell(result: running.Result, config: DictConfig, overrides: list[str]) -> None:
-    outcome = result.outcome
+def _show(outcome: "Outcome") -> None:
     whose = f" by the replica of seed {outcome.listed}" if len(outcome.seeds) > 1 else ""
     print(f"\nThe echo of one new sequence{whose} (wrong integers in asterisks):")
-    print(f"{outcome.listing}\n\n{outcome}\n")
+    print(f"{outcome.listing}\n\n{outcome}\n", flush=True)
+
+
+def _tell(result: running.Result, config: DictConfig, overrides: list[str]) -> None:
     for note in result.notes:
         print(f"echo-exp: not added to the run: {note}", file=sys.stderr)
     inside = result.folder.parent / running.INSPECTION

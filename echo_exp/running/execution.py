@@ -14,7 +14,14 @@ from echo_exp import configuration
 from echo_exp.configuration.code import code
 from echo_exp.running import resume
 from echo_exp.running.opening import open_store, reached
-from echo_exp.running.result import AlreadyFinishedError, Callbacks, ClaimedError, Result
+from echo_exp.running.result import (
+    AlreadyFinishedError,
+    Callbacks,
+    ClaimedError,
+    Result,
+    Told,
+    tell_nobody,
+)
 from echo_exp.running.resume import Start
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Store, TrackingError
@@ -26,6 +33,7 @@ def execute(
     overrides: Sequence[str] = (),
     parent: str | None = None,
     callbacks: Callbacks = tuple,
+    told: Told = tell_nobody,
 ) -> Result:
     """Trains and tests what a configuration describes, and records it.
 
@@ -34,6 +42,7 @@ def execute(
         overrides: What the user changed in it, for the record.
         parent: The id of the run that this one is nested under.
         callbacks: Makes what else looks at the training.
+        told: Is told what came out, before all of it is recorded.
 
     Raises:
         SettingError: A setting is wrong; nothing was recorded.
@@ -52,7 +61,7 @@ def execute(
             from echo_exp.running import training_run  # while the writer imports MLflow
 
             return training_run.carry_out(
-                start, store, overrides, parent, interrupts, callbacks, automatic
+                start, store, overrides, parent, interrupts, callbacks, automatic, told
             )
 
 

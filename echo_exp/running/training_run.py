@@ -25,7 +25,7 @@ from echo_exp.running.directions import where
 from echo_exp.running.entry import close_early, open_entry
 from echo_exp.running.longer import Beginning
 from echo_exp.running.opening import reached
-from echo_exp.running.result import CHECKPOINTS, INSPECTION, Callbacks, Result
+from echo_exp.running.result import CHECKPOINTS, INSPECTION, Callbacks, Result, Told
 from echo_exp.running.resume import Start
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking import Run, Store, StoredRun
@@ -50,6 +50,7 @@ def carry_out(
     interrupts: Interrupts,
     callbacks: Callbacks,
     automatic: bool,
+    told: Told,
 ) -> Result:
     """Trains, tests and records.
 
@@ -61,6 +62,7 @@ def carry_out(
         interrupts: Signals that stop the training.
         callbacks: Makes what else looks at the training.
         automatic: Whether `resume=auto` was asked for.
+        told: Is told what came out, before all of it is recorded.
 
     Raises:
         Exception: See `echo_exp.running.execute`.
@@ -79,6 +81,7 @@ def carry_out(
             begun.checkpoint,
             more,
         )
+        told(outcome)
         return record(begun, parts.module.representation.loss_name, outcome).confirmed()
 
 

@@ -7,6 +7,7 @@ arrived is delivered and the run is marked FAILED.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import pickle
@@ -104,6 +105,7 @@ def main() -> None:
         _answer(answers, "error", reason(error))
         sys.exit(1)
     writer.abandon()
+    gc.freeze()  # else Python looks through all of MLflow once more as it ends
 
 
 if __name__ == "__main__":
