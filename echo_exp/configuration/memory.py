@@ -52,7 +52,7 @@ def networks_together(empty: torch.nn.Module, outputs: int) -> int:
 
     Beyond `STACK_PARAMETERS` in all, what an update reads and writes is in no cache any more, so
     that more networks only share what an operation costs by itself; `STACK_LEAST` do that well
-    enough. `python -m benchmarks.throughput` measures it.
+    enough. `python -m benchmarks.replicas` measures how the time grows with them.
 
     Args:
         empty: The network with no replicas.

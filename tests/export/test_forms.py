@@ -62,13 +62,18 @@ def test_arrays_decode_as_the_original(tmp_path: Path) -> None:
     assert (echo == network.predict(sequence).predicted.numpy()).all()
 
 
-def test_a_network_of_ones_own_is_no_arrays() -> None:
+@pytest.mark.filterwarnings("ignore")  # of MLflow about missing examples
+def test_the_mlflow_model_of_a_network_of_ones_own_is_a_graph(tmp_path: Path) -> None:
     class Own(EncoderDecoder):
         """What it does differently only its code knows."""
 
     network = small()
     network.module.model.__class__ = Own
     assert not can_be_arrays(network)
+    model = forms.write(network, "mlflow", tmp_path)
+    assert model.difference < 1e-6
+    assert (model.path / "data" / "network.pt2").exists()
+    assert "torch==" in (model.path / "requirements.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch.onnx about its own operators
