@@ -147,3 +147,14 @@ def test_help_and_configuration_are_printed_without_importing_torch(program: Pro
             check=True,
         )
         assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_what_trains_does_not_import_mlflow() -> None:
+    probe = (
+        "import sys\n"
+        "from echo_exp.export import arrays\n"
+        "from echo_exp.running import stacked_runs, training_run\n"
+        "print('mlflow' in sys.modules, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

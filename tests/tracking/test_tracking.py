@@ -92,6 +92,31 @@ def test_a_resumed_run_is_not_doubled(folder: Path, store: Store) -> None:
     assert "error" not in stored.data.tags
 
 
+def test_a_run_whose_end_was_told_has_it_though_nobody_waits(store: Store) -> None:
+    told, untold = _run(store), _run(store)
+    told.log_metrics([1], {"loss": [0.5]})
+    told.end()
+    store.close()  # as when the program is killed
+    client = MlflowClient(store.uri)
+    assert client.get_run(told.run_id).info.status == "FINISHED"
+    assert client.get_run(told.run_id).data.metrics == {"loss": 0.5}
+    assert client.get_run(untold.run_id).info.status == "FAILED"
+
+
+def test_runs_that_are_open_together_end_each_with_all_it_has(store: Store) -> None:
+    runs = [_run(store) for _ in range(8)]
+    for value, run in enumerate(runs):
+        run.log_metrics([1, 2], {"loss": [float(value), float(value)]})
+        run.log_content("figure.png", bytes([value]))
+        run.end()
+    assert [run.ended() for run in runs] == [None] * len(runs)
+    for value, run in enumerate(runs):
+        stored = MlflowClient(store.uri).get_run(run.run_id)
+        assert (stored.info.status, stored.data.metrics) == ("FINISHED", {"loss": value})
+        assert run.stored.artifacts is not None
+        assert (run.stored.artifacts / "figure.png").read_bytes() == bytes([value])
+
+
 def test_what_could_not_be_written_makes_the_run_fail(store: Store) -> None:
     run = _run(store)
     run.log_table({"a": [1]}, "../outside.json")
