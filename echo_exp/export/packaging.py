@@ -14,7 +14,8 @@ from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 DESCRIPTION = "network.json"
 
 CODE = Path(__file__).with_name("echo_network.py")
-MODEL, REQUIREMENTS, PYTHON = "MLmodel", "requirements.txt", "python_env.yaml"
+MODEL, REQUIREMENTS = "MLmodel", "requirements.txt"
+PYTHON, CONDA = "python_env.yaml", "conda.yaml"
 
 
 def package(destination: Path, network: Path) -> None:
@@ -34,10 +35,18 @@ def package(destination: Path, network: Path) -> None:
     needed = ["mlflow", "numpy", *([] if "steps" in described else ["torch"])]
     lines = [f"{name}=={version(name).split('+')[0]}\n" for name in needed]
     (destination / REQUIREMENTS).write_text("".join(lines), encoding="utf-8")
-    python = f"python: {platform.python_version()}\ndependencies:\n- -r {REQUIREMENTS}\n"
-    (destination / PYTHON).write_text(python, encoding="utf-8")
+    python = platform.python_version()
+    environments = {
+        PYTHON: f"python: {python}\ndependencies:\n- -r {REQUIREMENTS}\n",
+        CONDA: f"channels:\n- conda-forge\ndependencies:\n- python={python}\n- pip\n- pip:\n"
+        + "".join(f"  - {line}" for line in lines),
+    }
+    for name, content in environments.items():
+        (destination / name).write_text(content, encoding="utf-8")
     model = Model(signature=_signature(described["n_in"]))
-    pyfunc.add_to_model(model, CODE.stem, data="data", code="code", python_env=PYTHON)
+    pyfunc.add_to_model(
+        model, CODE.stem, data="data", code="code", conda_env=CONDA, python_env=PYTHON
+    )
     model.save(str(destination / MODEL))
 
 

@@ -107,18 +107,30 @@ def _name(config: DictConfig) -> str:
     return f"{state}{model} {problem.n_in}→{problem.n_out}, {units}{seeds}"
 
 
-def close_early(run: Run, error: BaseException, automatic: bool, overrides: Sequence[str]) -> None:
+def end_early(run: Run, error: BaseException, automatic: bool) -> None:
     """Ends a run that an error has ended, and adds to the error how it goes on."""
     stopped = isinstance(error, Interrupted | KeyboardInterrupt)
     if stopped:
         command = "the same command" if automatic else f"`echo-exp resume={run.run_id}`"
-        error.add_note(f"{command} goes on where it stopped")
+        _add_note(error, f"{command} goes on where it stopped")
     with contextlib.suppress(TrackingError):  # the error itself is what the user must see
         if isinstance(error, PrunedError):
             run.set_tag(PRUNED_TAG, str(error.epoch))
-            waiting = run.finish("KILLED")
+            run.end("KILLED")
         else:
             reason = redacted(f"{type(error).__name__}: {error}")
-            waiting = run.finish("KILLED" if stopped else "FAILED", reason)
+            run.end("KILLED" if stopped else "FAILED", reason)
+
+
+def await_end(run: Run, error: BaseException, overrides: Sequence[str]) -> None:
+    """Waits until the end of such a run is written, and adds to the error what waits."""
+    with contextlib.suppress(TrackingError):
+        waiting = run.ended()
         if waiting is not None:
-            error.add_note(undelivered(waiting, overrides))
+            _add_note(error, undelivered(waiting, overrides))
+
+
+def _add_note(error: BaseException, note: str) -> None:
+    """Adds what may hold for many runs once."""
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)

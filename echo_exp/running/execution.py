@@ -1,6 +1,6 @@
 """Runs what a configuration describes: once, and from where an earlier call has come to.
 
-Torch, Lightning and MLflow are imported only where a training begins.
+Torch and Lightning are imported only where a training begins, MLflow only by the writer.
 """
 
 import contextlib

@@ -24,7 +24,7 @@ from echo_exp.training.module import MakeOptimizer
 from echo_exp.training.outcome import Outcome
 from echo_exp.training.stack import Member, Watcher, check_stackable, train_stack
 
-SEND_SECONDS_A_RUN = 0.2
+SEND_SECONDS_A_RUN, MOST_SEND_SECONDS = 0.2, 5.0
 """A stack sends the metrics of each run the less often, the more runs it has."""
 STACK_TAG = "stack"
 """The tag of a run that says with how many networks it was trained as one stack, its own too."""
@@ -50,7 +50,7 @@ Told = Callable[[int, Result | Exception], None]
 
 
 Progress = Callable[[Mapping[int, float]], None]
-"""Is told after each block how much of its training each run has done that goes on, by place."""
+"""Is told after each block how much each run that goes on has done of what it had to, by place."""
 
 
 class StackError(Exception):
@@ -196,39 +196,45 @@ def _train(
         run = each.begun.run
         if run is not None:
             run.set_tag(STACK_TAG, str(everyone))
-            run.send_seconds = max(run.send_seconds, SEND_SECONDS_A_RUN * len(opened))
+            seldom = min(MOST_SEND_SECONDS, SEND_SECONDS_A_RUN * len(opened))
+            run.send_seconds = max(run.send_seconds, seldom)
     settings = configuration.read(config).trainer
     loss_name = parts.module.representation.loss_name
     members = [each.member for each in opened]
 
+    before = {each.place: each.member.remaining for each in opened}
+
     def tell() -> None:
-        progress({place: e.member.trained / e.member.epochs for place, e in left.items()})
+        ahead = {place: each.member.remaining for place, each in left.items()}
+        progress({p: 1 - n / before[p] if before[p] else 1.0 for p, n in ahead.items()})
 
     for ends in train_stack(parts, members, settings, interrupts, tell):
         recorded = []
-        for member, end in ends:
-            ended = by_member[id(member)]
-            recorded.append((ended, _record(ended.begun, loss_name, end)))
-        for ended, what in recorded:  # while one is waited for the others are written too
-            with left.pop(ended.place).held:
-                told(ended.place, _confirmed(what))
+        with contextlib.ExitStack() as held:
+            for member, end in ends:
+                ended = by_member[id(member)]
+                recorded.append((ended, _record(ended.begun, loss_name, end)))
+                held.push(left.pop(ended.place).held)
+            for ended, what in recorded:  # while one is waited for the others are written too
+                told(ended.place, _confirmed(ended.begun, what))
 
 
 def _record(begun: Begun, loss_name: str, end: Outcome | Exception) -> Recorded | Exception:
     """Records the end of a run; returns why that cannot be done, or why it has no outcome."""
     if isinstance(end, Exception):
-        begun.fail(end)
+        begun.end_early(end)
         return end
     try:
-        with begun.closed_early():
-            return training_run.record(begun, loss_name, end)
+        return training_run.record(begun, loss_name, end)
     except Exception as error:
+        begun.end_early(error)
         return error
 
 
-def _confirmed(what: Recorded | Exception) -> Result | Exception:
+def _confirmed(begun: Begun, what: Recorded | Exception) -> Result | Exception:
     """Returns what a run leaves when all of it is written; else why there is nothing."""
     if isinstance(what, Exception):
+        begun.await_end(what)
         return what
     try:
         return what.confirmed()
@@ -251,7 +257,9 @@ def _parts(config: DictConfig, members: Sequence[Member]) -> Parts:
 
 def _close(left: dict[int, _Open], error: BaseException) -> None:
     """Closes the entries of the runs that have not ended."""
-    while left:
+    for each in left.values():
+        each.begun.end_early(error)
+    while left:  # a store that is silent is waited for once
         _, each = left.popitem()
         with each.held:
-            each.begun.fail(error)
+            each.begun.await_end(error)

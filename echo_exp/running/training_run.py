@@ -22,7 +22,7 @@ from echo_exp.configuration.assembly import assemble
 from echo_exp.network import TrainedNetwork
 from echo_exp.running import descriptions, longer
 from echo_exp.running.directions import where
-from echo_exp.running.entry import close_early, open_entry
+from echo_exp.running.entry import await_end, end_early, open_entry
 from echo_exp.running.longer import Beginning
 from echo_exp.running.opening import reached
 from echo_exp.running.result import CHECKPOINTS, INSPECTION, Callbacks, Result, Told
@@ -81,7 +81,8 @@ def carry_out(
             begun.checkpoint,
             more,
         )
-        told(outcome)
+        with contextlib.suppress(OSError):  # who listens no more misses nothing of the record
+            told(outcome)
         return record(begun, parts.module.representation.loss_name, outcome).confirmed()
 
 
@@ -116,8 +117,18 @@ class Begun:
 
     def fail(self, error: BaseException) -> None:
         """Closes the entry of a run that an error has ended."""
+        self.end_early(error)
+        self.await_end(error)
+
+    def end_early(self, error: BaseException) -> None:
+        """Has the entry closed of a run that an error has ended."""
         if self.run is not None:
-            close_early(self.run, error, self.automatic, self.overrides)
+            end_early(self.run, error, self.automatic)
+
+    def await_end(self, error: BaseException) -> None:
+        """Waits until that is written."""
+        if self.run is not None:
+            await_end(self.run, error, self.overrides)
 
 
 def begin(

@@ -1,5 +1,6 @@
 """A stack of jobs, in whatever process a launcher runs it."""
 
+import contextlib
 import copy
 import functools
 import sys
@@ -83,8 +84,9 @@ class _Progress:
         if time.monotonic() - self._left < PROGRESS_SECONDS:
             return
         self._left = time.monotonic()
-        for place, share in shares.items():
-            job.leave(JobResult(Status.RUNNING, share=share), self._paths[place])
+        with contextlib.suppress(OSError):  # a full disk is no end of a training
+            for place, share in shares.items():
+                job.leave(JobResult(Status.RUNNING, share=share), self._paths[place])
 
 
 def _config(config: DictConfig, told: Mapping[str, Any]) -> DictConfig:

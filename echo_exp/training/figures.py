@@ -96,8 +96,8 @@ def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Frame:
     ]
     if "val/mae" in curves:
         panels.append(Panel("mae", "mean absolute error (integers)", 0, _top(curves, "mae")))
-    kinds = {name.partition("/")[0]: curve for name, curve in curves.items()}
-    legend = tuple((kind, _label(kind, kinds[kind])) for kind in WORDS if kind in kinds)
+    losses = {kind: curves[f"{kind}/loss"] for kind in WORDS if f"{kind}/loss" in curves}
+    legend = tuple((kind, _label(kind, curve)) for kind, curve in losses.items())
     last = max(epochs[-1] for epochs, _ in curves.values())
     frame = _frame(tuple(panels), legend, last)
     for axes, panel in zip(frame.figure.axes, panels, strict=True):
@@ -112,8 +112,9 @@ def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Frame:
 def _top(curves: Mapping[str, Curve], name: str) -> float:
     """Returns a round number above what is shown of a metric."""
     shown = [_quantiles(curves[key]) for key in (f"train/{name}", f"val/{name}") if key in curves]
-    largest = max((float(values.max()) for values in shown if values.size), default=0.0)
-    if not (math.isfinite(largest) and largest > 0):
+    finite = [float(value) for values in shown for value in values[np.isfinite(values)]]
+    largest = max(finite, default=0.0)
+    if largest <= 0:
         return 1.0
     step = 10.0 ** math.floor(math.log10(largest)) / 2
     return step * math.ceil(largest / step)

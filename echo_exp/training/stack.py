@@ -213,7 +213,7 @@ def train_stack(
     settings: TrainerSettings,
     interrupts: Interrupts,
     progress: Callable[[], None] = lambda: None,
-) -> Iterator[list[tuple[Member, Outcome | Exception]]]:
+) -> Iterator[Sequence[tuple[Member, Outcome | Exception]]]:
     """Trains and tests several runs as one stack.
 
     Args:
@@ -242,12 +242,12 @@ def train_stack(
             _train(parts, phase, settings, interrupts, files, progress)
             continue
         left = [member for member in left if member not in ended]
-        ends: list[tuple[Member, Outcome | Exception]]
-        ends = [(member, member.error) for member in ended if member.error is not None]
+        failed = [(member, member.error) for member in ended if member.error is not None]
+        if failed:
+            yield failed
         tested = [member for member in ended if member.error is None]
         if tested:
-            ends += zip(tested, _test(parts, tested, settings), strict=True)
-        yield ends
+            yield list(zip(tested, _test(parts, tested, settings), strict=True))
 
 
 def check_stackable(module: EchoModule) -> None:
@@ -256,7 +256,8 @@ def check_stackable(module: EchoModule) -> None:
     Raises:
         NotStackableError: It is not.
     """
-    buffers = [name for name, _ in module.named_buffers() if name not in ("diverged", "ahead")]
+    known = {"diverged", *(name for name, _ in module.named_parameters())}
+    buffers = [name for name in module.state_dict() if name not in known]
     if buffers:
         raise NotStackableError(f"the network has buffers ({', '.join(buffers)})")
     optimizer = module.make_optimizer(module.parameters())

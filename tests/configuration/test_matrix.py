@@ -19,7 +19,7 @@ from echo_exp.training.experiment import Parts
 from echo_exp.training.interrupts import Interrupts
 from echo_exp.training.module import EchoModule
 from echo_exp.training.outcome import Outcome
-from echo_exp.training.stack import Member, train_stack
+from echo_exp.training.stack import Member, check_stackable, train_stack
 
 from ..trainers import Recorder, make_trainer
 
@@ -107,6 +107,7 @@ def test_in_a_stack_it_trains_as_alone(
         for number, parts in enumerate(alone)
     ]
     together = _parts(*overrides, seeds=[5, 9])
+    check_stackable(together.module)
     (ends,) = train_stack(together, members, settings, Interrupts())
     outcomes = [end for _, end in ends]
     for parts, outcome in zip(alone, outcomes, strict=True):

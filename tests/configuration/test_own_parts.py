@@ -69,6 +69,13 @@ def test_a_skipped_timestep_leaves_the_state_of_the_own_network() -> None:
     assert not torch.equal(network(x)[0], network(other)[0])
 
 
+def test_who_cannot_be_told_the_result_does_not_lose_it() -> None:
+    def closed(_: object) -> None:
+        raise BrokenPipeError
+
+    assert running.execute(_composed(*NETWORK, *TRAINING), told=closed).outcome.windows
+
+
 def test_a_callback_can_end_a_training() -> None:
     fast = ("model=gru", "optimizer.learning_rate=0.02", "epochs=500", *TRAINING[2:])
     outcome = running.execute(_composed(*fast, "+callbacks=stop_when_solved")).outcome

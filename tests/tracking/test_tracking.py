@@ -103,6 +103,15 @@ def test_a_run_whose_end_was_told_has_it_though_nobody_waits(store: Store) -> No
     assert client.get_run(untold.run_id).info.status == "FAILED"
 
 
+def test_the_first_end_of_a_run_counts(store: Store) -> None:
+    run = _run(store)
+    run.end()
+    assert run.finish("FAILED", "a signal came later") is None
+    stored = MlflowClient(store.uri).get_run(run.run_id)
+    assert stored.info.status == "FINISHED"
+    assert "error" not in stored.data.tags
+
+
 def test_runs_that_are_open_together_end_each_with_all_it_has(store: Store) -> None:
     runs = [_run(store) for _ in range(8)]
     for value, run in enumerate(runs):

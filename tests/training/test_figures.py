@@ -1,5 +1,7 @@
 """Figures can be read without the text around them."""
 
+import math
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -59,6 +61,12 @@ def test_a_replica_that_diverged_is_no_part_of_the_band() -> None:
     figure = learning_curve(dict.fromkeys(NAMES, (epochs, values)), "nats").figure
     assert float(np.asarray(figure.axes[0].lines[0].get_ydata())[0]) == 0.25
     assert "2 seeds" in figure.legends[0].get_texts()[0].get_text()
+
+
+def test_what_is_infinite_does_not_decide_what_is_seen() -> None:
+    curve = [1, 2], np.array([[math.inf], [4.6]])
+    loss = learning_curve(dict.fromkeys(NAMES, curve), "nats").figure.axes[0]
+    assert loss.get_ylim() == pytest.approx((0, 5.0))
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def _asked(search: Search, config: DictConfig, code: str) -> Sweep:
             search.settings.objectives, search.settings.constraints, search.space.distributions
         ),
         tags={"search": name, "objectives": ", ".join(map(str, search.settings.objectives))},
-        told=search.settings.told(name, search.raw_storage),
+        told=[*search.settings.told(name, search.raw_storage), f"export={config.export}"],
         known_as=name,
         workers=workers(config),
     )

@@ -24,7 +24,7 @@ from echo_exp.tracking.store import PRUNED_TAG, Series, StoredRun, Waiting
 from echo_exp.tracking.writer import delivery
 from echo_exp.tracking.writer.claims import Claims
 from echo_exp.tracking.writer.delivery import Courier, Delivery, Turns
-from echo_exp.tracking.writer.outbox import Outbox, named
+from echo_exp.tracking.writer.outbox import Outbox, OutboxFullError, named
 
 CONFIG = "config.yaml"
 PARENT_TAG = "mlflow.parentRunId"
@@ -320,9 +320,12 @@ class Writer:
     def end(self, run_id: str, status: str, error: str | None) -> None:
         """Ends a run, behind the program's back."""
         self._check_claims()
+        if run_id in self.ending:
+            return
         courier = self.open_runs[run_id].courier
-        courier.put_last(delivery.finish(status, error, list(courier.delivery.failures)))
-        self.ending.add(run_id)
+        with contextlib.suppress(OutboxFullError):  # `ended` tells it
+            courier.put_last(delivery.finish(status, error, list(courier.delivery.failures)))
+            self.ending.add(run_id)
 
     def ended(self, run_id: str) -> Waiting | None:
         """Waits for the end; what the store does not take in time is left in the spool folder.
@@ -330,16 +333,20 @@ class Writer:
         Raises:
             RuntimeError: The store refused something for good; the run is FAILED.
         """
+        if run_id not in self.ending:
+            self.end(run_id, "FAILED", "its end could not be kept")
         self._check_claims()
         run = self.open_runs.pop(run_id)
-        self.ending.discard(run_id)
         courier, failures = run.courier, run.courier.delivery.failures
         try:
+            if run_id not in self.ending:
+                raise OutboxFullError(f"the end of run {run_id} could not be kept")
             if not courier.delivered(self.patience):
                 return self._leave(courier)
             courier.outbox.remove()
         finally:
             courier.stop()
+            self.ending.discard(run_id)
             self._disown(run_id, run.lock)
         if failures:
             raise RuntimeError("; ".join(failures))
@@ -347,11 +354,10 @@ class Writer:
 
     def abandon(self) -> None:
         """Ends the open runs, as FAILED where they have not ended: the program is gone."""
-        for run_id in list(self.open_runs):
-            with contextlib.suppress(Exception):  # nobody is there to be told
-                if run_id not in self.ending:
-                    self.end(run_id, "FAILED", delivery.KILLED)
-                self.ended(run_id)
+        for close in (lambda run_id: self.end(run_id, "FAILED", delivery.KILLED), self.ended):
+            for run_id in list(self.open_runs):
+                with contextlib.suppress(Exception):  # nobody is there to be told
+                    close(run_id)
         if self._claims is not None:
             with contextlib.suppress(Exception):
                 self._claims.release_all()

@@ -161,11 +161,19 @@ class Turns:
 
     Attributes:
         answered: When the store last took something, of whatever run.
+        delivery: That of the run whose turn it is.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.answered = time.monotonic()
+        self.delivery: Delivery | None = None
+
+    @property
+    def uploading(self) -> bool:
+        """Whether a folder, which may be large, is just being copied."""
+        delivery = self.delivery
+        return delivery is not None and delivery.uploading
 
 
 class Courier(threading.Thread):
@@ -224,7 +232,7 @@ class Courier(threading.Thread):
                 works = self.trouble is None
                 allowed = max(patience, ATTEMPT_SECONDS) if works else patience
                 left = max(self._began, self.turns.answered) + allowed - time.monotonic()
-                if left <= 0 and not (works and self.delivery.uploading):
+                if left <= 0 and not (works and self.turns.uploading):
                     return False
                 self._news.wait(max(left, 1.0))
         return True
@@ -240,6 +248,7 @@ class Courier(threading.Thread):
 
     def _next(self) -> bool:
         with self.turns.lock:
+            self.turns.delivery = self.delivery
             return self.delivery.next()
 
     def _tell(self, trouble: Exception | None) -> None:
