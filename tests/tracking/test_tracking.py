@@ -92,7 +92,8 @@ def test_a_resumed_run_is_not_doubled(folder: Path, store: Store) -> None:
     assert "error" not in stored.data.tags
 
 
-def test_a_run_whose_end_was_told_has_it_though_nobody_waits(store: Store) -> None:
+def test_a_run_whose_end_was_told_has_it_though_nobody_waits(folder: Path) -> None:
+    store = _store(folder)
     told, untold = _run(store), _run(store)
     told.log_metrics([1], {"loss": [0.5]})
     told.end()
