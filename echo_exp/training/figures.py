@@ -168,7 +168,8 @@ def _draw(axes: Axes, curve: Curve, style: Mapping[str, Any]) -> None:
 
 def _quantiles(curve: Curve) -> Floats:
     """Returns the 5 %, 50 % and 95 % quantiles of the replicas, [3, E]."""
-    quantiles: Floats = np.quantile(_living(curve), [0.05, 0.5, 0.95], axis=1)
+    with np.errstate(invalid="ignore"):  # between infinite values there is none
+        quantiles: Floats = np.quantile(_living(curve), [0.05, 0.5, 0.95], axis=1)
     return quantiles
 
 
