@@ -112,6 +112,12 @@ class Kept:
 
     def write(self, save_last: Callable[[Path], None]) -> None:
         """Writes both; the last by a function that is given the path."""
+        try:
+            self._write(save_last)
+        except FileNotFoundError:  # the folder was deleted between two of these steps
+            self._write(save_last)
+
+    def _write(self, save_last: Callable[[Path], None]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._best is not None:
             with _whole(self.folder / BEST) as path:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from echo_exp.training.checkpoints import (
     LAST,
     CheckpointFile,
     Checkpoints,
+    Kept,
     _whole,
     load,
     load_weights,
@@ -175,3 +177,19 @@ def test_a_resumed_training_validates_where_it_would_have(tmp_path: Path, stop: 
     trainer = make_trainer(scored, _checkpoints(tmp_path), validate=3)
     trainer.fit(make_module(), make_data(45), ckpt_path=tmp_path / LAST, weights_only=True)
     assert list(scored.weights) == [epoch for epoch in (15, 30, 45) if epoch > stop]
+
+
+def test_a_folder_that_is_deleted_while_a_checkpoint_is_written_is_made_anew(
+    tmp_path: Path,
+) -> None:
+    kept = Kept(tmp_path / "checkpoints")
+    deleted = []
+
+    def save(path: Path) -> None:
+        if not deleted:
+            shutil.rmtree(kept.folder)
+            deleted.append(kept.folder)
+        path.write_bytes(b"weights")
+
+    kept.write(save)
+    assert (kept.folder / LAST).read_bytes() == b"weights"
