@@ -183,7 +183,7 @@ def test_a_folder_that_is_deleted_while_a_checkpoint_is_written_is_made_anew(
     tmp_path: Path,
 ) -> None:
     kept = Kept(tmp_path / "checkpoints")
-    deleted = []
+    deleted: list[Path] = []
 
     def save(path: Path) -> None:
         if not deleted:
