@@ -1,6 +1,6 @@
 """From composed settings to the checked parts of a run, and what tells configurations apart.
 
-Light: torch is only in `assembly`.
+Light: torch is only in `assembly`, `shapes` and `memory`.
 """
 
 from echo_exp.configuration.building import build, unknown

@@ -31,11 +31,9 @@ class Steps:
         whole: Whether the window is one timestep, its integers features.
         masked: Whether a missing integer is skipped.
         categories: Categories of an integer of the input; 0 where it is a number from 0 to 1.
-        largest: The largest integer, which such a number is 1 for.
         missing: The number that stands for a missing integer.
         first: The first timestep that the dense layer reads.
         last: The timestep before which it stops; None reads all.
-        n_out: Integers of the echo.
     """
 
     layers: int
@@ -43,11 +41,9 @@ class Steps:
     whole: bool
     masked: bool
     categories: int
-    largest: int
     missing: float
     first: int
     last: int | None
-    n_out: int
 
 
 def write_network(trained: TrainedNetwork, folder: Path) -> Path:
@@ -104,7 +100,7 @@ def write_arrays(trained: TrainedNetwork, folder: Path) -> Path:
 
 
 def _steps(trained: TrainedNetwork, layers: int) -> Steps:
-    module, n_out = trained.module, trained.problem.n_out
+    module = trained.module
     model, representation = module.model, module.representation
     answers = slice(None)
     if isinstance(model, Seq2Seq):
@@ -120,9 +116,7 @@ def _steps(trained: TrainedNetwork, layers: int) -> Steps:
         whole=isinstance(model, OneToOne),
         masked=isinstance(module.missing, Mask),
         categories=categories,
-        largest=trained.problem.n_values - 1,
         missing=missing,
         first=answers.start or 0,
         last=answers.stop,
-        n_out=n_out,
     )

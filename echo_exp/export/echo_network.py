@@ -82,12 +82,15 @@ class Layers:
 
     Args:
         arrays: Its weights, by their names.
-        steps: How it uses them, see `echo_exp.export.arrays.Steps`.
+        description: What ``network.json`` says of it; ``steps`` is how it uses them, see
+            `echo_exp.export.arrays.Steps`.
     """
 
-    def __init__(self, arrays: Mapping[str, Array], steps: Mapping[str, Any]) -> None:
+    def __init__(self, arrays: Mapping[str, Array], description: Mapping[str, Any]) -> None:
         self.arrays = arrays
-        self.steps = steps
+        self.steps = description["steps"]
+        self.n_out = description["n_out"]
+        self.largest = description["n_values"] - 1
 
     def __call__(self, windows: Array, *state: Array) -> list[Array]:
         """Answers a batch, see `Network`."""
@@ -100,12 +103,12 @@ class Layers:
         hidden, after = self._stack("reader", projected, state[:half], present)
         if steps["writes"]:
             context = hidden[:, -1:] @ self.arrays["writer.0.kernel"]  # [B, 1, 4U]
-            repeated = np.repeat(context, steps["n_out"], 1)
+            repeated = np.repeat(context, self.n_out, 1)
             hidden, more = self._stack("writer", repeated, state[half:], None)
             after += more
         answers = hidden[:, steps["first"] : steps["last"]]
         dense = answers @ self.arrays["dense.kernel"] + self.arrays["dense.bias"]
-        outputs = dense.reshape(len(windows), steps["n_out"], -1)  # [B, n_out, V]
+        outputs = dense.reshape(len(windows), self.n_out, -1)  # [B, n_out, V]
         return [outputs, self._decoded(outputs), *after]
 
     def _read(self, windows: Array, present: Array | None) -> Array:
@@ -118,7 +121,7 @@ class Layers:
             if whole and present is not None:
                 rows = rows * present[..., None]
             return rows.sum(1, keepdims=True) if whole else rows
-        scaled = np.where(windows < 0, self.steps["missing"], windows / self.steps["largest"])
+        scaled = np.where(windows < 0, self.steps["missing"], windows / self.largest)
         numbers: Array = scaled.astype(np.float32)  # [B, T]
         if whole and present is not None:
             numbers = numbers * present
@@ -150,9 +153,8 @@ class Layers:
         if self.steps["categories"]:
             integers: Array = outputs.argmax(-1)
             return integers
-        largest = self.steps["largest"]
-        nearest = np.nan_to_num(np.round(outputs[..., 0] * np.float32(largest)), nan=0.0)
-        return nearest.clip(0, largest).astype(np.int64)
+        nearest = np.nan_to_num(np.round(outputs[..., 0] * np.float32(self.largest)), nan=0.0)
+        return nearest.clip(0, self.largest).astype(np.int64)
 
 
 def _lstm(
@@ -201,7 +203,7 @@ def load(folder: Path) -> Echo:
     if "steps" not in description:
         return Echo(_graph(folder / "network.pt2"), description)
     with np.load(folder / "network.npz", allow_pickle=False) as arrays:
-        return Echo(Layers(dict(arrays), description["steps"]), description)
+        return Echo(Layers(dict(arrays), description), description)
 
 
 def _graph(path: Path) -> Network:

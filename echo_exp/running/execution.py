@@ -14,14 +14,7 @@ from echo_exp import configuration
 from echo_exp.configuration.code import code
 from echo_exp.running import resume
 from echo_exp.running.opening import open_store, reached
-from echo_exp.running.result import (
-    AlreadyFinishedError,
-    Callbacks,
-    ClaimedError,
-    Result,
-    Told,
-    tell_nobody,
-)
+from echo_exp.running.result import AlreadyFinishedError, Callbacks, ClaimedError, Result, Told
 from echo_exp.running.resume import Start
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Store, TrackingError
@@ -33,7 +26,7 @@ def execute(
     overrides: Sequence[str] = (),
     parent: str | None = None,
     callbacks: Callbacks = tuple,
-    told: Told = tell_nobody,
+    told: Told = lambda _: None,
 ) -> Result:
     """Trains and tests what a configuration describes, and records it.
 

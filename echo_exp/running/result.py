@@ -26,10 +26,6 @@ Told = Callable[["Outcome"], None]
 """Is told what came out of a training as soon as that is known; it is being recorded meanwhile."""
 
 
-def tell_nobody(outcome: "Outcome") -> None:
-    """Is told, and does nothing."""
-
-
 class AlreadyFinishedError(Exception):
     """What is to be resumed or trained on has a finished run of the same settings."""
 

@@ -109,9 +109,8 @@ def execute_stack(
             return
         try:
             first = next(iter(sound.values()))
-            config = first.asked.config
-            store = checked_store(config, parent)
-            check_stackable(assemble(config, first.settings).module)
+            store = checked_store(first.asked.config, parent)
+            check_stackable(assemble(first.asked.config, first.settings).module)
         except Exception as error:
             raise StackError(dict.fromkeys(sound), error) from error
         left: dict[int, _Open] = {}
@@ -119,7 +118,7 @@ def execute_stack(
             for place, each in sound.items():
                 _open(place, each, store, parent, left, told)
             if left:
-                _train(list(left.values()), left, config, interrupts, told, progress)
+                _train(list(left.values()), left, first, interrupts, told, progress)
         except Exception as error:
             runs = {place: each.begun.run for place, each in left.items()}
             _close(left, error)
@@ -183,13 +182,14 @@ def _open(
 def _train(
     opened: Sequence[_Open],
     left: dict[int, _Open],
-    config: DictConfig,
+    shared: _Sound,
     interrupts: Interrupts,
     told: Told,
     progress: Progress,
 ) -> None:
     opened = sorted(opened, key=_optimizer)
-    parts = _parts(config, [each.member for each in opened])
+    members = [each.member for each in opened]
+    parts = _parts(shared, members)
     by_member = {id(each.member): each for each in opened}
     everyone = len(parts.data.seeds)
     for each in opened:
@@ -198,17 +198,14 @@ def _train(
             run.set_tag(STACK_TAG, str(everyone))
             seldom = min(MOST_SEND_SECONDS, SEND_SECONDS_A_RUN * len(opened))
             run.send_seconds = max(run.send_seconds, seldom)
-    settings = configuration.read(config).trainer
     loss_name = parts.module.representation.loss_name
-    members = [each.member for each in opened]
-
     before = {each.place: each.member.remaining for each in opened}
 
     def tell() -> None:
         ahead = {place: each.member.remaining for place, each in left.items()}
         progress({p: 1 - n / before[p] if before[p] else 1.0 for p, n in ahead.items()})
 
-    for ends in train_stack(parts, members, settings, interrupts, tell):
+    for ends in train_stack(parts, members, shared.settings.trainer, interrupts, tell):
         recorded = []
         with contextlib.ExitStack() as held:
             for member, end in ends:
@@ -248,11 +245,10 @@ def _optimizer(opened: _Open) -> list[tuple[str, float]]:
     return sorted((key, value) for key, value in varied.items() if key.startswith("optimizer."))
 
 
-def _parts(config: DictConfig, members: Sequence[Member]) -> Parts:
-    """Builds the objects of a stack."""
-    settings = configuration.read(config)
+def _parts(shared: _Sound, members: Sequence[Member]) -> Parts:
+    """Builds the objects of a stack, of settings that its runs share but for the seeds."""
     seeds = [seed for member in members for seed in member.seeds]
-    return assemble(config, dataclasses.replace(settings, seeds=seeds))
+    return assemble(shared.asked.config, dataclasses.replace(shared.settings, seeds=seeds))
 
 
 def _close(left: dict[int, _Open], error: BaseException) -> None:

@@ -54,9 +54,14 @@ def workers(config: DictConfig) -> int:
     return 1
 
 
+def in_this_process(launcher: DictConfig) -> bool:
+    """Returns whether a launcher runs jobs in this process, one after the other."""
+    return str(launcher.get("_target_")).endswith(".BasicLauncher")
+
+
 def prepare(config: DictConfig) -> None:
     """Imports what takes seconds: all that trains where jobs run in this process, else torch."""
-    if config.hydra.launcher._target_.endswith(".BasicLauncher"):
+    if in_this_process(config.hydra.launcher):
         import echo_exp.running.stacked_runs
     elif config.sweep.fused:
         import echo_exp.configuration.shapes  # noqa: F401

@@ -26,6 +26,7 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "train": {"color": BLUE, "linewidth": 0.8, "linestyle": "-"},
     "val": {"color": ORANGE, "linewidth": 1.6, "linestyle": "--"},
 }
+DRAWN = tuple(f"{kind}/{name}" for kind in STYLES for name in ("loss", "accuracy", "mae"))
 WORDS = {"train": "training", "val": "validation"}
 
 Curve = tuple[list[int], Floats]
@@ -90,12 +91,13 @@ def learning_curve_png(curves: Mapping[str, Curve], loss_name: str) -> bytes:
 
 def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Frame:
     """Returns the figure of `learning_curve_png`, on which the next call may draw anew."""
+    shown = {name: _quantiles(curves[name]) for name in DRAWN if name in curves}
     panels = [
-        Panel("loss", f"loss ({loss_name})", 0, _top(curves, "loss")),
+        Panel("loss", f"loss ({loss_name})", 0, _top(shown, "loss")),
         Panel("accuracy", "accuracy (share of integers right)", -0.02, 1.02),
     ]
     if "val/mae" in curves:
-        panels.append(Panel("mae", "mean absolute error (integers)", 0, _top(curves, "mae")))
+        panels.append(Panel("mae", "mean absolute error (integers)", 0, _top(shown, "mae")))
     losses = {kind: curves[f"{kind}/loss"] for kind in WORDS if f"{kind}/loss" in curves}
     legend = tuple((kind, _label(kind, curve)) for kind, curve in losses.items())
     last = max(epochs[-1] for epochs, _ in curves.values())
@@ -104,16 +106,17 @@ def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Frame:
         for before in (*axes.lines, *axes.collections):
             before.remove()
         for kind, _ in legend:
-            if f"{kind}/{panel.name}" in curves:
-                _draw(axes, curves[f"{kind}/{panel.name}"], STYLES[kind])
+            name = f"{kind}/{panel.name}"
+            if name in shown:
+                _draw(axes, curves[name], shown[name], STYLES[kind])
     return frame
 
 
-def _top(curves: Mapping[str, Curve], name: str) -> float:
-    """Returns a round number above what is shown of a metric."""
-    shown = [_quantiles(curves[key]) for key in (f"train/{name}", f"val/{name}") if key in curves]
-    finite = [float(value) for values in shown for value in values[np.isfinite(values)]]
-    largest = max(finite, default=0.0)
+def _top(shown: Mapping[str, Floats], name: str) -> float:
+    """Returns a round number above all that is shown of a metric and finite."""
+    values = [shown[key] for key in (f"train/{name}", f"val/{name}") if key in shown]
+    tops = (float(v.max(where=np.isfinite(v), initial=0.0)) for v in values)
+    largest = max(tops, default=0.0)
     if largest <= 0:
         return 1.0
     step = 10.0 ** math.floor(math.log10(largest)) / 2
@@ -159,8 +162,8 @@ def _frame(panels: tuple[Panel, ...], legend: tuple[tuple[str, str], ...], last:
     return Frame(figure, canvas, canvas.copy_from_bbox(figure.bbox))
 
 
-def _draw(axes: Axes, curve: Curve, style: Mapping[str, Any]) -> None:
-    low, median, high = _quantiles(curve)
+def _draw(axes: Axes, curve: Curve, quantiles: Floats, style: Mapping[str, Any]) -> None:
+    low, median, high = quantiles
     if _living(curve).shape[1] > 1:
         axes.fill_between(curve[0], low, high, color=style["color"], alpha=0.2, linewidth=0)
     axes.plot(curve[0], median, scalex=False, scaley=False, **style)

@@ -17,6 +17,7 @@ from optuna.samplers import BaseSampler
 
 from echo_exp import configuration
 from echo_exp.settings import SettingError, integer, redacted
+from echo_exp.sweeps.launch import in_this_process
 from echo_exp.sweeps.study import quoted
 
 KEY = "hydra.sweeper"
@@ -142,8 +143,7 @@ class SearchSettings:
             if launcher.get(key) is not None:
                 given = int(launcher[key])
                 return given if given > 0 else os.cpu_count() or 1
-        alone = str(launcher.get("_target_")).endswith(".BasicLauncher")
-        return 1 if alone else os.cpu_count() or 1
+        return 1 if in_this_process(launcher) else os.cpu_count() or 1
 
     def told(self, name: str, storage: str) -> list[str]:
         """Returns what a job must know to be pruned, as overrides of settings that nobody keeps.

@@ -55,7 +55,6 @@ class Writer:
         self.patience = patience
         self.locks = _lock_folder(uri)
         self.open_runs: dict[str, OpenRun] = {}
-        self.ending: set[str] = set()
         self.turns = Turns()
         self._opened: tuple[Access, Experiment] | None = None
         self._claims: Claims | None = None
@@ -320,12 +319,9 @@ class Writer:
     def end(self, run_id: str, status: str, error: str | None) -> None:
         """Ends a run, behind the program's back."""
         self._check_claims()
-        if run_id in self.ending:
-            return
         courier = self.open_runs[run_id].courier
         with contextlib.suppress(OutboxFullError):  # `ended` tells it
             courier.put_last(delivery.finish(status, error, list(courier.delivery.failures)))
-            self.ending.add(run_id)
 
     def ended(self, run_id: str) -> Waiting | None:
         """Waits for the end; what the store does not take in time is left in the spool folder.
@@ -333,20 +329,19 @@ class Writer:
         Raises:
             RuntimeError: The store refused something for good; the run is FAILED.
         """
-        if run_id not in self.ending:
+        if not self.open_runs[run_id].courier.complete:
             self.end(run_id, "FAILED", "its end could not be kept")
         self._check_claims()
         run = self.open_runs.pop(run_id)
         courier, failures = run.courier, run.courier.delivery.failures
         try:
-            if run_id not in self.ending:
+            if not courier.complete:
                 raise OutboxFullError(f"the end of run {run_id} could not be kept")
             if not courier.delivered(self.patience):
                 return self._leave(courier)
             courier.outbox.remove()
         finally:
             courier.stop()
-            self.ending.discard(run_id)
             self._disown(run_id, run.lock)
         if failures:
             raise RuntimeError("; ".join(failures))

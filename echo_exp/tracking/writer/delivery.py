@@ -181,6 +181,7 @@ class Courier(threading.Thread):
 
     Attributes:
         trouble: Why the store takes nothing; None while it does.
+        complete: Whether the last operation has been added.
     """
 
     def __init__(self, delivery: Delivery, turns: Turns) -> None:
@@ -189,6 +190,7 @@ class Courier(threading.Thread):
         self.turns = turns
         self.outbox = delivery.outbox
         self.trouble: Exception | None = None
+        self.complete = False
         self._began = time.monotonic()
         self._stopped = False
         self._news = threading.Condition()
@@ -213,9 +215,11 @@ class Courier(threading.Thread):
                     self._news.wait(RETRY_SECONDS)
 
     def put_last(self, operation: Operation) -> None:
-        """Adds the last operation: from now on the store's patience is counted."""
-        self._began = time.monotonic()
-        self.put(operation)
+        """Adds the last operation, once: from now on the patience with the store is counted."""
+        if not self.complete:
+            self._began = time.monotonic()
+            self.put(operation)
+            self.complete = True
 
     def delivered(self, patience: float) -> bool:
         """Waits until nothing waits; returns whether it came to that.
