@@ -73,6 +73,7 @@ class Nursery:
         self.ends: dict[int, int] = {}
         self._count = 0
         self._pids: list[int] = []
+        self._one_at_a_time = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
@@ -85,23 +86,14 @@ class Nursery:
 
     def start(self, module: str, arguments: list[str], cwd: Path, env: Mapping[str, str]) -> Born:
         """Starts ``python -m module arguments``."""
-        self._count += 1
-        out, err = (self.logs / f"{self._count}.{name}" for name in ("out", "err"))
-        order = {
-            "module": module,
-            "arguments": arguments,
-            "cwd": str(cwd),
-            "env": dict(env),
-            "out": str(out),
-            "err": str(err),
-        }
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        while len(self._pids) < self._count:
-            assert self._process.poll() is None, "the nursery has ended"
-            time.sleep(LOOK_SECONDS)
-        return Born(self, self._pids[-1], out, err)
+        with self._one_at_a_time:  # a test may start several, each from a thread of its own
+            self._count += 1
+            out, err = (self.logs / f"{self._count}.{name}" for name in ("out", "err"))
+            self._order(module=module, arguments=arguments, cwd=cwd, env=dict(env), out=out, err=err)
+            while len(self._pids) < self._count:
+                assert self._process.poll() is None, "the nursery has ended"
+                time.sleep(LOOK_SECONDS)
+            return Born(self, self._pids[-1], out, err)
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -110,6 +102,11 @@ class Nursery:
         self._process.wait()
         self._listener.join()
         self._process.stdout.close()
+
+    def _order(self, **order: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order, default=str) + "\n")
+        self._process.stdin.flush()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
