@@ -29,7 +29,7 @@ from echo_exp.sweeps import descriptions, study
 from echo_exp.sweeps.composition import repeatable
 from echo_exp.sweeps.conduct import run_sweep
 from echo_exp.sweeps.launch import make_launcher, workers
-from echo_exp.sweeps.plan import Job, Sweep, make_jobs, settings
+from echo_exp.sweeps.plan import Job, Sweep, axes, make_jobs, parameters, settings
 from echo_exp.tracking.ui.view import NOTE_TAG, view
 
 ONCE = {
@@ -190,5 +190,15 @@ ConfigStore.instance().store(
 def _asked(config: DictConfig, command: list[str], jobs: list[Job], name: str) -> Sweep:
     folder = Path(config.hydra.sweep.dir).absolute()
     command = [*configuration.flags(), *command]
-    asked = Sweep(name, command, jobs, settings(config), folder, workers=workers(config))
+    apart = axes(jobs)
+    asked = Sweep(
+        name=name,
+        command=command,
+        jobs=jobs,
+        settings=settings(config),
+        folder=folder,
+        axes=apart,
+        parameters=parameters(jobs, apart),
+        workers=workers(config),
+    )
     return dataclasses.replace(asked, folder=folder / asked.identity)

@@ -14,12 +14,14 @@ from omegaconf import DictConfig
 from echo_exp import configuration
 from echo_exp.commands import hydra_main as command
 from echo_exp.settings import SettingError, integer, redacted
-from echo_exp.tracking.settings import existing
-from echo_exp.tracking.ui.view import page
+from echo_exp.tracking.settings import TrackingSettings, existing
+from echo_exp.tracking.ui.view import VIEW, VIEWS, page
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment
     from mlflow.tracking import MlflowClient
+
+    from echo_exp.tracking.access.connection import Access
 
 HOST = "127.0.0.1"
 LAST = "last"
@@ -43,7 +45,10 @@ def _show(config: DictConfig) -> None:
     access = reader.opened(settings)
     uri = access.uri
     served = uri.startswith(("http://", "https://"))
-    opened = _page(access.client, settings.experiment, config.run, served)
+    if config.sweep is not None:
+        opened = _sweep_page(access, settings, config.run, str(config.sweep))
+    else:
+        opened = _page(access.client, settings.experiment, config.run, served)
     if served:
         print(f"Look at the runs: {redacted(uri).rstrip('/')}/{opened}")
         return
@@ -52,6 +57,22 @@ def _show(config: DictConfig) -> None:
 
     with _listening(port) as taken:
         serve(access, taken, lambda: _tell(f"http://{HOST}:{port}/{opened}"))
+
+
+def _sweep_page(access: "Access", settings: TrackingSettings, run: str | None, which: str) -> str:
+    """Returns the page of a sweep: the table of its runs, as it has them shown.
+
+    Raises:
+        SettingError: There is no such sweep, or a run is asked for too.
+    """
+    from echo_exp.tracking.access import reader
+
+    if run is not None:
+        raise SettingError("run", run, "there is one page to open: name a run or a sweep")
+    parent = reader.sweep(access, settings.experiment, which)
+    run_id, experiment_id = parent.info.run_id, parent.info.experiment_id
+    known = f"{VIEWS}{run_id}" in access.client.get_experiment(experiment_id).tags
+    return page(experiment_id, shown=run_id) if known else page(experiment_id, run_id)
 
 
 def _page(client: "MlflowClient", experiment: str, run: str | None, shared: bool) -> str:
@@ -76,7 +97,8 @@ def _page(client: "MlflowClient", experiment: str, run: str | None, shared: bool
         full = [name for name, each in known.items() if _newest(client, each)]
         there = f"runs are in {', '.join(full)}" if full else "the whole store has none yet"
         raise SettingError("tracking.experiment", experiment, f"it has no runs; {there}")
-    return page(known[experiment].experiment_id, newest if run == LAST else None, shared)
+    shown = VIEW if shared else None
+    return page(known[experiment].experiment_id, newest if run == LAST else None, shown)
 
 
 def _newest(client: "MlflowClient", experiment: "Experiment") -> str | None:

@@ -28,6 +28,7 @@ from echo_exp.configuration.identity import (
     stack_key,
     stack_settings,
 )
+from echo_exp.configuration.swept import REPETITIONS, short, swept, varied, words
 
 __all__ = [
     "CALLBACKS",
@@ -35,6 +36,7 @@ __all__ = [
     "GROUPS",
     "INCIDENTAL",
     "LAUNCH",
+    "REPETITIONS",
     "ROOT",
     "SEARCH",
     "STUDY",
@@ -54,8 +56,12 @@ __all__ = [
     "overrides",
     "parameters",
     "read",
+    "short",
     "stack_key",
     "stack_settings",
+    "swept",
     "tracking",
     "unknown",
+    "varied",
+    "words",
 ]

@@ -23,14 +23,22 @@ def undelivered(waiting: Waiting, overrides: Sequence[str]) -> str:
     )
 
 
-def directions(store: Store, stored: StoredRun, overrides: Sequence[str], what: str = "it") -> str:
-    """Returns the command that shows a run in MLflow's UI, and the page; of a server only this."""
-    look = f"Look at {what}:"
+def directions(
+    store: Store, stored: StoredRun, overrides: Sequence[str], sweep: bool = False
+) -> str:
+    """Returns the command that shows a run in MLflow's UI, and the page; of a server only this.
+
+    Args:
+        store: Where the run is.
+        stored: The run.
+        overrides: What the user gave.
+        sweep: Whether it is the parent of a sweep, whose runs are shown.
+    """
+    look = "Look at them:" if sweep else "Look at it:"
+    setting, run_id = ("sweep", None) if sweep else ("run", stored.run_id)
+    opened = page(stored.experiment_id, run_id, shown=stored.run_id)
     if store.uri.startswith(("http://", "https://")):
-        return (
-            f"{look} {redacted(store.uri).rstrip('/')}/{page(stored.experiment_id, stored.run_id)}"
-        )
+        return f"{look} {redacted(store.uri).rstrip('/')}/{opened}"
     ui = program("echo-exp-ui")
-    command = redacted(shlex.join([ui, f"run={stored.run_id}", *where(overrides)]))
-    there = f"http://127.0.0.1:5000/{page(stored.experiment_id, stored.run_id)}"
-    return f"{look} {command}\n{'then:':>{len(look)}} {there}"
+    command = redacted(shlex.join([ui, f"{setting}={stored.run_id}", *where(overrides)]))
+    return f"{look} {command}\n{'then:':>{len(look)}} http://127.0.0.1:5000/{opened}"

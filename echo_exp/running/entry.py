@@ -20,7 +20,7 @@ from echo_exp.tracking import (
     TrackingError,
     UnreachableError,
 )
-from echo_exp.tracking.ui.view import NOTE_TAG, view
+from echo_exp.tracking.ui.view import MEMBER, NOTE_TAG, member, view
 from echo_exp.training.interrupts import Interrupted
 
 CONTINUED = "continued"
@@ -57,7 +57,10 @@ def open_entry(
                 _link(store, shorter, run)
             return run
         try:
-            return store.resume_run(start.run.run_id)
+            run = store.resume_run(start.run.run_id)
+            if parent is not None:
+                run.set_tag(member(parent), MEMBER)
+            return run
         except UnreachableError:
             raise
         except TrackingError as error:  # another process is still at it
@@ -83,10 +86,14 @@ def _create_run(
     if parent is None:
         store.describe({NOTE_TAG: descriptions.experiment(), **view()})
     found = (
-        provenance.tags(overrides) | {"kind": "run"} | resume.identity(config) | resume.kin(config)
+        provenance.tags(overrides)
+        | {"kind": "run"}
+        | resume.identity(config)
+        | resume.kin(config)
+        | ({member(parent): MEMBER} if parent else {})
     )
     return store.create_run(
-        name=_name(config),
+        name=config.sweep.get("name") or _name(config),
         tags=found | ({resume.CONTINUES: shorter.run_id} if shorter is not None else {}),
         params=configuration.parameters(config),
         files={
@@ -98,7 +105,7 @@ def _create_run(
 
 
 def _name(config: DictConfig) -> str:
-    """Returns what a run is called in the UI."""
+    """Returns what a run is called in the UI that belongs to no sweep."""
     problem, seed, replicas = config.problem, config.seed, config.replicas
     model = config.model._target_.rsplit(".", 1)[-1]
     state = "stateless " if config.model.get("stateful") is False else ""

@@ -18,6 +18,7 @@ from echo_exp.running.result import AlreadyFinishedError, Callbacks, ClaimedErro
 from echo_exp.running.resume import Start
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Store, TrackingError
+from echo_exp.tracking.ui.view import MEMBER, member
 from echo_exp.training.interrupts import Interrupts
 
 
@@ -110,6 +111,9 @@ def _once(store: Store, start: Start, overrides: Sequence[str]) -> Start:
         shorter = start.shorter or store.find_shorter(resume.kin(config), config.epochs)
         return Start(config, shorter=shorter)
     if same.status == "FINISHED":
+        parent = config.sweep.get("parent")
+        if parent is not None:
+            store.mark(same.run_id, {member(parent): MEMBER})
         raise AlreadyFinishedError(same)
     config.resume = same.run_id
     return resume.find(store, config, overrides)

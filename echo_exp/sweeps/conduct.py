@@ -14,14 +14,14 @@ from echo_exp.configuration import mistakes
 from echo_exp.running import provenance
 from echo_exp.running.descriptions import experiment
 from echo_exp.settings import redacted
-from echo_exp.sweeps import failures, job, launch
+from echo_exp.sweeps import failures, job, launch, plan
 from echo_exp.sweeps.job import JobResult, Status
-from echo_exp.sweeps.plan import FAILED_TAG, TAG, Again, Sweep
+from echo_exp.sweeps.plan import AXES_TAG, FAILED_TAG, TAG, Again, Sweep
 from echo_exp.sweeps.rounds import Launch, run_jobs
 from echo_exp.sweeps.table import best, columns, ranking, summary, table
 from echo_exp.sweeps.watch import watching
 from echo_exp.tracking import Run, Store, TrackingError
-from echo_exp.tracking.ui.view import NOTE_TAG, view
+from echo_exp.tracking.ui.view import NOTE_TAG, sweep_view, view
 
 
 def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
@@ -84,15 +84,18 @@ def open_parent(asked: Sweep, store: Store | None) -> Run | None:
     """Opens the run that the jobs are nested under: that of an earlier start, or a new one."""
     if store is None:
         return None
-    jobs = redacted("\n".join(job.named for job in asked.jobs))
     store.describe(asked.experiment or {NOTE_TAG: experiment(), **view()})
-    return store.open_parent(
-        name=redacted(asked.name)[:250],
+    parent = store.open_parent(
+        name=redacted(asked.name)[: plan.LONGEST_NAME],
         tags=provenance.tags(asked.command)
         | {"kind": TAG, TAG: asked.identity, NOTE_TAG: asked.note(), **asked.tags},
-        files={"jobs.txt": jobs} if asked.jobs else {},
+        params=asked.parameters,
+        files={"plan.json": asked.table()} if asked.jobs else {},
         key=TAG,
     )
+    parent.set_tag(AXES_TAG, ", ".join(asked.axes))
+    store.save_view(sweep_view(parent.run_id, redacted(asked.name), asked.axes, asked.numbers))
+    return parent
 
 
 def _earlier(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int, JobResult]:
@@ -129,4 +132,4 @@ def tell(
             for each in asked.jobs:
                 if results[each.number].failed:
                     parent.set_tag(FAILED_TAG + each.fingerprint, results[each.number].line)
-        print(running.directions(store, parent.stored, asked.command, "them"))
+        print(running.directions(store, parent.stored, asked.command, sweep=True))

@@ -4,6 +4,7 @@ import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from echo_exp import configuration
 from echo_exp.running.descriptions import COLUMNS
 from echo_exp.sweeps.study import Study
 from echo_exp.tracking.ui import markdown
@@ -78,21 +79,16 @@ def search(
 
 def varied(jobs: Iterable[Sequence[str]]) -> str:
     """Says of the overrides of some jobs how many there are, and which settings differ."""
-    every: dict[str, dict[str, None]] = {}
-    count = 0
-    for overrides in jobs:
-        count += 1
-        for override in overrides:
-            key, _, value = override.partition("=")
-            every.setdefault(key, {})[value] = None
-    rows = [
-        (f"`{key}`", ", ".join(list(values)[:MOST_VALUES]) + ", …" * (len(values) > MOST_VALUES))
-        for key, values in every.items()
-        if len(values) > 1
-    ]
+    every = list(jobs)
+    rows = [(f"`{key}`", listed(values)) for key, values in configuration.varied(every).items()]
     return markdown.text(
-        f"{count} runs.", markdown.table("setting", "its values", rows) if rows else ""
+        f"{len(every)} runs.", markdown.table("setting", "its values", rows) if rows else ""
     )
+
+
+def listed(values: Sequence[str]) -> str:
+    """Returns values as a list, of many only the first."""
+    return ", ".join(values[:MOST_VALUES]) + ", …" * (len(values) > MOST_VALUES)
 
 
 def _reasons(failed: Sequence[str]) -> str:

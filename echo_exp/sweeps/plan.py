@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,13 +14,21 @@ from omegaconf import DictConfig
 from echo_exp import configuration
 from echo_exp.configuration import mistakes
 from echo_exp.running import resume
-from echo_exp.settings import SettingError, choice, integer
+from echo_exp.settings import SettingError, choice, integer, redacted
 from echo_exp.sweeps import composition, descriptions, failures, job
 from echo_exp.sweeps.job import JobResult, Status
 
 TAG = "sweep"
+AXES_TAG = "swept"
+"""The tag of a parent that names the parameters in which its jobs differ."""
 FAILED_TAG = "failed."
 """A tag of a parent with a job's fingerprint behind it says why the job failed."""
+
+
+LONGEST_NAME = 250
+"""Letters of a run's name that MLflow takes."""
+LONGEST_VALUE = 6000
+"""Letters of a parameter that MLflow takes."""
 
 
 class Again(StrEnum):
@@ -76,6 +85,7 @@ class Job:
         overrides: What it changes in the default configuration.
         fingerprint: What tells it from jobs with other settings.
         code: The version of the code that decides its result.
+        parameters: What is worth comparing of its settings, by dotted keys.
         stack: What it shares with the jobs that it can be trained together with.
         varied: The settings in which it may differ from them, by dotted keys.
         error: What is wrong with its settings, if anything.
@@ -85,6 +95,7 @@ class Job:
     overrides: Sequence[str]
     fingerprint: str = ""
     code: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     stack: Stackable | None = None
     varied: Mapping[str, Any] = field(default_factory=dict)
     error: SettingError | None = None
@@ -99,6 +110,10 @@ class Job:
         """The settings that may change its result, as on a command line."""
         return " ".join(configuration.measured(self.overrides))
 
+    def title(self, axes: Sequence[str]) -> str:
+        """Returns what its run is called: what tells it from the other jobs of its sweep."""
+        return configuration.words(self.parameters, axes)[:LONGEST_NAME]
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -110,6 +125,8 @@ class Sweep:
         jobs: Its jobs.
         settings: How it is run.
         folder: Where the jobs leave their results.
+        axes: The parameters that tell its jobs apart.
+        parameters: Those of its parent run: what all jobs share, and what is varied.
         about: What it is, in Markdown; None says which settings differ.
         tags: More tags of the parent run.
         experiment: Tags of its MLflow experiment, where that is its own.
@@ -123,6 +140,8 @@ class Sweep:
     jobs: Sequence[Job]
     settings: SweepSettings
     folder: Path
+    axes: Sequence[str] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
     about: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     experiment: Mapping[str, str] = field(default_factory=dict)
@@ -143,6 +162,19 @@ class Sweep:
         """The results of the jobs whose settings are wrong, by the jobs' numbers."""
         wrong = {job.number: job.problem for job in self.jobs if job.problem}
         return {number: JobResult(Status.FAILED, problem) for number, problem in wrong.items()}
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The settings among the axes that are numbers in all jobs, but for seeds."""
+        every = [job.parameters for job in self.jobs if job.parameters]
+        settings = [axis for axis in self.axes if axis not in configuration.REPETITIONS]
+        return tuple(axis for axis in settings if all(_number(run.get(axis)) for run in every))
+
+    def table(self) -> str:
+        """Returns its jobs as a table of MLflow, in JSON."""
+        columns = ("job", "settings", "fingerprint", "code", "problem")
+        rows = [(j.number, j.named, j.fingerprint, j.code, j.problem) for j in self.jobs]
+        return redacted(json.dumps({"columns": columns, "data": rows}))
 
     def note(
         self,
@@ -165,6 +197,10 @@ class Sweep:
         return descriptions.sweep(about, self.command, best, summary, failed)
 
 
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:
     """Returns the jobs of some overrides; what is wrong with one job is known before the first.
 
@@ -179,11 +215,31 @@ def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:
             fingerprint, code = configuration.fingerprint(composed), resume.code_of(composed)
             key = configuration.stack_key(composed)
             stack = stacks.setdefault(key, Stackable(key, composed)) if key else None
+            parameters = configuration.parameters(composed)
             varied = configuration.stack_settings(composed)
-            jobs.append(Job(number, arguments, fingerprint, code, stack, varied))
+            jobs.append(Job(number, arguments, fingerprint, code, parameters, stack, varied))
         except SettingError as error:
             jobs.append(Job(number, arguments, error=error))
     return jobs
+
+
+def axes(jobs: Sequence[Job]) -> tuple[str, ...]:
+    """Returns the parameters that tell jobs apart, those that repeat the same last."""
+    named = configuration.varied(job.overrides for job in jobs)
+    return configuration.swept([job.parameters for job in jobs if job.parameters], named.keys())
+
+
+def parameters(jobs: Sequence[Job], axes: Sequence[str]) -> dict[str, str]:
+    """Returns the parameters that all jobs share, and of those that tell them apart the values."""
+    every = [job.parameters for job in jobs if job.parameters]
+    values = {
+        key: list(dict.fromkeys(str(run[key]) for run in every if key in run))
+        for key in dict.fromkeys(key for run in every for key in run)
+    }
+    shared = {key: found[0] for key, found in values.items() if len(found) == 1}
+    return {key: ", ".join(values[key])[:LONGEST_VALUE] for key in axes if key in values} | {
+        key: value for key, value in shared.items() if all(key in run for run in every)
+    }
 
 
 def settings(config: DictConfig) -> SweepSettings:

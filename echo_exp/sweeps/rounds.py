@@ -149,13 +149,14 @@ def _told(asked: Sweep, stack: Stack, parent: Run | None) -> list[str]:
     again = "null" if asked.settings.again == Again.ALL else "auto"
     together = []
     if len(stack) > 1:
-        path = write_stack(stack, asked.folder)
+        path = write_stack(stack, asked.folder, asked.axes)
         together = [f"+sweep.stack={quoted(str(path))}"]
     return [
         *stack[0].overrides,
         *together,
         f"resume={again}",
         f"+sweep.job={stack[0].number}",
+        f"+sweep.name={quoted(stack[0].title(asked.axes))}",
         f"+sweep.parent={parent.run_id if parent else 'null'}",
         f"hydra.sweep.dir={quoted(str(asked.folder))}",
         "hydra.sweep.subdir=.",

@@ -92,6 +92,7 @@ class _Progress:
 def _config(config: DictConfig, told: Mapping[str, Any]) -> DictConfig:
     """Returns the configuration of a job of a stack."""
     own = copy.deepcopy(config)
-    for key, value in {**told["settings"], "sweep.job": told["job"]}.items():
+    own.sweep.job, own.sweep.name = told["job"], told["name"]
+    for key, value in told["settings"].items():
         OmegaConf.update(own, key, value)
     return own

@@ -73,16 +73,18 @@ def networks_together(job: Job) -> int:
         return 1
 
 
-def write_stack(stack: Stack, folder: Path) -> Path:
+def write_stack(stack: Stack, folder: Path, axes: Sequence[str]) -> Path:
     """Leaves in the sweep's folder what a process must know to train a stack.
 
     Args:
         stack: Its jobs.
         folder: The sweep's folder.
+        axes: The parameters that tell its jobs apart.
     """
     content = [
         {
             "job": job.number,
+            "name": job.title(axes),
             # Nothing of where it is tracked: a password may stand there.
             "overrides": configuration.measured(job.overrides),
             "settings": dict(job.varied),
@@ -96,5 +98,5 @@ def write_stack(stack: Stack, folder: Path) -> Path:
 
 
 def read_stack(path: Path) -> list[dict[str, Any]]:
-    """Returns of each job of a stack its number, its overrides and its settings."""
+    """Returns of each job of a stack its number, name, overrides and settings."""
     return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]

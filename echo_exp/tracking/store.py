@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -114,6 +115,7 @@ class Store:
         assert self._process.stdout is not None
         self._commands: IO[bytes] = self._process.stdin
         self._answers: IO[bytes] = self._process.stdout
+        self._turn = threading.RLock()  # a sweep's standing is told from a thread of its own
         atexit.register(self.close)
         settings = {  # on its input: arguments are for everybody to see
             "uri": self.uri,
@@ -156,7 +158,12 @@ class Store:
         return Run(self, stored)
 
     def open_parent(
-        self, name: str, tags: Mapping[str, str], files: Mapping[str, str], key: str
+        self,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        files: Mapping[str, str],
+        key: str,
     ) -> "Run":
         """Opens the run that a sweep's jobs are nested under: the one of its ``key``, or a new one.
 
@@ -165,15 +172,27 @@ class Store:
         Args:
             name: The run's name in the UI.
             tags: Its tags.
+            params: The parameters of a new one, flat.
             files: Texts to store as artifacts, by file name.
             key: The tag whose value tells sweeps apart.
         """
-        arguments = {"name": name, "tags": dict(tags), "files": dict(files), "key": key}
-        return Run(self, self.request("open_parent", **arguments))
+        stored = self.request(
+            "open_parent",
+            name=name,
+            tags=dict(tags),
+            params=dict(params),
+            files=dict(files),
+            key=key,
+        )
+        return Run(self, stored)
 
     def describe(self, tags: Mapping[str, str]) -> None:
         """Sets tags of the experiment, but for those that it has: people may have changed them."""
         self.request("describe", tags=dict(tags))
+
+    def save_view(self, tags: Mapping[str, str]) -> None:
+        """Sets the tag of the experiment that holds the view of a sweep; old ones make room."""
+        self.request("save_view", tags=dict(tags))
 
     def children(self, run_id: str) -> list[StoredRun]:
         """Returns the runs nested under a run, the newest first, without their configurations."""
@@ -234,7 +253,8 @@ class Store:
 
     def send(self, command: str, **arguments: Any) -> None:
         """Sends a command that needs no answer."""
-        self._write((command, arguments))
+        with self._turn:
+            self._write((command, arguments))
 
     def request(self, command: str, **arguments: Any) -> Any:
         """Sends a command and returns its answer.
@@ -244,8 +264,9 @@ class Store:
             DeletedError: What it is about was deleted in MLflow.
             TrackingError: The writer could not do it.
         """
-        self._write((command, arguments))
-        kind, answer = self._read()
+        with self._turn:
+            self._write((command, arguments))
+            kind, answer = self._read()
         if kind == "deleted":
             raise DeletedError(answer)
         if kind == "unreachable":

@@ -8,7 +8,15 @@ from echo_exp import configuration
 from echo_exp.running import descriptions as running_descriptions
 from echo_exp.sweeps import descriptions
 from echo_exp.tracking import StoredRun
-from echo_exp.tracking.ui.view import VIEW_TAG, page, state, view
+from echo_exp.tracking.ui.view import (
+    MOST_VIEWS,
+    VIEW_TAG,
+    outdated,
+    page,
+    state,
+    sweep_view,
+    view,
+)
 
 STORED = StoredRun(
     run_id="abc",
@@ -71,7 +79,38 @@ def test_a_view_has_its_columns_in_their_order_behind_those_that_are_always_ther
     assert len(tag[VIEW_TAG]) < 20_000  # MLflow's limit for a tag of an experiment
 
 
+def test_the_view_of_a_sweep_shows_its_runs_and_first_what_was_swept() -> None:
+    axes = ("model", "model.units", "seed")
+    tag = sweep_view("abc", "sweep of 4", axes, ("model.units",))
+    shown = json.loads(json.loads(tag["mlflow.sharedViewState.abc"])["state"])
+    assert shown["selectedColumns"][:4] == [
+        *("params.`model`", "params.`model.units`", "params.`seed`", "metrics.`test/accuracy`")
+    ]
+    assert shown["searchFilter"] == "tags.`sweep.abc` = '1'"
+    cards = [c for c in shown["compareRunCharts"] if c["metricSectionId"] == "over what was swept"]
+    assert [card["type"] for card in cards] == ["PARALLEL", "SCATTER"]
+    assert cards[0]["selectedParams"] == [*axes]
+    assert cards[1]["xaxis"]["key"] == "model.units"
+
+
+def test_the_view_of_a_sweep_of_many_settings_fits_into_a_tag() -> None:
+    axes = [f"model.a_setting_with_a_long_name_{number}" for number in range(100)]
+    (tag,) = sweep_view("a" * 32, "sweep " * 100, axes, axes).values()
+    assert len(tag) < 20_000
+
+
+def test_only_views_of_sweeps_and_only_the_oldest_of_many_are_outdated() -> None:
+    views = {**view(), "mlflow.sharedViewState.theirs": '{"createdAt": 1, "state": "{}"}'}
+    for number in range(MOST_VIEWS + 2):
+        ((key, text),) = sweep_view(f"{number}", "sweep", ("seed",), ()).items()
+        views[key] = json.dumps({**json.loads(text), "createdAt": 100 - number})
+    last = MOST_VIEWS + 1
+    expected = [f"mlflow.sharedViewState.{number}" for number in (last, last - 1)]
+    assert outdated(views) == expected
+    assert outdated({"mlflow.sharedViewState.broken": "{"}) == []
+
+
 def test_pages_open_in_the_view_for_training() -> None:
     assert page("1", "abc") == "#/experiments/1/runs/abc?workflowType=machine_learning"
     assert page("1") == "#/experiments/1/runs?workflowType=machine_learning"
-    assert page("1", shared=True).endswith("&viewStateShareKey=echo")
+    assert page("1", shown="echo").endswith("&viewStateShareKey=echo")

@@ -86,7 +86,8 @@ def test_large_networks_make_smaller_stacks() -> None:
 
 def test_what_a_process_is_told_is_what_was_composed(tmp_path: Path) -> None:
     stack = jobs("seed=3 epochs=7", "seed=4 epochs=8 optimizer.learning_rate=0.1")
-    told = read_stack(write_stack(stack, tmp_path))
+    told = read_stack(write_stack(stack, tmp_path, ["optimizer.learning_rate", "seed"]))
+    assert [each["name"] for each in told] == ["lr 0.001, seed 3", "lr 0.1, seed 4"]
     assert [each["job"] for each in told] == [0, 1]
     assert told[1]["overrides"] == ["seed=4", "epochs=8", "optimizer.learning_rate=0.1"]
     assert told[1]["settings"]["optimizer.learning_rate"] == 0.1
@@ -95,7 +96,7 @@ def test_what_a_process_is_told_is_what_was_composed(tmp_path: Path) -> None:
 
 def test_no_password_stands_in_the_file_of_a_stack(tmp_path: Path) -> None:
     uri = "tracking.uri=http://me:secret@localhost:5000"
-    path = write_stack(jobs(f"seed=1 {uri}", f"seed=2 {uri}"), tmp_path)
+    path = write_stack(jobs(f"seed=1 {uri}", f"seed=2 {uri}"), tmp_path, ["seed"])
     assert "secret" not in path.read_text(encoding="utf-8")
 
 

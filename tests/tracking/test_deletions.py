@@ -166,7 +166,7 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(
     another = _store(folder)  # a program that begins now
     asked: list[Callable[[Store], object]] = [
         _run,
-        lambda store: store.open_parent("a", {"sweep": "0"}, {}, "sweep"),
+        lambda store: store.open_parent("a", {"sweep": "0"}, {}, {}, "sweep"),
         lambda store: store.claim("job"),
     ]
     for ask in asked:
@@ -185,7 +185,7 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(
 def test_deleted_runs_are_neither_the_last_nor_a_sweeps_nor_those_of_the_same(
     client: MlflowClient, store: Store
 ) -> None:
-    parent = store.open_parent("parent", {"kind": "sweep", "sweep": "1"}, {}, "sweep")
+    parent = store.open_parent("parent", {"kind": "sweep", "sweep": "1"}, {}, {}, "sweep")
     first, second = (
         store.create_run(n, {"kind": "run", "fingerprint": "deleted"}, {}, {}, parent.run_id)
         for n in ("first", "second")
@@ -207,7 +207,7 @@ def test_a_sweep_whose_parent_was_deleted_gets_a_new_one(
     client: MlflowClient, store: Store
 ) -> None:
     tags, files = {"kind": "sweep", "sweep": "2"}, {"jobs.txt": "job"}
-    parent = store.open_parent("parent", tags, files, "sweep")
+    parent = store.open_parent("parent", tags, {}, files, "sweep")
     child = store.create_run("child", {"fingerprint": "kept", "kind": "run"}, {}, {}, parent.run_id)
     client.delete_run(parent.run_id)
     assert child.finish() is None
@@ -215,7 +215,7 @@ def test_a_sweep_whose_parent_was_deleted_gets_a_new_one(
     waiting = parent.finish()
     assert waiting is not None
     assert "runs restore" in str(waiting)
-    another = store.open_parent("parent", tags, files, "sweep")
+    another = store.open_parent("parent", tags, {}, files, "sweep")
     assert another.run_id != parent.run_id
     assert another.finish() is None
     same = store.find_same({"fingerprint": "kept"})

@@ -157,7 +157,7 @@ def test_a_run_is_written_by_one_process_at_a_time(folder: Path, store: Store) -
 
 
 def test_a_nested_run_has_its_parent(store: Store) -> None:
-    parent = store.open_parent("parent", {"sweep": "abc"}, {}, "sweep")
+    parent = store.open_parent("parent", {"sweep": "abc"}, {}, {}, "sweep")
     child = store.create_run("child", {}, {}, {}, parent=parent.run_id)
     tags = MlflowClient(store.uri).get_run(child.run_id).data.tags
     assert tags["mlflow.parentRunId"] == parent.run_id

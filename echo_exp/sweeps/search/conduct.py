@@ -93,6 +93,7 @@ def _asked(search: Search, config: DictConfig, code: str) -> Sweep:
         jobs=(),
         settings=settings,
         folder=Path(config.hydra.sweep.dir).absolute() / name,
+        axes=tuple(search.space.distributions),
         about=descriptions.search(
             search.settings.objectives, search.settings.constraints, search.space.distributions
         ),

@@ -61,7 +61,7 @@ def tell(trials: Trials, asked: Sweep, store: Store | None, parent: Run | None) 
         parent.log_table(columns(trials), "trials.json")
         parent.log_files(drawn, FOLDER)
         parent.set_tag(NOTE_TAG, asked.note(lines, summary, failed))
-        print(running.directions(store, parent.stored, asked.command, "them"))
+        print(running.directions(store, parent.stored, asked.command))
 
 
 def feasible(study: optuna.Study) -> list[FrozenTrial]:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from echo_exp.tracking.settings import TrackingSettings, existing
 
 LAST = "last"
 CONFIG = "config.yaml"
+SWEEP = "sweep"
+"""The kind of a run that others are nested under, and the setting that names one."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,32 @@ def find(settings: TrackingSettings, which: str) -> FinishedRun:
     return FinishedRun(run, config, access)
 
 
+def sweep(access: Access, experiment_name: str, which: str) -> Run:
+    """Finds the parent run of a sweep, a study or a search.
+
+    Args:
+        access: The store.
+        experiment_name: The experiment in which the newest is looked for.
+        which: The parent's id, or ``last`` for the newest of the experiment.
+
+    Raises:
+        SettingError: There is none, or it was deleted in MLflow.
+    """
+    client = access.client
+    with reached(access.uri):
+        newest = _newest(client, experiment_name, f"tags.kind = '{SWEEP}'", 3)
+        if which == LAST and newest:
+            return newest[0]
+        with suppress(MlflowException):
+            found = client.get_run(which)
+            if found.data.tags.get("kind") == SWEEP:
+                return active(client, found, SWEEP)
+            raise SettingError(SWEEP, which, "it is the id of a single run, of no sweep's parent")
+    names = ", ".join(f"{run.info.run_id} ({run.info.run_name})" for run in newest)
+    reason = "it must be `last` or the id of a sweep's parent run; the newest of experiment "
+    raise SettingError(SWEEP, which, f"{reason}{experiment_name} are: {names or 'none'}")
+
+
 def add(access: Access, run: Run, folder: Path, name: str) -> None:
     """Copies a folder to the artifacts of a run, under ``name``.
 
@@ -151,14 +179,15 @@ def _run(client: MlflowClient, settings: TrackingSettings, which: str) -> Run:
         if run.data.tags.get("kind", "run") != "run":  # people may have deleted the tag
             raise SettingError("run", which, "it is no training: name one of the runs under it")
         return run
-    newest = _newest(client, settings, "tags.kind = 'run' and attributes.status = 'FINISHED'", 1)
+    query = "tags.kind = 'run' and attributes.status = 'FINISHED'"
+    newest = _newest(client, settings.experiment, query, 1)
     if not newest:
         raise SettingError("run", which, _known(client, settings))
     return newest[0]
 
 
 def _known(client: MlflowClient, settings: TrackingSettings) -> str:
-    newest = _newest(client, settings, "tags.kind = 'run'", 3)
+    newest = _newest(client, settings.experiment, "tags.kind = 'run'", 3)
     names = ", ".join(f"{run.info.run_id} ({run.info.status})" for run in newest)
     return (
         f"it must be `last`, for the newest that has finished, or the id of a run; the newest of "
@@ -166,16 +195,16 @@ def _known(client: MlflowClient, settings: TrackingSettings) -> str:
     )
 
 
-def _newest(client: MlflowClient, settings: TrackingSettings, query: str, most: int) -> list[Run]:
-    found = experiment(client, settings.experiment)
+def _newest(client: MlflowClient, name: str, query: str, most: int) -> list[Run]:
+    found = experiment(client, name)
     if found is None:
         return []
     order = ["attributes.start_time DESC"]
     return list(client.search_runs([found.experiment_id], query, 1, most, order))
 
 
-def active(client: MlflowClient, run: Run) -> Run:
-    """Returns a run that was asked for.
+def active(client: MlflowClient, run: Run, setting: str = "run") -> Run:
+    """Returns a run that a setting asked for.
 
     Raises:
         SettingError: It was deleted in MLflow.
@@ -183,7 +212,7 @@ def active(client: MlflowClient, run: Run) -> Run:
     try:
         check_run(client, run)
     except DeletedError as error:
-        raise SettingError("run", run.info.run_id, str(error)) from error
+        raise SettingError(setting, run.info.run_id, str(error)) from error
     return run
 
 

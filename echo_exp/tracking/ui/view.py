@@ -5,15 +5,27 @@ and can be named in an address; in a browser's local storage it is what an exper
 """
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode
 
 NOTE_TAG = "mlflow.note.content"
 """Where MLflow's UI has its descriptions, in Markdown."""
+VIEWS = "mlflow.sharedViewState."
+"""How the tags begin that hold views."""
 VIEW = "echo"
-VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
+VIEW_TAG = VIEWS + VIEW
 VIEW_NAME = "Scores and curves"
+LONGEST_NAME = 80
+"""Letters of a view's name that its menu has room for."""
+MOST_VIEWS = 40
+"""So many views of sweeps an experiment keeps."""
+MOST_AXES = 12
+"""So many settings of a sweep its view has room for."""
+OURS = "echo_exp"
+MEMBER = "1"
 
 METRICS = ("test/accuracy", "test/sequence_accuracy", "val/accuracy", "epochs_to_solve")
 PARAMETERS = ("model", "representation", "model.units", "epochs", "seed", "replicas")
@@ -31,6 +43,9 @@ INTERVALS = [
     f"test/{name}_{end}" for name in ("accuracy", "sequence_accuracy") for end in ("low", "high")
 ]
 SPREAD = [f"{part}/{name}" for part in ("test", "train", "val") for name in ("accuracy", "loss")]
+SWEPT = "over what was swept"
+"""The section of a sweep's view that has the score over its settings."""
+NONE: Mapping[str, Sequence[dict[str, Any]]] = {}
 CLOSED = {"intervals": INTERVALS, **dict.fromkeys(SPREAD, ())}
 """Sections that are there, but closed: the ends of intervals, and how replicas are spread."""
 
@@ -44,9 +59,71 @@ def view(
         metrics: The columns of the table of runs, in this order.
         parameters: The columns that follow them.
     """
-    state = json.dumps(_state(metrics, parameters))
-    envelope = {"name": VIEW_NAME, "createdAt": 0, "updatedAt": 0, "state": state}
-    return {VIEW_TAG: json.dumps(envelope)}
+    columns = [*map(_metric, metrics), *map(_parameter, parameters)]
+    return _saved(VIEW, VIEW_NAME, _state(columns))
+
+
+def sweep_view(
+    run_id: str, name: str, axes: Sequence[str], numbers: Sequence[str]
+) -> dict[str, str]:
+    """Returns the tag of an experiment that holds the view of a sweep: its runs, and no others.
+
+    Args:
+        run_id: MLflow's name of the sweep's parent run.
+        name: What it is called in the menu of views.
+        axes: The parameters in which the runs differ: the first columns, before the scores.
+        numbers: Those among them that are numbers, over which the score is drawn.
+    """
+    axes = axes[:MOST_AXES]
+    columns = [*map(_parameter, axes), *map(_metric, METRICS)]
+    score = METRICS[0]
+    swept = [_parallel(axes, score)] if len(axes) > 1 else []
+    drawn = enumerate(numbers[:MOST_AXES], len(swept))
+    swept += [_scatter(place, axis, score) for place, axis in drawn]
+    state = _state(columns, {SWEPT: swept} if swept else {})
+    only = {
+        "searchFilter": f"tags.`{member(run_id)}` = '{MEMBER}'",
+        "orderByKey": _metric(score),  # the best first
+        "runsExpanded": {run_id: True},
+    }
+    now = int(1000 * time.time())
+    return _saved(run_id, name[:LONGEST_NAME], state | only, createdAt=now, createdBy=OURS)
+
+
+def member(run_id: str) -> str:
+    """Returns the tag that the runs of a sweep have, by its parent run; its value is `MEMBER`.
+
+    A run may belong to several sweeps, while MLflow nests it under one.
+    """
+    return f"sweep.{run_id}"
+
+
+def outdated(tags: Mapping[str, str]) -> list[str]:
+    """Returns the tags of an experiment that hold views of sweeps beyond the newest `MOST_VIEWS`.
+
+    Every page of the experiment loads them all.
+    """
+    made: dict[str, int] = {}
+    for key, value in tags.items():
+        if key.startswith(VIEWS):
+            with suppress(KeyError, TypeError, ValueError):  # people may have edited it
+                found = json.loads(value)
+                if found["createdBy"] == OURS:
+                    made[key] = int(found["createdAt"])
+    return sorted(made, key=lambda key: made[key])[:-MOST_VIEWS]
+
+
+def _saved(key: str, name: str, state: Mapping[str, Any], **more: Any) -> dict[str, str]:
+    envelope = {"name": name, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}
+    return {f"{VIEWS}{key}": json.dumps(envelope | more)}
+
+
+def _metric(name: str) -> str:
+    return f"metrics.`{name}`"
+
+
+def _parameter(name: str) -> str:
+    return f"params.`{name}`"
 
 
 def state(tags: dict[str, str]) -> str | None:
@@ -58,33 +135,40 @@ def state(tags: dict[str, str]) -> str | None:
         return None
 
 
-def page(experiment_id: str, run_id: str | None = None, shared: bool = False) -> str:
+def page(experiment_id: str, run_id: str | None = None, shown: str | None = None) -> str:
     """Returns the part of an address that opens the table of runs, or the page of one.
 
     Args:
         experiment_id: MLflow's name of the experiment.
         run_id: MLflow's name of the run.
-        shared: Whether the browser has to be told of the experiment's view.
+        shown: The view of the table that the browser is told to take, if it is.
     """
     query = {"workflowType": "machine_learning"}  # else it would show traces
-    if shared and run_id is None:
-        query["viewStateShareKey"] = VIEW
+    if shown is not None and run_id is None:
+        query["viewStateShareKey"] = shown
     runs = f"#/experiments/{quote(experiment_id)}/runs"
     return f"{runs}/{quote(run_id)}?{urlencode(query)}" if run_id else f"{runs}?{urlencode(query)}"
 
 
-def _state(metrics: Sequence[str], parameters: Sequence[str]) -> dict[str, Any]:
-    columns = [f"metrics.`{name}`" for name in metrics]
-    columns += [f"params.`{name}`" for name in parameters]
+def _state(
+    columns: Sequence[str], first: Mapping[str, Sequence[dict[str, Any]]] = NONE
+) -> dict[str, Any]:
+    """Returns what MLflow keeps of a view.
+
+    Args:
+        columns: The columns of the table of runs, in this order.
+        first: More sections of charts, which come before the others.
+    """
     widths = {
         column: WIDTHS.get(column, max(80, 7 * len(column) - 46)) for column in [*WIDTHS, *columns]
     }
-    charts = [
+    charts = [chart for cards in first.values() for chart in cards]
+    charts += [
         _chart(section, position, name)
         for section, names in {**CHARTS, **CLOSED}.items()
         for position, name in enumerate(names)
     ]
-    sections = [_section(name, shown=True) for name in CHARTS]
+    sections = [_section(name, shown=True) for name in (*first, *CHARTS)]
     sections += [_section(name, shown=False) for name in CLOSED]
     return {
         "searchFilter": "",
@@ -141,14 +225,28 @@ def _chart(section: str, position: int, name: str) -> dict[str, Any]:
         "useGlobalXaxisKey": True,
         "useGlobalLineSmoothing": True,
     }
+    shown = {"type": "LINE", "metricKey": name, **curve} if line else {"metricKey": name}
+    return {**_card(section, position, name), "type": "BAR", **shown}
+
+
+def _parallel(axes: Sequence[str], score: str) -> dict[str, Any]:
+    card = _card(SWEPT, 0, f"{score} and what was swept")
+    chosen = {"selectedParams": list(axes), "selectedMetrics": [score], "showAllRuns": True}
+    return {**card, "type": "PARALLEL", **chosen}
+
+
+def _scatter(position: int, axis: str, score: str) -> dict[str, Any]:
+    card = _card(SWEPT, position, f"{score} over {axis}")
+    x, y = {"key": axis, "type": "PARAM"}, {"key": score, "type": "METRIC"}
+    return {**card, "type": "SCATTER", "xaxis": x, "yaxis": y, "runsCountToCompare": 100}
+
+
+def _card(section: str, position: int, name: str) -> dict[str, Any]:
     return {
         "uuid": f"{section} {position}",
-        "type": "LINE" if line else "BAR",
-        "metricKey": name,
         "metricSectionId": section,
         "displayName": name,
         "runsCountToCompare": 20,
         "deleted": False,
         "isGenerated": True,
-        **(curve if line else {}),
     }

@@ -21,6 +21,7 @@ from echo_exp.tracking.access.connection import Access, mends, reach, reason
 from echo_exp.tracking.access.deletions import check_experiment, check_run, deletion
 from echo_exp.tracking.errors import DeletedError
 from echo_exp.tracking.store import PRUNED_TAG, Series, StoredRun, Waiting
+from echo_exp.tracking.ui.view import outdated
 from echo_exp.tracking.writer import delivery
 from echo_exp.tracking.writer.claims import Claims
 from echo_exp.tracking.writer.delivery import Courier, Delivery, Turns
@@ -144,8 +145,7 @@ class Writer:
         run_id = run.info.run_id
         try:
             artifacts = self.access.place(run.info.artifact_uri)
-            given = [Param(key, str(value)) for key, value in params.items()]
-            self.client.log_batch(run_id, params=given)
+            self._parameters(run_id, params)
             for file, text in files.items():
                 delivery.log_text(artifacts, text, file)
             courier = self._courier(run, {})
@@ -173,13 +173,20 @@ class Writer:
         return self._stored(run)
 
     def open_parent(
-        self, name: str, tags: dict[str, str], files: dict[str, str], key: str
+        self,
+        name: str,
+        tags: dict[str, str],
+        params: dict[str, Any],
+        files: dict[str, str],
+        key: str,
     ) -> StoredRun:
         self.access.folder(self.experiment.artifact_location)
         experiment_id = self.experiment.experiment_id
         with self.claims.held(f"parent/{tags[key]}"):
             found = self._search(_query({key: tags[key]}))
             run = found[0] if found else self.client.create_run(experiment_id, None, tags, name)
+            if not found:
+                self._parameters(run.info.run_id, params)
             if delivery.ERROR_TAG in run.data.tags:
                 self.client.delete_tag(run.info.run_id, delivery.ERROR_TAG)
         courier = self._courier(run, {}, shared=True)
@@ -189,6 +196,10 @@ class Writer:
             delivery.log_text(courier.delivery.artifacts, text, file)
         return self._stored(run)
 
+    def _parameters(self, run_id: str, params: Mapping[str, Any]) -> None:
+        given = [Param(key, str(value)) for key, value in params.items()]
+        self.client.log_batch(run_id, params=given)
+
     def describe(self, tags: dict[str, str]) -> None:
         for key in tags.keys() - self.experiment.tags.keys():
             try:
@@ -196,6 +207,12 @@ class Writer:
             except MlflowException as error:  # somebody else may have been quicker
                 if mends(error):
                     raise
+
+    def save_view(self, tags: dict[str, str]) -> None:
+        self.describe(tags)
+        experiment = self.client.get_experiment(self.experiment.experiment_id)
+        for key in outdated(experiment.tags):
+            self.client.delete_experiment_tag(experiment.experiment_id, key)
 
     def children(self, run_id: str) -> list[StoredRun]:
         return [self._stored(run) for run in self._search(_query({PARENT_TAG: run_id}), None)]

@@ -1,0 +1,75 @@
+"""What tells the runs of a sweep apart: the settings that differ, and their values in few words."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from echo_exp.configuration.groups import GROUPS
+
+SEED = "seed"
+REPETITIONS = (SEED, "replicas")
+"""Settings by which runs of the same are repeated."""
+SHORT = {"learning_rate": "lr"}
+
+
+def swept(
+    runs: Sequence[Mapping[str, Any]], named: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """Returns the parameters that differ between runs, those that repeat the same last.
+
+    Args:
+        runs: The parameters of each run.
+        named: Those that were varied on purpose, where that is known: of the others only those
+            stay that do not follow from them, as the units follow from the network.
+    """
+    keys = dict.fromkeys(key for run in runs for key in run)
+    differing = [key for key in keys if len({str(run.get(key)) for run in runs}) > 1]
+    if named is not None:
+        meant = [key for key in differing if key in named]
+        for key in (key for key in differing if key not in named):
+            if key not in REPETITIONS and not _follows(key, meant, runs):
+                meant.append(key)
+        differing = meant
+    return tuple(sorted(differing, key=lambda key: key in REPETITIONS))
+
+
+def _follows(key: str, others: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> bool:
+    """Returns whether the values of some parameters tell that of another."""
+    known = [key for key in others if key not in REPETITIONS]
+    places = {tuple(str(run.get(other)) for other in known) for run in runs}
+    finer = {tuple(str(run.get(other)) for other in (*known, key)) for run in runs}
+    return len(places) == len(finer)
+
+
+def varied(overrides: Iterable[Sequence[str]]) -> dict[str, list[str]]:
+    """Returns the settings in which the overrides of some runs differ, each with its values."""
+    every: dict[str, dict[str, None]] = {}
+    for arguments in overrides:
+        for override in arguments:
+            key, _, value = override.partition("=")
+            every.setdefault(key.lstrip("+~").partition("@")[0], {})[value] = None
+    return {key: list(values) for key, values in every.items() if len(values) > 1}
+
+
+def short(key: str, keys: Iterable[str] = ()) -> str:
+    """Returns a setting's name in few letters; its whole name where another's ends alike."""
+    last = key.rpartition(".")[2]
+    alike = [other for other in keys if other.rpartition(".")[2] == last]
+    return key if len(alike) > 1 else SHORT.get(last, last)
+
+
+def words(run: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Returns a run's values of some parameters, as in ``units 40, lr 0.003, seed 1``."""
+    return ", ".join(_word(key, run[key], keys) for key in keys if key in run)
+
+
+def _word(key: str, value: Any, keys: Sequence[str]) -> str:
+    if key in GROUPS and isinstance(value, str):  # its option says what it is
+        return value
+    return f"{short(key, keys)} {shown(value)}"
+
+
+def shown(value: Any) -> str:
+    """Returns a value as it is written in YAML, a number in few digits."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
