@@ -1,9 +1,10 @@
-"""The command `echo-exp-report`: reads the runs of a study and writes what they say.
+"""The command `echo-exp-report`: reads the runs of a study or a sweep and writes what they say.
 
 What it imports is light, so that a wrong setting is answered at once.
 """
 
 import dataclasses
+import hashlib
 import re
 import sys
 from collections.abc import Sequence
@@ -11,27 +12,46 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import configuration
 from echo_exp.commands import hydra_main as command
 from echo_exp.settings import SettingError
-from echo_exp.sweeps import study
+from echo_exp.sweeps import plan, study
 from echo_exp.sweeps.study import Cell, Study
 from echo_exp.tracking import TrackingError
 from echo_exp.tracking.settings import existing
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
+
     from echo_exp.reports.answers import Answers
     from echo_exp.tracking.access.connection import Access
 
+SWEEP, RUNS = "sweep", "runs"
+ASKED = (configuration.STUDY, SWEEP, RUNS)
+"""The settings that say what a report is of."""
+
 
 def main() -> None:
-    """Runs `echo-exp-report study=<name>`: exits with 0, or 2 where a setting is wrong."""
+    """Runs `echo-exp-report`: exits with 0, or 2 where a setting is wrong."""
     command.run(_report, "report")
 
 
 def _report(config: DictConfig) -> None:
+    asked = [key for key in ASKED if config.get(key) is not None]
+    if len(asked) != 1:
+        given = ", ".join(asked) or None
+        raise SettingError("study", given, f"name one of {', '.join(f'{key}=' for key in ASKED)}")
+    if asked == [configuration.STUDY]:
+        _study(config)
+    elif asked == [SWEEP]:
+        _sweep(config)
+    else:
+        _runs(config)
+
+
+def _study(config: DictConfig) -> None:
     given = configuration.overrides(HydraConfig.get())
     asked = study.read(config, given)
     named = any(re.match(rf"[+~]*{configuration.STUDY}\.scale=", override) for override in given)
@@ -43,11 +63,49 @@ def _report(config: DictConfig) -> None:
     folder = Path(config.output_dir) / "reports" / asked.name / asked.scale
     text = pages.write(found, folder)
     print(text)
+    _written(folder)
+    parent = _parent(access, config, asked)
+    if parent is not None:
+        _log(access, parent, folder)
+
+
+def _sweep(config: DictConfig) -> None:
+    settings = configuration.tracking(config)
+    existing(settings, "echo-exp -m ...")  # before the imports that follow, which take seconds
+
+    from echo_exp.reports import sweep_page
+    from echo_exp.tracking.access import reader
+
+    access = reader.opened(settings)
+    parent = reader.sweep(access, settings.experiment, str(config.sweep))
+    folder = plan.report_folder(config, parent.info.run_id)
+    with reader.reached(access.uri):
+        said, lines = sweep_page.report(access, parent, folder, str(config.metric))
+    print("\n".join([said, "", *lines]))
+    _written(folder)
+    _log(access, parent, folder)
+
+
+def _runs(config: DictConfig) -> None:
+    settings = configuration.tracking(config)
+    existing(settings)
+
+    from echo_exp.reports import beside
+    from echo_exp.tracking.access import reader
+
+    access = reader.opened(settings)
+    which = OmegaConf.to_container(config).get(RUNS)  # type: ignore[union-attr]
+    with reader.reached(access.uri):
+        runs = beside.find(access, settings.experiment, which)
+        found = beside.put(access, runs, str(config.metric))
+        mark = hashlib.sha256(" ".join(run.info.run_id for run in runs).encode()).hexdigest()[:16]
+        folder = Path(config.output_dir) / "reports" / "runs" / mark
+        print("\n".join(beside.write(access, found, folder)))
+    _written(folder)
+
+
+def _written(folder: Path) -> None:
     print(f"\nWritten to {folder}: report.md, report.html, figures, tables.")
-    try:
-        _log(access, config, asked, folder)
-    except TrackingError as error:  # such as a store that may only be read
-        print(f"echo-exp: not added to the run: {error}", file=sys.stderr)
 
 
 def _answers(config: DictConfig, asked: Study, scales: Sequence[str]) -> tuple["Answers", "Access"]:
@@ -86,10 +144,8 @@ def _cells(asked: Study) -> list[tuple[Cell, int, str]]:
     return [(cell, int(c.epochs), configuration.fingerprint(c)) for cell, c in composed]
 
 
-def _log(access: "Access", config: DictConfig, asked: Study, folder: Path) -> None:
-    """Puts the report among the artifacts of the study's newest parent run."""
-    from echo_exp.tracking.access import reader
-
+def _parent(access: "Access", config: DictConfig, asked: Study) -> "Run | None":
+    """Returns the newest parent run of a study."""
     client = access.client
     experiment = client.get_experiment_by_name(config.tracking.experiment)
     assert experiment is not None  # its runs have been read
@@ -99,8 +155,17 @@ def _log(access: "Access", config: DictConfig, asked: Study, folder: Path) -> No
         order_by=["attributes.start_time DESC"],
         max_results=1,
     )
-    if parents:
-        reader.add(access, parents[0], folder, "report")
+    return next(iter(parents), None)
+
+
+def _log(access: "Access", parent: "Run", folder: Path) -> None:
+    """Puts a report among the artifacts of a parent run."""
+    from echo_exp.tracking.access import reader
+
+    try:
+        reader.add(access, parent, folder, "report")
+    except TrackingError as error:  # such as a store that may only be read
+        print(f"echo-exp: not added to the run: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from echo_exp.reports import statistics
+from echo_exp.reports.estimates import CONFIDENCE, Estimate
 from echo_exp.reports.records import Record
-from echo_exp.reports.statistics import Difference, Estimate, Survival
+from echo_exp.reports.statistics import Difference, Survival
 from echo_exp.settings import SettingError
 from echo_exp.sweeps.study import Study
 from echo_exp.training.evaluation import SOLVED
@@ -215,7 +216,7 @@ def _comparisons(pairs: Sequence[Pair], metric: str) -> list[Comparison]:
         statistics.differ(a.scores[metric], b.scores[metric], (a.seeds, b.seeds)) for a, b in pairs
     ]
     corrected = _corrected(pairs, [difference.p for difference in differences])
-    chance = (1 - statistics.CONFIDENCE) / max(
+    chance = (1 - CONFIDENCE) / max(
         len({(a.run_id, b.run_id) for a, b in pairs}), 1
     )  # for the least of p-values
     return [

@@ -1,6 +1,6 @@
 """The figures of a report: scores of every seed, by when how many have solved it, curves."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,79 +8,39 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from echo_exp.reports import answers, statistics
+from echo_exp import configuration
+from echo_exp.reports import answers, statistics, style
 from echo_exp.reports.answers import Answers
-from echo_exp.reports.records import SHARES, Record
+from echo_exp.reports.records import Record
 from echo_exp.sweeps.study import word
 from echo_exp.training.evaluation import SOLVED
 from echo_exp.training.figures import GREY
 from echo_exp.training.replicas import Floats
 
-# Okabe & Ito: told apart by everybody; the markers tell the same without colour.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P")
-STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
-WIDTH, HEIGHT = 3.5, 2.9  # inches of a panel
-COLUMNS = 2
 LEGEND_ROW = 0.22
 LETTERS_AN_INCH = 12  # of the legend
-NAMES = {
-    "test/accuracy": "accuracy\n(share of integers right)",
-    "test/sequence_accuracy": "whole echoes right\n(share)",
-    "test/incomplete_accuracy": "accuracy on\nincomplete windows (share)",
-    "test/within_1": "off by at most 1\n(share of integers)",
-    "test/mae": "mean absolute error\n(integers)",
-    "test/loss": "loss",
-    "val/saturation": "saturated cell states\n(share)",
-}
-LOGARITHMIC = ("val/gradient_norm",)
-FROM_0_TO_1 = (*SHARES, "saturation")
 
 
 def scores(found: Answers) -> Figure:
     """Draws each metric of each seed, with means and 95 % intervals, a row a metric."""
     panels = found.panels()
-    figure, grid = _grid(len(found.metrics), len(panels))
+    figure, grid = style.grid(len(found.metrics), len(panels))
     for row, metric in zip(grid, found.metrics, strict=True):
         for axes, panel in zip(row, panels, strict=True):
             _scores(axes, found, found.of_panel(panel), metric)
-        row[0].set_ylabel(named(metric))
-        _same_height(row, metric)
+        row[0].set_ylabel(style.named(metric))
+        style.same_height(row, metric)
     for axes, panel in zip(grid[0], panels, strict=True):
         axes.set_title(_title(panel), fontsize=10)
     for axes in grid[-1]:
-        axes.set_xlabel(plain(found.study.x or ""))
+        axes.set_xlabel(configuration.short(found.study.x or ""))
     if found.study.x is not None:
         _legend(figure, found, markers=True)
     return figure
 
 
-def named(metric: str) -> str:
-    """Returns what a metric is called on an axis."""
-    return NAMES.get(metric, metric.rsplit("/", 1)[-1].replace("_", " "))
-
-
 def _title(panel: Any) -> str:
     return "" if panel is None else word(panel)
-
-
-def plain(setting: str) -> str:
-    """Returns a setting's name without its group's."""
-    return setting.rsplit(".", 1)[-1]
-
-
-def _same_height(row: Sequence[Axes], metric: str) -> None:
-    if metric.startswith(LOGARITHMIC):
-        for axes in row:
-            axes.set_yscale("log")
-    low = min(axes.get_ylim()[0] for axes in row)
-    high = max(axes.get_ylim()[1] for axes in row)
-    if metric.endswith(FROM_0_TO_1):
-        low, high = -0.03, 1.03
-    elif not metric.startswith(LOGARITHMIC):
-        low = min(low, 0)
-    for axes in row:
-        axes.set_ylim(low, high)
 
 
 def _scores(axes: Axes, found: Answers, records: Sequence[Record], metric: str) -> None:
@@ -96,7 +56,7 @@ def _scores(axes: Axes, found: Answers, records: Sequence[Record], metric: str) 
             jitter = random.uniform(-0.2, 0.2, len(values)) / (
                 1 if study.x is None else len(levels)
             )
-            color, marker = _color(number), _marker(number)
+            color, marker = style.color(number), style.marker(number)
             axes.plot(x + jitter, values, marker, color=color, alpha=0.3, ms=3)
             mean = statistics.mean(values)
             if np.isfinite(mean.low):
@@ -107,7 +67,7 @@ def _scores(axes: Axes, found: Answers, records: Sequence[Record], metric: str) 
     if study.x is None and len(places) > 3:
         for label in axes.get_xticklabels():
             label.set(rotation=30, ha="right", rotation_mode="anchor")
-    _plain(axes)
+    style.uncluttered(axes)
 
 
 def _place(found: Answers, record: Record) -> Any:
@@ -118,7 +78,7 @@ def _place(found: Answers, record: Record) -> Any:
 def _places(found: Answers, records: Sequence[Record]) -> dict[Any, int]:
     """Returns where each value of the horizontal axis stands; numbers in their order."""
     values = list(dict.fromkeys(_place(found, record) for record in records))
-    if found.study.x is not None and _numbers(values):
+    if found.study.x is not None and style.numbers(values):
         values.sort()
     return {value: number for number, value in enumerate(values)}
 
@@ -149,16 +109,16 @@ def _accuracy(record: Record) -> tuple[Floats, Floats, Floats, Floats]:
 
 def _lines(found: Answers, label: str, line: Line) -> Figure:
     panels = found.panels()
-    rows = -(-len(panels) // COLUMNS)
+    rows = -(-len(panels) // style.COLUMNS)
     columns = -(-len(panels) // rows)
-    figure, grid = _grid(rows, columns)
+    figure, grid = style.grid(rows, columns)
     cells = [axes for row in grid for axes in row]
     for axes, panel in zip(cells, panels, strict=False):
         for record in found.of_panel(panel):
-            color, style = _look(found, record)
+            color, dashes = _look(found, record)
             epochs, values, low, high = line(record)
             step = {"drawstyle": "steps-post"} if line is _solved else {}
-            axes.plot(epochs, values, color=color, linestyle=style, linewidth=1.5, **step)  # type: ignore[arg-type]
+            axes.plot(epochs, values, color=color, linestyle=dashes, linewidth=1.5, **step)  # type: ignore[arg-type]
             axes.fill_between(
                 epochs,
                 low,
@@ -172,7 +132,7 @@ def _lines(found: Answers, label: str, line: Line) -> Figure:
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlim(left=0)
         axes.set_xlabel("epochs (one fresh sequence each)")
-        _plain(axes)
+        style.uncluttered(axes)
     for axes in cells[len(panels) :]:
         axes.remove()
     for row in grid:
@@ -183,51 +143,37 @@ def _lines(found: Answers, label: str, line: Line) -> Figure:
 
 def _look(found: Answers, record: Record) -> tuple[str, Any]:
     """Returns the colour of what is compared and the line style of the place on the axis."""
-    color = _color(found.levels().index(answers.level(found.study, record)))
+    color = style.color(found.levels().index(answers.level(found.study, record)))
     if found.study.x is None:
         return color, "-"
-    return color, _style(_positions(found).index(answers.position(found.study, record)))
-
-
-def _color(number: int) -> str:
-    return COLORS[number % len(COLORS)]
-
-
-def _marker(number: int) -> str:
-    return MARKERS[(number + number // len(COLORS)) % len(MARKERS)]  # no pair comes twice
-
-
-def _style(number: int) -> Any:
-    return STYLES[number % len(STYLES)]
+    return color, style.line_style(_positions(found).index(answers.position(found.study, record)))
 
 
 def _positions(found: Answers) -> list[Any]:
     values = dict.fromkeys(answers.position(found.study, record) for record in found.compared)
-    return sorted(values) if _numbers(values) else list(values)
-
-
-def _numbers(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, int | float) for value in values)
+    return sorted(values) if style.numbers(values) else list(values)
 
 
 def _legend(figure: Figure, found: Answers, markers: bool) -> None:
-    compare = plain(found.study.compare)
+    compare = configuration.short(found.study.compare)
     handles = [
         Line2D(
             [],
             [],
-            color=_color(number),
-            marker=_marker(number) if markers else "",
+            color=style.color(number),
+            marker=style.marker(number) if markers else "",
             label=f"{compare} {word(value)}",
             linestyle="" if markers else "-",
-            mec="black" if markers else _color(number),
+            mec="black" if markers else style.color(number),
         )
         for number, value in enumerate(found.levels())
     ]
     if not markers and found.study.x is not None:
-        x = plain(found.study.x)
+        x = configuration.short(found.study.x)
         handles += [
-            Line2D([], [], color=GREY, linestyle=_style(number), label=f"{x} {word(value)}")
+            Line2D(
+                [], [], color=GREY, linestyle=style.line_style(number), label=f"{x} {word(value)}"
+            )
             for number, value in enumerate(_positions(found))
         ]
     widest = max(len(str(handle.get_label())) for handle in handles)
@@ -240,14 +186,3 @@ def _legend(figure: Figure, found: Answers, markers: bool) -> None:
         ncols=columns,
         frameon=False,
     )
-
-
-def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
-    figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows + 0.2), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    return figure, [list(row) for row in grid]
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(color=GREY, alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)

@@ -3,41 +3,34 @@
 The same runs give the same bytes: nothing here knows the time or a random name.
 """
 
-import base64
-import io
 import math
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import markdown
-import matplotlib as mpl
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from echo_exp import configuration
-from echo_exp.reports import answers, figures, statistics
+from echo_exp.reports import answers, figures, statistics, style
 from echo_exp.reports.answers import Answers
+from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
-from echo_exp.reports.statistics import Estimate
+from echo_exp.reports.rendering import (
+    ENVIRONMENT,
+    estimated,
+    html,
+    number,
+    p_value,
+    safe,
+    save,
+    verdict,
+)
 from echo_exp.sweeps import failures
 from echo_exp.sweeps.study import Cell, word
-from echo_exp.tracking.ui.markdown import plain
 
-DPI = 150
-MOST_PLACES = 6
 MOST_CELLS = 10
 """So many cells are named on the screen that did not finish for the same reason."""
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("echo_exp.reports", "."),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    autoescape=False,  # Markdown; what is no text of ours is escaped by `_safe`
-)
-_ENVIRONMENT.filters["plain"] = figures.plain
 
 
 def write(found: Answers, folder: Path) -> str:
@@ -48,8 +41,8 @@ def write(found: Answers, folder: Path) -> str:
         frame.to_csv(file, index=False, lineterminator="\n", float_format="%.7g")  # as measured
     images = {}
     for draw in (figures.scores, figures.solving, figures.curves):
-        images[draw.__name__] = _save(draw(found), folder / draw.__name__)
-    text = _ENVIRONMENT.get_template("report.md.j2").render(
+        images[draw.__name__] = save(draw(found), folder / draw.__name__)
+    text = ENVIRONMENT.get_template("report.md.j2").render(
         found=found,
         study=found.study,
         missing=_missing(found.records),
@@ -57,22 +50,22 @@ def write(found: Answers, folder: Path) -> str:
         runs=_runs(found),
         metrics=found.metrics,
         compared_metrics={comparison.metric for comparison in found.comparisons},
-        named=lambda metric: figures.named(metric).replace("\n", " "),
-        safe=_safe,
-        cell=lambda cell: _cell(cell, _safe),
+        named=lambda metric: style.named(metric).replace("\n", " "),
+        safe=safe,
+        cell=lambda cell: _cell(cell, safe),
         place=lambda record: _place(found, record),
-        level=lambda record: _safe(answers.level(found.study, record)),
+        level=lambda record: safe(answers.level(found.study, record)),
         mean=_mean,
-        estimate=_estimate,
+        estimate=estimated,
         median=_median,
-        p=_p,
-        number=_number,
+        p=p_value,
+        number=number,
         command=lambda cell: shlex.join(["echo-exp", *configuration.measured(cell.overrides)]),
-        verdict=_verdict,
-        told=lambda comparison: _verdict(comparison.p, comparison.decidable),
+        verdict=verdict,
+        told=lambda comparison: verdict(comparison.p, comparison.decidable),
     )
     (folder / "report.md").write_text(text, encoding="utf-8")
-    (folder / "report.html").write_text(_html(text, found.study.name, images), encoding="utf-8")
+    (folder / "report.html").write_text(html(text, found.study.name, images), encoding="utf-8")
     return "\n".join(_lines(found))
 
 
@@ -114,7 +107,7 @@ def _lines(found: Answers) -> Iterator[str]:
                 f"{word(answers.level(found.study, r))} {_mean(r, metric)}"
                 for r in (c.reference, c.other)
             )
-            yield f"  {_place(found, c.reference, word)}: {a}, {b}, p {_p(c.p)}"
+            yield f"  {_place(found, c.reference, word)}: {a}, {b}, p {p_value(c.p)}"
 
 
 def _tables(found: Answers) -> dict[str, pd.DataFrame]:
@@ -183,28 +176,11 @@ def _flat(name: str, estimate: Estimate) -> dict[str, float]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def _save(figure: Figure, path: Path) -> str:
-    """Writes PNG and SVG; returns the PNG as base64."""
-    with mpl.rc_context({"svg.hashsalt": "echo_exp"}):
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
-    path.with_suffix(".png").write_bytes(drawn.getvalue())
-    return base64.b64encode(drawn.getvalue()).decode()
-
-
-def _html(text: str, title: str, images: dict[str, str]) -> str:
-    body = markdown.markdown(text, extensions=["tables", "fenced_code"])
-    for name, image in images.items():
-        body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{image}"')
-    return _ENVIRONMENT.get_template("report.html.j2").render(title=title, body=body)
-
-
 def _place(found: Answers, record: Record, text: Callable[[Any], str] | None = None) -> str:
     """Returns the panel and position of a record, as Markdown unless told how to write values."""
-    text = text or _safe
+    text = text or safe
     named = [
-        text(value) if name == found.study.panel else f"{figures.plain(name)} {text(value)}"
+        text(value) if name == found.study.panel else f"{configuration.short(name)} {text(value)}"
         for name, value in _where(found, record).items()
     ]
     return ", ".join(named) or "all"
@@ -212,26 +188,12 @@ def _place(found: Answers, record: Record, text: Callable[[Any], str] | None = N
 
 def _cell(cell: Cell, text: Callable[[Any], str] = word) -> str:
     """Returns the settings of a cell, with its values written as told."""
-    named = [f"{figures.plain(key)} {text(value)}" for key, value in cell.settings.items()]
+    named = [f"{configuration.short(key)} {text(value)}" for key, value in cell.settings.items()]
     return ", ".join([*(text(value) for value in cell.labels.values()), *named])
 
 
-def _safe(value: Any) -> str:
-    """Returns a value as text that neither Markdown nor HTML takes for its own."""
-    return plain(word(value))
-
-
 def _mean(record: Record, metric: str) -> str:
-    return _estimate(statistics.mean(record.scores[metric])) if metric in record.scores else "–"
-
-
-def _estimate(estimate: Estimate) -> str:
-    if math.isnan(estimate.value):
-        return "–"
-    value = _number(estimate.value)
-    if math.isnan(estimate.low):
-        return value
-    return f"{value} ({_number(estimate.low)} to {_number(estimate.high)})"
+    return estimated(statistics.mean(record.scores[metric])) if metric in record.scores else "–"
 
 
 def _median(record: Record) -> str:
@@ -240,29 +202,3 @@ def _median(record: Record) -> str:
         return f"> {record.epochs:,}"
     high = "∞" if math.isinf(estimate.high) else f"{estimate.high:,.0f}"
     return f"{estimate.value:,.0f} ({estimate.low:,.0f} to {high})"
-
-
-def _number(value: float) -> str:
-    """Returns a value with three places, more where these would say 0 or 1 of what is not."""
-    if math.isnan(value):
-        return "–"
-    if abs(value) >= 10:
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
-    places = 3
-    while places < MOST_PLACES and value not in (0, 1, -1) and abs(round(value, places)) in (0, 1):
-        places += 1
-    return f"{value + 0.0:.{places}f}".replace("-", "−")
-
-
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _verdict(p: float, decidable: bool = True) -> str:
-    if math.isnan(p):
-        return ""
-    if p < 1 - statistics.CONFIDENCE:
-        return "different"
-    return "not told apart" if decidable else "too few seeds to tell"

@@ -12,6 +12,7 @@ from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from echo_exp.reports.estimates import SHARES
 from echo_exp.sweeps import plan
 from echo_exp.sweeps.study import Cell
 from echo_exp.tracking.access import reader
@@ -21,8 +22,6 @@ from echo_exp.training.replicas import Floats
 RUNNING, FINISHED, FAILED, NEVER_RUN = "RUNNING", "FINISHED", "FAILED", "never run"
 UNREADABLE = "finished, but its artifacts are gone"
 PAGE = 100
-SHARES = ("accuracy", "within_1", "within_5")
-"""How the names of shares of what is right end."""
 
 
 @dataclass(frozen=True)

@@ -17,23 +17,14 @@ from lifelines.utils import median_survival_times
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from echo_exp.reports.estimates import CONFIDENCE, Estimate
 from echo_exp.training.replicas import Floats
 
-CONFIDENCE = 0.95
 RESAMPLES = 4999
 ROUNDING = 1e-9
 """Values that differ by less than this share of their mean are equal."""
 LEAST = 8
 """Fewer values have no interval: the bootstrap's would hold the truth too seldom."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % confidence interval; NaN at both ends where there is none."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

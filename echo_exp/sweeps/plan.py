@@ -48,6 +48,7 @@ class SweepSettings:
             only what has not been tried, or everything.
         attempts: How often a job is started whose process is lost.
         fused: Whether jobs are trained together, as one stack, where that is possible.
+        report: Whether a report is written at the end.
 
     Raises:
         SettingError: A value is not allowed.
@@ -56,8 +57,10 @@ class SweepSettings:
     again: str
     attempts: int
     fused: bool
+    report: bool
 
     def __post_init__(self) -> None:
+        choice("sweep.report", self.report, (True, False))
         choice("sweep.fused", self.fused, (True, False))
         choice("sweep.again", self.again, tuple(Again))
         integer("sweep.attempts", self.attempts, 1, 1000)
@@ -199,6 +202,11 @@ class Sweep:
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def report_folder(config: DictConfig, run_id: str) -> Path:
+    """Returns where the report of a sweep is written, whose parent run has an id."""
+    return Path(str(config.output_dir)) / "reports" / "sweeps" / run_id
 
 
 def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:

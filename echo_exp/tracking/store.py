@@ -396,6 +396,23 @@ class Run:
         """
         self.store.send("content", run_id=self.run_id, file=file, content=content)
 
+    def log_report(self, make: str, folder: Path) -> str:
+        """Has a report made in the writer's process, which has the store open, and records it.
+
+        Args:
+            make: What makes it: ``"module:function"``, which is called with the folder to write,
+                the store and the run's id, and says in words what came out.
+            folder: Where it is written; it is copied to the artifacts as ``report``.
+
+        Returns:
+            What came out.
+
+        Raises:
+            TrackingError: It could not be made.
+        """
+        arguments = {"make": make, "folder": str(folder.absolute())}
+        return str(self.store.request("report", run_id=self.run_id, **arguments))
+
     def log_made(self, file: str, make: str, **arguments: Any) -> None:
         """Records a file that is made in the writer's process, beside the training.
 

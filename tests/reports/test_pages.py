@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from echo_exp.reports import answers, pages
+from echo_exp.reports import answers, pages, rendering
 
 from .made import record, study
 
@@ -89,7 +89,7 @@ def test_the_page_needs_nothing_beside_it(written: dict[str, bytes]) -> None:
     ],
 )
 def test_a_number_is_not_rounded_to_what_it_is_not(value: float, text: str) -> None:
-    assert pages._number(value) == text
+    assert rendering.number(value) == text
 
 
 def test_any_number_of_values_can_be_drawn_and_told_apart(tmp_path: Path) -> None:

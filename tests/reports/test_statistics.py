@@ -5,7 +5,7 @@ import gc
 import numpy as np
 import pytest
 
-from echo_exp.reports import statistics
+from echo_exp.reports import estimates, statistics
 from echo_exp.training.replicas import Floats
 
 NEVER = np.nan
@@ -30,7 +30,7 @@ def test_nineteen_of_twenty_intervals_hold_the_truth() -> None:
 
 
 def test_equal_values_leave_no_doubt_and_few_values_allow_no_interval() -> None:
-    assert statistics.mean(np.ones(9)) == statistics.Estimate(1, 1, 1)
+    assert statistics.mean(np.ones(9)) == estimates.Estimate(1, 1, 1)
     few = statistics.mean(np.array([0.0, 1.0] * 3))
     assert few.value == 0.5
     assert np.isnan([few.low, few.high]).all()

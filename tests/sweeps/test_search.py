@@ -195,7 +195,7 @@ def test_trials_that_can_be_one_stack_are_launched_together(
     asked = _settings(**changes)
     one = asked.at_once(OmegaConf.create({"_target_": "x.BasicLauncher"}))
     search = Search("a search", (), asked, space.read(lines), "", one)
-    sweep = Sweep("a search", (), (), SweepSettings("unfinished", 1, fused), Path())
+    sweep = Sweep("a search", (), (), SweepSettings("unfinished", 1, fused, report=False), Path())
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         assert together(search, sweep) == expected
 

@@ -21,7 +21,7 @@ Does = Callable[[int], JobResult | None]
 
 def _asked(folder: Path, count: int, attempts: int = 2) -> Sweep:
     jobs = [Job(n, [f"seed={n}"], f"fingerprint {n}") for n in range(count)]
-    settings = SweepSettings(again="unfinished", attempts=attempts, fused=False)
+    settings = SweepSettings("unfinished", attempts, fused=False, report=False)
     return Sweep("a sweep", ["-m"], jobs, settings, folder)
 
 

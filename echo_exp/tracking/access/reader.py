@@ -117,15 +117,15 @@ def find(settings: TrackingSettings, which: str) -> FinishedRun:
     """
     access = opened(settings)
     with reached(access.uri):
-        run = _run(access.client, settings, which)
-    if run.info.status != "FINISHED":
-        run_id, status = run.info.run_id, run.info.status
+        found = run(access, settings.experiment, which)
+    if found.info.status != "FINISHED":
+        run_id, status = found.info.run_id, found.info.status
         hint = "" if status == "RUNNING" else f"; `echo-exp resume={run_id}` goes on with it"
         raise SettingError("run", run_id, f"it has not finished, it is {status}{hint}")
-    with artifact(access, run, CONFIG) as path:
+    with artifact(access, found, CONFIG) as path:
         config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
-    return FinishedRun(run, config, access)
+    return FinishedRun(found, config, access)
 
 
 def sweep(access: Access, experiment_name: str, which: str) -> Run:
@@ -167,31 +167,43 @@ def add(access: Access, run: Run, folder: Path, name: str) -> None:
         raise TrackingError(why) from error
 
 
-def _run(client: MlflowClient, settings: TrackingSettings, which: str) -> Run:
+def run(access: Access, experiment: str, which: str, setting: str = "run") -> Run:
+    """Returns a run that a setting names.
+
+    Args:
+        access: The store.
+        experiment: The experiment in which the newest is looked for.
+        which: The run's id, or ``last`` for the newest finished one of the experiment.
+        setting: The setting.
+
+    Raises:
+        SettingError: There is no such run, or it is no training.
+    """
+    client = access.client
     if which != LAST:
         try:
-            run = client.get_run(which)
+            found = client.get_run(which)
         except MlflowException as error:
             if mends(error):
                 raise
-            raise SettingError("run", which, _known(client, settings)) from None
-        active(client, run)
-        if run.data.tags.get("kind", "run") != "run":  # people may have deleted the tag
-            raise SettingError("run", which, "it is no training: name one of the runs under it")
-        return run
+            raise SettingError(setting, which, _known(client, experiment)) from None
+        active(client, found, setting)
+        if found.data.tags.get("kind", "run") != "run":  # people may have deleted the tag
+            raise SettingError(setting, which, "it is no training: name one of the runs under it")
+        return found
     query = "tags.kind = 'run' and attributes.status = 'FINISHED'"
-    newest = _newest(client, settings.experiment, query, 1)
+    newest = _newest(client, experiment, query, 1)
     if not newest:
-        raise SettingError("run", which, _known(client, settings))
+        raise SettingError(setting, which, _known(client, experiment))
     return newest[0]
 
 
-def _known(client: MlflowClient, settings: TrackingSettings) -> str:
-    newest = _newest(client, settings.experiment, "tags.kind = 'run'", 3)
+def _known(client: MlflowClient, experiment: str) -> str:
+    newest = _newest(client, experiment, "tags.kind = 'run'", 3)
     names = ", ".join(f"{run.info.run_id} ({run.info.status})" for run in newest)
     return (
         f"it must be `last`, for the newest that has finished, or the id of a run; the newest of "
-        f"experiment {settings.experiment} are: {names or 'none'}"
+        f"experiment {experiment} are: {names or 'none'}"
     )
 
 

@@ -314,6 +314,11 @@ class Writer:
         pkgutil.resolve_name(make)(self._beside(run_id, file), **arguments)
         self._put(run_id, "artifact", file=file)
 
+    def report(self, run_id: str, make: str, folder: str) -> str:
+        said = pkgutil.resolve_name(make)(Path(folder), self.access, run_id)
+        self._put(run_id, "files", folder=folder, name="report")
+        return str(said)
+
     def settle(self) -> None:
         """Returns when all that waits is safe, in the store or on the disk."""
         self._check_claims()

@@ -1,0 +1,101 @@
+"""What each factor of a sweep does to a score: how much of its variance, and in which direction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from echo_exp.reports.jobs import Setting
+from echo_exp.training.replicas import Floats
+
+MOST_LEVELS = 12
+"""A factor with more values, as in a search, has no means by value."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a factor does by itself.
+
+    Attributes:
+        factor: The setting.
+        levels: Its values, numbers in their order.
+        means: The mean score of each, over all settings and seeds that have it, [V].
+        share: How much of the variance of all scores lies between these means (eta squared), from 0
+            to 1. On a full grid it is the first order of a functional analysis of variance (Hutter
+            et al. 2014).
+    """
+
+    factor: str
+    levels: Sequence[Any]
+    means: Floats
+    share: float
+
+
+@dataclass(frozen=True)
+class Effects:
+    """How the variance of a score divides.
+
+    Attributes:
+        factors: The factors, that of the largest share first; none of more than `MOST_LEVELS`.
+        together: The share that lies between settings beyond what the factors do by themselves.
+        seeds: The share that lies between seeds of the same setting.
+    """
+
+    factors: Sequence[Effect]
+    together: float
+    seeds: float
+
+
+def effects(settings: Sequence[Setting], factors: Sequence[str], metric: str) -> Effects | None:
+    """Divides the variance of a metric; None where it does not vary, or no factor has few values.
+
+    Args:
+        settings: The settings with their scores.
+        factors: What was swept.
+        metric: The metric.
+    """
+    scores = [(setting, _finite(setting.scores(metric))) for setting in settings]
+    every = np.concatenate([found for _, found in scores]) if scores else np.empty(0)
+    total = float(((every - every.mean()) ** 2).sum()) if len(every) else 0.0
+    if total <= 0:
+        return None
+    between = _between([found for _, found in scores], every.mean()) / total
+    found = [
+        Effect(factor, list(groups), np.array([g.mean() for g in groups.values()]), share)
+        for factor, groups in ((factor, _groups(scores, factor)) for factor in factors)
+        for share in [_between(list(groups.values()), every.mean()) / total]
+        if 1 < len(groups) <= MOST_LEVELS
+    ]
+    if not found:
+        return None
+    found.sort(key=lambda effect: -effect.share)
+    alone = sum(effect.share for effect in found)
+    return Effects(found, max(0.0, between - alone), max(0.0, 1 - between))
+
+
+def order(values: Sequence[Any]) -> list[Any]:
+    """Returns values without repetition, numbers in their order."""
+    found = list(dict.fromkeys(values))
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in found)
+    return sorted(found) if numbers else found
+
+
+def _groups(scores: Sequence[tuple[Setting, Floats]], factor: str) -> Mapping[Any, Floats]:
+    """Returns the scores of each value of a factor."""
+    having = [(setting.values[factor], s) for setting, s in scores if factor in setting.values]
+    return {
+        level: found
+        for level in order([value for value, _ in having])
+        for found in [np.concatenate([s for value, s in having if value == level])]
+        if len(found)
+    }
+
+
+def _between(groups: Sequence[Floats], mean: float) -> float:
+    """Returns the sum of squares between the means of groups."""
+    return float(sum(len(g) * (g.mean() - mean) ** 2 for g in groups if len(g)))
+
+
+def _finite(values: Floats) -> Floats:
+    return values[np.isfinite(values)]

@@ -1,0 +1,16 @@
+"""A measured value and how far chance may be at work in it."""
+
+from dataclasses import dataclass
+
+CONFIDENCE = 0.95
+SHARES = ("accuracy", "within_1", "within_5")
+"""How the names of shares of what is right end."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % confidence interval; NaN at both ends where there is none."""
+
+    value: float
+    low: float
+    high: float

@@ -1,0 +1,325 @@
+"""The jobs of a sweep, read back from the tracking store, the seeds of each setting together."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.entities import Run
+
+from echo_exp import configuration
+from echo_exp.reports.estimates import SHARES
+from echo_exp.settings import SettingError
+from echo_exp.sweeps.plan import AXES_TAG
+from echo_exp.sweeps.ranking import Ranked, Score, rank
+from echo_exp.tracking.access import reader
+from echo_exp.tracking.access.connection import Access
+from echo_exp.tracking.ui.view import MEMBER, member
+from echo_exp.training.replicas import Floats
+
+FINISHED, FAILED, NEVER_RUN = "FINISHED", "FAILED", "never run"
+PAGE = 1000
+PARENT_TAG = "mlflow.parentRunId"
+CURVE = "val/accuracy"
+Curve = tuple[Floats, Floats]
+"""Epochs [E] and the values of some seeds [E, n]."""
+WORDS: dict[str, Any] = {"True": True, "False": False, "None": None}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the store knows of a job.
+
+    Attributes:
+        status: FINISHED, `NEVER_RUN`, or how its newest run ended.
+        named: What it is called.
+        parameters: Its settings, with their types; empty where it has no run.
+        run_id: Its run, if there is one.
+        seeds: Its seeds (R of them); none where it has not finished.
+        scores: The scores of each seed, [R], by their names in MLflow; NaN where it diverged.
+        seconds: Time of the training of all seeds.
+        error: Why it did not finish, in one line, where that is known.
+    """
+
+    status: str
+    named: str
+    parameters: Mapping[str, Any]
+    run_id: str | None = None
+    seeds: Sequence[int] = ()
+    scores: Mapping[str, Floats] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether its scores are there."""
+        return self.status == FINISHED
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that was swept but the seed, with the jobs that have it.
+
+    Attributes:
+        values: Its value of each factor; a job may have none of some.
+        named: The same in words.
+        jobs: The jobs that have finished or failed.
+    """
+
+    values: Mapping[str, Any]
+    named: str
+    jobs: Sequence[Job]
+
+    def scores(self, metric: str) -> Floats:
+        """Returns a metric of all seeds, [n]; NaN of those that failed, or do not have it."""
+        every = [
+            job.scores.get(metric, np.full(int(job.parameters.get("replicas", 1)), np.nan))
+            for job in self.jobs
+        ]
+        return np.concatenate(every)
+
+    @property
+    def finished(self) -> list[Job]:
+        """The finished jobs."""
+        return [job for job in self.jobs if job.finished]
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The jobs of a sweep.
+
+    Attributes:
+        run_id: The parent run.
+        name: What it is called.
+        command: What made it.
+        axes: The parameters in which its jobs differ.
+        jobs: All of them, in their order.
+    """
+
+    run_id: str
+    name: str
+    command: str
+    axes: Sequence[str]
+    jobs: Sequence[Job]
+
+    @cached_property
+    def factors(self) -> tuple[str, ...]:
+        """The axes but for those that only repeat the same."""
+        return tuple(axis for axis in self.axes if axis not in configuration.REPETITIONS)
+
+    @cached_property
+    def finished(self) -> list[Job]:
+        """The jobs with scores."""
+        return [job for job in self.jobs if job.finished]
+
+    @cached_property
+    def shared(self) -> dict[str, Any]:
+        """The settings that all jobs have in common."""
+        every = [job.parameters for job in self.jobs if job.parameters]
+        first = every[0] if every else {}
+        differ = {*configuration.swept(every), *self.axes}
+        return {key: value for key, value in first.items() if key not in differ}
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """The settings of which a job has finished, in the order of their first jobs."""
+        groups: defaultdict[tuple[Any, ...], list[Job]] = defaultdict(list)
+        for job in self.jobs:
+            if job.finished or job.status == FAILED:
+                groups[tuple(job.parameters.get(f, _NONE) for f in self.factors)].append(job)
+        return [
+            Setting(
+                {f: v for f, v in zip(self.factors, values, strict=True) if v is not _NONE},
+                configuration.words(jobs[0].parameters, self.factors),
+                jobs,
+            )
+            for values, jobs in groups.items()
+            if any(job.finished for job in jobs)
+        ]
+
+    def ranking(self, metric: str) -> list[Ranked]:
+        """Returns the settings that have a metric, the best first."""
+        share, high = metric.endswith(SHARES), metric.endswith((*SHARES, "solved"))
+        scores = [
+            (setting.named, Score(float(score), seeds=int(found), lost=int(not found)))
+            for setting in self.settings
+            for score in setting.scores(metric)
+            for found in [np.isfinite(score)]
+        ]
+        return rank(scores, share, high)
+
+
+_NONE = object()
+
+
+def read(access: Access, parent: Run) -> Jobs:
+    """Reads the jobs of a sweep.
+
+    Args:
+        access: The tracking store.
+        parent: The sweep's parent run.
+
+    Raises:
+        SettingError: No job of it has finished.
+    """
+    runs = _runs(access, parent)
+    planned = _plan(access, parent)
+    typed = [{k: value(v) for k, v in run.data.params.items()} for run in runs]
+    tag = parent.data.tags.get(AXES_TAG)
+    axes = configuration.swept(typed) if tag is None else tuple(filter(None, tag.split(", ")))
+    known = {id(run): parameters for run, parameters in zip(runs, typed, strict=True)}
+    newest = _newest(runs)
+    jobs = [
+        job(access, newest[mark], known[id(newest[mark])], axes)
+        if mark in newest
+        else Job(FAILED if problem else NEVER_RUN, named, {}, error=problem)
+        for mark, (named, problem) in (planned or dict.fromkeys(newest, ("", ""))).items()
+    ]
+    found = Jobs(
+        parent.info.run_id,
+        parent.info.run_name,
+        parent.data.tags.get("mlflow.source.name", ""),
+        axes,
+        jobs,
+    )
+    if not found.finished:
+        why = (
+            "; ".join(dict.fromkeys(each.error for each in jobs if each.error)) or "none has ended"
+        )
+        raise SettingError(reader.SWEEP, parent.info.run_id, f"no job of it has finished: {why}")
+    return found
+
+
+def value(text: str) -> Any:
+    """Returns a parameter as MLflow keeps it, a word, with its type."""
+    if text in WORDS:
+        return WORDS[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _runs(access: Access, parent: Run) -> list[Run]:
+    """Returns the runs of a sweep, the oldest first: nested under it, or of other sweeps too."""
+    run_id = parent.info.run_id
+    marks = {member(run_id): MEMBER, PARENT_TAG: run_id}  # older sweeps have only the second
+    found: dict[str, Run] = {}
+    for key, wanted in marks.items():
+        query = f"tags.`{key}` = '{wanted}' and tags.kind = 'run'"
+        token = None
+        while True:
+            page = access.client.search_runs(
+                [parent.info.experiment_id],
+                query,
+                max_results=PAGE,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            )
+            found |= {run.info.run_id: run for run in page}
+            token = page.token
+            if not token:
+                break
+    return list(found.values())
+
+
+def _plan(access: Access, parent: Run) -> dict[str, tuple[str, str]] | None:
+    """Returns the name and what is wrong of each job that was planned, by its fingerprint."""
+    try:
+        with reader.artifact(access, parent, "plan.json") as path:
+            table = json.loads(path.read_text(encoding="utf-8"))
+    except SettingError:  # a search knows its jobs one after the other
+        return None
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    return {
+        row["fingerprint"] or f"job {row['job']}": (row["settings"], row["problem"]) for row in rows
+    }
+
+
+def _newest(runs: Sequence[Run]) -> dict[str, Run]:
+    """Returns the newest finished run of each fingerprint, else the newest."""
+    newest: dict[str, Run] = {}
+    for run in sorted(runs, key=lambda run: run.info.status == FINISHED):
+        newest[run.data.tags.get("fingerprint", run.info.run_id)] = run
+    return newest
+
+
+def job(access: Access, run: Run, parameters: Mapping[str, Any], axes: Sequence[str]) -> Job:
+    """Reads what a run has scored.
+
+    Args:
+        access: The tracking store.
+        run: The run.
+        parameters: Its settings, with their types.
+        axes: Those that tell it from others.
+    """
+    named = configuration.words(parameters, axes) or str(run.info.run_name)
+    run_id, status = run.info.run_id, run.info.status
+    error = "".join(run.data.tags.get("error", "").strip().splitlines()[:1])
+    if status != FINISHED:
+        return Job(status, named, parameters, run_id, error=error)
+    metrics = run.data.metrics
+    try:
+        seeds, scores = _seeds(access, run, metrics, parameters)
+    except (SettingError, KeyError, ValueError):
+        return Job("unreadable", named, parameters, run_id, error="its artifacts are gone")
+    seconds = metrics.get("fit_seconds", math.nan)
+    return Job(FINISHED, named, parameters, run_id, seeds, scores, seconds)
+
+
+def _seeds(
+    access: Access, run: Run, metrics: Mapping[str, float], parameters: Mapping[str, Any]
+) -> tuple[list[int], dict[str, Floats]]:
+    """Returns the seeds of a run, and the scores of each."""
+    if parameters.get("replicas", 1) == 1:
+        scores = {name: np.array([score]) for name, score in metrics.items()}
+        return [int(parameters["seed"])], scores
+    with reader.artifact(access, run, "replicas.json") as path:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    columns = dict(zip(table["columns"], np.array(table["data"], dtype=float).T, strict=True))
+    return columns.pop("seed").astype(int).tolist(), columns
+
+
+def curve(access: Access, setting: Setting, metric: str = CURVE) -> Curve | None:
+    """Reads a metric of the validations of all seeds of a setting.
+
+    Where its jobs had different epochs, those of the longest count, and others end before.
+
+    Returns:
+        The epochs and the values, NaN where there is none; None where it was never measured.
+    """
+    found = [_curve(access, job, metric) for job in setting.finished]
+    measured = [part for part in found if part is not None]
+    if not measured:
+        return None
+    epochs = np.unique(np.concatenate([steps for steps, _ in measured]))
+    parts = []
+    for steps, values in measured:
+        whole = np.full((len(epochs), values.shape[1]), np.nan)
+        whole[np.searchsorted(epochs, steps)] = values
+        parts.append(whole)
+    return epochs, np.concatenate(parts, axis=1)
+
+
+def _curve(access: Access, job: Job, metric: str) -> Curve | None:
+    assert job.run_id is not None
+    if len(job.seeds) > 1:
+        with suppress(SettingError):
+            run = access.client.get_run(job.run_id)
+            with reader.artifact(access, run, "curves.parquet") as path:
+                frame = pd.read_parquet(path, columns=["epoch", metric]).dropna()
+            wide = frame.assign(seed=frame.groupby("epoch").cumcount())
+            table = wide.pivot_table(metric, "epoch", "seed")
+            return table.index.to_numpy(float), table.to_numpy(float)
+        return None
+    history = access.client.get_metric_history(job.run_id, metric)
+    points: Floats = np.array(sorted((p.step, p.value) for p in history), dtype=float)
+    return (points[:, 0], points[:, 1:]) if len(points) else None

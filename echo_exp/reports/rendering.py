@@ -1,0 +1,89 @@
+"""Writes figures, tables and text of a report as files; the same input gives the same bytes."""
+
+import base64
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import markdown
+import matplotlib as mpl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from echo_exp import configuration
+from echo_exp.reports.estimates import CONFIDENCE, Estimate
+from echo_exp.sweeps.study import word
+from echo_exp.tracking.ui.markdown import plain
+
+DPI = 150
+MOST_PLACES = 6
+ENVIRONMENT = Environment(
+    loader=PackageLoader("echo_exp.reports", "."),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=False,  # Markdown; what is no text of ours is escaped by `safe`
+)
+ENVIRONMENT.filters["short"] = configuration.short
+
+
+def save(figure: Figure, path: Path) -> str:
+    """Writes PNG and SVG; returns the PNG as base64."""
+    with mpl.rc_context({"svg.hashsalt": "echo_exp"}):
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
+    path.with_suffix(".png").write_bytes(drawn.getvalue())
+    return base64.b64encode(drawn.getvalue()).decode()
+
+
+def html(text: str, title: str, images: dict[str, str]) -> str:
+    """Returns Markdown as a page of its own, with its images (base64 of PNG, by name) in it."""
+    body = markdown.markdown(text, extensions=["tables", "fenced_code"])
+    for name, image in images.items():
+        body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{image}"')
+    return ENVIRONMENT.get_template("report.html.j2").render(title=title, body=body)
+
+
+def safe(value: Any) -> str:
+    """Returns a value as text that neither Markdown nor HTML takes for its own."""
+    return plain(word(value))
+
+
+def estimated(estimate: Estimate) -> str:
+    """Returns a value with its interval, if it has one."""
+    if math.isnan(estimate.value):
+        return "–"
+    value = number(estimate.value)
+    if math.isnan(estimate.low):
+        return value
+    return f"{value} ({number(estimate.low)} to {number(estimate.high)})"
+
+
+def number(value: float) -> str:
+    """Returns a value with three places, more where these would say 0 or 1 of what is not."""
+    if math.isnan(value):
+        return "–"
+    if abs(value) >= 10:
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
+    places = 3
+    while places < MOST_PLACES and value not in (0, 1, -1) and abs(round(value, places)) in (0, 1):
+        places += 1
+    return f"{value + 0.0:.{places}f}".replace("-", "−")
+
+
+def p_value(value: float) -> str:
+    """Returns a p-value."""
+    if math.isnan(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def verdict(p: float, decidable: bool = True) -> str:
+    """Returns what a corrected p-value says; of samples that could have shown nothing, that."""
+    if math.isnan(p):
+        return ""
+    if p < 1 - CONFIDENCE:
+        return "different"
+    return "not told apart" if decidable else "too few seeds to tell"

@@ -1,0 +1,81 @@
+"""How the figures of reports look: colours, markers, names of metrics, a grid of panels."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from echo_exp.reports.estimates import SHARES
+from echo_exp.training.figures import GREY
+
+# Okabe & Ito: told apart by everybody; the markers tell the same without colour.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
+WIDTH, HEIGHT = 3.5, 2.9  # inches of a panel
+COLUMNS = 2
+NAMES = {
+    "test/accuracy": "accuracy\n(share of integers right)",
+    "test/sequence_accuracy": "whole echoes right\n(share)",
+    "test/incomplete_accuracy": "accuracy on\nincomplete windows (share)",
+    "test/within_1": "off by at most 1\n(share of integers)",
+    "test/mae": "mean absolute error\n(integers)",
+    "test/loss": "loss",
+    "val/saturation": "saturated cell states\n(share)",
+}
+LOGARITHMIC = ("val/gradient_norm",)
+FROM_0_TO_1 = (*SHARES, "saturation")
+
+
+def named(metric: str) -> str:
+    """Returns what a metric is called on an axis."""
+    return NAMES.get(metric, metric.rsplit("/", 1)[-1].replace("_", " "))
+
+
+def same_height(row: Sequence[Axes], metric: str) -> None:
+    """Gives the panels of a row the same vertical axis, of a share from 0 to 1."""
+    if metric.startswith(LOGARITHMIC):
+        for axes in row:
+            axes.set_yscale("log")
+    low = min(axes.get_ylim()[0] for axes in row)
+    high = max(axes.get_ylim()[1] for axes in row)
+    if metric.endswith(FROM_0_TO_1):
+        low, high = -0.03, 1.03
+    elif not metric.startswith(LOGARITHMIC):
+        low = min(low, 0)
+    for axes in row:
+        axes.set_ylim(low, high)
+
+
+def color(number: int) -> str:
+    """Returns the colour of what has a number."""
+    return COLORS[number % len(COLORS)]
+
+
+def marker(number: int) -> str:
+    """Returns its marker."""
+    return MARKERS[(number + number // len(COLORS)) % len(MARKERS)]  # no pair comes twice
+
+
+def line_style(number: int) -> Any:
+    """Returns its kind of line."""
+    return STYLES[number % len(STYLES)]
+
+
+def numbers(values: Iterable[Any]) -> bool:
+    """Returns whether all values are numbers."""
+    return all(isinstance(value, int | float) for value in values)
+
+
+def grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
+    """Returns a figure with rows of panels."""
+    figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows + 0.2), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    return figure, [list(row) for row in panels]
+
+
+def uncluttered(axes: Axes) -> None:
+    """Leaves of a panel's frame what is needed to read it."""
+    axes.grid(color=GREY, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)

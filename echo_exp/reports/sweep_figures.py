@@ -1,0 +1,253 @@
+"""The figures of a sweep's report: the score over what was swept, and learning curves."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from echo_exp import configuration
+from echo_exp.configuration.swept import shown
+from echo_exp.reports import style
+from echo_exp.reports.effects import MOST_LEVELS, Effects, order
+from echo_exp.reports.jobs import Curve, Setting
+from echo_exp.sweeps.ranking import Ranked
+from echo_exp.training.figures import GREY
+from echo_exp.training.replicas import Floats
+
+Means = Mapping[str, Ranked]
+"""The settings in the ranking, by their names."""
+MANY_WORDS = 4
+"""More words on an axis stand slanted."""
+MOST_ANNOTATED = 60
+"""The cells of a larger heat map have no numbers."""
+
+
+def scores(
+    settings: Sequence[Setting], factors: Sequence[str], means: Means, metric: str
+) -> Figure:
+    """Draws the score of every seed over what was swept, however many settings that were.
+
+    Args:
+        settings: The settings.
+        factors: What was swept but the seed.
+        means: The ranking of the settings.
+        metric: The score.
+    """
+    settings = [setting for setting in settings if setting.named in means]
+    if len(factors) == 2 and all(len(setting.values) == 2 for setting in settings):
+        return _two(settings, factors, means, metric)
+    if len(factors) > 1:
+        return _many(settings, factors, metric)
+    figure, ((axes,),) = style.grid(1, 1)
+    _over(axes, settings, factors[0] if factors else None, means, metric)
+    style.same_height([axes], metric)
+    return figure
+
+
+def _two(settings: Sequence[Setting], factors: Sequence[str], means: Means, metric: str) -> Figure:
+    """Draws a heat map of the means, and beside it a line for each value of one factor."""
+    levels = [order([setting.values[factor] for setting in settings]) for factor in factors]
+    if len(levels[1]) > len(levels[0]):
+        factors, levels = factors[::-1], levels[::-1]
+    x, other = factors
+    figure, ((heat, lines),) = style.grid(1, 2)
+    values = np.full((len(levels[1]), len(levels[0])), np.nan)
+    for setting in settings:
+        place = levels[1].index(setting.values[other]), levels[0].index(setting.values[x])
+        values[place] = means[setting.named].mean
+    share = metric.endswith(style.FROM_0_TO_1)
+    low, high = (0.0, 1.0) if share else (float(np.nanmin(values)), float(np.nanmax(values)))
+    middle = low + 0.6 * (high - low)
+    drawn = heat.imshow(values, aspect="auto", origin="lower", cmap="viridis", vmin=low, vmax=high)
+    if values.size <= MOST_ANNOTATED:
+        for row, column in np.argwhere(np.isfinite(values)):
+            value = float(values[row, column])
+            color = "white" if value < middle else "black"  # on the dark half of the colours
+            told: dict[str, Any] = {"color": color, "ha": "center", "va": "center", "size": 8}
+            heat.text(column, row, f"{value:.3g}", **told)
+    figure.colorbar(drawn, ax=heat, label=style.named(metric))
+    _levels(heat.xaxis, levels[0])
+    _levels(heat.yaxis, levels[1])
+    heat.set_xlabel(configuration.short(x))
+    heat.set_ylabel(configuration.short(other))
+    for number, level in enumerate(levels[1]):
+        mine = [setting for setting in settings if setting.values[other] == level]
+        label = f"{configuration.short(other)} {shown(level)}"
+        _over(lines, mine, x, means, metric, levels[0], number, label)
+    style.same_height([lines], metric)
+    lines.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _many(settings: Sequence[Setting], factors: Sequence[str], metric: str) -> Figure:
+    """Draws a panel a factor: the mean of every setting, and that of all with the same value."""
+    rows = -(-len(factors) // style.COLUMNS)
+    figure, grid = style.grid(rows, min(len(factors), style.COLUMNS))
+    panels = [axes for row in grid for axes in row]
+    for axes, factor in zip(panels, factors, strict=False):
+        _marginal(axes, [s for s in settings if factor in s.values], factor, metric)
+    style.same_height(panels[: len(factors)], metric)
+    for axes in panels[len(factors) :]:
+        axes.remove()
+    for row in grid:
+        row[0].set_ylabel(style.named(metric))
+    return figure
+
+
+def _marginal(axes: Axes, settings: Sequence[Setting], factor: str, metric: str) -> None:
+    levels = order([setting.values[factor] for setting in settings])
+    scattered = len(levels) > MOST_LEVELS and style.numbers(levels)
+    places = levels if scattered else range(len(levels))
+    place = dict(zip(levels, places, strict=True))
+    random = np.random.default_rng(0)  # of the jitter
+    width = 0.0 if scattered else 0.15
+    found = [(place[setting.values[factor]], _mean(setting, metric)) for setting in settings]
+    x = np.array([at for at, _ in found]) + random.uniform(-width, width, len(found))
+    axes.plot(x, [mean for _, mean in found], "o", color=style.COLORS[0], alpha=0.3, ms=3)
+    if not scattered:
+        means = [
+            np.nanmean([m for at, m in found if at == here] or [np.nan]) for here in place.values()
+        ]
+        axes.plot(list(place.values()), means, "o-", color=style.COLORS[0], mec="black", ms=7)
+        _levels(axes.xaxis, levels)
+        axes.set_xlim(-0.6, len(levels) - 0.4)
+    axes.set_xlabel(configuration.short(factor))
+    style.uncluttered(axes)
+
+
+def _over(
+    axes: Axes,
+    settings: Sequence[Setting],
+    factor: str | None,
+    means: Means,
+    metric: str,
+    levels: Sequence[Any] | None = None,
+    number: int = 0,
+    label: str = "",
+) -> None:
+    """Draws each seed over one factor, with means and intervals, which a line connects."""
+    known = [setting.values.get(factor) if factor else "" for setting in settings]
+    levels = order(known) if levels is None else levels
+    random = np.random.default_rng(0)  # of the jitter
+    color, marker = style.color(number), style.marker(number)
+    points = []
+    for level, setting in sorted(
+        zip(known, settings, strict=True), key=lambda pair: levels.index(pair[0])
+    ):
+        x, values, mean = levels.index(level), setting.scores(metric), means[setting.named]
+        jitter = random.uniform(-0.15, 0.15, len(values))
+        axes.plot(x + jitter, values, marker, color=color, alpha=0.35, ms=4, mew=0)
+        if np.isfinite(mean.low):
+            axes.vlines(x, mean.low, mean.high, color=color, linewidth=1.5)
+        points.append((x, mean.mean))
+    line = "-" if style.numbers(levels) else ""
+    axes.plot(
+        *zip(*points, strict=True), marker + line, color=color, mec="black", ms=7, label=label
+    )
+    _levels(axes.xaxis, levels)
+    axes.set_xlim(-0.6, len(levels) - 0.4)
+    axes.set_xlabel(configuration.short(factor) if factor else "all seeds")
+    axes.set_ylabel(style.named(metric))
+    style.uncluttered(axes)
+
+
+def importance(found: Effects) -> Figure:
+    """Draws how the variance of the score divides among factors, their interplay and seeds."""
+    shares = [(configuration.short(e.factor), e.share) for e in found.factors]
+    shares += [("together", found.together), ("seeds", found.seeds)]
+    figure, ((axes,),) = style.grid(1, 1)
+    figure.set_figheight(1.1 + 0.28 * len(shares))
+    names = [name for name, _ in shares]
+    axes.barh(names[::-1], [s for _, s in shares][::-1], color=style.COLORS[0])
+    axes.set_xlabel("share of the variance (η²)")
+    axes.set_xlim(0, 1)
+    style.uncluttered(axes)
+    return figure
+
+
+def parallel(
+    settings: Sequence[Setting], factors: Sequence[str], means: Means, metric: str
+) -> Figure:
+    """Draws each setting as a line through its values, coloured by its score."""
+    settings = [s for s in settings if s.named in means and len(s.values) == len(factors)]
+    levels = {factor: order([s.values[factor] for s in settings]) for factor in factors}
+    order_of = {
+        factor: {level: place / max(1, len(found) - 1) for place, level in enumerate(found)}
+        for factor, found in levels.items()
+    }
+    figure, ((axes,),) = style.grid(1, 1)
+    figure.set_figwidth(style.WIDTH * 2)
+    random = np.random.default_rng(0)
+    scored = sorted(settings, key=lambda s: means[s.named].mean)
+    measured = [means[s.named].mean for s in scored]
+    share = metric.endswith(style.FROM_0_TO_1)
+    low, high = (0.0, 1.0) if share else (min(measured), max(measured))
+    colors = ScalarMappable(Normalize(low, high if high > low else low + 1), "viridis")
+    figure.colorbar(colors, ax=axes, label=style.named(metric))
+    for setting, score in zip(scored, measured, strict=True):
+        heights = np.array([order_of[factor][setting.values[factor]] for factor in factors])
+        heights += random.uniform(-0.02, 0.02, len(factors))  # else lines hide one another
+        axes.plot(heights, color=colors.to_rgba(np.array(score)), alpha=0.8)
+    for place, factor in enumerate(factors):
+        axes.axvline(place, color=GREY, linewidth=0.8)
+        found = levels[factor]
+        few = found if len(found) <= MOST_LEVELS else [found[0], found[-1]]
+        for level in few:
+            height = order_of[factor][level]
+            axes.annotate(
+                shown(level),
+                (place, height),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                size=7,
+                bbox={"facecolor": "white", "alpha": 0.7, "pad": 0.5, "linewidth": 0},
+            )
+    axes.set_xticks(range(len(factors)), [configuration.short(f, factors) for f in factors])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    axes.set_xlim(-0.1, len(factors) - 0.6)
+    return figure
+
+
+def curves(found: Mapping[str, Curve], metric: str) -> Figure:
+    """Draws the median of a metric and its 5-95 % band over the epochs, a line a setting.
+
+    Args:
+        found: Of each setting, by its name, the epochs [E] and the values of its seeds [E, n].
+        metric: The metric.
+    """
+    figure, ((axes,),) = style.grid(1, 1)
+    figure.set_figwidth(style.WIDTH * 2)
+    for number, (name, (epochs, values)) in enumerate(found.items()):
+        low, median, high = np.nanquantile(values, [0.05, 0.5, 0.95], axis=1)
+        color = style.color(number)
+        dashes = style.line_style(number // len(style.COLORS))
+        axes.plot(epochs, median, color=color, linestyle=dashes, linewidth=1.5, label=name)
+        axes.fill_between(epochs, low, high, color=color, alpha=0.1, linewidth=0)
+    style.same_height([axes], metric)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("epochs (one fresh sequence each)")
+    axes.set_ylabel(f"{style.named(metric)}\n(median, 5–95 % of seeds)")
+    if any(found):
+        figure.legend(loc="outside right center", frameon=False, fontsize=8)
+    style.uncluttered(axes)
+    return figure
+
+
+def _mean(setting: Setting, metric: str) -> float:
+    values: Floats = setting.scores(metric)
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else np.nan
+
+
+def _levels(axis: Any, levels: Sequence[Any]) -> None:
+    words = [shown(level) for level in levels]
+    axis.set_ticks(range(len(levels)), words)
+    if axis.axis_name == "x" and (len(words) > MANY_WORDS or max(map(len, words)) > 8):
+        for label in axis.get_ticklabels():
+            label.set(rotation=30, ha="right", rotation_mode="anchor", size=8)

@@ -1,0 +1,186 @@
+"""Writes the report of a sweep: Markdown, one HTML file with everything in it, figures, tables."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from mlflow.entities import Run
+
+from echo_exp.reports import rendering, style, sweep_figures
+from echo_exp.reports.effects import Effects, effects
+from echo_exp.reports.jobs import CURVE, Curve, Job, Jobs, curve, read
+from echo_exp.reports.rendering import ENVIRONMENT, number, p_value, safe
+from echo_exp.settings import SettingError
+from echo_exp.sweeps import failures
+from echo_exp.sweeps.ranking import Ranked, answer
+from echo_exp.tracking.access.connection import Access
+
+METRIC = "test/accuracy"
+MOST_RANKED, MOST_CURVES, MOST_PRINTED, MOST_NAMED = 50, 8, 10, 10
+ENVIRONMENT.filters["safe"] = safe
+
+
+def report(
+    access: Access, parent: Run, folder: Path, metric: str = METRIC
+) -> tuple[str, list[str]]:
+    """Reads the jobs of a sweep and writes its report, see `write`.
+
+    Args:
+        access: The tracking store.
+        parent: The sweep's parent run.
+        folder: Where it is written.
+        metric: What is compared.
+
+    Raises:
+        SettingError: No job has finished, or none has the metric.
+    """
+    found = read(access, parent)
+    best = [each.setting for each in found.ranking(metric)[:MOST_CURVES]]
+    settings = {setting.named: setting for setting in found.settings}
+    lines = ((name, curve(access, settings[name])) for name in best)
+    return write(found, {name: part for name, part in lines if part is not None}, folder, metric)
+
+
+def made_by_writer(folder: Path, access: Access, run_id: str) -> str:
+    """Writes the report of a sweep that has just ended; returns its answer.
+
+    Args:
+        folder: Where it is written.
+        access: The store, as the writer process has it open.
+        run_id: The parent run.
+    """
+    return report(access, access.client.get_run(run_id), folder)[0]
+
+
+def write(
+    found: Jobs, curves: Mapping[str, Curve], folder: Path, metric: str = METRIC
+) -> tuple[str, list[str]]:
+    """Writes the report of a sweep into a folder.
+
+    Args:
+        found: Its jobs.
+        curves: Learning curves of settings, by their names.
+        folder: Where it is written.
+        metric: What is compared.
+
+    Returns:
+        The answer in one sentence, and the ranking as lines for the screen.
+
+    Raises:
+        SettingError: No job has the metric.
+    """
+    ranking = found.ranking(metric)
+    if not ranking:
+        known = sorted({name for job in found.finished for name in job.scores})
+        raise SettingError("metric", metric, f"the runs have {', '.join(known)}")
+    said = answer(ranking)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in {"ranking": _ranking(found, ranking), "jobs": _jobs(found)}.items():
+        frame = pd.DataFrame(rows)
+        frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    measured = effects(found.settings, found.factors, metric) if len(found.factors) > 1 else None
+    drawn = _figures(found, ranking, measured, metric, curves)
+    images = {name: rendering.save(figure, folder / name) for name, figure in drawn.items()}
+    text = ENVIRONMENT.get_template("sweep.md.j2").render(
+        answer=said,
+        effects=measured,
+        few=len(found.factors) < 3,
+        found=found,
+        images=images,
+        interval=_interval,
+        metric=metric,
+        missing=missing(found.jobs),
+        most=MOST_NAMED,
+        most_curves=MOST_CURVES,
+        most_ranked=MOST_RANKED,
+        named=lambda name: style.named(name).replace("\n", " "),
+        number=number,
+        p=p_value,
+        ranking=ranking,
+        safe=safe,
+        seconds=sum(job.seconds for job in found.finished if math.isfinite(job.seconds)),
+        seeds=sum(len(job.seeds) for job in found.finished),
+        verdict=_verdict,
+    )
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    (folder / "report.html").write_text(rendering.html(text, found.name, images), encoding="utf-8")
+    return said, [*_lines(found, ranking)]
+
+
+def missing(jobs: Sequence[Job]) -> list[tuple[str, list[Job]]]:
+    """Returns the jobs that have not finished, together with those of the same reason."""
+    return failures.grouped(
+        (job, ": ".join(filter(None, [job.status, job.error]))) for job in jobs if not job.finished
+    )
+
+
+def _figures(
+    found: Jobs,
+    ranking: Sequence[Ranked],
+    measured: Effects | None,
+    metric: str,
+    lines: Mapping[str, Curve],
+) -> dict[str, Figure]:
+    means = {each.setting: each for each in ranking}
+    drawn = {"scores": sweep_figures.scores(found.settings, found.factors, means, metric)}
+    if measured is not None:
+        drawn["importance"] = sweep_figures.importance(measured)
+    if len(found.factors) > 2:
+        drawn["parallel"] = sweep_figures.parallel(found.settings, found.factors, means, metric)
+    if lines:
+        drawn["curves"] = sweep_figures.curves(lines, CURVE)
+    return drawn
+
+
+def _ranking(found: Jobs, ranking: Sequence[Ranked]) -> Iterator[dict[str, Any]]:
+    values = {setting.named: setting.values for setting in found.settings}
+    for each in ranking:
+        yield {
+            **values[each.setting],
+            "mean": each.mean,
+            "low": each.low,
+            "high": each.high,
+            "std": each.std,
+            "seeds": each.seeds,
+            "failed": each.lost,
+            "p_holm": each.p,
+        }
+
+
+def _jobs(found: Jobs) -> Iterator[dict[str, Any]]:
+    for job in found.jobs:
+        row = {axis: job.parameters.get(axis) for axis in found.axes}
+        row |= {"status": job.status, "error": job.error or None, "run": job.run_id}
+        scores = sorted(name for name in job.scores if "/" in name or name == "epochs_to_solve")
+        for place, seed in enumerate(job.seeds):
+            own = {name: float(job.scores[name][place]) for name in scores}
+            yield row | {"seed": seed, "seconds": job.seconds} | own
+        if not job.seeds:
+            yield row
+
+
+def _lines(found: Jobs, ranking: Sequence[Ranked]) -> Iterator[str]:
+    """Yields the ranking and what is missing as lines for the screen."""
+    wide = max(len(each.setting) for each in ranking[:MOST_PRINTED])
+    for each in ranking[:MOST_PRINTED]:
+        note = "" if each is ranking[0] else _verdict(each)
+        yield f"  {each.setting:<{wide}}  {each.text}  {note}".rstrip()
+    if len(ranking) > MOST_PRINTED:
+        yield f"  and {len(ranking) - MOST_PRINTED} more settings"
+    for reason, jobs in missing(found.jobs):
+        yield f"{len(jobs)} of {len(found.jobs)} jobs: {reason}"
+
+
+def _interval(each: Ranked) -> str:
+    return "–" if math.isnan(each.low) else f"{each.low:.4f} to {each.high:.4f}"
+
+
+def _verdict(each: Ranked, best: bool = False) -> str:
+    if best:
+        return "best"
+    if math.isnan(each.p):
+        return "too few seeds to tell"
+    return "worse" if each.worse else "not told apart"

@@ -1,0 +1,71 @@
+"""How the variance of a score divides among what was swept."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from echo_exp.reports.effects import Effects, effects, order
+
+from .sweeps import sweep
+
+METRIC = "test/accuracy"
+GRID = {"model__units": (10, 20), "optimizer__learning_rate": (0.1, 0.2), "seed": (1, 2)}
+
+
+def _effects(accuracy: Any, **grid: Any) -> Effects | None:
+    found = sweep(accuracy, **(grid or GRID))
+    return effects(found.settings, found.factors, METRIC)
+
+
+def test_a_factor_that_decides_all_has_all_of_the_variance() -> None:
+    found = _effects(lambda v: v["model.units"] / 100)
+    assert found is not None
+    units, rate = found.factors
+    assert units.factor == "model.units"
+    assert units.share == pytest.approx(1)
+    assert units.levels == [10, 20]
+    assert units.means.tolist() == pytest.approx([0.1, 0.2])
+    assert (rate.share, found.together, found.seeds) == pytest.approx((0, 0, 0))
+
+
+def test_two_factors_that_add_up_share_it_by_their_squares() -> None:
+    found = _effects(lambda v: v["model.units"] / 100 + 2 * v["optimizer.learning_rate"])
+    assert found is not None
+    assert [e.factor for e in found.factors] == ["optimizer.learning_rate", "model.units"]
+    assert [e.share for e in found.factors] == pytest.approx([0.8, 0.2])
+
+
+def test_what_only_both_together_decide_is_told_as_such() -> None:
+    found = _effects(
+        lambda v: float((v["model.units"] == 10) == (v["optimizer.learning_rate"] == 0.1))
+    )
+    assert found is not None
+    assert found.together == pytest.approx(1)
+
+
+def test_what_seeds_decide_is_told_as_such() -> None:
+    found = _effects(lambda v: v["seed"] / 10)
+    assert found is not None
+    assert found.seeds == pytest.approx(1)
+
+
+def test_the_shares_add_up_on_a_full_grid() -> None:
+    def accuracy(v: Mapping[str, Any]) -> float:
+        return float((v["model.units"] * 7 + v["optimizer.learning_rate"] * 31 + v["seed"]) % 5) / 5
+
+    found = _effects(accuracy)
+    assert found is not None
+    parts = [effect.share for effect in found.factors]
+    assert sum(parts) + found.together + found.seeds == pytest.approx(1)
+
+
+def test_nothing_is_divided_where_nothing_varies_or_has_few_values() -> None:
+    assert _effects(lambda _: 0.5) is None
+    assert _effects(lambda v: v["model.units"] / 100, model__units=range(50), seed=[1]) is None
+
+
+def test_numbers_stand_in_their_order_and_words_as_they_come() -> None:
+    assert order([3, 1, 2, 1]) == [1, 2, 3]
+    assert order(["b", "a", "b"]) == ["b", "a"]
+    assert order([True, False]) == [True, False]

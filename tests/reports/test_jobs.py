@@ -1,0 +1,150 @@
+"""The jobs of a sweep, read back from a real store."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow.entities import Metric, Param, Run
+from mlflow.tracking import MlflowClient
+
+from echo_exp.reports import jobs
+from echo_exp.settings import SettingError
+from echo_exp.sweeps.plan import AXES_TAG
+from echo_exp.tracking.access.connection import Access, reach
+from echo_exp.tracking.ui.view import MEMBER, member
+
+METRICS = {"test/accuracy": 0.75, "fit_seconds": 3.0}
+
+
+@pytest.fixture
+def access(tmp_path: Path) -> Access:
+    access = reach(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts"))
+    access.client.create_experiment("echo", (tmp_path / "artifacts").as_uri())
+    return access
+
+
+def _create(client: MlflowClient, tags: Mapping[str, str]) -> Run:
+    experiment = client.get_experiment_by_name("echo")
+    assert experiment is not None
+    return client.create_run(experiment.experiment_id, tags={**tags})
+
+
+def _parent(client: MlflowClient, *marks: str) -> Run:
+    tags = {"kind": "sweep", AXES_TAG: "model.units, seed", "mlflow.runName": "a sweep"}
+    run = _create(client, tags)
+    if marks:
+        columns = ["job", "settings", "fingerprint", "code", "problem"]
+        rows = [[n, f"job {n}", mark, "", ""] for n, mark in enumerate(marks)]
+        client.log_text(
+            run.info.run_id, json.dumps({"columns": columns, "data": rows}), "plan.json"
+        )
+    return client.get_run(run.info.run_id)
+
+
+def _run(
+    client: MlflowClient, parent: Run, mark: str, status: str = "FINISHED", **params: Any
+) -> str:
+    tag = {member(parent.info.run_id): MEMBER, "kind": "run", "fingerprint": mark}
+    run_id = str(_create(client, tag).info.run_id)
+    given = {"replicas": 1, "seed": 1} | {k.replace("__", "."): v for k, v in params.items()}
+    metrics = [Metric(name, score, 0, 0) for name, score in METRICS.items()]
+    metrics += [Metric("val/accuracy", epoch / 100, epoch, epoch) for epoch in (25, 50)]
+    client.log_batch(run_id, metrics, [Param(k, str(v)) for k, v in given.items()])
+    client.set_terminated(run_id, status)
+    return run_id
+
+
+def test_settings_have_their_types_and_seeds_are_taken_together(access: Access) -> None:
+    parent = _parent(access.client, "a", "b", "c")
+    for mark, units, seed in (("a", 10, 1), ("b", 10, 2), ("c", 20, 1)):
+        _run(access.client, parent, mark, model__units=units, seed=seed, model__stateful=True)
+    found = jobs.read(access, parent)
+    assert found.factors == ("model.units",)
+    assert [(s.named, len(s.jobs)) for s in found.settings] == [("units 10", 2), ("units 20", 1)]
+    assert found.settings[0].values == {"model.units": 10}
+    assert found.settings[0].scores("test/accuracy").tolist() == [0.75, 0.75]
+    assert found.shared == {"replicas": 1, "model.stateful": True}
+
+
+def test_a_job_that_was_planned_has_the_newest_finished_run_else_the_newest(access: Access) -> None:
+    parent = _parent(access.client, "a", "b", "c")
+    finished = _run(access.client, parent, "a", model__units=1)
+    _run(access.client, parent, "a", "FAILED", model__units=1)
+    killed = _run(access.client, parent, "b", "KILLED", model__units=2)
+    found = jobs.read(access, parent)
+    assert [(job.status, job.run_id) for job in found.jobs] == [
+        ("FINISHED", finished),
+        ("KILLED", killed),
+        (jobs.NEVER_RUN, None),
+    ]
+    assert found.jobs[2].named == "job 2"
+
+
+def test_a_run_of_another_sweep_may_belong_to_this_one(access: Access) -> None:
+    other, parent = _parent(access.client), _parent(access.client, "a")
+    run_id = _run(access.client, other, "a", model__units=1)
+    access.client.set_tag(run_id, member(parent.info.run_id), MEMBER)
+    assert [job.run_id for job in jobs.read(access, parent).finished] == [run_id]
+
+
+def test_an_older_sweep_tells_its_jobs_by_their_parent_alone(access: Access) -> None:
+    parent = _create(access.client, {"kind": "sweep"})
+    for seed in (1, 2):
+        tags = {"mlflow.parentRunId": parent.info.run_id, "kind": "run"}
+        run_id = _create(access.client, tags).info.run_id
+        params = [Param("seed", str(seed)), Param("replicas", "1")]
+        access.client.log_batch(run_id, [Metric("test/accuracy", 0.5, 0, 0)], params)
+        access.client.set_terminated(run_id)
+    found = jobs.read(access, access.client.get_run(parent.info.run_id))
+    assert found.axes == ("seed",)
+    assert len(found.finished) == 2
+
+
+def test_replicas_are_seeds(access: Access) -> None:
+    parent = _parent(access.client, "a")
+    run_id = _run(access.client, parent, "a", replicas=2, model__units=1)
+    table = {"columns": ["seed", "test/accuracy"], "data": [[7, 0.5], [8, None]]}
+    access.client.log_text(run_id, json.dumps(table), "replicas.json")
+    (job,) = jobs.read(access, parent).jobs
+    assert job.seeds == [7, 8]
+    np.testing.assert_array_equal(job.scores["test/accuracy"], [0.5, np.nan])
+
+
+def test_curves_of_seeds_with_different_epochs_end_where_they_do(access: Access) -> None:
+    parent = _parent(access.client, "a", "b")
+    longer = _run(access.client, parent, "a", model__units=1, seed=1)
+    _run(access.client, parent, "b", model__units=1, seed=2)
+    access.client.log_metric(longer, "val/accuracy", 0.9, step=75)
+    (setting,) = jobs.read(access, parent).settings
+    found = jobs.curve(access, setting)
+    assert found is not None
+    epochs, values = found
+    assert epochs.tolist() == [25, 50, 75]
+    np.testing.assert_array_equal(values, [[0.25, 0.25], [0.5, 0.5], [0.9, np.nan]])
+
+
+def test_a_sweep_without_a_finished_job_is_refused_with_the_reason(access: Access) -> None:
+    parent = _parent(access.client, "a")
+    run_id = _run(access.client, parent, "a", "FAILED")
+    access.client.set_tag(run_id, "error", "DivergedError: not finite\nmore")
+    with pytest.raises(SettingError, match="has finished: DivergedError: not finite"):
+        jobs.read(access, parent)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1", 1),
+        ("0.003", 0.003),
+        ("1e-05", 1e-5),
+        ("True", True),
+        ("None", None),
+        ("Seq2Seq", "Seq2Seq"),
+    ],
+)
+def test_a_parameter_gets_its_type_back(text: str, expected: object) -> None:
+    assert jobs.value(text) == expected
+    assert type(jobs.value(text)) is type(expected)
