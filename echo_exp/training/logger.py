@@ -31,6 +31,7 @@ class RunLogger(Logger):
         self._run = run
         self._folder = folder
         self._epoch = epoch
+        self._last: dict[str, tuple[int, float]] = {}
 
     @property
     def name(self) -> str:
@@ -48,14 +49,17 @@ class RunLogger(Logger):
         return str(self._folder)
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Records numbers, each a number or a tensor of one."""
-        values = {
-            NOT_IN_NAMES.sub("_", name): [float(value)]
+        """Records numbers, or tensors of one; what is said twice is recorded once."""
+        epoch = self._epoch()
+        points = {
+            NOT_IN_NAMES.sub("_", name): (epoch, float(value))
             for name, value in metrics.items()
             if name != "epoch"  # Lightning adds its own, of which there is one
         }
-        if self._run is not None and values:
-            self._run.log_metrics([self._epoch()], values)
+        new = {name: [point[1]] for name, point in points.items() if self._last.get(name) != point}
+        self._last |= points
+        if self._run is not None and new:
+            self._run.log_metrics([epoch], new)
 
     def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         """Does nothing: the parameters of a run are its settings."""
