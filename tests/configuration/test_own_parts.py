@@ -171,13 +171,10 @@ def test_lists_and_mappings_arrive_as_those_of_python() -> None:
     assert [type(given), type(given["deep"]), type(given["deep"][0]["a"])] == [dict, list, list]
 
 
-def test_the_arguments_of_an_own_optimizer_do_too() -> None:
-    adam = {"_target_": "torch.optim.Adam", "_partial_": True, "betas": [0.5, 0.9]}
-    config = _composed()
-    config.optimizer = OmegaConf.create(adam)
-    make = assemble(config, configuration.read(config)).module.make_optimizer
-    betas = make([torch.nn.Parameter(torch.zeros(1))]).param_groups[0]["betas"]
-    assert type(betas) is list
+def test_they_do_so_too_where_an_optimizer_is_made_later() -> None:
+    node = {"_target_": f"{__name__}.Given", "_partial_": True, "betas": [0.5, 0.9]}
+    make = configuration.build(OmegaConf.create(node), "optimizer")
+    assert type(make().arguments["betas"]) is list
 
 
 def test_a_timer_is_given_its_duration() -> None:
