@@ -19,6 +19,8 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 def build(node: DictConfig, key: str, **runtime: Any) -> Any:
     """Makes the object that a group's ``_target_`` names from the settings beside it.
 
+    Lists and mappings among these arrive as those of Python.
+
     Args:
         node: The group's configuration.
         key: The group's name, for messages.
@@ -44,7 +46,7 @@ def build(node: DictConfig, key: str, **runtime: Any) -> Any:
         if required and name not in settings and not node.get("_partial_"):
             raise SettingError(f"{key}.{name}", None, f"{target} needs it")
     try:
-        return instantiate(node, **runtime)
+        return instantiate(node, _convert_="all", **runtime)
     except InstantiationException as error:
         raise error.__cause__ or error from None
 

@@ -30,12 +30,14 @@ from echo_exp.running.resume import Start
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking import Run, Store, StoredRun
 from echo_exp.tracking.ui.view import NOTE_TAG
-from echo_exp.training import experiment
+from echo_exp.training import callbacks, experiment
 from echo_exp.training.checkpoints import LAST
 from echo_exp.training.experiment import Parts
 from echo_exp.training.figures import learning_curve_png
 from echo_exp.training.interrupts import Interrupts
+from echo_exp.training.logger import WRITTEN
 from echo_exp.training.outcome import Outcome
+from echo_exp.training.settings import TrainerSettings
 
 SAVE_TABLE = "echo_exp.training.tables:save_parquet"
 PACKAGE_MODEL = "echo_exp.export.packaging:package"
@@ -48,7 +50,7 @@ def carry_out(
     overrides: Sequence[str],
     parent: str | None,
     interrupts: Interrupts,
-    callbacks: Callbacks,
+    more: Callbacks,
     automatic: bool,
     told: Told,
 ) -> Result:
@@ -60,7 +62,7 @@ def carry_out(
         overrides: What the user changed, for the record.
         parent: The id of the run that this one is nested under.
         interrupts: Signals that stop the training.
-        callbacks: Makes what else looks at the training.
+        more: Makes what else looks at the training.
         automatic: Whether `resume=auto` was asked for.
         told: Is told what came out, before all of it is recorded.
 
@@ -69,8 +71,8 @@ def carry_out(
     """
     settings = configuration.read(start.config)
     parts = assemble(start.config, settings)
-    more = [*_own_callbacks(start.config), *callbacks()]
-    begun = begin(start, store, overrides, parent, lambda: parts, automatic, bool(more))
+    watching = _callbacks(start.config, more(), settings.trainer)
+    begun = begin(start, store, overrides, parent, lambda: parts, automatic, bool(watching))
     with begun.closed_early():
         outcome = experiment.train(
             parts,
@@ -79,7 +81,7 @@ def carry_out(
             begun.folder,
             interrupts,
             begun.checkpoint,
-            more,
+            watching,
         )
         with contextlib.suppress(OSError):  # who listens no more misses nothing of the record
             told(outcome)
@@ -236,26 +238,35 @@ def _beginning(
         raise
 
 
-def _own_callbacks(config: DictConfig) -> list[pl.Callback]:
-    """Makes the user's own callbacks.
+def _callbacks(
+    config: DictConfig, given: Sequence[pl.Callback], settings: TrainerSettings
+) -> list[pl.Callback]:
+    """Returns the callbacks that the settings name, then those that are given.
 
     Raises:
-        SettingError: One has a wrong setting, or is no callback.
+        SettingError: One has a wrong setting, is no callback, or cannot be used here.
     """
-    made = []
-    for name, node in configuration.callbacks(config).items():
-        key = f"{configuration.CALLBACKS}.{name}"
-        try:
-            callback = configuration.build(node, key)
-        except SettingError:
-            raise
-        except Exception as error:
-            reason = f"it cannot be made of these ({type(error).__name__}: {error})"
-            raise SettingError(key, node, reason) from error
-        if not isinstance(callback, pl.Callback):
-            raise SettingError(key, node, "it must be a pytorch_lightning.Callback")
-        made.append(callback)
-    return made
+    named = [
+        _made(f"{configuration.CALLBACKS}.{name}", node)
+        for name, node in configuration.callbacks(config).items()
+    ]
+    for callback in given:
+        callbacks.check(configuration.CALLBACKS, callback)
+    every = [*named, *given]
+    callbacks.check_together(configuration.CALLBACKS, every, settings)
+    return every
+
+
+def _made(key: str, node: DictConfig) -> pl.Callback:
+    try:
+        callback = configuration.build(node, key)
+    except SettingError:
+        raise
+    except Exception as error:
+        reason = f"it cannot be made of these ({type(error).__name__}: {error})"
+        raise SettingError(key, node, reason) from error
+    callbacks.check(key, callback)
+    return callback  # type: ignore[no-any-return]
 
 
 def _record(run: Run, loss_name: str, outcome: Outcome, folder: Path) -> None:
@@ -266,6 +277,8 @@ def _record(run: Run, loss_name: str, outcome: Outcome, folder: Path) -> None:
         run.log_table(outcome.table(), "replicas.json")
         run.log_made("curves.parquet", SAVE_TABLE, columns=outcome.frame())
     run.log_files(folder, CHECKPOINTS)
+    if (written := folder.parent / WRITTEN).is_dir():
+        run.log_files(written, WRITTEN)
     run.log_content("learning_curve.png", learning_curve_png(outcome.curves, loss_name))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ProgressBar
 
 from echo_exp.settings import SettingError
 from echo_exp.task.data import EchoDataModule
@@ -19,6 +20,7 @@ from echo_exp.tracking import Run
 from echo_exp.training.checkpoints import LAST, Checkpoints, load
 from echo_exp.training.evaluation import Listing, share
 from echo_exp.training.interrupts import Interrupts
+from echo_exp.training.logger import WRITTEN, RunLogger
 from echo_exp.training.module import EchoModule
 from echo_exp.training.outcome import Outcome
 from echo_exp.training.progress import Progress
@@ -26,6 +28,13 @@ from echo_exp.training.recorder import Recorder
 from echo_exp.training.replicas import Floats
 from echo_exp.training.settings import Display, TrainerSettings
 from echo_exp.training.trainer import lightning_trainer
+
+LEVELS = {
+    "pytorch_lightning": logging.ERROR,
+    "pytorch_lightning.callbacks": logging.INFO,
+    "lightning_fabric": logging.ERROR,
+}
+"""How much is heard of Lightning."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ def train(
         parts: The experiment's objects.
         settings: The trainer's settings.
         run: Where metrics go; None tracks nothing.
-        folder: Where checkpoints are written.
+        folder: Where checkpoints are written; beside it, in `WRITTEN`, is what callbacks write.
         interrupts: Signals that stop the training.
         checkpoint: The content of ``last.ckpt`` in ``folder``, to go on from.
         callbacks: What else looks at the training, after everything is recorded.
@@ -90,11 +99,13 @@ def train(
     all_callbacks = [
         recorder,
         checkpoints,
-        *_progress(settings.progress, parts.data.epochs),
+        *_progress(settings.progress, parts.data.epochs, callbacks),
         *callbacks,
     ]
+    module = parts.module
+    logger = RunLogger(run, folder.parent / WRITTEN, lambda: module.step) if callbacks else None
     with quiet():
-        trainer = lightning_trainer(settings, all_callbacks)
+        trainer = lightning_trainer(settings, all_callbacks, logger=logger)
         if checkpoint is None:
             trainer.fit(parts.module, parts.data)
         elif checkpoint["echo_epochs"] < parts.data.epochs and not checkpoint.get("stopped"):
@@ -156,8 +167,8 @@ def _array(values: torch.Tensor) -> Floats:
     return values.cpu().numpy().astype(np.float64)
 
 
-def _progress(display: str, epochs: int) -> list[pl.Callback]:
-    if display == Display.NONE:
+def _progress(display: str, epochs: int, callbacks: Sequence[pl.Callback]) -> list[pl.Callback]:
+    if display == Display.NONE or any(isinstance(each, ProgressBar) for each in callbacks):
         return []
     bar = display == Display.BAR or (display == Display.AUTO and sys.stderr.isatty())
     return [Progress(epochs, bar)]
@@ -165,15 +176,15 @@ def _progress(display: str, epochs: int) -> list[pl.Callback]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silences what Lightning says by itself: nothing of it is for the user of this program."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    """Silences what Lightning says by itself; its callbacks are there because a user wants them."""
+    loggers = {logging.getLogger(name): level for name, level in LEVELS.items()}
+    levels = {logger: logger.level for logger in loggers}
+    for logger, level in loggers.items():
+        logger.setLevel(level)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
+        for logger, level in levels.items():
             logger.setLevel(level)

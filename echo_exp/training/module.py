@@ -15,6 +15,7 @@ from echo_exp.models import Model, State, WithCells
 from echo_exp.task.missing import Drop, Missing
 from echo_exp.task.problem import MISSING, Problem
 from echo_exp.task.representation import Representation
+from echo_exp.training.logger import RunLogger
 from echo_exp.training.optimizer import Adam
 
 SATURATED = 2.0
@@ -103,6 +104,16 @@ class EchoModule(pl.LightningModule):
         self.register_buffer("diverged", torch.zeros(replicas, dtype=torch.long))
         self.register_buffer("ahead", torch.zeros(1, dtype=torch.long), persistent=False)
 
+    @property
+    def step(self) -> int:
+        """The tutorial epoch of what is measured now, from 1; 0 in a test, which is of none."""
+        return 0 if self.trainer.testing else max(1, self.epochs)
+
+    @property
+    def _recorded(self) -> bool:
+        """Whether `Recorder` brings the module's own scores to where the logger would."""
+        return isinstance(self.trainer.logger, RunLogger)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns the optimizer of the network's parameters."""
         return self.make_optimizer(self.parameters())
@@ -144,8 +155,13 @@ class EchoModule(pl.LightningModule):
         """Logs the block's last epoch; raises `DivergedError` where no replica is left."""
         if (self.diverged > 0).all():
             raise DivergedError(int(self.diverged.max()))
-        if self.trainer.loggers or self.trainer.progress_bar_callback:  # a call takes a millisecond
-            self.log_dict({f"train/{name}": v[-1].nanmean() for name, v in outputs.items()})
+        if not (self.trainer.loggers or self.trainer.progress_bar_callback):
+            return
+        last = {f"train/{name}": v[-1].nanmean() for name, v in outputs.items()}
+        if self._recorded:
+            self.trainer.callback_metrics.update(last)  # a call of log_dict takes a millisecond
+        else:
+            self.log_dict(last)
 
     def validation_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
         """Scores sequences [S, R, n_windows, n_in]: each score [S, R] by its name.
@@ -331,4 +347,5 @@ class EchoModule(pl.LightningModule):
         scores = {k: v.mean(0).masked_fill(frozen, math.nan) for k, v in samples.items()}
         self.samples |= samples
         self.scores |= scores
-        self.log_dict({name: score.nanmean() for name, score in scores.items()})
+        means = {name: score.nanmean() for name, score in scores.items()}
+        self.log_dict(means, logger=False if self._recorded else None)

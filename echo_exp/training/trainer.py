@@ -3,10 +3,12 @@
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from echo_exp.settings import SettingError
 from echo_exp.training.checkpoints import CheckpointFile
+from echo_exp.training.logger import RunLogger
 from echo_exp.training.settings import TrainerSettings
 
 
@@ -36,6 +38,7 @@ def lightning_trainer(
     callbacks: list[pl.Callback],
     checkpoints: TorchCheckpointIO | None = None,
     validate_blocks: int | None = None,
+    logger: RunLogger | None = None,
 ) -> pl.Trainer:
     """Returns a Lightning trainer whose one epoch holds all tutorial epochs.
 
@@ -44,6 +47,7 @@ def lightning_trainer(
         callbacks: What looks at the training.
         checkpoints: Writes checkpoints; `CheckpointFile` where not given.
         validate_blocks: Blocks between two validations; those of the settings where not given.
+        logger: Takes what callbacks log.
     """
     blocks = settings.validate_every // settings.block
     return pl.Trainer(
@@ -59,8 +63,9 @@ def lightning_trainer(
         val_check_interval=validate_blocks or blocks,
         num_sanity_val_steps=0,
         detect_anomaly=settings.detect_anomaly,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
+        logger=logger or False,
+        log_every_n_steps=1,
+        enable_checkpointing=any(isinstance(each, Checkpoint) for each in callbacks),
+        enable_progress_bar=any(isinstance(each, ProgressBar) for each in callbacks),
         enable_model_summary=False,
     )

@@ -10,6 +10,7 @@ import torch
 from hydra import compose
 from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback, StochasticWeightAveraging
 
 from echo_exp import configuration, running
 from echo_exp.configuration.assembly import assemble
@@ -137,6 +138,48 @@ def test_a_wrong_callback_is_named_before_anything_is_written(message: str) -> N
     with pytest.raises(SettingError, match=message):
         running.execute(config)
     assert not list(Path().glob("outputs/*"))
+
+
+AVERAGING = "pytorch_lightning.callbacks.StochasticWeightAveraging"
+
+
+def test_a_callback_that_can_do_nothing_here_is_named_before_anything_is_written() -> None:
+    """Given as a setting, and from Python."""
+    named = f"+callbacks.x={{_target_: {AVERAGING}, swa_lrs: 0.1}}"
+    message = "=StochasticWeightAveraging is not allowed: it averages"
+    with pytest.raises(SettingError, match=rf"^callbacks\.x{message}"):
+        running.execute(_composed(named, "tracking=none", "epochs=1"))
+    made = StochasticWeightAveraging(0.1)
+    with pytest.raises(SettingError, match=f"^callbacks{message}"):
+        running.execute(_composed("tracking=none", "epochs=1"), callbacks=lambda: [made])
+    assert not list(Path().glob("outputs/*"))
+
+
+class Given(Callback):
+    """Keeps its arguments."""
+
+    def __init__(self, **arguments: Any) -> None:
+        self.arguments = arguments
+
+
+def test_lists_and_mappings_arrive_as_those_of_python() -> None:
+    arguments = "{seconds: 3, deep: [{a: [1, 2]}]}"
+    config = _composed(f"+callbacks.x={{_target_: {__name__}.Given, given: {arguments}}}")
+    (node,) = configuration.callbacks(config).values()
+    given = configuration.build(node, "callbacks.x").arguments["given"]
+    assert given == {"seconds": 3, "deep": [{"a": [1, 2]}]}
+    assert [type(given), type(given["deep"]), type(given["deep"][0]["a"])] == [dict, list, list]
+
+
+def test_they_do_so_too_where_an_optimizer_is_made_later() -> None:
+    node = {"_target_": f"{__name__}.Given", "_partial_": True, "betas": [0.5, 0.9]}
+    make = configuration.build(OmegaConf.create(node), "optimizer")
+    assert type(make().arguments["betas"]) is list
+
+
+def test_a_timer_is_given_its_duration() -> None:
+    timer = "+callbacks.x={_target_: pytorch_lightning.callbacks.Timer, duration: {hours: 3}}"
+    assert running.execute(_composed(*NETWORK, *TRAINING, timer)).outcome.windows
 
 
 def test_no_mapping_at_all_is_refused() -> None:

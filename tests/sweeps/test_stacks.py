@@ -52,8 +52,9 @@ def test_any_other_setting_makes_another_stack(setting: str) -> None:
     assert numbers("seed=1", f"seed=2 {setting}", "seed=3") == [[0, 2], [1]]
 
 
-def test_jobs_with_callbacks_are_trained_alone() -> None:
-    callback = "+callbacks.mine={_target_:pytorch_lightning.Callback}"
+@pytest.mark.parametrize("name", ["Callback", "LearningRateMonitor", "ModelCheckpoint"])
+def test_jobs_with_callbacks_are_trained_alone(name: str) -> None:
+    callback = f"+callbacks.mine={{_target_:pytorch_lightning.callbacks.{name}}}"
     assert numbers(f"seed=1 {callback}", f"seed=2 {callback}") == [[0], [1]]
 
 

@@ -1,0 +1,105 @@
+"""Which of Lightning's callbacks can do here what they say; the others are refused.
+
+A training is one epoch of Lightning, a block of tutorial epochs one of its batches, and the updates
+are made inside a block, by the module itself.
+"""
+
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import (
+    BaseFinetuning,
+    BasePredictionWriter,
+    BatchSizeFinder,
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    ModelCheckpoint,
+    ModelPruning,
+    SpikeDetection,
+    StochasticWeightAveraging,
+    Timer,
+    WeightAveraging,
+)
+
+from echo_exp.settings import SettingError
+from echo_exp.training.experiment import quiet
+from echo_exp.training.settings import TrainerSettings
+from echo_exp.training.trainer import lightning_trainer
+
+ONE_EPOCH = "and a training is one of these"
+REFUSED: dict[type[pl.Callback], str] = {
+    BaseFinetuning: f"it unfreezes layers at an epoch of Lightning's, {ONE_EPOCH}",
+    BasePredictionWriter: "a run predicts nothing; `echo-exp-predict` does",
+    BatchSizeFinder: "the batch size decides what is learnt here; `batch_size=` sets it",
+    GradientAccumulationScheduler: "the updates are not Lightning's; `batch_size=` sets their size",
+    LearningRateFinder: "the updates are not Lightning's; a sweep over `optimizer.learning_rate=` "
+    "or a search finds the rate",
+    ModelPruning: f"it prunes at the end of Lightning's epochs, {ONE_EPOCH}",
+    SpikeDetection: "it takes one loss a batch, where a block has one for each epoch and replica",
+    StochasticWeightAveraging: f"it averages the weights of Lightning's epochs, {ONE_EPOCH}",
+    WeightAveraging: "`best.ckpt` would not hold the averaged weights that were validated",
+}
+"""Why a class of callbacks cannot be used; those that are made from it cannot either."""
+
+
+def check(key: str, callback: object) -> None:
+    """Checks that a callback can do here what it says.
+
+    Args:
+        key: The setting that it is from, for messages.
+        callback: The callback.
+
+    Raises:
+        SettingError: It cannot, or is none.
+    """
+    name = type(callback).__name__
+    if not isinstance(callback, pl.Callback):
+        raise SettingError(key, name, "it must be a pytorch_lightning.Callback")
+    refused = (reason for kind, reason in REFUSED.items() if isinstance(callback, kind))
+    reason = next(refused, None) or _without_effect(callback)
+    if reason is not None:
+        raise SettingError(key, name, reason)
+
+
+def check_together(key: str, callbacks: Sequence[pl.Callback], settings: TrainerSettings) -> None:
+    """Checks that Lightning takes the callbacks together.
+
+    Args:
+        key: The setting that they are from, for messages.
+        callbacks: All of them.
+        settings: The trainer's settings.
+
+    Raises:
+        SettingError: It does not, such as two that a checkpoint could not tell apart.
+    """
+    if not callbacks:
+        return
+    try:
+        with quiet():
+            lightning_trainer(settings, list(callbacks))
+    except (MisconfigurationException, RuntimeError) as error:
+        names = ", ".join(type(callback).__name__ for callback in callbacks)
+        raise SettingError(key, names, str(error).split(". ")[0]) from error
+
+
+def _without_effect(callback: pl.Callback) -> str | None:
+    """Returns why a callback would never do what it is told, if so."""
+    if isinstance(callback, ModelCheckpoint):
+        if callback._train_time_interval is not None:
+            return "Lightning does not heed its train_time_interval where a module makes updates"
+        if (callback.every_n_epochs or 0) > 1:
+            return (
+                f"its every_n_epochs counts Lightning's, {ONE_EPOCH}; "
+                "1 saves after each validation, and every_n_train_steps counts blocks"
+            )
+    if isinstance(callback, Timer):
+        if callback._interval == "epoch":
+            return f"its interval=epoch looks at the end of Lightning's epochs, {ONE_EPOCH}"
+        remaining = callback.time_remaining()
+        if remaining is not None and remaining <= 0:
+            return "its duration leaves no time to train"
+    if isinstance(callback, EarlyStopping) and callback._check_on_train_epoch_end:
+        return f"its check_on_train_epoch_end looks at the end of Lightning's epochs, {ONE_EPOCH}"
+    return None
