@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from echo_exp import configuration
 from echo_exp.reports import statistics
 from echo_exp.reports.estimates import CONFIDENCE, Estimate
 from echo_exp.reports.records import Record
 from echo_exp.reports.statistics import Difference, Survival
 from echo_exp.settings import SettingError
-from echo_exp.sweeps.study import Study
+from echo_exp.sweeps.study import Study, word
 from echo_exp.training.evaluation import SOLVED
 from echo_exp.training.replicas import Floats
 
@@ -152,6 +153,39 @@ def answer(study: Study, records: Sequence[Record]) -> Answers:
         solving=_solving(pairs[study.metric]),
         laws=[_law(study, compared, accuracy) for accuracy in LAW_AT if study.law and compared],
     )
+
+
+def sentence(found: Answers) -> str:
+    """Returns the answer of a study in one sentence: what its first metric says of each value."""
+    mine = [c for c in found.comparisons if c.metric == found.study.metric]
+    if not mine:
+        done = sum(record.finished for record in found.records)
+        return f"Nothing can be compared yet: {done} of {len(found.records)} cells have finished."
+    name, metric = configuration.short(found.study.compare), found.study.metric
+    reference = word(level(found.study, mine[0].reference))
+    others = _unique([level(found.study, c.other) for c in mine])
+    told = []
+    for other in others:
+        verdicts = _verdicts([c for c in mine if level(found.study, c.other) == other])
+        told.append(f"{name} {word(other)} {verdicts}")
+    return f"By {metric}, against {name} {reference}: {'; '.join(told)}."
+
+
+def _verdicts(comparisons: Sequence[Comparison]) -> str:
+    """Returns in how many of some comparisons the other side is better, worse or neither."""
+    apart = [c for c in comparisons if c.p < 1 - CONFIDENCE]
+    up = [c.difference.difference.value for c in apart if c.difference.difference.value > 0]
+    down = [c.difference.difference.value for c in apart if c.difference.difference.value <= 0]
+    few = sum(not c.decidable for c in comparisons if c not in apart)
+    told = [
+        f"is {words} in {len(values)} (by {abs(float(np.mean(values))):.3g} on average)"
+        for words, values in (("higher", up), ("lower", down))
+        if values
+    ]
+    same = len(comparisons) - len(apart) - few
+    told += [f"is not told apart in {same}"] if same else []
+    told += [f"has too few seeds to tell in {few}"] if few else []
+    return f"{', '.join(told)} of {len(comparisons)} comparisons"
 
 
 def survival(record: Record) -> Survival:

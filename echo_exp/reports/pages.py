@@ -43,6 +43,7 @@ def write(found: Answers, folder: Path) -> str:
     for draw in (figures.scores, figures.solving, figures.curves):
         images[draw.__name__] = save(draw(found), folder / draw.__name__)
     text = ENVIRONMENT.get_template("report.md.j2").render(
+        answer=answers.sentence(found),
         found=found,
         study=found.study,
         missing=_missing(found.records),
@@ -98,6 +99,7 @@ def _lines(found: Answers) -> Iterator[str]:
     done = sum(record.finished for record in found.records)
     seeds = sum(len(record.seeds) for record in _runs(found))
     yield f"{found.study.question}\n"
+    yield f"{answers.sentence(found)}\n"
     yield f"{done} of {len(found.records)} cells finished, {seeds} seeds"
     yield from (f"  {line}" for line in explained(found.records))
     yield f"\n{metric}, mean and 95 % interval; p corrected for their number (Holm)"

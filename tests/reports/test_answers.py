@@ -68,6 +68,22 @@ def test_p_values_are_corrected_for_the_comparisons_of_their_metric() -> None:
         assert [c.p for c in mine] == statistics.holm([c.difference.p for c in mine])
 
 
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ((LOW, HIGH), "units 2 is higher in 1 (by 0.617 on average) of 1 comparisons."),
+        ((HIGH, LOW), "units 2 is lower in 1 (by 0.617 on average) of 1 comparisons."),
+        ((LOW, LOW), "units 2 is not told apart in 1 of 1 comparisons."),
+        ((LOW[:3], HIGH[:3]), "units 2 has too few seeds to tell in 1 of 1 comparisons."),
+        ((LOW, ()), "Nothing can be compared yet: 1 of 2 cells have finished."),
+    ],
+)
+def test_the_answer_is_one_sentence(scores: tuple[tuple[float, ...], ...], expected: str) -> None:
+    asked = study({"model.units": [1, 2]})
+    records = [record(c, s) for c, s in zip(asked.cells, scores, strict=True)]
+    assert answers.sentence(answers.answer(asked, records)).endswith(expected)
+
+
 def test_what_is_not_finished_is_not_compared() -> None:
     asked = study({"model.units": [1, 2, 3]})
     scores = (LOW, (), HIGH)
