@@ -14,6 +14,7 @@ from echo_exp.commands import hydra_main as command
 from echo_exp.settings import SettingError, choice, redacted
 from echo_exp.tracking import TrackingError
 from echo_exp.tracking.settings import existing
+from echo_exp.training.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from echo_exp.tracking.cleaning.files import Removable
@@ -32,7 +33,8 @@ CAN_GO = {
 
 def main() -> None:
     """Runs `echo-exp-clean`: exits with 0, 1 where something could not be removed, 2 as ever."""
-    command.run(_clean, "clean")
+    with Interrupts():
+        command.run(_clean, "clean")
 
 
 def _clean(config: DictConfig) -> None:
@@ -111,7 +113,9 @@ def _notes(found: "Survey") -> list[str]:
     """Returns what cannot be measured, or is left whatever is asked for."""
     notes = []
     if found.elsewhere:
-        notes.append(f"the artifacts of {found.elsewhere:,} runs are not here: not measured")
+        notes.append(
+            f"the artifacts of {found.elsewhere:,} runs are not here: neither measured nor removed"
+        )
     if found.busy:
         notes.append(f"{found.busy:,} deleted runs stay: at work, or with measurements that wait")
     if found.unknown:
@@ -160,17 +164,17 @@ def _removed(item: "Removable") -> bool:
 
 def _shrink(found: "Survey", places: "Places") -> None:
     """Makes the file of the database smaller by what was deleted, if nobody writes to it."""
-    free = places.free
-    if not free:
+    if places.database is None:
         return
-    reason = "runs are at work" if found.statuses.get("RUNNING") else None
-    if reason is None:
-        try:
-            places.shrink()
-        except Exception as error:
-            reason = str(error)
-    told = "given back to the disk" if reason is None else f"free in it, for new runs: {reason}"
-    print(f"database: {_size(free)} {told}")
+    try:
+        reason = "runs are at work" if found.statuses.get("RUNNING") else ""
+        freed = 0 if reason else places.shrink()
+    except Exception as error:
+        reason = str(error)
+    if reason:
+        print(f"database: {_size(places.free)} stay free in it, for new runs ({reason})")
+    else:
+        print(f"database: {_size(freed)} given back to the disk")
 
 
 def _bytes(items: "Sequence[Removable]") -> int:

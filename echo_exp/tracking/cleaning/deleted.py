@@ -39,9 +39,11 @@ def deleted(
     for run in (known.runs[run_id] for run_id in gone):
         assert run.folder is not None
         yield _removable(run.folder, scale, partial(_purge_run, access, run))
+    staying = {run.experiment_id for run in known.runs.values() if run.run_id not in gone}
     for experiment in access.client.search_experiments(ViewType.DELETED_ONLY):
-        name = Path(f"experiment {experiment.name}")
-        yield Removable(name, 0, partial(_purge_experiment, access, experiment.experiment_id))
+        if experiment.experiment_id not in staying:
+            name = Path(f"experiment {experiment.name}")
+            yield Removable(name, 0, partial(_purge_experiment, access, experiment.experiment_id))
 
 
 def _removable(folder: Path, scale: Scale, remove: Any) -> Removable:
@@ -55,8 +57,10 @@ def _removable(folder: Path, scale: Scale, remove: Any) -> Removable:
 def _purge_run(access: Access, run: KnownRun) -> None:
     with session(access) as opened:
         row = opened.get(SqlRun, run.run_id)
-        if row is None or row.lifecycle_stage != LifecycleStage.DELETED or row.status not in ENDED:
-            return  # restored meanwhile
+        deleted_still = row and row.lifecycle_stage == LifecycleStage.DELETED
+        ended = row and row.status in ENDED
+    if not (deleted_still and ended):
+        raise RuntimeError("it has been restored")
     assert run.folder is not None
     delete(run.folder)
     _store(access)._hard_delete_run(run.run_id)
@@ -69,11 +73,14 @@ def _purge_model(access: Access, model: KnownModel) -> None:
 
 
 def _purge_experiment(access: Access, experiment_id: str) -> None:
-    """Deletes an experiment, unless something of it has been left: MLflow would take it along."""
+    """Deletes an experiment, unless something of it is left: MLflow would take it along."""
     with session(access) as opened:
-        for table in (SqlRun, SqlLoggedModel):
-            if opened.query(table).filter(table.experiment_id == int(experiment_id)).first():
-                return
+        left = [
+            opened.query(table).filter_by(experiment_id=int(experiment_id)).count()
+            for table in (SqlRun, SqlLoggedModel)
+        ]
+    if any(left):
+        raise RuntimeError("runs or models of it are still there")
     _store(access)._hard_delete_experiment(experiment_id)
 
 

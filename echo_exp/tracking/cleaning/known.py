@@ -27,6 +27,7 @@ class KnownRun:
 
     Attributes:
         run_id: MLflow's name of the run.
+        experiment_id: MLflow's name of its experiment.
         status: RUNNING, FINISHED, FAILED or KILLED.
         deleted: Whether somebody has deleted it in MLflow.
         kind: ``run``, or ``sweep`` for the parent of a sweep, a study or a search.
@@ -35,6 +36,7 @@ class KnownRun:
     """
 
     run_id: str
+    experiment_id: str
     status: str
     deleted: bool
     kind: str
@@ -105,12 +107,14 @@ def known(access: Access) -> Known:
 
 def _runs(access: Access, opened: Any) -> Iterator[KnownRun]:
     tags: dict[str, dict[str, str]] = {}
-    for row in opened.query(SqlTag).filter(SqlTag.key.in_((KIND, PARENT))):
+    column: Any = SqlTag.key
+    for row in opened.query(SqlTag).filter(column.in_((KIND, PARENT))):
         tags.setdefault(row.run_uuid, {})[row.key] = row.value
     for row in opened.query(SqlRun):
         its = tags.get(row.run_uuid, {})
         yield KnownRun(
             run_id=row.run_uuid,
+            experiment_id=str(row.experiment_id),
             status=row.status,
             deleted=row.lifecycle_stage == LifecycleStage.DELETED,
             kind=its.get(KIND, "run"),
@@ -143,6 +147,7 @@ def _of_server(access: Access) -> Iterator[KnownRun]:
         tags = run.data.tags
         yield KnownRun(
             run_id=run.info.run_id,
+            experiment_id=run.info.experiment_id,
             status=run.info.status,
             deleted=run.info.lifecycle_stage == LifecycleStage.DELETED,
             kind=tags.get(KIND, "run"),

@@ -57,7 +57,7 @@ class Places:
     def roots(self) -> list[Path]:
         """Folders and files that hold all, none of them inside another."""
         named = [self.output, self.spool, self.artifacts, self.locks, *self._sides]
-        every = dict.fromkeys(path for path in named if path is not None)
+        every = dict.fromkeys(path.resolve() for path in named if path is not None)  # as links go
         return [
             p for p in every if not any(p != other and p.is_relative_to(other) for other in every)
         ]
@@ -69,7 +69,7 @@ class Places:
     def database_size(self, access: Access) -> int | None:
         """Returns the bytes of the store's database; None where they cannot be told."""
         if self.database is not None:
-            return sum(Scale().size(side) for side in self._sides)
+            return self._database_file
         if not access.uri.startswith("postgresql"):
             return None
         with session(access) as opened:
@@ -88,15 +88,25 @@ class Places:
             )
         return int(pages * size)
 
-    def shrink(self) -> None:
-        """Gives the free bytes of a file of SQLite back to the disk, all at once or not at all.
+    def shrink(self) -> int:
+        """Gives what is free in a file of SQLite back to the disk, all at once or not at all.
+
+        Returns:
+            So many bytes.
 
         Raises:
             sqlite3.OperationalError: Others are writing to it, or the disk has no room for a copy.
         """
-        if self.database is not None:
-            with closing(sqlite3.connect(self.database, timeout=SHRINK_SECONDS)) as opened:
-                opened.execute("VACUUM")
+        if self.database is None:
+            return 0
+        before = self._database_file
+        with closing(sqlite3.connect(self.database, timeout=SHRINK_SECONDS)) as opened:
+            opened.execute("VACUUM")
+        return max(0, before - self._database_file)
+
+    @property
+    def _database_file(self) -> int:
+        return sum(Scale().size(side) for side in self._sides)
 
     @property
     def _sides(self) -> list[Path]:

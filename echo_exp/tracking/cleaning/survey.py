@@ -46,8 +46,8 @@ class Survey:
         parents: Sweeps, studies and searches.
         models: MLflow models.
         deleted: Runs that people have deleted in MLflow.
-        undelivered: Outboxes from which something waits, or that are in use.
-        measurements: How many points of metrics wait in those that nobody has.
+        undelivered: Outboxes that nobody has, and from which something waits.
+        measurements: How many points of metrics wait in these.
         database: Bytes of the database; None where they cannot be told.
         free: Bytes of it that are free.
         total: Bytes of all that is on this machine.
@@ -140,7 +140,7 @@ def survey(access: Access, places: Places, naming: Naming) -> Survey:
     """
     seen = _look(access, places, naming)
     trained = [run for run in seen.active if run.kind == "run"]
-    waiting = [box for box in seen.boxes if not box.empty]
+    waiting = [box for box in seen.boxes if not (box.empty or box.held)]
     models = [model.folder for model in seen.stored.models.values()]
     return Survey(
         statuses=Counter(run.status for run in trained),
