@@ -143,9 +143,8 @@ def _remove(found: "Survey", asked: Sequence[str], places: "Places") -> None:
     """
     failed = 0
     for name in asked:
-        left = [item for item in found.removable[name] if not _removed(item)]
-        failed += len(left)
-        done = [item for item in found.removable[name] if item not in left]
+        done = [item for item in found.removable[name] if _removed(item)]
+        failed += len(found.removable[name]) - len(done)
         print(f"{_told(name, done)} removed")
     if DELETED in asked:
         _shrink(found, places)

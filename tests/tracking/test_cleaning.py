@@ -195,6 +195,18 @@ def test_a_deleted_run_goes_with_its_files_and_its_model(made: MadeStore) -> Non
     assert made.survey().removable[DELETED] == []
 
 
+def test_a_model_goes_whose_run_was_deleted_for_good_or_that_was_deleted_itself(
+    made: MadeStore,
+) -> None:
+    purged, kept = made.run(), made.run()
+    made.model(purged, 10)
+    _store(made.access)._hard_delete_run(purged)
+    made.client.delete_logged_model(made.model(kept, 10))
+    stays = made.model(kept, 10)
+    made.remove(DELETED)
+    assert known(made.access).models.keys() == {stays}
+
+
 def test_a_registered_model_of_a_deleted_run_stays(made: MadeStore) -> None:
     run = made.run()
     model = made.model(run, 10)

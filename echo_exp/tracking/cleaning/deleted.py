@@ -33,7 +33,8 @@ def deleted(
         if run.deleted and run.folder and not known.at_work(run) and run.run_id not in busy
     }
     for model in known.models.values():
-        ours = model.deleted or model.run_id in gone
+        lost = model.run_id is not None and model.run_id not in known.runs  # left by `mlflow gc`
+        ours = lost or model.deleted or model.run_id in gone
         if ours and model.folder is not None and not model.registered:
             yield _removable(model.folder, scale, partial(_purge_model, access, model))
     for run in (known.runs[run_id] for run_id in gone):

@@ -101,8 +101,8 @@ def known(access: Access) -> Known:
     if served(access):
         return Known({run.run_id: run for run in _of_server(access)}, {})
     with session(access) as opened:
-        runs = {run.run_id: run for run in _runs(access, opened)}
-        return Known(runs, {model.model_id: model for model in _models(access, opened)})
+        models = {model.model_id: model for model in _models(access, opened)}  # made after its run
+        return Known({run.run_id: run for run in _runs(access, opened)}, models)
 
 
 def _runs(access: Access, opened: Any) -> Iterator[KnownRun]:
@@ -124,9 +124,10 @@ def _runs(access: Access, opened: Any) -> Iterator[KnownRun]:
 
 
 def _models(access: Access, opened: Any) -> Iterator[KnownModel]:
+    rows = opened.query(SqlLoggedModel).all()
     versions = opened.query(SqlModelVersion.run_id, SqlModelVersion.source).all()
     runs, sources = {run_id for run_id, _ in versions}, {source for _, source in versions}
-    for row in opened.query(SqlLoggedModel):
+    for row in rows:
         name, run_id = row.model_id, row.source_run_id
         yield KnownModel(
             model_id=name,
