@@ -27,7 +27,9 @@ GROUPS = (
     f"{SWEEPER}/sampler",
     f"{SWEEPER}/pruner",
 )
-LINE = re.compile(r"(?P<indent> *)(?P<name>[\w.]+):(?: +(?P<value>[^#]*?))?(?: *# *(?P<says>.*))?")
+LINE = re.compile(
+    r'(?P<indent> *)"?(?P<name>[\w.]+)"?:(?: +(?P<value>[^#]*?))?(?: *# *(?P<says>.*))?'
+)
 INHERITED = re.compile(r"  - (\w+)")
 GLOBAL = "# @package _global_"
 

@@ -159,7 +159,8 @@ def load(
     config.pop(configuration.CALLBACKS, None)  # they looked at the training, which is over
     hint = "; `trust` may name it, if you know it"
     trust.check(config, known, ("run", found.run_id), hint)
-    with found.file(f"checkpoints/{CHECKPOINTS[checkpoint]}") as path:
+    hint = "; checkpoint=best may be there" if checkpoint == "last" else ""
+    with found.file(f"checkpoints/{CHECKPOINTS[checkpoint]}", hint) as path:
         return build(config, path, seed, found.run_id, found.info.data.metrics)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 COMMANDS = {
     "echo-exp": "train",
+    "echo-exp-clean": "clean",
     "echo-exp-export": "export",
     "echo-exp-inspect": "inspect",
     "echo-exp-predict": "predict",

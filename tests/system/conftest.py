@@ -51,6 +51,10 @@ class Program:
         """Runs `echo-exp-report` in the same folder."""
         return self.call("echo_exp.commands.report", *arguments)
 
+    def clean(self, *arguments: str) -> Completed:
+        """Runs `echo-exp-clean` in the same folder."""
+        return self.call("echo_exp.commands.clean", *arguments)
+
     def call(self, module: str, *arguments: str) -> Completed:
         """Runs another command, named by its module, in the same folder."""
         return _completed(self._start(module, *arguments))

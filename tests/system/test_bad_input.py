@@ -12,6 +12,7 @@ from mlflow.tracking import MlflowClient
 
 from echo_exp.commands import train as app
 
+from .called import Called
 from .conftest import Program
 from .nursery import Nursery
 from .servers import PASSWORD, Postgres
@@ -258,6 +259,36 @@ def test_a_wrong_setting_of_sync_is_explained(
     assert done.returncode == 2
     assert all(word in done.stderr for word in words)
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("remove=[runs]",), ("remove=runs", "deleted or checkpoints or orphans or leftovers")),
+        (("remove=deleted",), ("remove=deleted", "a list, as in remove=[deleted,leftovers]")),
+        (("remove=null",), ("remove=null", "a list")),
+        (("yes=true",), ("yes=true", "it belongs to remove=")),
+        (("remove=[orphans]", "yes=please"), ("yes=please", "true or false")),
+        (("remove=[orphans]", "yes=true"), ("outputs/mlflow.db", "no such store yet")),
+        (("remov=[orphans]",), ("remov=[orphans]", "did you mean remove?")),
+        (("tracking.uri=null",), ("tracking.uri=null", "the store that has the runs")),
+        (("tracking.uri=http://127.0.0.1:9",), ("tracking.uri=http://127.0.0.1:9", "refused")),
+        (
+            ("tracking.uri=http://127.0.0.1:9", "remove=[deleted]"),
+            ("remove=deleted", "`mlflow gc`, given where that runs"),
+        ),
+    ],
+)
+@pytest.mark.usefixtures("no_tracking_server")
+def test_a_wrong_setting_of_clean_is_explained(
+    arguments: tuple[str, ...], words: tuple[str, ...], call: Called, tmp_path: Path
+) -> None:
+    done = call("echo-exp-clean", *arguments)
+    assert done.returncode == 2
+    assert all(word in done.stderr for word in words)
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 def test_sync_has_nothing_to_do_where_nothing_waits(program: Program) -> None:

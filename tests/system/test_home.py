@@ -53,6 +53,7 @@ COMMANDS = (
     ("echo_exp.commands.inspect",),
     ("echo_exp.commands.export",),
     ("echo_exp.commands.sync",),
+    ("echo_exp.commands.clean", "remove=[checkpoints,leftovers]", "yes=true"),
 )  # fmt: skip
 
 

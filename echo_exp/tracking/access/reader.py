@@ -42,9 +42,9 @@ class FinishedRun:
         """MLflow's name of the run."""
         return str(self.info.info.run_id)
 
-    def file(self, path: str) -> AbstractContextManager[Path]:
+    def file(self, path: str, hint: str = "") -> AbstractContextManager[Path]:
         """Gives an artifact as a file, see `artifact`."""
-        return artifact(self.access, self.info, path)
+        return artifact(self.access, self.info, path, hint)
 
 
 def opened(settings: TrackingSettings, made_by: str = "echo-exp") -> Access:
@@ -81,8 +81,14 @@ def reached(uri: str) -> Iterator[None]:
 
 
 @contextmanager
-def artifact(access: Access, run: Run, path: str) -> Iterator[Path]:
+def artifact(access: Access, run: Run, path: str, hint: str = "") -> Iterator[Path]:
     """Gives an artifact of a run as a file, fetched from the server where it is not here.
+
+    Args:
+        access: The store.
+        run: The run.
+        path: The artifact.
+        hint: What the error adds where there is none.
 
     Raises:
         SettingError: There is no such artifact.
@@ -97,11 +103,11 @@ def artifact(access: Access, run: Run, path: str) -> Iterator[Path]:
                 place = access.place(run.info.artifact_uri)
                 local = Path(place.download_artifacts(path, fetched))
         except Exception as error:
-            why = f"its {path} cannot be read ({reason(error)})"
+            why = f"its {path} cannot be read ({reason(error)}){hint}"
             raise SettingError("run", run_id, why) from error
         if not local.exists():
             there = f" in {folder}" if folder else ""
-            raise SettingError("run", run_id, f"it left no {path}{there}")
+            raise SettingError("run", run_id, f"it left no {path}{there}{hint}")
         yield local
 
 

@@ -200,16 +200,17 @@ class Outbox:
                 self.settle()
                 os.ftruncate(self._file, self._end)
         finally:
-            self._close()
+            self.release()
 
     def remove(self) -> None:
         """Removes the file and all that belongs to it."""
         self.path.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         Path(self._lock.lock_file).unlink(missing_ok=True)
-        self._close()
+        self.release()
 
-    def _close(self) -> None:
+    def release(self) -> None:
+        """Leaves the file as it is, and the run to others."""
         with self._mutex:
             os.close(self._file)
             self._closed = True

@@ -1,0 +1,1 @@
+"""What runs leave on the disk: what takes how much, and how it is removed."""

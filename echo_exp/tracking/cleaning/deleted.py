@@ -1,0 +1,89 @@
+"""What people have deleted in MLflow, deleted for good as `mlflow gc` does, with its files.
+
+`mlflow gc` leaves the models of such runs, and the folders that held the artifacts.
+"""
+
+from collections.abc import Container, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import LifecycleStage, ViewType
+from mlflow.store.tracking.dbmodels.models import SqlLoggedModel, SqlRun
+
+from echo_exp.tracking.access.connection import Access
+from echo_exp.tracking.cleaning.files import Removable, Scale, delete
+from echo_exp.tracking.cleaning.known import ENDED, Known, KnownModel, KnownRun, session
+
+
+def deleted(
+    access: Access, known: Known, busy: Container[str], scale: Scale
+) -> Iterator[Removable]:
+    """Yields the deleted runs, models and experiments of a database, in the order they may go.
+
+    Args:
+        access: The store.
+        known: What it has.
+        busy: Runs that a process has, or whose measurements wait to be delivered.
+        scale: Measures.
+    """
+    gone = {
+        run.run_id
+        for run in known.runs.values()
+        if run.deleted and run.folder and not known.at_work(run) and run.run_id not in busy
+    }
+    for model in known.models.values():
+        lost = model.run_id is not None and model.run_id not in known.runs  # left by `mlflow gc`
+        ours = lost or model.deleted or model.run_id in gone
+        if ours and model.folder is not None and not model.registered:
+            yield _removable(model.folder, scale, partial(_purge_model, access, model))
+    for run in (known.runs[run_id] for run_id in gone):
+        assert run.folder is not None
+        yield _removable(run.folder, scale, partial(_purge_run, access, run))
+    staying = {run.experiment_id for run in known.runs.values() if run.run_id not in gone}
+    for experiment in access.client.search_experiments(ViewType.DELETED_ONLY):
+        if experiment.experiment_id not in staying:
+            name = Path(f"experiment {experiment.name}")
+            yield Removable(name, 0, partial(_purge_experiment, access, experiment.experiment_id))
+
+
+def _removable(folder: Path, scale: Scale, remove: Any) -> Removable:
+    return Removable(folder, scale.size(folder), remove)
+
+
+# Files go before rows. Killed between the two, a row is left that still says "deleted", and the
+# next call goes on with it; a file whose row had gone would belong to nothing.
+
+
+def _purge_run(access: Access, run: KnownRun) -> None:
+    with session(access) as opened:
+        row = opened.get(SqlRun, run.run_id)
+        deleted_still = row and row.lifecycle_stage == LifecycleStage.DELETED
+        ended = row and row.status in ENDED
+    if not (deleted_still and ended):
+        raise RuntimeError("it has been restored")
+    assert run.folder is not None
+    delete(run.folder)
+    _store(access)._hard_delete_run(run.run_id)
+
+
+def _purge_model(access: Access, model: KnownModel) -> None:
+    assert model.folder is not None
+    delete(model.folder)
+    _store(access)._hard_delete_logged_model(model.model_id)
+
+
+def _purge_experiment(access: Access, experiment_id: str) -> None:
+    """Deletes an experiment, unless something of it is left: MLflow would take it along."""
+    with session(access) as opened:
+        left = [
+            opened.query(table).filter_by(experiment_id=int(experiment_id)).count()
+            for table in (SqlRun, SqlLoggedModel)
+        ]
+    if any(left):
+        raise RuntimeError("runs or models of it are still there")
+    _store(access)._hard_delete_experiment(experiment_id)
+
+
+def _store(access: Access) -> Any:
+    return access.client._tracking_client.store

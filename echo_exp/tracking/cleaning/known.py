@@ -1,0 +1,181 @@
+"""What a store knows of its runs and models, in few queries: there may be ten thousand.
+
+Of a database this is read from its tables; MLflow's own search takes 20 s for as many.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import LifecycleStage, ViewType
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+from mlflow.store.tracking.dbmodels.models import SqlLoggedModel, SqlRun, SqlTag
+
+from echo_exp.tracking.access.connection import Access
+from echo_exp.tracking.access.locations import UntrustedError
+
+ENDED = ("FINISHED", "FAILED", "KILLED")
+KIND, PARENT = "kind", "mlflow.parentRunId"
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class KnownRun:
+    """A run as the store has it.
+
+    Attributes:
+        run_id: MLflow's name of the run.
+        experiment_id: MLflow's name of its experiment.
+        status: RUNNING, FINISHED, FAILED or KILLED.
+        deleted: Whether somebody has deleted it in MLflow.
+        kind: ``run``, or ``sweep`` for the parent of a sweep, a study or a search.
+        parent: The run that it is nested under, if there is one.
+        folder: Where its artifacts lie, with the folder around them; None where not here.
+    """
+
+    run_id: str
+    experiment_id: str
+    status: str
+    deleted: bool
+    kind: str
+    parent: str | None
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A logged model as the store has it.
+
+    Attributes:
+        model_id: MLflow's name of the model.
+        run_id: The run that it comes from, if there is one.
+        deleted: Whether somebody has deleted it in MLflow.
+        registered: Whether a version of a registered model is made of it.
+        folder: Where its files lie, with the folder around them; None where not here.
+    """
+
+    model_id: str
+    run_id: str | None
+    deleted: bool
+    registered: bool
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that a store has.
+
+    Attributes:
+        runs: Its runs, by their ids.
+        models: Its models, by their ids; a server's are not asked for.
+    """
+
+    runs: Mapping[str, KnownRun]
+    models: Mapping[str, KnownModel]
+
+    def at_work(self, run: KnownRun) -> bool:
+        """Whether a run, or the sweep that it belongs to, has not ended as far as is known."""
+        parent = self.runs.get(run.parent or "")
+        return run.status not in ENDED or (parent is not None and parent.status not in ENDED)
+
+
+def served(access: Access) -> bool:
+    """Returns whether a store is a server, whose artifacts and database are not this machine's."""
+    return access.uri.startswith(("http://", "https://"))
+
+
+def session(access: Access) -> Any:
+    """Opens MLflow's session on a database, for a ``with`` block."""
+    store: Any = access.client._tracking_client.store
+    return store.ManagedSessionMaker()
+
+
+def known(access: Access) -> Known:
+    """Reads what a store has.
+
+    Raises:
+        Exception: It cannot be reached.
+    """
+    if served(access):
+        return Known({run.run_id: run for run in _of_server(access)}, {})
+    with session(access) as opened:
+        models = {model.model_id: model for model in _models(access, opened)}  # made after its run
+        return Known({run.run_id: run for run in _runs(access, opened)}, models)
+
+
+def _runs(access: Access, opened: Any) -> Iterator[KnownRun]:
+    tags: dict[str, dict[str, str]] = {}
+    column: Any = SqlTag.key
+    for row in opened.query(SqlTag).filter(column.in_((KIND, PARENT))):
+        tags.setdefault(row.run_uuid, {})[row.key] = row.value
+    for row in opened.query(SqlRun):
+        its = tags.get(row.run_uuid, {})
+        yield KnownRun(
+            run_id=row.run_uuid,
+            experiment_id=str(row.experiment_id),
+            status=row.status,
+            deleted=row.lifecycle_stage == LifecycleStage.DELETED,
+            kind=its.get(KIND, "run"),
+            parent=its.get(PARENT),
+            folder=_folder(access, row.artifact_uri, row.run_uuid),
+        )
+
+
+def _models(access: Access, opened: Any) -> Iterator[KnownModel]:
+    rows = opened.query(SqlLoggedModel).all()
+    versions = opened.query(SqlModelVersion.run_id, SqlModelVersion.source).all()
+    runs, sources = {run_id for run_id, _ in versions}, {source for _, source in versions}
+    for row in rows:
+        name, run_id = row.model_id, row.source_run_id
+        yield KnownModel(
+            model_id=name,
+            run_id=run_id,
+            deleted=row.lifecycle_stage == LifecycleStage.DELETED,
+            registered=(run_id is not None and run_id in runs)
+            or any(name in str(source) for source in sources),
+            folder=_folder(access, row.artifact_location, name),
+        )
+
+
+def _of_server(access: Access) -> Iterator[KnownRun]:
+    experiments = list(_pages(partial(access.client.search_experiments, ViewType.ALL)))
+    if not experiments:
+        return
+    numbers = [experiment.experiment_id for experiment in experiments]
+    for run in _pages(partial(access.client.search_runs, numbers, "", ViewType.ALL)):
+        tags = run.data.tags
+        yield KnownRun(
+            run_id=run.info.run_id,
+            experiment_id=run.info.experiment_id,
+            status=run.info.status,
+            deleted=run.info.lifecycle_stage == LifecycleStage.DELETED,
+            kind=tags.get(KIND, "run"),
+            parent=tags.get(PARENT),
+            folder=None,
+        )
+
+
+def _pages(search: Any) -> Iterator[Any]:
+    token = None
+    while True:
+        page = search(max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _folder(access: Access, uri: str, name: str) -> Path | None:
+    """Returns the folder of a run or a model, ``<name>`` in ``<name>/artifacts``.
+
+    A store is not believed: any other path in it would be a folder of its choice, to be deleted.
+    """
+    try:
+        artifacts = access.folder(uri)
+    except UntrustedError:
+        return None
+    if artifacts is None or artifacts.parent.name != name:
+        return None
+    return artifacts.parent
