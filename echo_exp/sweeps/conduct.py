@@ -4,12 +4,13 @@ The same sweep, started again or on a second machine, runs only what nobody has 
 """
 
 import contextlib
+import functools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from omegaconf import DictConfig
 
-from echo_exp import configuration, running
+from echo_exp import configuration, running, terminal
 from echo_exp.configuration import mistakes
 from echo_exp.running import provenance
 from echo_exp.running.descriptions import experiment
@@ -17,11 +18,26 @@ from echo_exp.settings import redacted
 from echo_exp.sweeps import failures, job, launch
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.plan import FAILED_TAG, TAG, Again, Sweep
+from echo_exp.sweeps.ranking import Ranked
 from echo_exp.sweeps.rounds import Launch, run_jobs
-from echo_exp.sweeps.table import best, columns, ranking, summary, table
+from echo_exp.sweeps.table import (
+    MOST_JOBS,
+    Row,
+    best_of,
+    columns,
+    jobs,
+    pooled,
+    ranked,
+    ranked_jobs,
+    ranking,
+    summary,
+)
 from echo_exp.sweeps.watch import watching
 from echo_exp.tracking import Run, Store, TrackingError
 from echo_exp.tracking.ui.view import NOTE_TAG, view
+
+DESCRIBED = 5
+"""So many of the best settings are told in the description of a sweep's run."""
 
 
 def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
@@ -38,7 +54,8 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
     """
     store = running.open_store(config)
     with parent_run(asked, store, config) as parent:
-        with watching("sweep", "job", asked.folder, len(asked.jobs)) as watch:
+        best = functools.partial(best_of, asked.jobs)
+        with watching("sweep", "job", asked.folder, len(asked.jobs), best) as watch:
             earlier = _earlier(asked, store, parent)
             results = run_jobs(asked, store, parent, launch, watch, earlier)
         tell(asked, results, store, parent)
@@ -116,17 +133,36 @@ def _earlier(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int,
 def tell(
     asked: Sweep, results: Mapping[int, JobResult], store: Store | None, parent: Run | None
 ) -> None:
-    """Prints the table of a sweep, its best settings and why jobs failed; records all of it."""
-    rows = [(each.number, each.named, results[each.number]) for each in asked.jobs]
+    """Prints the ranking of a sweep, its jobs and why some failed; records all of it."""
+    rows = [(each, results[each.number]) for each in asked.jobs]
+    settings = ranked(asked.jobs, results)
     failed = failures.lines(job.reasons(results), "job")
-    print(table(rows))
-    print(best(rows), end="")
-    print("\n".join([summary(rows), *failed]))
+    _print_tables(rows, settings)
+    print(summary(rows))
+    for line in failed:
+        terminal.console().print(line, style="red", soft_wrap=True)
     if store is not None and parent is not None:
         parent.log_table(columns(rows), "jobs.json")
-        parent.set_tag(NOTE_TAG, asked.note(ranking(rows), summary(rows), failed))
+        best = ranking(settings)[: 1 + DESCRIBED] if len(settings) > 1 else []
+        parent.set_tag(NOTE_TAG, asked.note(best, summary(rows), failed))
         if configuration.STUDY in asked.tags:
             for each in asked.jobs:
                 if results[each.number].failed:
                     parent.set_tag(FAILED_TAG + each.fingerprint, results[each.number].line)
         print(running.directions(store, parent.stored, asked.command, "them"))
+
+
+def _print_tables(rows: Sequence[Row], settings: Sequence[Ranked]) -> None:
+    """Prints the ranking, then the jobs; one table where each job is a setting of its own."""
+    long, several = len(rows) > MOST_JOBS, pooled(rows, settings)
+    out = terminal.console()
+    print()
+    if settings and (several or long):
+        lines = ranking(settings)
+        out.print(terminal.table(lines))
+        left = len(settings) - len(lines) + 1
+        print(f"and {left} more settings\n" if left else "")
+    if long:
+        print(f"All {len(rows)} jobs are in jobs.json, an artifact of the sweep's run in MLflow.\n")
+    else:
+        out.print(terminal.table(jobs(rows) if several else ranked_jobs(rows)), "")

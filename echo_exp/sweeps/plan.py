@@ -39,6 +39,7 @@ class SweepSettings:
             only what has not been tried, or everything.
         attempts: How often a job is started whose process is lost.
         fused: Whether jobs are trained together, as one stack, where that is possible.
+        dry_run: Whether the jobs are only listed, with what is known of their time.
 
     Raises:
         SettingError: A value is not allowed.
@@ -47,9 +48,11 @@ class SweepSettings:
     again: str
     attempts: int
     fused: bool
+    dry_run: bool
 
     def __post_init__(self) -> None:
         choice("sweep.fused", self.fused, (True, False))
+        choice("sweep.dry_run", self.dry_run, (True, False))
         choice("sweep.again", self.again, tuple(Again))
         integer("sweep.attempts", self.attempts, 1, 1000)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial
 
-from echo_exp import running
+from echo_exp import running, terminal
 from echo_exp.configuration import mistakes
 from echo_exp.settings import SettingError
-from echo_exp.sweeps import conduct, descriptions, plan, stacks
+from echo_exp.sweeps import conduct, descriptions, forecast, plan, stacks
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.launch import workers
 from echo_exp.sweeps.plan import Again, Job, Sweep
@@ -67,6 +67,9 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
     """
     code = _check(search.space)
     asked = _asked(search, config, code)
+    if asked.settings.dry_run:
+        foretell(search, asked)
+        return
     store = running.open_store(config)
     with running.reached(config):
         trials = Trials(search.settings, search.space, code, int(config.seed), store, asked.folder)
@@ -100,6 +103,16 @@ def _asked(search: Search, config: DictConfig, code: str) -> Sweep:
         told=[*search.settings.told(name, search.raw_storage), f"export={config.export}"],
         known_as=name,
         workers=workers(config),
+    )
+
+
+def foretell(search: Search, asked: Sweep) -> None:
+    """Prints what a search would try; the trials themselves are chosen one after the other."""
+    varied = [(name, str(values)) for name, values in search.space.distributions.items()]
+    terminal.console().print(terminal.table([("setting", "its values"), *varied]), "")
+    print(
+        f"{search.settings.trials} trials, those among them that an earlier start has done; "
+        f"{together(search, asked)} are launched together.\n{forecast.NOTHING}"
     )
 
 
