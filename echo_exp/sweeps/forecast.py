@@ -5,7 +5,7 @@ Finished runs are looked for in the store as it lies there, without the writer, 
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 NOTHING = "Nothing was run: sweep.dry_run=true."
 RUN, ON, DONE, LEFT, WRONG = "to run", "goes on", "finished earlier", "failed earlier", "wrong"
 """What may be known of a job."""
-LOOKED_AT = 200
-"""So many of the newest runs of the experiment tell how long trainings take."""
-MOST_SAME = 50
-"""So many of the newest runs with the settings of a job tell whether one has finished."""
+NEWEST = 1000
+"""So many of the newest runs of the experiment are read at once; jobs are looked for among older
+ones one by one."""
 RECORDING_SECONDS = 0.4
 """What a job of a stack takes beside its training, as docs/sweeps.md has it."""
 
@@ -41,7 +40,7 @@ class Pace:
     """How fast a finished run was trained.
 
     Attributes:
-        settings: What was the same for all networks of its stack, as texts.
+        settings: Its settings, as texts.
         networks: How many networks were trained together.
         seconds: Time of an epoch of all of them.
     """
@@ -61,31 +60,32 @@ def tell(asked: Sweep, config: DictConfig) -> None:
     Raises:
         SettingError: The tracking store is there and cannot be read.
     """
-    access = _store(config)
-    states = _states(asked, config, access)
-    waiting = {each.fingerprint: each for each in asked.jobs if states[each.number] in (RUN, ON)}
-    stacks = planned(asked, list(waiting.values()))
-    places = {each.fingerprint: place for place, stack in enumerate(stacks) for each in stack}
-    names = varied(asked.jobs)
-    lines = [("cell" if configuration.STUDY in asked.tags else "job", "settings", "state", "stack")]
-    lines += [
-        (
-            *(str(each.number), " ".join(names[each.number]), states[each.number]),
-            str(places.get(each.fingerprint, "") if states[each.number] in (RUN, ON) else ""),
-        )
-        for each in asked.jobs
-    ]
-    terminal.console().print(terminal.table(lines), "")
+    found = _Found(config)
+    states = _states(asked, found)
+    waiting = [each for each in asked.jobs if states[each.number] in (RUN, ON)]
+    stacks = planned(asked, list({each.fingerprint: each for each in waiting}.values()))
+    terminal.console().print(terminal.table(_lines(asked, states, stacks)), "")
     counts = Counter(states.values())
     told = [f"{counts[state]} {state}" for state in (DONE, LEFT, WRONG, ON, RUN) if counts[state]]
     print(f"{len(asked.jobs)} jobs: {', '.join(told)}{_of_stacks(stacks, asked.workers)}")
-    print(
-        "\n".join(failures.lines(job.reasons(asked.problems), "job")),
-        end="\n" * bool(counts[WRONG]),
-    )
+    for line in failures.lines(job.reasons(asked.problems), "job"):
+        print(line)
     if stacks:
-        print(time_of(stacks, _paces(config, access), asked.workers))
+        print(time_of(stacks, found.paces(), asked.workers))
     print(NOTHING)
+
+
+def _lines(
+    asked: Sweep, states: Mapping[int, str], stacks: Sequence[Stack]
+) -> Iterator[tuple[str, ...]]:
+    """Yields the titles of the table of jobs, and a line of each."""
+    places = {each.fingerprint: str(n) for n, stack in enumerate(stacks) for each in stack}
+    names = varied(asked.jobs)
+    yield "cell" if configuration.STUDY in asked.tags else "job", "settings", "state", "stack"
+    for each in asked.jobs:
+        state = states[each.number]
+        place = places[each.fingerprint] if state in (RUN, ON) else ""
+        yield str(each.number), " ".join(names[each.number]), state, place
 
 
 def time_of(stacks: Sequence[Stack], paces: Sequence[Pace], workers: int) -> str:
@@ -106,15 +106,15 @@ def time_of(stacks: Sequence[Stack], paces: Sequence[Pace], workers: int) -> str
         )
     least, most = (max(*ends, sum(ends) / workers) for ends in zip(*bounds, strict=True))
     alike = terminal.duration(least) == terminal.duration(most)
-    told = [] if alike else [terminal.duration(least)]
-    training = " to ".join([*told, terminal.duration(most)])
-    unknown = len(stacks) - len(bounds)
-    besides = f", and that of {unknown} stacks, which is unknown" if unknown else ""
+    training = terminal.duration(most)
     recording = terminal.duration(RECORDING_SECONDS * sum(map(len, stacks)))
+    unknown = len(stacks) - len(bounds)
     return (
-        f"Time: {training} of training{besides}, and about {recording} of recording. The training "
-        "is that of finished runs with the same network and problem, scaled by epochs"
-        + ("." if alike else "; they were trained in stacks of another size.")
+        f"Time: {training if alike else f'{terminal.duration(least)} to {training}'} of training, "
+        f"about {recording} of recording\n"
+        "(from finished runs of the same networks and problems, scaled by epochs"
+        f"{'' if alike else '; they were trained in stacks of another size'}"
+        f"{f'; without {unknown} of the stacks, of which there is none' if unknown else ''})"
     )
 
 
@@ -123,8 +123,9 @@ def _bounds(stack: Stack, paces: Sequence[Pace]) -> tuple[float, float] | None:
     if stack[0].stack is None:
         return None
     config = stack[0].stack.config
-    alike = _alike(configuration.parameters(config), configuration.stack_settings(config))
-    fitting = [pace for pace in paces if pace.settings == alike]
+    apart = configuration.stack_settings(config)
+    alike = _alike(configuration.parameters(config), apart)
+    fitting = [pace for pace in paces if _alike(pace.settings, apart) == alike]
     if not fitting:
         return None
     networks = sum(int(each.varied["replicas"]) for each in stack)
@@ -135,73 +136,87 @@ def _bounds(stack: Stack, paces: Sequence[Pace]) -> tuple[float, float] | None:
     return min(ends), max(ends)
 
 
-def _alike(parameters: Mapping[str, Any], apart: Iterable[str]) -> dict[str, str]:
-    return {key: str(value) for key, value in parameters.items() if key not in set(apart)}
+def _alike(parameters: Mapping[str, Any], apart: Collection[str]) -> dict[str, str]:
+    return {key: str(value) for key, value in parameters.items() if key not in apart}
 
 
 def _of_stacks(stacks: Sequence[Stack], workers: int) -> str:
     if not stacks:
         return ""
     sizes = [sum(int(each.varied.get("replicas", 1)) for each in stack) for stack in stacks]
-    largest = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else str(max(sizes))
+    networks = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else str(sizes[0])
     at_once = "one after the other" if workers == 1 else f"{workers} at once"
-    return f"; {len(stacks)} stacks of {largest} networks, {at_once}"
+    named = "1 stack" if len(stacks) == 1 else f"{len(stacks)} stacks"
+    return f", as {named} of {networks} networks, {at_once}"
 
 
-def _store(config: DictConfig) -> "Access | None":
-    """Opens the store to read from; None where there is none yet."""
-    settings = configuration.tracking(config)
-    if settings.uri is None or not may_exist(check_uri(settings.uri)):
-        return None
-    from echo_exp.tracking.access import reader  # it imports MLflow
+class _Found:
+    """The runs of an experiment; none where there is no store yet.
 
-    return reader.opened(settings)
+    Args:
+        config: The configuration that names both.
+    """
 
+    def __init__(self, config: DictConfig) -> None:
+        self._settings = configuration.tracking(config)
+        self._access: Access | None = None
+        uri = self._settings.uri
+        if uri is not None and may_exist(check_uri(uri)):
+            from echo_exp.tracking.access import reader  # it imports MLflow
 
-def _states(asked: Sweep, config: DictConfig, access: "Access | None") -> dict[int, str]:
-    """Returns what is known of each job, as the sweep would find it."""
-    states = {each.number: WRONG if each.problem else RUN for each in asked.jobs}
-    if access is None or asked.settings.again == Again.ALL:
-        return states
-    parents = _newest(access, config, {"kind": TAG, TAG: asked.identity}, 1)
-    of_sweep = parents[0].info.run_id if parents else None
-    for each in asked.jobs:
-        if states[each.number] == RUN:
-            same = {"kind": "run", "fingerprint": each.fingerprint, "code": each.code}
-            runs = _newest(access, config, same, MOST_SAME)
-            states[each.number] = _state(runs, of_sweep, asked.settings.again)
-    return states
+            self._access = reader.opened(self._settings)
+        self._newest = self._search({"kind": "run"}, NEWEST)
 
+    def same(self, fingerprint: str, code: str) -> "list[Run]":
+        """Returns runs with the settings and the code of a job."""
+        tags = {"kind": "run", "fingerprint": fingerprint, "code": code}
+        found = [run for run in self._newest if tags.items() <= run.data.tags.items()]
+        older = len(self._newest) == NEWEST and not found
+        return self._search(tags, NEWEST) if older else found
 
-def _state(runs: "Sequence[Run]", of_sweep: str | None, again: str) -> str:
-    """Returns what runs with the settings of a job say of it."""
-    if any(run.info.status == "FINISHED" for run in runs):
-        return DONE
-    own = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == of_sweep]
-    if again == Again.NEW and any(run.info.status != "RUNNING" for run in own):
-        return LEFT
-    return ON if runs else RUN
+    def parent(self, sweep: str) -> str | None:
+        """Returns the id of the run of a sweep, where it was started before."""
+        found = self._search({"kind": TAG, TAG: sweep}, 1)
+        return found[0].info.run_id if found else None
 
+    def paces(self) -> list[Pace]:
+        """Returns how fast the newest runs were trained."""
+        return [_pace(run) for run in self._newest if "fit_seconds" in run.data.metrics]
 
-def _paces(config: DictConfig, access: "Access | None") -> list[Pace]:
-    """Returns how fast the newest finished runs of the experiment were trained."""
-    if access is None:
-        return []
-    runs = _newest(access, config, {"kind": "run"}, LOOKED_AT)
-    return [_pace(config, run) for run in runs if "fit_seconds" in run.data.metrics]
+    def _search(self, tags: Mapping[str, str], most: int) -> "list[Run]":
+        if self._access is None:
+            return []
+        from echo_exp.tracking.access import reader
+
+        return reader.newest(self._access, self._settings, tags, most)
 
 
-def _pace(config: DictConfig, run: "Run") -> Pace:
-    params, apart = run.data.params, configuration.stack_settings(config)
+def _pace(run: "Run") -> Pace:
+    params = run.data.params
     replicas = int(params["replicas"])
     networks = int(run.data.tags.get("stack", replicas))
     seconds = run.data.metrics["fit_seconds"] * networks / replicas / int(params["epochs"])
-    return Pace(_alike(params, apart), networks, seconds)
+    return Pace(params, networks, seconds)
 
 
-def _newest(
-    access: "Access", config: DictConfig, tags: Mapping[str, str], most: int
-) -> "list[Run]":
-    from echo_exp.tracking.access import reader
+def _states(asked: Sweep, found: _Found) -> dict[int, str]:
+    """Returns what is known of each job, as the sweep would find it."""
+    states = {each.number: WRONG if each.problem else RUN for each in asked.jobs}
+    if asked.settings.again == Again.ALL:
+        return states
+    parent = found.parent(asked.identity)
+    for each in asked.jobs:
+        if states[each.number] == RUN:
+            runs = found.same(each.fingerprint, each.code)
+            states[each.number] = _state(runs, parent, asked.settings.again)
+    return states
 
-    return reader.newest(access, configuration.tracking(config), tags, most)
+
+def _state(runs: "Sequence[Run]", parent: str | None, again: str) -> str:
+    """Returns what runs with the settings of a job say of it."""
+    if any(run.info.status == "FINISHED" for run in runs):
+        return DONE
+    own = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent]
+    if again == Again.NEW and any(run.info.status != "RUNNING" for run in own):
+        return LEFT
+    return ON if runs else RUN

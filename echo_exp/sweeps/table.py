@@ -60,13 +60,14 @@ def ranked_jobs(rows: Sequence[Row]) -> Lines:
     """Returns the table of jobs of which each is a setting of its own, the best first."""
     titles, *lines = jobs(rows)
     order = rank((str(job.number), _score(job, result)) for job, result in rows)
-    places = {each.setting: (place, each) for place, each in enumerate(order)}
-    lines.sort(key=lambda line: places.get(line[0], (len(lines), None))[0])
-    found = [places.get(line[0]) for line in lines]
-    more = [("", "") if place is None else _cells(place[1])[1:] for place in found]
-    titles = (*titles[:3], "95 % interval", "seeds", *titles[3:])
-    wide = [(*line[:3], *two, *line[3:]) for line, two in zip(lines, more, strict=True)]
-    return _filled([titles, *wide])
+    cells = {each.setting: _cells(each)[1:] for each in order}
+    by_number = {line[0]: line for line in lines}
+    best_first = [*cells, *(number for number in by_number if number not in cells)]
+    wide = [
+        (*by_number[number][:3], *cells.get(number, ("", "")), *by_number[number][3:])
+        for number in best_first
+    ]
+    return _filled([(*titles[:3], "95 % interval", "seeds", *titles[3:]), *wide])
 
 
 def pooled(rows: Sequence[Row], settings: Sequence[Ranked]) -> bool:

@@ -21,7 +21,7 @@ Does = Callable[[int], JobResult | None]
 
 def _asked(folder: Path, count: int, attempts: int = 2) -> Sweep:
     jobs = [Job(n, [f"seed={n}"], f"fingerprint {n}") for n in range(count)]
-    settings = SweepSettings(again="unfinished", attempts=attempts, fused=False)
+    settings = SweepSettings(again="unfinished", attempts=attempts, fused=False, dry_run=False)
     return Sweep("a sweep", ["-m"], jobs, settings, folder)
 
 
@@ -113,7 +113,7 @@ def test_the_counts_agree_wherever_they_are_told(
     conduct.tell(asked, found, None, None)
     printed = capsys.readouterr().out
     reasons = failures.lines(job.reasons(found), "job")
-    rows = [(j.number, j.named, found[j.number]) for j in asked.jobs]
+    rows = [(j, found[j.number]) for j in asked.jobs]
     told = columns(rows)
     described = asked.note((), summary(rows), reasons)
 

@@ -1,13 +1,21 @@
 """A search from its settings to its result: rounds of trials, each a job as in a sweep."""
 
 import dataclasses
+import functools
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FrozenTrial
 
 from echo_exp import running, terminal
@@ -74,7 +82,8 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
     with running.reached(config):
         trials = Trials(search.settings, search.space, code, int(config.seed), store, asked.folder)
     with conduct.parent_run(asked, store, config) as parent:
-        with watching("search", "trial", asked.folder, search.settings.trials) as watch:
+        best = functools.partial(best_of, search.settings)
+        with watching("search", "trial", asked.folder, search.settings.trials, best) as watch:
             _search(search, asked, trials, store, parent, launch, watch)
         results.tell(trials, asked, store, parent)
         if not results.feasible(trials.study):
@@ -108,12 +117,19 @@ def _asked(search: Search, config: DictConfig, code: str) -> Sweep:
 
 def foretell(search: Search, asked: Sweep) -> None:
     """Prints what a search would try; the trials themselves are chosen one after the other."""
-    varied = [(name, str(values)) for name, values in search.space.distributions.items()]
+    varied = [(name, _words(values)) for name, values in search.space.distributions.items()]
     terminal.console().print(terminal.table([("setting", "its values"), *varied]), "")
     print(
         f"{search.settings.trials} trials, those among them that an earlier start has done; "
-        f"{together(search, asked)} are launched together.\n{forecast.NOTHING}"
+        f"{together(search, asked)} at a time.\n{forecast.NOTHING}"
     )
+
+
+def _words(values: BaseDistribution) -> str:
+    if isinstance(values, CategoricalDistribution):
+        return ", ".join(map(str, values.choices))
+    assert isinstance(values, FloatDistribution | IntDistribution)
+    return f"{values.low:g} to {values.high:g}{', logarithmic' if values.log else ''}"
 
 
 def _check(space: Space) -> str:
@@ -176,6 +192,22 @@ def together(search: Search, asked: Sweep) -> int:
         return search.at_once
     stack = stacks.networks_together(job) // int(job.varied["replicas"])
     return max(search.at_once, min(stack * asked.workers, search.settings.trials // ROUNDS))
+
+
+def best_of(settings: SearchSettings, results: Mapping[int, JobResult]) -> str:
+    """Returns the best trial so far in words, by the first objective; nothing where none counts."""
+    first = settings.objectives[0]
+    found = {
+        number: result.metrics[first.metric]
+        for number, result in results.items()
+        if all(math.isfinite(result.metrics.get(name, math.nan)) for name in settings.metrics)
+        and all(c.violation(result.metrics[c.metric]) <= 0 for c in settings.constraints)
+    }
+    if not found:
+        return ""
+    chosen = max if first.direction == "maximize" else min
+    number = chosen(found, key=lambda number: found[number])
+    return f"trial {number} ({first.metric} {found[number]:.4f})"
 
 
 def _jobs(taken: Sequence[FrozenTrial], space: Space) -> tuple[list[Job], dict[int, JobResult]]:
