@@ -1,4 +1,4 @@
-"""What people read: standard output and error as `rich` draws on them, with or without a terminal.
+"""What people read, as `rich` draws it: on a terminal, and where there is none.
 
 `rich` is imported only where something is drawn, since most starts of a command draw nothing.
 """

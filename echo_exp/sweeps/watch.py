@@ -143,10 +143,7 @@ class Watch:
         new = {n: self._results[n].line for n, kind in kinds.items() if kind not in self._told}
         self._told.update(kinds.values())
         for line in failures.lines(new, self._each):
-            if self._live is not None:
-                self._live.console.print(line, style="red")
-            else:
-                print(line, file=sys.stderr, flush=True)
+            print(line, file=sys.stderr, flush=True)  # above what is drawn, which rich sees to
 
     def _tell(self) -> None:
         if self._live is not None:

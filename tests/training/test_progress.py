@@ -1,5 +1,6 @@
 """What is shown while training: a line now and then, or a bar."""
 
+import contextlib
 import io
 import itertools
 import re
@@ -21,8 +22,9 @@ class _Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Terminal]:
+@contextlib.contextmanager
+def _on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Terminal]:
+    """Has standard error be a terminal; a fixture would do so before pytest captures it."""
     shown = _Terminal()
     monkeypatch.setattr("sys.stderr", shown)
     monkeypatch.setenv("TERM", "xterm")
@@ -57,9 +59,10 @@ def test_a_short_training_has_a_line_a_block(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_bar_ends_full_with_loss_and_accuracy(
-    screen: _Terminal, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _shown(20, 5, True, capsys)
+    with _on_a_terminal(monkeypatch) as screen:
+        _shown(20, 5, True, capsys)
     shown = _plain(screen)
     assert "100%" in shown
     assert "20/20 epochs" in shown
@@ -88,9 +91,10 @@ def test_where_lines_cannot_be_drawn_anew_a_bar_is_lines(
 
 
 def test_a_test_that_lasts_has_a_bar_on_a_terminal(
-    screen: _Terminal, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _tested(True, 4.0, capsys)
+    with _on_a_terminal(monkeypatch) as screen:
+        _tested(True, 4.0, capsys)
     assert re.search(r"test +50%.*2/4.* parts 8 s left", _plain(screen))
 
 
