@@ -27,7 +27,6 @@ from echo_exp.configuration import mistakes
 from echo_exp.settings import SettingError, integer
 from echo_exp.sweeps import descriptions, study
 from echo_exp.sweeps.composition import repeatable
-from echo_exp.sweeps.conduct import run_sweep
 from echo_exp.sweeps.launch import make_launcher, workers
 from echo_exp.sweeps.plan import Job, Sweep, axes, make_jobs, parameters, settings
 from echo_exp.tracking.ui.view import NOTE_TAG, view
@@ -69,7 +68,15 @@ class EchoSweeper(BasicSweeper):
             at_once = config.hydra.sweeper.max_batch_size
             if at_once is not None:
                 integer("hydra.sweeper.max_batch_size", at_once, 1)
-            run_sweep(asked, config, functools.partial(_launch, launcher, at_once))
+            if asked.settings.dry_run:
+                from echo_exp.sweeps import forecast
+
+                forecast.tell(asked, config)
+            else:
+                from echo_exp.sweeps import conduct
+
+                launch = functools.partial(_launch, launcher, at_once)
+                conduct.run_sweep(asked, config, launch)
 
 
 def _sweep(config: DictConfig, context: HydraContext, arguments: list[str]) -> Sweep:

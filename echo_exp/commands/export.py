@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig
 
-from echo_exp import configuration
+from echo_exp import configuration, terminal
 from echo_exp.commands import hydra_main as command
 from echo_exp.settings import SettingError, choice, not_installed
-from echo_exp.sweeps.table import aligned
 from echo_exp.tracking import TrackingSettings
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def _export(config: DictConfig) -> None:
         exported = forms.write(network, name, folder)
         size = f"{exported.size:,}"
         lines.append((name, size, f"{exported.difference:.1g}", str(exported.path)))
-    print(aligned(lines))
+    terminal.console().print(terminal.table(lines))
     if config.register is not None:
         print(_register(network, str(config.register), store))
 

@@ -7,7 +7,7 @@ configuration and a wrong setting are answered at once.
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -40,20 +40,24 @@ def _echo(config: DictConfig) -> None:
     elif context.mode == RunMode.MULTIRUN:
         job.run_job(config, overrides, Path(context.sweep.dir), context.sweeper)
     else:
-        _check_single(context.runtime.choices)
+        _check_single(context.runtime.choices, config.sweep)
         _run(config, overrides)
 
 
-def _check_single(choices: Mapping[str, str | None]) -> None:
+def _check_single(choices: Mapping[str, str | None], sweep: Mapping[str, Any]) -> None:
     """Checks that nothing was chosen that makes several runs, or one elsewhere.
 
     Raises:
-        SettingError: It was, and ``--run`` or ``hydra.mode=RUN`` beside it.
+        SettingError: It was, and ``--run`` or ``hydra.mode=RUN`` beside it; or it is to be listed
+            what a sweep would run.
     """
     for group in (*configuration.WHOLE, configuration.LAUNCH):
         if choices.get(group) not in (None, "null", "basic"):
             reason = "--run and hydra.mode=RUN make one run in this process"
             raise SettingError(group, choices[group], reason)
+    if sweep["dry_run"]:
+        reason = "it lists the jobs of a sweep (-m, study= or search=), and this is a single run"
+        raise SettingError("sweep.dry_run", sweep["dry_run"], reason)
 
 
 def _run(config: DictConfig, overrides: list[str]) -> None:

@@ -4,8 +4,10 @@ The same sweep, started again or on a second machine, runs only what nobody has 
 """
 
 import contextlib
+import functools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -14,11 +16,13 @@ from echo_exp.configuration import mistakes
 from echo_exp.running import provenance
 from echo_exp.running.descriptions import experiment
 from echo_exp.settings import redacted
-from echo_exp.sweeps import failures, job, launch, plan
+from echo_exp.sweeps import launch, plan
 from echo_exp.sweeps.job import JobResult, Status
-from echo_exp.sweeps.plan import AXES_TAG, FAILED_TAG, TAG, Again, Sweep
+from echo_exp.sweeps.plan import AXES_TAG, TAG, Again, Sweep
 from echo_exp.sweeps.rounds import Launch, run_jobs
-from echo_exp.sweeps.table import best, columns, ranking, summary, table
+from echo_exp.sweeps.standing import Standing
+from echo_exp.sweeps.table import best_of
+from echo_exp.sweeps.telling import tell
 from echo_exp.sweeps.watch import watching
 from echo_exp.tracking import Run, Store, TrackingError
 from echo_exp.tracking.ui.view import NOTE_TAG, sweep_view, view
@@ -38,12 +42,23 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
     """
     store = running.open_store(config)
     with parent_run(asked, store, config) as parent:
-        with watching("sweep", "job", asked.folder, len(asked.jobs)) as watch:
+        best = functools.partial(best_of, asked.jobs, asked.axes)
+        standing = Standing(parent, int(config.replicas))
+        total = len(asked.jobs)
+        with watching("sweep", "job", asked.folder, total, best, standing.tell) as watch:
             earlier = _earlier(asked, store, parent)
             results = run_jobs(asked, store, parent, launch, watch, earlier)
-        tell(asked, results, store, parent)
+        standing.tell(results, last=True)
+        tell(asked, results, store, parent, _report_folder(asked, config, parent))
         if not all(result.succeeded for result in results.values()):
             sys.exit(mistakes.FAILED)
+
+
+def _report_folder(asked: Sweep, config: DictConfig, parent: Run | None) -> Path | None:
+    """Returns where a report is written; that of a study is `echo-exp-report study=...`."""
+    if parent is None or not asked.settings.report or configuration.STUDY in asked.tags:
+        return None
+    return plan.report_folder(config, parent.run_id)
 
 
 @contextlib.contextmanager
@@ -114,22 +129,3 @@ def _earlier(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int,
             earlier.setdefault(mark, JobResult(Status.FAILED, f"earlier: {reason}"))
     found = {job.number: earlier.get(job.fingerprint) for job in asked.jobs}
     return {number: result for number, result in found.items() if result is not None}
-
-
-def tell(
-    asked: Sweep, results: Mapping[int, JobResult], store: Store | None, parent: Run | None
-) -> None:
-    """Prints the table of a sweep, its best settings and why jobs failed; records all of it."""
-    rows = [(each.number, each.named, results[each.number]) for each in asked.jobs]
-    failed = failures.lines(job.reasons(results), "job")
-    print(table(rows))
-    print(best(rows), end="")
-    print("\n".join([summary(rows), *failed]))
-    if store is not None and parent is not None:
-        parent.log_table(columns(rows), "jobs.json")
-        parent.set_tag(NOTE_TAG, asked.note(ranking(rows), summary(rows), failed))
-        if configuration.STUDY in asked.tags:
-            for each in asked.jobs:
-                if results[each.number].failed:
-                    parent.set_tag(FAILED_TAG + each.fingerprint, results[each.number].line)
-        print(running.directions(store, parent.stored, asked.command, sweep=True))

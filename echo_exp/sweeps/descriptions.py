@@ -46,6 +46,7 @@ def sweep(
     best: Sequence[Sequence[str]] = (),
     summary: str = "",
     failed: Sequence[str] = (),
+    answer: str = "",
 ) -> str:
     """Describes the parent of a sweep, a study or a search.
 
@@ -55,9 +56,11 @@ def sweep(
         best: The lines of the table of its best settings, the titles first.
         summary: How many jobs succeeded, and how many did not.
         failed: Why some failed, a line a reason.
+        answer: Which settings did best, in a sentence.
     """
     titles, *rows = best or [()]
     return markdown.text(
+        answer and f"**{markdown.plain(answer)}**",
         about,
         summary and f"{summary}.",
         _reasons(failed),

@@ -31,10 +31,10 @@ def grouped(failures: Iterable[tuple[Who, str]]) -> list[tuple[str, list[Who]]]:
         failures: Who failed, and why.
     """
     groups: defaultdict[tuple[str, ...], list[tuple[Who, str]]] = defaultdict(list)
-    for who, reason in failures:
-        groups[kind(reason)].append((who, reason))
+    for name, reason in failures:
+        groups[kind(reason)].append((name, reason))
     merged = [
-        (_merged([reason for _, reason in group]), [who for who, _ in group])
+        (_merged([reason for _, reason in group]), [name for name, _ in group])
         for group in groups.values()
     ]
     return sorted(merged, key=lambda group: -len(group[1]))
@@ -47,7 +47,7 @@ def lines(failures: Mapping[int, str], each: str) -> list[str]:
         failures: The reasons, by the numbers of those that failed.
         each: What they are, such as a job.
     """
-    return [f"{_who(numbers, each)}: {why}" for why, numbers in grouped(sorted(failures.items()))]
+    return [f"{who(numbers, each)}: {why}" for why, numbers in grouped(sorted(failures.items()))]
 
 
 def _merged(reasons: Sequence[str]) -> str:
@@ -71,7 +71,8 @@ def _listed(words: Sequence[str], joined: str) -> str:
     return f"{', '.join(others)} {joined} {last}" if others else last
 
 
-def _who(numbers: Sequence[int], each: str) -> str:
+def who(numbers: Sequence[int], each: str) -> str:
+    """Returns numbers in words, with what they are numbers of, such as a job."""
     if len(numbers) == 1:
         return f"{each} {numbers[0]}"
     ranges = _ranges(numbers)

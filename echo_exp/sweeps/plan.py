@@ -49,6 +49,7 @@ class SweepSettings:
         attempts: How often a job is started whose process is lost.
         fused: Whether jobs are trained together, as one stack, where that is possible.
         report: Whether a report is written at the end.
+        dry_run: Whether the jobs are only listed, with what is known of their time.
 
     Raises:
         SettingError: A value is not allowed.
@@ -58,10 +59,12 @@ class SweepSettings:
     attempts: int
     fused: bool
     report: bool
+    dry_run: bool
 
     def __post_init__(self) -> None:
         choice("sweep.report", self.report, (True, False))
         choice("sweep.fused", self.fused, (True, False))
+        choice("sweep.dry_run", self.dry_run, (True, False))
         choice("sweep.again", self.again, tuple(Again))
         integer("sweep.attempts", self.attempts, 1, 1000)
 
@@ -184,6 +187,7 @@ class Sweep:
         best: Sequence[Sequence[str]] = (),
         summary: str = "",
         failed: Sequence[str] | None = None,
+        answer: str = "",
     ) -> str:
         """Returns the parent run's description.
 
@@ -191,13 +195,14 @@ class Sweep:
             best: The lines of the table of the best jobs.
             summary: How many jobs succeeded, and how many did not.
             failed: Why some failed; of a sweep that has not ended, what is known beforehand.
+            answer: Which settings did best, in a sentence.
         """
         if failed is None:
             failed = failures.lines(job.reasons(self.problems), "job")
         about = self.about or descriptions.varied(
             configuration.measured(j.overrides) for j in self.jobs
         )
-        return descriptions.sweep(about, self.command, best, summary, failed)
+        return descriptions.sweep(about, self.command, best, summary, failed, answer)
 
 
 def _number(value: Any) -> bool:

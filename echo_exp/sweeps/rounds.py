@@ -60,7 +60,8 @@ def run_jobs(
         if not free:
             time.sleep(ANOTHER_LOOK_SECONDS)
             continue
-        stacks = _stacks(asked, free, lost)
+        stacks = planned(asked, free, lost)
+        watch.launched([[job.number for job in stack] for stack in stacks])
         found = _round(asked, stacks, parent, launch)
         for each in free:
             result = found[each.number]
@@ -94,12 +95,20 @@ def _free(waiting: Sequence[Job], store: Store | None) -> list[Job]:
     return [job for thing, job in things.items() if thing not in taken]
 
 
-def _stacks(asked: Sweep, jobs: Sequence[Job], lost: Counter[int]) -> list[Stack]:
-    """Returns the jobs of a round as stacks, each for one process."""
+def planned(
+    asked: Sweep, jobs: Sequence[Job], lost: Mapping[int, int] = MappingProxyType({})
+) -> list[Stack]:
+    """Returns jobs as the stacks in which they are launched, each for one process.
+
+    Args:
+        asked: How they are run.
+        jobs: The jobs.
+        lost: How often each has lost its process: such a job is launched alone.
+    """
     if not asked.settings.fused:
         return [[job] for job in jobs]
-    alone = [job for job in jobs if lost[job.number]]
-    others = [job for job in jobs if not lost[job.number]]
+    alone = [job for job in jobs if lost.get(job.number)]
+    others = [job for job in jobs if not lost.get(job.number)]
     return [*make_stacks(others, asked.workers), *([job] for job in alone)]
 
 

@@ -76,10 +76,15 @@ def existing(settings: TrackingSettings, made_by: str = "echo-exp") -> str:
     if settings.uri is None:
         raise SettingError("tracking.uri", None, "it must name the store that has the runs")
     uri = absolute(check_uri(settings.uri))
-    file = uri.removeprefix("sqlite:///")
-    if file != uri and not Path(file).exists():
+    if not may_exist(uri):
         reason = (
             f"there is no such store yet; `{made_by}` makes it, output_dir= names another place"
         )
         raise SettingError("tracking.uri", uri, reason)
     return uri
+
+
+def may_exist(uri: str) -> bool:
+    """Returns whether a store may be there: False where it would be a file that is not."""
+    file = absolute(uri).removeprefix("sqlite:///")
+    return file == absolute(uri) or Path(file).exists()

@@ -254,7 +254,7 @@ class Store:
     def send(self, command: str, **arguments: Any) -> None:
         """Sends a command that needs no answer."""
         with self._turn:
-            self._write((command, arguments))
+            self._write((command, arguments, False))
 
     def request(self, command: str, **arguments: Any) -> Any:
         """Sends a command and returns its answer.
@@ -265,7 +265,7 @@ class Store:
             TrackingError: The writer could not do it.
         """
         with self._turn:
-            self._write((command, arguments))
+            self._write((command, arguments, True))
             kind, answer = self._read()
         if kind == "deleted":
             raise DeletedError(answer)

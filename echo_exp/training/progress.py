@@ -3,14 +3,21 @@
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.types import STEP_OUTPUT
-from tqdm import tqdm
+
+from echo_exp import terminal
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 LINES = 10
 """Lines of a training whose output is no terminal; more where these are a minute apart."""
+
+DRAW_SECONDS = 0.1
+"""A bar is drawn so often."""
 
 PATIENCE = 5.0
 """Seconds for which a validation or a test shows nothing; so far apart are then its lines."""
@@ -21,16 +28,16 @@ class Progress(pl.Callback):
 
     Args:
         epochs: Tutorial epochs of the whole training.
-        bar: Whether to draw a bar that is updated in place; otherwise plain lines are printed.
+        bar: Whether to draw a bar, where lines can be drawn anew; otherwise lines are printed.
         now: Tells the time, in seconds.
     """
 
     def __init__(self, epochs: int, bar: bool, now: Callable[[], float] = time.monotonic) -> None:
         self.epochs = epochs
-        self.bar = bar
+        self.bar = bar and terminal.redraws(sys.stderr)
         self._now = now
-        self._evaluation = _Evaluation(bar, now)
-        self._bar: tqdm[Any] | None = None
+        self._evaluation = _Evaluation(self.bar, now)
+        self._bar: Bar | None = None
         self._first = 0
         self._began = self._said = 0.0
 
@@ -39,16 +46,7 @@ class Progress(pl.Callback):
         self._first = pl_module.epochs  # type: ignore[assignment]
         self._began = self._said = self._now()
         if self.bar:
-            self._bar = tqdm(
-                total=self.epochs,
-                initial=self._first,
-                unit="epoch",
-                file=sys.stderr,
-                dynamic_ncols=True,
-                desc="training",
-                bar_format="{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} epochs"
-                " [{elapsed}<{remaining}, {rate_fmt}{postfix}]",
-            )
+            self._bar = _bar("training", self.epochs, "epochs")
 
     def on_train_batch_end(
         self,
@@ -60,24 +58,20 @@ class Progress(pl.Callback):
     ) -> None:
         """Moves the bar, or prints a line when it is time."""
         done: int = pl_module.epochs  # type: ignore[assignment]
-        if self._bar is None and not self._due(done, len(batch)):
+        if not self._due(done, len(batch)):
             return
         loss = float(outputs["loss"][-1].nanmean())  # type: ignore[index]
         accuracy = float(outputs["accuracy"][-1].nanmean())  # type: ignore[index]
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.3f}", refresh=False)
-            self._bar.update(done - self._bar.n)
-            return
-        now = self._now()
-        self._said = now
-        rate = (done - self._first) / max(now - self._began, 1e-9)
-        left = (self.epochs - done) / rate
-        print(
-            f"epoch {done:,} of {self.epochs:,}: loss {loss:.3f}, accuracy {accuracy:.3f}, "
-            f"{rate:,.0f} epochs/s, {left:,.0f} s left",
-            file=sys.stderr,
-            flush=True,
+        self._said = self._now()
+        rate = (done - self._first) / max(self._said - self._began, 1e-9)
+        told = (
+            f"loss {loss:.3f}, accuracy {accuracy:.3f}, "
+            f"{rate:,.0f} epochs/s, {(self.epochs - done) / rate:,.0f} s left"
         )
+        if self._bar is not None:
+            _move(self._bar, done, told)
+        else:
+            _say(f"epoch {done:,} of {self.epochs:,}: {told}")
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begins to count the parts of a validation."""
@@ -107,10 +101,12 @@ class Progress(pl.Callback):
         """Leaves the bar as it stands."""
         self._evaluation.end()
         if self._bar is not None:
-            self._bar.close()
+            self._bar.stop()
             self._bar = None
 
     def _due(self, done: int, block: int) -> bool:
+        if self._bar is not None:
+            return done == self.epochs or self._now() - self._said >= DRAW_SECONDS
         crossed = done * LINES // self.epochs != (done - block) * LINES // self.epochs
         return crossed or self._now() - self._said >= 60
 
@@ -121,7 +117,7 @@ class _Evaluation:
     def __init__(self, bar: bool, now: Callable[[], float]) -> None:
         self.bar = bar
         self._now = now
-        self._bar: tqdm[Any] | None = None
+        self._bar: Bar | None = None
 
     def begin(self, name: str, parts: float) -> None:
         """Begins to count."""
@@ -132,30 +128,43 @@ class _Evaluation:
         """Shows one part more, when it is time."""
         self._done += 1
         now = self._now()
-        if now - self._began < PATIENCE:
+        if now - self._began < PATIENCE or not (self.bar or now - self._said >= PATIENCE):
             return
+        self._said = now
+        left = (now - self._began) / self._done * (self._parts - self._done)
         if self.bar:
-            if self._bar is None:
-                self._bar = tqdm(
-                    total=self._parts,
-                    desc=self._name,
-                    unit="part",
-                    file=sys.stderr,
-                    dynamic_ncols=True,
-                    leave=False,
-                )
-            self._bar.update(self._done - self._bar.n)
-        elif now - self._said >= PATIENCE:
-            self._said = now
-            left = (now - self._began) / self._done * (self._parts - self._done)
-            print(
-                f"{self._name}: {self._done} of {self._parts} parts, {left:,.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
+            self._bar = self._bar or _bar(self._name, self._parts, "parts", transient=True)
+            _move(self._bar, self._done, f"{left:,.0f} s left")
+        else:
+            _say(f"{self._name}: {self._done} of {self._parts} parts, {left:,.0f} s left")
 
     def end(self) -> None:
         """Takes the bar away."""
         if self._bar is not None:
-            self._bar.close()
+            self._bar.stop()
             self._bar = None
+
+
+def _bar(name: str, total: int, unit: str, transient: bool = False) -> "Bar":
+    """Begins to draw a bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        *("{task.description}", TaskProgressColumn(), BarColumn(), MofNCompleteColumn()),
+        *(unit, "{task.fields[told]}"),
+        console=terminal.console(stderr=True),
+        auto_refresh=False,
+        transient=transient,
+    )
+    bar.add_task(name, total=total, told="")
+    bar.start()
+    return bar
+
+
+def _move(bar: "Bar", done: int, told: str) -> None:
+    bar.update(bar.task_ids[0], completed=done, told=told, refresh=True)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ from echo_exp.settings import SettingError, redacted
 from echo_exp.sweeps.job import JobResult, Status, reasons
 from echo_exp.sweeps.plan import Sweep, SweepSettings
 from echo_exp.sweeps.search import figures, results, settings, space
-from echo_exp.sweeps.search.conduct import Search, together
+from echo_exp.sweeps.search.conduct import Search, best_of, together
 from echo_exp.sweeps.search.settings import Constraint, SearchSettings
 from echo_exp.sweeps.search.storage import open_storage
 from echo_exp.sweeps.search.trials import ERROR, Trials, study_name
@@ -195,7 +195,8 @@ def test_trials_that_can_be_one_stack_are_launched_together(
     asked = _settings(**changes)
     one = asked.at_once(OmegaConf.create({"_target_": "x.BasicLauncher"}))
     search = Search("a search", (), asked, space.read(lines), "", one)
-    sweep = Sweep("a search", (), (), SweepSettings("unfinished", 1, fused, report=False), Path())
+    settings = SweepSettings("unfinished", 1, fused, report=False, dry_run=False)
+    sweep = Sweep("a search", (), (), settings, Path())
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         assert together(search, sweep) == expected
 
@@ -424,3 +425,15 @@ def test_a_constraint_is_drawn_as_the_metric_that_it_bounds() -> None:
     for most in (True, False):
         constraint = Constraint("val/loss", most, 5)
         assert constraint.value(constraint.violation(3)) == 3
+
+
+def test_the_best_so_far_is_the_best_that_is_allowed() -> None:
+    read = _settings(objectives=["minimize val/loss"], constraints=["val/accuracy at least 0.5"])
+    found = {
+        0: JobResult(Status.FINISHED, metrics={"val/loss": 0.3, "val/accuracy": 0.6}),
+        1: JobResult(Status.FINISHED, metrics={"val/loss": 0.2, "val/accuracy": 0.7}),
+        2: JobResult(Status.FINISHED, metrics={"val/loss": 0.1, "val/accuracy": 0.4}),
+        3: JobResult(Status.FAILED, "it broke"),
+    }
+    assert best_of(read, found) == "trial 1 (val/loss 0.2000)"
+    assert best_of(read, {2: found[2], 3: found[3]}) == ""

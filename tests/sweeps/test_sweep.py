@@ -8,7 +8,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from echo_exp.settings import SettingError
-from echo_exp.sweeps import conduct, failures, job, rounds
+from echo_exp.sweeps import failures, job, rounds, telling
 from echo_exp.sweeps.job import JobResult, Status, file, leave
 from echo_exp.sweeps.plan import Job, Sweep, SweepSettings
 from echo_exp.sweeps.rounds import Launch
@@ -21,7 +21,7 @@ Does = Callable[[int], JobResult | None]
 
 def _asked(folder: Path, count: int, attempts: int = 2) -> Sweep:
     jobs = [Job(n, [f"seed={n}"], f"fingerprint {n}") for n in range(count)]
-    settings = SweepSettings("unfinished", attempts, fused=False, report=False)
+    settings = SweepSettings("unfinished", attempts, fused=False, report=False, dry_run=False)
     return Sweep("a sweep", ["-m"], jobs, settings, folder)
 
 
@@ -110,10 +110,10 @@ def test_the_counts_agree_wherever_they_are_told(
     }
     found = _run(asked, _launcher(tmp_path, lambda number: does[number]))
     shown = capsys.readouterr().err
-    conduct.tell(asked, found, None, None)
+    telling.tell(asked, found, None, None, None)
     printed = capsys.readouterr().out
     reasons = failures.lines(job.reasons(found), "job")
-    rows = [(j.number, j.named, found[j.number]) for j in asked.jobs]
+    rows = [(j, found[j.number]) for j in asked.jobs]
     told = columns(rows)
     described = asked.note((), summary(rows), reasons)
 

@@ -1,73 +1,125 @@
-"""The table of a sweep: every job, the best settings, and all of it as columns."""
+"""The tables of a sweep: the ranking of its settings, its jobs, and all of it as columns."""
+
+import dataclasses
 
 from echo_exp.sweeps.job import JobResult, Status
-from echo_exp.sweeps.table import BEST, MOST_ROWS, best, columns, ranking, summary, table
+from echo_exp.sweeps.plan import Job
+from echo_exp.sweeps.table import (
+    BEST,
+    MOST_SETTINGS,
+    Row,
+    best_of,
+    columns,
+    jobs,
+    pooled,
+    ranked,
+    ranked_jobs,
+    ranking,
+    summary,
+)
+
+
+def _row(number: int, named: str, accuracy: float | None, replicas: int = 1) -> Row:
+    metrics = {} if accuracy is None else {"test/accuracy": accuracy}
+    result = JobResult(Status.FINISHED, metrics=metrics)
+    if accuracy is None:
+        result = JobResult(Status.FAILED, "it broke\nhere")
+    return Job(number, named.split(), f"of {named}", varied={"replicas": replicas}), result
+
 
 ROWS = [
-    (0, "seed=1 model.units=5", JobResult(Status.FINISHED, metrics={"test/accuracy": 0.25})),
-    (1, "seed=2 model.units=5", JobResult(Status.EARLIER, metrics={"test/accuracy": 0.75})),
-    (2, "seed=1 model.units=9", JobResult(Status.FINISHED, metrics={"test/accuracy": 0.875})),
-    (3, "seed=2 model.units=9", JobResult(Status.FAILED, "it broke\nhere")),
+    _row(0, "epochs=9 seed=1 model.units=5", 0.25),
+    _row(1, "epochs=9 seed=2 model.units=5", 0.75),
+    _row(2, "epochs=9 seed=1 model.units=9", 0.875),
+    _row(3, "epochs=9 seed=2 model.units=9", None),
 ]
 
 
-def test_each_job_has_a_row() -> None:
-    lines = table(ROWS).splitlines()
-    assert len(lines) == 5
-    assert lines[1].split() == ["0", "seed=1", "model.units=5", "0.2500", "ok"]
-    assert lines[4].split() == ["3", "seed=2", "model.units=9", "failed"]
-    timed = JobResult(Status.FINISHED, metrics={"test/accuracy": 1.0, "fit_seconds": 12.345})
-    assert table([(7, "", timed)]).splitlines()[1].split() == ["7", "1.0000", "12.3", "ok"]
+def _ranking(rows: list[Row]) -> list[tuple[str, ...]]:
+    settings = ranked([job for job, _ in rows], {job.number: result for job, result in rows})
+    return [tuple(line) for line in ranking(settings)]
 
 
-def test_of_many_jobs_only_those_that_failed_are_shown() -> None:
-    many = ROWS * MOST_ROWS
-    assert len(table(many).splitlines()) == 1 + MOST_ROWS
-    assert len(table([ROWS[0]] * MOST_ROWS).splitlines()) == 1 + MOST_ROWS
-    assert table([ROWS[0]] * (MOST_ROWS + 1)) == ""
-    assert len(table([ROWS[3]] * 1000).splitlines()) == 1 + MOST_ROWS
+def test_the_seeds_of_a_setting_are_one_line_of_the_ranking() -> None:
+    assert _ranking(ROWS) == [
+        ("settings", "accuracy", "95 % interval", "seeds"),
+        ("model.units=9", "0.8750", "", "1, 1 failed"),
+        ("model.units=5", "0.5000", "0.0000 to 1.0000", "2"),
+    ]
+
+
+def test_the_seeds_of_replicas_count_each() -> None:
+    job, result = _row(0, "model.units=5 replicas=20", 0.5, replicas=20)
+    spread = {**result.metrics, "test/accuracy/std": 0.1, "diverged": 4.0}
+    line = _ranking([(job, dataclasses.replace(result, metrics=spread))])[1]
+    assert line == ("model.units=5 replicas=20", "0.5000", "0.4467 to 0.5533", "16, 4 failed")
+
+
+def test_jobs_with_the_same_settings_are_one_seed() -> None:
+    again = dataclasses.replace(ROWS[0][0], number=7)
+    assert _ranking([*ROWS, (again, ROWS[0][1])]) == _ranking(ROWS)
+
+
+def test_a_setting_without_seeds_that_count_is_not_ranked() -> None:
+    assert [line[0] for line in _ranking([ROWS[0], ROWS[3]])[1:]] == ["model.units=5"]
+
+
+def test_where_only_the_seed_is_varied_the_setting_is_named_by_all_that_was_given() -> None:
+    assert _ranking(ROWS[:2])[1][0] == "epochs=9 model.units=5"
+    assert _ranking([_row(0, "seed=1", 0.5), _row(1, "seed=2", 0.5)])[1][0] == "the defaults"
+
+
+def test_of_very_many_settings_the_best_are_ranked() -> None:
+    rows = [_row(n, f"model.units={n}", n / 99) for n in range(MOST_SETTINGS + 1)]
+    assert len(_ranking(rows[1:])) == 1 + MOST_SETTINGS
+    named = [line[0] for line in _ranking(rows)[1:]]
+    assert named == [f"model.units={n}" for n in range(MOST_SETTINGS, MOST_SETTINGS - BEST, -1)]
+
+
+def test_each_job_has_a_line_with_what_is_varied() -> None:
+    titles, *lines = jobs(ROWS)
+    assert titles == ("job", "settings", "accuracy", "seconds", "result")
+    assert lines[0] == ("0", "seed=1 model.units=5", "0.2500", "", "ok")
+    assert lines[3] == ("3", "seed=2 model.units=9", "", "", "failed")
+
+
+def test_where_each_job_is_a_setting_of_its_own_one_table_ranks_them() -> None:
+    rows = [_row(n, f"model.units={n}", value) for n, value in enumerate((0.5, None, 0.75))]
+    settings = ranked([job for job, _ in rows], {job.number: result for job, result in rows})
+    assert not pooled(rows, settings)
+    assert pooled(ROWS, ranked([job for job, _ in ROWS], {j.number: r for j, r in ROWS}))
+    titles, *lines = ranked_jobs(rows)
+    assert titles == ["job", "settings", "accuracy", "seconds", "result"]
+    assert [line[0] for line in lines] == ["2", "0", "1"]
+
+
+def test_the_best_so_far_is_a_setting_with_its_seeds() -> None:
+    every = [job for job, _ in ROWS]
+    assert best_of(every, (), {}) == ""
+    assert best_of(every, (), {0: ROWS[0][1]}) == "model.units=5 (accuracy 0.2500)"
+    both = {0: ROWS[0][1], 1: ROWS[1][1]}
+    assert best_of(every, (), both) == "model.units=5 (accuracy 0.5000, 2 seeds)"
 
 
 def test_the_summary_counts_every_end() -> None:
-    stopped = (4, "seed=3", JobResult(Status.STOPPED, "stopped by SIGTERM"))
+    stopped = (Job(4, ["seed=3"]), JobResult(Status.STOPPED, "stopped by SIGTERM"))
     assert summary(ROWS) == "3 of 4 jobs succeeded, 1 failed"
     assert summary([*ROWS, stopped]) == "3 of 5 jobs succeeded, 1 failed, 1 stopped"
     assert summary(ROWS[:3]) == "3 of 3 jobs succeeded"
 
 
-def test_the_best_settings_are_told_over_their_seeds() -> None:
-    assert ranking(ROWS) == [
-        ("best settings", "accuracy", "jobs"),
-        ("model.units=9", "0.8750", "1"),
-        ("model.units=5", "0.5000", "2"),
-    ]
-    assert best(ROWS).strip().splitlines()[1] == "model.units=9  0.8750    1"
-
-
-def test_one_setting_has_nothing_to_be_compared_with() -> None:
-    assert ranking(ROWS[:2]) == []
-    assert best(ROWS[:2]) == ""
-
-
-def test_only_the_first_few_of_the_best_are_told() -> None:
-    rows = [
-        (n, f"model.units={n}", JobResult(Status.FINISHED, metrics={"test/accuracy": n / 9}))
-        for n in range(BEST + 1)
-    ]
-    named = [line[0] for line in ranking(rows)[1:]]
-    assert named == [f"model.units={n}" for n in range(BEST, 0, -1)]
-
-
 def test_the_columns_hold_every_metric_of_every_job() -> None:
     found = columns(ROWS)
+    assert found["settings"][0] == "epochs=9 seed=1 model.units=5"
     assert found["test/accuracy"] == [0.25, 0.75, 0.875, None]
-    assert found["result"] == ["ok", "ok, finished earlier", "ok", "failed"]
+    assert found["result"] == ["ok", "ok", "ok", "failed"]
     assert found["error"] == ["", "", "", "it broke"]
     assert {len(column) for column in found.values()} == {4}
 
 
 def test_the_columns_of_the_metrics_are_in_the_order_of_their_names() -> None:
     rows = [
-        (n, "", JobResult(Status.FINISHED, metrics={name: 1.0})) for n, name in enumerate("cab")
+        (Job(n, []), JobResult(Status.FINISHED, metrics={name: 1.0}))
+        for n, name in enumerate("cab")
     ]
     assert list(columns(rows)) == ["job", "settings", "result", "error", "a", "b", "c"]

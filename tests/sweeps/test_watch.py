@@ -1,12 +1,15 @@
 """The live summary of a sweep counts what the jobs have left, and what needed no job."""
 
+import io
+import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from echo_exp.sweeps import watch
 from echo_exp.sweeps.job import JobResult, Status, file, leave
-from echo_exp.sweeps.watch import Watch, _words
+from echo_exp.sweeps.watch import Watch
 
 LOST = JobResult(Status.FAILED, "its process was lost 3 times")
 
@@ -30,15 +33,15 @@ def test_it_tells_what_is_done_what_runs_and_what_failed(
     seen._began_with = 1
     _left(tmp_path, 1, Status.RUNNING)
     seen._look()
-    assert seen._counts() == ["1 of 6 done", "1 running"]
+    assert seen._counted() == "1 of 6 done, 1 running"
     assert seen._left() == []
     _left(tmp_path, 1, Status.FINISHED)
     _left(tmp_path, 2, Status.FAILED, "it broke\nhere")
     _left(tmp_path, 3, Status.RUNNING)
     _left(tmp_path, 4, Status.CLAIMED, "somebody else")
     seen._look()
-    assert seen._counts() == ["3 of 6 done", "1 running", "1 failed"]
-    assert seen._left()[0].endswith(" left")
+    assert seen._counted().startswith("3 of 6 done, 1 running, 1 failed, ")
+    assert seen._counted().endswith(" left")
     printed = capsys.readouterr().err
     assert "job 2: it broke\n" in printed
     assert "here" not in printed
@@ -49,7 +52,7 @@ def test_what_is_done_of_running_jobs_counts(tmp_path: Path) -> None:
     for number in range(4):
         leave(JobResult(Status.RUNNING, share=0.5), file(tmp_path, number))
     seen._look()
-    assert seen._counts() == ["0 of 6 done", "4 running (50 %)"]
+    assert seen._counted().startswith("0 of 6 done, 4 running (50 %), ")
     assert seen._done == 2
     assert seen._left()[0].endswith(" left")
 
@@ -69,7 +72,7 @@ def test_a_reason_is_named_when_it_is_new_and_else_counted(
         "jobs 0 to 2 (3 jobs): the loss of epoch 0, 1 or 2 is not finite",
         "job 4: no room",
     ]
-    assert seen._counts()[2:] == ["5 failed"]
+    assert seen._counted().startswith("5 of 6 done, 0 running, 5 failed")
 
 
 def test_what_failed_without_a_job_counts_too_and_is_said_at_the_end(
@@ -111,9 +114,32 @@ def test_where_nothing_is_to_be_run_nothing_is_shown(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.4, "0 s"), (89, "89 s"), (91, "2 min"), (5300, "88 min"), (9e3, "2 h")],
-)
-def test_a_time_is_said_as_people_say_it(seconds: float, words: str) -> None:
-    assert _words(seconds) == words
+def test_the_best_so_far_stands_in_the_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = {1: "model.units=10", 2: "model.units=20"}
+    with watch.watching("sweep", "job", tmp_path, 2, lambda results: best[len(results)]) as seen:
+        seen.follow([0, 1], {})
+        _left(tmp_path, 0, Status.FINISHED)
+        seen._look()
+        _left(tmp_path, 1, Status.FINISHED)
+    assert capsys.readouterr().err.splitlines() == [
+        "sweep: 1 of 2 done, 0 running, 0 s left; best so far: model.units=10",
+        "sweep: 2 of 2 done, 0 running; best so far: model.units=20",
+    ]
+
+
+def test_a_terminal_shows_the_stacks_at_work(tmp_path: Path) -> None:
+    seen = _seen(tmp_path, range(6))
+    seen._best = lambda results: f"the best of {len(results)}"
+    seen.launched([[0, 1, 2], [3], [4, 5]])
+    _left(tmp_path, 0, Status.FINISHED)
+    for number in (1, 2):
+        leave(JobResult(Status.RUNNING, share=0.25), file(tmp_path, number))
+    seen._look()
+    drawn = Console(width=100, file=io.StringIO(), force_terminal=True, no_color=True)
+    drawn.print(seen._drawn())
+    all_of_it, stack, best = re.sub(r"\x1b\[[\d;]*m", "", drawn.file.getvalue()).splitlines()  # type: ignore[attr-defined]
+    assert re.match(r"sweep +━+.* 1 of 6 done, 2 running \(25 %\), ", all_of_it)
+    assert re.match(r"  jobs 0 to 2 \(3 jobs\) ━+.* 50 % *$", stack)
+    assert best.strip() == "best so far: the best of 1"

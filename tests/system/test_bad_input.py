@@ -112,6 +112,8 @@ CASES = {
     ("search=cheapest", "epochs=range(-9, 0)"): ("epochs=-9", "at least 1"),
     ("search=cheapest", "model=choice(seq2seq, seq2sqe)"): ("model=seq2sqe", "encoder_decoder"),
     ("search=cheapest", "epochs=tag(log, interval(0, 9))"): ("epochs=tag(log", "above 0"),
+    ("sweep.dry_run=true",): ("sweep.dry_run=True", "a single run"),
+    ("-m", "seed=1,2", "sweep.dry_run=maybe"): ("sweep.dry_run=maybe", "true or false"),
     ("search=cheapest", "sweep.again=new"): ("sweep.again=new", "goes on"),
     ("search=cheapest", "hydra.sweeper.trails=5"): ("hydra.sweeper.trails=5", "sweeper.trials?"),
     ("search=cheapest", "hydra/sweeper/sampler=tp"): ("hydra/sweeper/sampler=tp", "random or tpe"),

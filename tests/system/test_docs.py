@@ -148,8 +148,7 @@ def _stop_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(command, "run", stopped)
     Plugins.instance()  # which loads them once
-    sweeper = importlib.import_module("hydra_plugins.echo_exp_sweeper")
-    monkeypatch.setattr(sweeper, "run_sweep", swept)
+    monkeypatch.setattr("echo_exp.sweeps.conduct.run_sweep", swept)
     monkeypatch.setattr("echo_exp.sweeps.search.conduct.run_search", searched)
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")  # Slurm's sbatch
 

@@ -13,7 +13,6 @@ from filelock import FileLock
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from echo_exp.tracking.access import models
 from echo_exp.tracking.access.connection import Access, reach
 from echo_exp.tracking.cleaning import survey as surveying
 from echo_exp.tracking.cleaning.deleted import _store
@@ -207,10 +206,14 @@ def test_a_model_goes_whose_run_was_deleted_for_good_or_that_was_deleted_itself(
     assert known(made.access).models.keys() == {stays}
 
 
-def test_a_registered_model_of_a_deleted_run_stays(made: MadeStore) -> None:
+def test_a_registered_model_of_a_deleted_run_stays(
+    made: MadeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", made.access.uri)  # there MLflow looks it up
     run = made.run()
     model = made.model(run, 10)
-    models.register(made.client, "echo", made.client.get_logged_model(model), {})
+    made.client.create_registered_model("echo")
+    made.client.create_model_version("echo", f"models:/{model}", run, model_id=model)
     made.client.delete_run(run)
     made.remove(DELETED)
     assert not _is_known(made, run)

@@ -1,14 +1,41 @@
 """What is shown while training: a line now and then, or a bar."""
 
+import contextlib
+import io
 import itertools
 import re
+from collections.abc import Iterator
 
 import pytest
 
+from echo_exp import terminal
 from echo_exp.task.data import Loader
 from echo_exp.training.progress import Progress
 
 from ..trainers import make_data, make_module, make_trainer
+
+
+class _Terminal(io.StringIO):
+    """A terminal that keeps what is written."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@contextlib.contextmanager
+def _on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Terminal]:
+    """Has standard error be a terminal; a fixture would do so before pytest captures it."""
+    shown = _Terminal()
+    monkeypatch.setattr("sys.stderr", shown)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    terminal.console.cache_clear()
+    yield shown
+    terminal.console.cache_clear()
+
+
+def _plain(screen: _Terminal) -> str:
+    return re.sub(r"\x1b\[[\d;]*m", "", screen.getvalue())
 
 
 def _shown(epochs: int, block: int, bar: bool, capsys: pytest.CaptureFixture[str]) -> str:
@@ -31,8 +58,12 @@ def test_a_short_training_has_a_line_a_block(capsys: pytest.CaptureFixture[str])
     assert re.findall(r"^epoch (\d) of 3", shown, re.MULTILINE) == ["1", "2", "3"]
 
 
-def test_a_bar_ends_full_with_loss_and_accuracy(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = _shown(20, 5, True, capsys)
+def test_a_bar_ends_full_with_loss_and_accuracy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with _on_a_terminal(monkeypatch) as screen:
+        _shown(20, 5, True, capsys)
+    shown = _plain(screen)
     assert "100%" in shown
     assert "20/20 epochs" in shown
     assert re.search(r"loss \d\.\d{3}, accuracy \d\.\d{3}", shown)
@@ -53,8 +84,18 @@ def test_a_test_that_lasts_shows_how_far_it_is(capsys: pytest.CaptureFixture[str
     assert lines == ["test: 2 of 4 parts, 8 s left", "test: 4 of 4 parts, 0 s left"]
 
 
-def test_a_test_that_lasts_has_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "test:" in _tested(True, 4.0, capsys)
+def test_where_lines_cannot_be_drawn_anew_a_bar_is_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert re.findall(r"^epoch (\d) of 3", _shown(3, 1, True, capsys), re.MULTILINE) == [*"123"]
+
+
+def test_a_test_that_lasts_has_a_bar_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with _on_a_terminal(monkeypatch) as screen:
+        _tested(True, 4.0, capsys)
+    assert re.search(r"test +50%.*2/4.* parts 8 s left", _plain(screen))
 
 
 @pytest.mark.parametrize("bar", [True, False])

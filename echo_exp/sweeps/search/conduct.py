@@ -1,19 +1,27 @@
 """A search from its settings to its result: rounds of trials, each a job as in a sweep."""
 
 import dataclasses
+import functools
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FrozenTrial
 
-from echo_exp import running
+from echo_exp import running, terminal
 from echo_exp.configuration import mistakes
 from echo_exp.settings import SettingError
-from echo_exp.sweeps import conduct, descriptions, plan, stacks
+from echo_exp.sweeps import conduct, descriptions, forecast, plan, stacks
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.launch import workers
 from echo_exp.sweeps.plan import Again, Job, Sweep
@@ -22,6 +30,7 @@ from echo_exp.sweeps.search import results
 from echo_exp.sweeps.search.settings import SearchSettings
 from echo_exp.sweeps.search.space import Space
 from echo_exp.sweeps.search.trials import Trials, study_name
+from echo_exp.sweeps.standing import Standing
 from echo_exp.sweeps.watch import Watch, watching
 from echo_exp.tracking import Run, Store
 
@@ -65,20 +74,27 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
         SettingError: A setting is wrong, or a store cannot be used.
         Interrupted: A signal asked to stop; the same command goes on.
     """
-    code = _check(search.space)
-    asked = _asked(search, config, code)
+    corners = _check(search.space)
+    code = " ".join(sorted({job.code for job in corners}))
+    asked = _asked(search, config, code, plan.parameters(corners, ()))
+    if asked.settings.dry_run:
+        foretell(search, asked)
+        return
     store = running.open_store(config)
     with running.reached(config):
         trials = Trials(search.settings, search.space, code, int(config.seed), store, asked.folder)
     with conduct.parent_run(asked, store, config) as parent:
-        with watching("search", "trial", asked.folder, search.settings.trials) as watch:
+        best = functools.partial(best_of, search.settings)
+        standing, total = Standing(parent, int(config.replicas)), search.settings.trials
+        with watching("search", "trial", asked.folder, total, best, standing.tell) as watch:
             _search(search, asked, trials, store, parent, launch, watch)
+        standing.tell(trials.results(), last=True)
         results.tell(trials, asked, store, parent)
         if not results.feasible(trials.study):
             sys.exit(mistakes.FAILED)
 
 
-def _asked(search: Search, config: DictConfig, code: str) -> Sweep:
+def _asked(search: Search, config: DictConfig, code: str, shared: Mapping[str, str]) -> Sweep:
     """Returns the sweep that the trials are the jobs of."""
     settings = plan.settings(config)
     if SHARED in search.settings.metrics:
@@ -94,6 +110,7 @@ def _asked(search: Search, config: DictConfig, code: str) -> Sweep:
         settings=settings,
         folder=Path(config.hydra.sweep.dir).absolute() / name,
         axes=tuple(search.space.distributions),
+        parameters={**shared, **{k: str(v) for k, v in search.space.distributions.items()}},
         about=descriptions.search(
             search.settings.objectives, search.settings.constraints, search.space.distributions
         ),
@@ -104,11 +121,28 @@ def _asked(search: Search, config: DictConfig, code: str) -> Sweep:
     )
 
 
-def _check(space: Space) -> str:
+def foretell(search: Search, asked: Sweep) -> None:
+    """Prints what a search would try; the trials themselves are chosen one after the other."""
+    varied = [(name, _words(values)) for name, values in search.space.distributions.items()]
+    terminal.console().print(terminal.table([("setting", "its values"), *varied]), "")
+    print(
+        f"{search.settings.trials} trials, those among them that an earlier start has done; "
+        f"{together(search, asked)} at a time.\n{forecast.NOTHING}"
+    )
+
+
+def _words(values: BaseDistribution) -> str:
+    if isinstance(values, CategoricalDistribution):
+        return ", ".join(map(str, values.choices))
+    assert isinstance(values, FloatDistribution | IntDistribution)
+    return f"{values.low:g} to {values.high:g}{', logarithmic' if values.log else ''}"
+
+
+def _check(space: Space) -> list[Job]:
     """Composes what the space allows at its ends, so that a wrong name shows before the first job.
 
     Returns:
-        The version of the code that decides what trials give.
+        The jobs of its ends whose settings are right.
 
     Raises:
         SettingError: Nothing that it allows is possible.
@@ -118,7 +152,7 @@ def _check(space: Space) -> str:
     errors = [job.error for job in jobs if job.error is not None]
     if len(errors) == len(jobs):
         raise errors[0]
-    return " ".join(sorted({job.code for job in jobs if job.error is None}))
+    return [job for job in jobs if job.error is None]
 
 
 def _search(
@@ -164,6 +198,22 @@ def together(search: Search, asked: Sweep) -> int:
         return search.at_once
     stack = stacks.networks_together(job) // int(job.varied["replicas"])
     return max(search.at_once, min(stack * asked.workers, search.settings.trials // ROUNDS))
+
+
+def best_of(settings: SearchSettings, results: Mapping[int, JobResult]) -> str:
+    """Returns the best trial so far in words, by the first objective; nothing where none counts."""
+    first = settings.objectives[0]
+    found = {
+        number: result.metrics[first.metric]
+        for number, result in results.items()
+        if all(math.isfinite(result.metrics.get(name, math.nan)) for name in settings.metrics)
+        and all(c.violation(result.metrics[c.metric]) <= 0 for c in settings.constraints)
+    }
+    if not found:
+        return ""
+    chosen = max if first.direction == "maximize" else min
+    number = chosen(found, key=lambda number: found[number])
+    return f"trial {number} ({first.metric} {found[number]:.4f})"
 
 
 def _jobs(taken: Sequence[FrozenTrial], space: Space) -> tuple[list[Job], dict[int, JobResult]]:

@@ -10,13 +10,12 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from echo_exp import running
+from echo_exp import running, terminal
 from echo_exp.sweeps import failures
 from echo_exp.sweeps.job import reasons
 from echo_exp.sweeps.plan import Sweep
 from echo_exp.sweeps.search import figures
 from echo_exp.sweeps.search.trials import METRICS, Trials
-from echo_exp.sweeps.table import aligned
 from echo_exp.tracking import Run, Store
 from echo_exp.tracking.ui.view import NOTE_TAG
 
@@ -47,7 +46,8 @@ def tell(trials: Trials, asked: Sweep, store: Store | None, parent: Run | None) 
     lines = _lines(trials, found[: FRONT if several else BEST])
     if found:
         title = "Pareto front" if several else "best trials"
-        print(f"\n{title}:\n{aligned(lines)}\n")
+        print(f"\n{title}:")
+        terminal.console().print(terminal.table(lines), "")
         told = "one of them alone, such as the first" if several else "the best alone"
         print(f"{told}: {_command(trials, found[0])}")
     elif trials.settings.constraints:

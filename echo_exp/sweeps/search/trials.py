@@ -226,7 +226,7 @@ class Trials:
 def _result(trial: FrozenTrial) -> JobResult:
     """Returns what became of a trial, as this process or another has told."""
     if trial.state == TrialState.COMPLETE:
-        return JobResult(Status.FINISHED)
+        return JobResult(Status.FINISHED, metrics=trial.user_attrs.get(METRICS, {}))
     if trial.state == TrialState.PRUNED:
         return JobResult(Status.PRUNED)
     return JobResult(Status.FAILED, str(trial.user_attrs.get(ERROR, UNTOLD)))

@@ -1,7 +1,7 @@
 """Finished runs as the tracking store has them, for whoever uses what was trained."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,6 +211,25 @@ def _known(client: MlflowClient, experiment: str) -> str:
         f"it must be `last`, for the newest that has finished, or the id of a run; the newest of "
         f"experiment {experiment} are: {names or 'none'}"
     )
+
+
+def newest(
+    access: Access, settings: TrackingSettings, tags: Mapping[str, str], most: int
+) -> list[Run]:
+    """Returns the newest runs of the experiment that have some tags.
+
+    Args:
+        access: The store.
+        settings: The experiment.
+        tags: The tags, whose values are hashes and names.
+        most: So many at most.
+
+    Raises:
+        SettingError: The experiment was deleted in MLflow, or the store cannot be reached.
+    """
+    query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    with reached(access.uri):
+        return _newest(access.client, settings.experiment, query, most)
 
 
 def _newest(client: MlflowClient, name: str, query: str, most: int) -> list[Run]:

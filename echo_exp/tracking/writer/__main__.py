@@ -25,30 +25,12 @@ BEAT_SECONDS = 1.0
 """So often is looked whether a sign of life is due."""
 MOST_COMMANDS = 1000
 """So many commands wait in memory; after that the program waits."""
-ANSWERED = (
-    "create",
-    "resume",
-    "open_parent",
-    "describe",
-    "children",
-    "end_lost",
-    "find",
-    "same",
-    "shorter",
-    "history",
-    "fetch",
-    "mark",
-    "claim",
-    "release",
-    "claimed",
-    "model",
-    "settle",
-    "ended",
-)
-"""Commands that the program waits for; the others are carried out behind its back."""
+
+Message = tuple[str, dict[str, Any], bool]
+"""A command, its arguments, and whether the program waits for an answer."""
 
 
-def _read(stream: IO[bytes], commands: "queue.Queue[tuple[str, dict[str, Any]] | None]") -> None:
+def _read(stream: IO[bytes], commands: "queue.Queue[Message | None]") -> None:
     with contextlib.suppress(EOFError):
         while True:
             commands.put(pickle.load(stream))
@@ -64,21 +46,21 @@ def _serve(writer: Writer, commands: "queue.Queue[Any]", answers: IO[bytes]) -> 
             continue
         if message is None:
             return
-        command, arguments = message
-        _carry_out(writer, command, arguments, answers)
+        _carry_out(writer, message, answers)
         writer.beat()
 
 
-def _carry_out(writer: Writer, command: str, arguments: dict[str, Any], answers: IO[bytes]) -> None:
+def _carry_out(writer: Writer, message: Message, answers: IO[bytes]) -> None:
+    command, arguments, answered = message
     try:
         answer = ("answer", getattr(writer, command)(**arguments))
     except Exception as error:
         answer = writer.refusal(error)
-        if command not in ANSWERED:
+        if not answered:
             if isinstance(error, OutboxFullError):
                 raise
             writer.refused(arguments["run_id"], f"{command}: {answer[1]}")
-    if command in ANSWERED:
+    if answered:
         _answer(answers, *answer)
 
 
@@ -96,7 +78,7 @@ def main() -> None:
     logging.disable()  # MLflow logs what it raises, with its trace
     os.dup2(2, 1)  # whatever prints must not print into the answers
     writer = Writer(**pickle.load(sys.stdin.buffer))
-    commands: queue.Queue[tuple[str, dict[str, Any]] | None] = queue.Queue(MOST_COMMANDS)
+    commands: queue.Queue[Message | None] = queue.Queue(MOST_COMMANDS)
     threading.Thread(target=_read, args=(sys.stdin.buffer, commands), daemon=True).start()
     writer.begin()
     try:

@@ -1,0 +1,222 @@
+"""What a sweep would do, and how long it may take: nothing is run, made or written.
+
+Finished runs are looked for in the store as it lies there, without the writer, which would make it.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from echo_exp import configuration, terminal
+from echo_exp.sweeps import failures, job
+from echo_exp.sweeps.plan import TAG, Again, Sweep
+from echo_exp.sweeps.rounds import planned
+from echo_exp.sweeps.stacks import Stack
+from echo_exp.sweeps.table import varied
+from echo_exp.tracking.settings import check_uri, may_exist
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from echo_exp.tracking.access.connection import Access
+
+NOTHING = "Nothing was run: sweep.dry_run=true."
+RUN, ON, DONE, LEFT, WRONG = "to run", "goes on", "finished earlier", "failed earlier", "wrong"
+"""What may be known of a job."""
+NEWEST = 1000
+"""So many of the newest runs of the experiment are read at once; jobs are looked for among older
+ones one by one."""
+RECORDING_SECONDS = 0.4
+"""What a job of a stack takes beside its training, as docs/sweeps.md has it."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a finished run was trained.
+
+    Attributes:
+        settings: Its settings, as texts.
+        networks: How many networks were trained together.
+        seconds: Time of an epoch of all of them.
+    """
+
+    settings: Mapping[str, str]
+    networks: int
+    seconds: float
+
+
+def tell(asked: Sweep, config: DictConfig) -> None:
+    """Prints the jobs of a sweep, what is known of each, their stacks and an estimate of the time.
+
+    Args:
+        asked: The sweep.
+        config: The configuration that all jobs share.
+
+    Raises:
+        SettingError: The tracking store is there and cannot be read.
+    """
+    found = _Found(config)
+    states = _states(asked, found)
+    waiting = [each for each in asked.jobs if states[each.number] in (RUN, ON)]
+    stacks = planned(asked, list({each.fingerprint: each for each in waiting}.values()))
+    terminal.console().print(terminal.table(_lines(asked, states, stacks)), "")
+    counts = Counter(states.values())
+    told = [f"{counts[state]} {state}" for state in (DONE, LEFT, WRONG, ON, RUN) if counts[state]]
+    print(f"{len(asked.jobs)} jobs: {', '.join(told)}{_of_stacks(stacks, asked.workers)}")
+    for line in failures.lines(job.reasons(asked.problems), "job"):
+        print(line)
+    if stacks:
+        print(time_of(stacks, found.paces(), asked.workers))
+    print(NOTHING)
+
+
+def _lines(
+    asked: Sweep, states: Mapping[int, str], stacks: Sequence[Stack]
+) -> Iterator[tuple[str, ...]]:
+    """Yields the titles of the table of jobs, and a line of each."""
+    places = {each.fingerprint: str(n) for n, stack in enumerate(stacks) for each in stack}
+    names = varied(asked.jobs)
+    yield "cell" if configuration.STUDY in asked.tags else "job", "settings", "state", "stack"
+    for each in asked.jobs:
+        state = states[each.number]
+        place = places[each.fingerprint] if state in (RUN, ON) else ""
+        yield str(each.number), " ".join(names[each.number]), state, place
+
+
+def time_of(stacks: Sequence[Stack], paces: Sequence[Pace], workers: int) -> str:
+    """Estimates how long some stacks take, and says what from.
+
+    A stack of more networks than were trained together takes at least as long as these, and at
+    most longer in the same proportion; one of fewer likewise.
+
+    Args:
+        stacks: The stacks.
+        paces: Finished runs.
+        workers: Processes that run at the same time.
+    """
+    bounds = [bound for stack in stacks if (bound := _bounds(stack, paces)) is not None]
+    if not bounds:
+        return (
+            "Time: unknown; no run of these networks and problems has finished in the experiment."
+        )
+    least, most = (max(*ends, sum(ends) / workers) for ends in zip(*bounds, strict=True))
+    alike = terminal.duration(least) == terminal.duration(most)
+    training = terminal.duration(most)
+    recording = terminal.duration(RECORDING_SECONDS * sum(map(len, stacks)))
+    unknown = len(stacks) - len(bounds)
+    return (
+        f"Time: {training if alike else f'{terminal.duration(least)} to {training}'} of training, "
+        f"about {recording} of recording\n"
+        "(from finished runs of the same networks and problems, scaled by epochs"
+        f"{'' if alike else '; they were trained in stacks of another size'}"
+        f"{f'; without {unknown} of the stacks, of which there is none' if unknown else ''})"
+    )
+
+
+def _bounds(stack: Stack, paces: Sequence[Pace]) -> tuple[float, float] | None:
+    """Returns the least and the most seconds that a stack may train; None where nothing tells."""
+    if stack[0].stack is None:
+        return None
+    config = stack[0].stack.config
+    apart = configuration.stack_settings(config)
+    alike = _alike(configuration.parameters(config), apart)
+    fitting = [pace for pace in paces if _alike(pace.settings, apart) == alike]
+    if not fitting:
+        return None
+    networks = sum(int(each.varied["replicas"]) for each in stack)
+    nearest = min((abs(math.log(p.networks / networks)), p.networks) for p in fitting)[1]
+    pace = median(p.seconds for p in fitting if p.networks == nearest)
+    seconds = pace * max(int(each.varied["epochs"]) for each in stack)
+    ends = seconds, seconds * networks / nearest
+    return min(ends), max(ends)
+
+
+def _alike(parameters: Mapping[str, Any], apart: Collection[str]) -> dict[str, str]:
+    return {key: str(value) for key, value in parameters.items() if key not in apart}
+
+
+def _of_stacks(stacks: Sequence[Stack], workers: int) -> str:
+    if not stacks:
+        return ""
+    sizes = [sum(int(each.varied.get("replicas", 1)) for each in stack) for stack in stacks]
+    networks = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else str(sizes[0])
+    at_once = "one after the other" if workers == 1 else f"{workers} at once"
+    named = "1 stack" if len(stacks) == 1 else f"{len(stacks)} stacks"
+    return f", as {named} of {networks} networks, {at_once}"
+
+
+class _Found:
+    """The runs of an experiment; none where there is no store yet.
+
+    Args:
+        config: The configuration that names both.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        self._settings = configuration.tracking(config)
+        self._access: Access | None = None
+        uri = self._settings.uri
+        if uri is not None and may_exist(check_uri(uri)):
+            from echo_exp.tracking.access import reader  # it imports MLflow
+
+            self._access = reader.opened(self._settings)
+        self._newest = self._search({"kind": "run"}, NEWEST)
+
+    def same(self, fingerprint: str, code: str) -> "list[Run]":
+        """Returns runs with the settings and the code of a job."""
+        tags = {"kind": "run", "fingerprint": fingerprint, "code": code}
+        found = [run for run in self._newest if tags.items() <= run.data.tags.items()]
+        older = len(self._newest) == NEWEST and not found
+        return self._search(tags, NEWEST) if older else found
+
+    def parent(self, sweep: str) -> str | None:
+        """Returns the id of the run of a sweep, where it was started before."""
+        found = self._search({"kind": TAG, TAG: sweep}, 1)
+        return found[0].info.run_id if found else None
+
+    def paces(self) -> list[Pace]:
+        """Returns how fast the newest runs were trained."""
+        return [_pace(run) for run in self._newest if "fit_seconds" in run.data.metrics]
+
+    def _search(self, tags: Mapping[str, str], most: int) -> "list[Run]":
+        if self._access is None:
+            return []
+        from echo_exp.tracking.access import reader
+
+        return reader.newest(self._access, self._settings, tags, most)
+
+
+def _pace(run: "Run") -> Pace:
+    params = run.data.params
+    replicas = int(params["replicas"])
+    networks = int(run.data.tags.get("stack", replicas))
+    seconds = run.data.metrics["fit_seconds"] * networks / replicas / int(params["epochs"])
+    return Pace(params, networks, seconds)
+
+
+def _states(asked: Sweep, found: _Found) -> dict[int, str]:
+    """Returns what is known of each job, as the sweep would find it."""
+    states = {each.number: WRONG if each.problem else RUN for each in asked.jobs}
+    if asked.settings.again == Again.ALL:
+        return states
+    parent = found.parent(asked.identity)
+    for each in asked.jobs:
+        if states[each.number] == RUN:
+            runs = found.same(each.fingerprint, each.code)
+            states[each.number] = _state(runs, parent, asked.settings.again)
+    return states
+
+
+def _state(runs: "Sequence[Run]", parent: str | None, again: str) -> str:
+    """Returns what runs with the settings of a job say of it."""
+    if any(run.info.status == "FINISHED" for run in runs):
+        return DONE
+    own = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent]
+    if again == Again.NEW and any(run.info.status != "RUNNING" for run in own):
+        return LEFT
+    return ON if runs else RUN

@@ -1,0 +1,59 @@
+"""How a sweep stands, as metrics of its parent run, written while it goes on."""
+
+import math
+import time
+from collections.abc import Mapping
+from statistics import median
+
+from echo_exp.sweeps.job import JobResult, Status
+from echo_exp.sweeps.table import ACCURACY
+from echo_exp.tracking import Run
+
+SECONDS = 5.0
+"""The least time between two points."""
+
+
+class Standing:
+    """Records how many jobs have ended, how well, and how fast.
+
+    Args:
+        parent: The parent run; None where nothing is tracked.
+        replicas: Networks of a job.
+    """
+
+    def __init__(self, parent: Run | None, replicas: int) -> None:
+        self._parent = parent
+        self._replicas = replicas
+        self._began = time.monotonic()
+        self._told = -math.inf, -1
+
+    def tell(self, results: Mapping[int, JobResult], last: bool = False) -> None:
+        """Records what has changed, unless it was just done.
+
+        Args:
+            results: The results of all jobs that have ended, by their numbers.
+            last: Whether there will be no more.
+        """
+        now = time.monotonic()
+        when, count = self._told
+        if self._parent is None or (not last and (now - when < SECONDS or count == len(results))):
+            return
+        self._told = now, len(results)
+        scores = metrics(results)
+        trained = sum(result.status == Status.FINISHED for result in results.values())
+        scores["sweep/networks_a_minute"] = 60 * self._replicas * trained / (now - self._began)
+        self._parent.log_metrics([len(results)], {name: [v] for name, v in scores.items()})
+
+
+def metrics(results: Mapping[int, JobResult]) -> dict[str, float]:
+    """Returns how many jobs have finished and failed, and the best and median accuracy."""
+    ended = results.values()
+    found = [r.metrics[ACCURACY] for r in ended if r.succeeded and ACCURACY in r.metrics]
+    found = [score for score in found if math.isfinite(score)]
+    counts = {
+        "sweep/finished": float(sum(result.succeeded for result in ended)),
+        "sweep/failed": float(sum(result.failed for result in ended)),
+    }
+    if not found:
+        return counts
+    return counts | {"sweep/best_accuracy": max(found), "sweep/median_accuracy": median(found)}

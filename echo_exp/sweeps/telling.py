@@ -1,0 +1,96 @@
+"""Tells what came out of a sweep: on the screen, and in its parent run."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from echo_exp import configuration, running, terminal
+from echo_exp.settings import redacted
+from echo_exp.sweeps import failures, job
+from echo_exp.sweeps.job import JobResult
+from echo_exp.sweeps.plan import FAILED_TAG, Sweep
+from echo_exp.sweeps.ranking import Ranked, answer
+from echo_exp.sweeps.table import (
+    MOST_JOBS,
+    Row,
+    columns,
+    jobs,
+    pooled,
+    ranked,
+    ranked_jobs,
+    ranking,
+    summary,
+)
+from echo_exp.tracking import Run, Store, TrackingError
+from echo_exp.tracking.ui.view import NOTE_TAG
+
+DESCRIBED = 5
+"""So many of the best settings are told in the description of a sweep's run."""
+REPORT = "echo_exp.reports.sweep_page:made_by_writer"
+"""What makes the report, in the writer's process, which has the libraries for it."""
+
+
+def tell(
+    asked: Sweep,
+    results: Mapping[int, JobResult],
+    store: Store | None,
+    parent: Run | None,
+    folder: Path | None,
+) -> None:
+    """Prints the ranking of a sweep, its jobs and why some failed; records all of it.
+
+    Args:
+        asked: The sweep.
+        results: The results of its jobs, by their numbers.
+        store: Where runs are tracked, if they are.
+        parent: The run of the whole sweep.
+        folder: Where its report is written; None where none is asked for.
+    """
+    rows = [(each, results[each.number]) for each in asked.jobs]
+    settings = ranked(asked.jobs, results, asked.axes)
+    failed = failures.lines(job.reasons(results), "job")
+    _print_tables(rows, settings)
+    print(summary(rows))
+    for line in failed:
+        terminal.console().print(line, style="red", soft_wrap=True)
+    if settings:
+        print(answer(settings))
+    if store is None or parent is None:
+        return
+    parent.log_table(columns(rows), "jobs.json")
+    best = ranking(settings)[: 1 + DESCRIBED] if len(settings) > 1 else []
+    said = answer(settings) if settings else ""
+    parent.set_tag(NOTE_TAG, asked.note(best, summary(rows), failed, said))
+    if configuration.STUDY in asked.tags:
+        for each in asked.jobs:
+            if results[each.number].failed:
+                parent.set_tag(FAILED_TAG + each.fingerprint, results[each.number].line)
+    if folder is not None and settings:
+        _report(parent, folder)
+    print(running.directions(store, parent.stored, asked.command, sweep=True))
+
+
+def _report(parent: Run, folder: Path) -> None:
+    """Has the report written; that it cannot be is no failure of the sweep."""
+    try:
+        parent.log_report(REPORT, folder)
+    except TrackingError as error:
+        print(f"echo-exp: no report was written: {redacted(str(error))}", file=sys.stderr)
+    else:
+        print(f"Its report: {folder / 'report.html'}")
+
+
+def _print_tables(rows: Sequence[Row], settings: Sequence[Ranked]) -> None:
+    """Prints the ranking, then the jobs; one table where each job is a setting of its own."""
+    long, several = len(rows) > MOST_JOBS, pooled(rows, settings)
+    out = terminal.console()
+    print()
+    if settings and (several or long):
+        lines = ranking(settings)
+        out.print(terminal.table(lines))
+        left = len(settings) - len(lines) + 1
+        print(f"and {left} more settings\n" if left else "")
+    if long:
+        print(f"All {len(rows)} jobs are in jobs.json, an artifact of the sweep's run in MLflow.\n")
+    else:
+        out.print(terminal.table(jobs(rows) if several else ranked_jobs(rows)), "")

@@ -1,0 +1,73 @@
+"""What people read, as `rich` draws it: on a terminal, and where there is none.
+
+`rich` is imported only where something is drawn, since most starts of a command draw nothing.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+UNLIMITED = 10_000
+"""Columns of what is read later, from a file or a pipe."""
+
+
+def redraws(stream: TextIO) -> bool:
+    """Returns whether lines of a stream can be drawn anew: it is a terminal, and no dumb one."""
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
+@cache
+def console(stderr: bool = False) -> "Console":
+    """Returns the console of standard output or error, the same one each time.
+
+    It has the terminal's width, or that of ``COLUMNS``; elsewhere no line is broken. Colours are
+    left out where there is no terminal, and where ``NO_COLOR`` is set.
+    """
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    narrow = stream.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return Console(
+        stderr=stderr,
+        width=None if narrow else UNLIMITED,
+        markup=False,  # settings have brackets
+        emoji=False,
+        highlight=False,
+    )
+
+
+def table(lines: Iterable[Sequence[str]]) -> "Table":
+    """Returns a table to be printed on a console.
+
+    Args:
+        lines: The cells of each line, the titles first; those of success and failure are coloured.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    titles, *rows = lines
+    made = Table(box=None, pad_edge=False)
+    for title in titles:
+        made.add_column(title, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(cell, style=_style(cell)) for cell in row))
+    return made
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as people say it."""
+    minutes, hours = seconds / 60, seconds / 3600
+    if hours >= 1.5:
+        return f"{hours:.0f} h"
+    return f"{minutes:.0f} min" if minutes >= 1.5 else f"{seconds:.0f} s"
+
+
+def _style(cell: str) -> str:
+    first = cell.partition(",")[0]
+    return {"ok": "green", "failed": "red", "stopped": "red", "pruned": "dim"}.get(first, "")
