@@ -17,12 +17,11 @@ from echo_exp.configuration.renamed import renamed
 from echo_exp.models import State
 from echo_exp.settings import SettingError, choice
 from echo_exp.task.problem import Problem
-from echo_exp.tracking import TrackingSettings
+from echo_exp.tracking.settings import LOCAL, TrackingSettings
 from echo_exp.training.checkpoints import BEST, LAST, load_weights
 from echo_exp.training.module import EchoModule
 
 CHECKPOINTS = {"last": LAST, "best": BEST}
-LOCAL = TrackingSettings("sqlite:///outputs/mlflow.db", "outputs/artifacts")
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,9 @@ class Nursery:
         with self._one_at_a_time:  # a test may start several, each from a thread of its own
             self._count += 1
             out, err = (self.logs / f"{self._count}.{name}" for name in ("out", "err"))
-            self._order(module=module, arguments=arguments, cwd=cwd, env=dict(env), out=out, err=err)
+            self._order(
+                module=module, arguments=arguments, cwd=cwd, env=dict(env), out=out, err=err
+            )
             while len(self._pids) < self._count:
                 assert self._process.poll() is None, "the nursery has ended"
                 time.sleep(LOOK_SECONDS)
