@@ -1,6 +1,6 @@
 """Runs and their curves as pandas data frames, for notebooks and other programs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ def runs(
     study: str | None = None,
     scale: str | None = None,
     experiment: str | None = None,
-    runs: Sequence[str] | None = None,
+    runs: Iterable[str] | None = None,
     filter: str | None = None,  # noqa: A002 - MLflow's own word for it
     tracking_uri: str | None = None,
 ) -> pd.DataFrame:
@@ -60,14 +60,15 @@ def runs(
         SettingError: None of these or too many say which runs are meant, what they name is not
             there, MLflow refuses the filter, or the store cannot be used.
     """
-    asked = Selection(sweep, study, scale, experiment, runs, filter)
+    ids = None if runs is None else _ids(runs)
+    asked = Selection(sweep, study, scale, experiment, ids, filter)
     access = _opened(tracking_uri)
     with reader.reached(access.uri):
         return _frame(bulk.read(access, asked))
 
 
 def curves(
-    runs: pd.DataFrame | Sequence[str],
+    runs: pd.DataFrame | Iterable[str],
     metrics: Sequence[str] | None = None,
     tracking_uri: str | None = None,
 ) -> pd.DataFrame:
@@ -105,11 +106,13 @@ def _opened(uri: str | None) -> Access:
     return reader.opened(LOCAL if uri is None else TrackingSettings(uri))
 
 
-def _ids(runs: pd.DataFrame | Sequence[str]) -> Sequence[str]:
+def _ids(runs: pd.DataFrame | Iterable[str]) -> Sequence[str]:
     if not isinstance(runs, pd.DataFrame):
         return runs if isinstance(runs, str) else list(runs)
     if "run_id" not in runs:
-        raise SettingError("runs", f"columns {', '.join(map(str, runs))}", "it must have run_id")
+        raise SettingError(
+            "runs", f"columns {', '.join(map(str, runs))}", "it must have a column run_id"
+        )
     return list(dict.fromkeys(runs["run_id"]))
 
 
@@ -188,13 +191,15 @@ def _column(codes: NDArray[np.intp], values: Sequence[Any]) -> pd.Series:
     """
     missing = -1 in codes or None in values
     kinds = {type(value) for value in values} - {type(None)}
-    if kinds == {int} and max(map(abs, filter(None, values)), default=0) <= LARGEST:
-        dtype = "Int64" if missing else "int64"
+    dtype = "object"
+    if kinds == {int}:
+        if all(abs(value) <= LARGEST for value in values if value is not None):
+            dtype = "Int64" if missing else "int64"
     elif kinds == {bool}:
         dtype = "boolean" if missing else "bool"
+    elif kinds == {str}:
+        dtype = "str"
     elif kinds <= {int, float}:
         dtype = "float64"
-    else:
-        dtype = "str" if kinds == {str} else "object"
     known = pd.Series([*values, *([None] if missing else [])], dtype=dtype)  # -1 is the last
     return known.take(codes).reset_index(drop=True)

@@ -103,7 +103,8 @@ def _refused(text: str | None) -> Iterator[None]:
     except MlflowException as error:
         if text is None or mends(error):
             raise
-        raise SettingError("filter", text, str(error.message).strip().splitlines()[0]) from error
+        words = str(error.message).removeprefix(f"{error.error_code}: ")
+        raise SettingError("filter", text, words.strip().splitlines()[0]) from error
 
 
 def _fill(

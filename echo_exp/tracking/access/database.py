@@ -24,6 +24,13 @@ from sqlalchemy.orm import Session
 
 from echo_exp.tracking.access.rows import KIND, RUN, History, Info, Query, Rows, chunks
 
+# MLflow's tables have no types.
+RUNS: Any = SqlRun
+PARAMS: Any = SqlParam
+TAGS: Any = SqlTag
+LATEST: Any = SqlLatestMetric
+METRICS: Any = SqlMetric
+
 CHUNK = 2000
 """Runs in one statement: whoever writes to an SQLite file waits until it has been answered."""
 
@@ -39,8 +46,8 @@ def search(query: Query) -> Iterator[Rows]:
         database = session.connection()  # it makes no objects of rows
         infos = [Info(*row) for found in _runs(session, query) for row in database.execute(found)]
         ids = [info.run_id for info in infos]
-        params = _of(database, ids, SqlParam, SqlParam.value)
-        yield Rows(infos, params, _of(database, ids, SqlLatestMetric, _number(SqlLatestMetric)))
+        params = _of(database, ids, PARAMS, PARAMS.value)
+        yield Rows(infos, params, _of(database, ids, LATEST, _number(LATEST)))
 
 
 def histories(uri: str, ids: Sequence[str], metrics: Sequence[str]) -> Iterator[History]:
@@ -49,8 +56,8 @@ def histories(uri: str, ids: Sequence[str], metrics: Sequence[str]) -> Iterator[
     The names are compared inside a call: SQLite would otherwise look through the points of all
     runs of the store that have the name.
     """
-    points: Any = select(SqlMetric.key, SqlMetric.step, _number(SqlMetric)).where(
-        SqlMetric.run_uuid == bindparam("run"), func.coalesce(SqlMetric.key, "").in_(metrics)
+    points = select(METRICS.key, METRICS.step, _number(METRICS)).where(
+        METRICS.run_uuid == bindparam("run"), func.coalesce(METRICS.key, "").in_(metrics)
     )
     with _opened(uri) as session:
         database = session.connection()
@@ -71,27 +78,26 @@ def _runs(session: Session, query: Query) -> Iterator[Any]:
     attributes, others, datasets = _get_sqlalchemy_filter_clauses(
         SearchUtils.parse_search_filter(query.filter), session, session.get_bind().dialect.name
     )
-    parents: Any = select(SqlTag.run_uuid).where(SqlTag.key == KIND, SqlTag.value != RUN)
-    columns = (SqlRun.run_uuid, SqlRun.name, SqlRun.status, SqlRun.start_time, SqlRun.end_time)
-    found: Any = select(*columns)
+    parents = select(TAGS.run_uuid).where(TAGS.key == KIND, TAGS.value != RUN)
+    found = select(RUNS.run_uuid, RUNS.name, RUNS.status, RUNS.start_time, RUNS.end_time)
     for other in others:
-        found = found.join(other, other.c.run_uuid == SqlRun.run_uuid)
+        found = found.join(other, other.c.run_uuid == RUNS.run_uuid)
     for dataset in datasets:
-        found = found.join(dataset, dataset.c.destination_id == SqlRun.run_uuid)
+        found = found.join(dataset, dataset.c.destination_id == RUNS.run_uuid)
     found = (
         found.distinct()
         .where(
-            SqlRun.experiment_id.in_([int(number) for number in query.experiments]),
-            SqlRun.lifecycle_stage == LifecycleStage.ACTIVE,
-            SqlRun.run_uuid.not_in(parents),
+            RUNS.experiment_id.in_([int(number) for number in query.experiments]),
+            RUNS.lifecycle_stage == LifecycleStage.ACTIVE,
+            RUNS.run_uuid.not_in(parents),
             *attributes,
         )
-        .order_by(SqlRun.start_time, SqlRun.run_uuid)
+        .order_by(RUNS.start_time, RUNS.run_uuid)
     )
     if query.ids is None:
         yield found
     else:
-        yield from (found.where(SqlRun.run_uuid.in_(ids)) for ids in chunks(query.ids, CHUNK))
+        yield from (found.where(RUNS.run_uuid.in_(ids)) for ids in chunks(query.ids, CHUNK))
 
 
 def _of(database: Connection, ids: Sequence[str], table: Any, value: Any) -> Iterator[Any]:
