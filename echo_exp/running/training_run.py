@@ -266,7 +266,7 @@ def _record(run: Run, loss_name: str, outcome: Outcome, folder: Path) -> None:
         run.log_table(outcome.table(), "replicas.json")
         run.log_made("curves.parquet", SAVE_TABLE, columns=outcome.frame())
     run.log_files(folder, CHECKPOINTS)
-    run.log_content("learning_curve.png", learning_curve_png(outcome.curves, loss_name))
+    run.log_content(network.LEARNING_CURVE, learning_curve_png(outcome.curves, loss_name))
 
 
 def _add(run: Run, config: DictConfig, outcome: Outcome, folder: Path) -> list[str]:
