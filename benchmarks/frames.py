@@ -44,29 +44,31 @@ def child(name: str, uri: str) -> None:
     """Times one call in this process; a first one opens the store."""
     echo_exp.runs(runs=[], tracking_uri=uri)
     timed = call(name, uri)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     rows = len(timed())
-    print(json.dumps({"seconds": time.perf_counter() - began, "rows": rows}))
+    seconds = time.perf_counter() - began
+    print(json.dumps({"seconds": seconds, "cpu": time.process_time() - used, "rows": rows}))
 
 
 def report(uri: str, names: list[str], rounds: int) -> None:
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    memory: dict[str, list[float]] = {name: [] for name in names}
-    rows: dict[str, int] = {}
+    columns = ("seconds", "cpu", "megabytes", "rows")
+    found: dict[str, dict[str, list[float]]] = {n: {c: [] for c in columns} for n in names}
     for _ in range(rounds):
         for name in names:
             command = [sys.executable, "-m", "benchmarks.frames", "--child", name, uri]
             printed, _, megabytes = execute(command, HERE.parent)
-            told = json.loads(printed.splitlines()[-1])
-            seconds[name].append(told["seconds"])
-            memory[name].append(megabytes)
-            rows[name] = told["rows"]
-    print("| | rows | seconds | peak memory, MB | its seconds / those of ours |")
-    print("|---|---|---|---|---|")
-    for name in names:
-        median = f"{statistics.median(seconds[name]):.2f} | {statistics.median(memory[name]):.0f}"
-        beside = ratio(seconds[name], seconds[OURS]) if name == PEER else ""
-        print(f"| `{name}` | {rows[name]:,} | {median} | {beside} |")
+            told = json.loads(printed.splitlines()[-1]) | {"megabytes": megabytes}
+            for column in columns:
+                found[name][column].append(told[column])
+    print("| | rows | seconds | of them computing | peak memory, MB | over `echo_exp.runs` |")
+    print("|---|---|---|---|---|---|")
+    for name, measured in found.items():
+        median = {column: statistics.median(values) for column, values in measured.items()}
+        beside = ratio(measured["seconds"], found[OURS]["seconds"]) if name == PEER else ""
+        print(
+            f"| `{name}` | {median['rows']:,.0f} | {median['seconds']:.2f} | {median['cpu']:.2f} "
+            f"| {median['megabytes']:.0f} | {beside} |"
+        )
 
 
 def main() -> None:

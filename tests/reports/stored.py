@@ -143,10 +143,9 @@ def _curves(session: Session, runs: Sequence[str], epochs: int) -> None:
         run: Any = SqlRun  # MLflow's tables have no types
         point = (literal("train/loss"), literal(1.0) / steps.c.epoch, steps.c.epoch)
         points = select(run.run_uuid, *point, literal(START), literal(False)).join(steps, true())
+        ordered = points.where(run.run_uuid.in_(runs)).order_by(run.run_uuid, steps.c.epoch)
         columns = ("run_uuid", "key", "value", "step", "timestamp", "is_nan")
-        session.execute(
-            insert(SqlMetric).from_select(columns, points.where(run.run_uuid.in_(runs)))
-        )
+        session.execute(insert(SqlMetric).from_select(columns, ordered))
 
 
 def _point(run: str, name: str, value: float, step: int) -> dict[str, Any]:
