@@ -65,7 +65,10 @@ napoleon_use_rtype = False  # what is returned is a sentence
 # Without the network no other project's names can be looked up, and single backticks also hold
 # commands. Every name of this package must be found.
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections|keras|numpy|omegaconf|optuna|pathlib|pytorch_lightning|torch)\..*"),
+    (
+        "py:.*",
+        r"(collections|keras|numpy|omegaconf|optuna|pandas|pathlib|pytorch_lightning|torch)\..*",
+    ),
     ("py:.*", r"(np|nn|pl|pd)\..*|Tensor|DictConfig"),
     ("py:class", r"echo_exp\.task\.(data\.Loader|problem\.Windows)"),  # only for mypy
     ("py:obj", r"echo-exp.*|.*[^\w.].*"),

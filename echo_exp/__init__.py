@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from echo_exp.inspection.inspect_network import Inspection, inspect
     from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
     from echo_exp.network import Echo, TrainedNetwork, load
+    from echo_exp.reports.frames import curves, runs
     from echo_exp.settings import SettingError
     from echo_exp.task.data import EchoDataModule
     from echo_exp.task.missing import Drop, Mask, Sentinel
@@ -39,8 +40,10 @@ _HOMES = {
     "SettingError": "settings",
     "TrackingSettings": "tracking",
     "TrainedNetwork": "network",
+    "curves": "reports.frames",
     "inspect": "inspection.inspect_network",
     "load": "network",
+    "runs": "reports.frames",
     "train": "commands.python",
 }
 
@@ -63,8 +66,10 @@ __all__ = [
     "SettingError",
     "TrackingSettings",
     "TrainedNetwork",
+    "curves",
     "inspect",
     "load",
+    "runs",
     "train",
 ]
 

@@ -1,10 +1,13 @@
 """A trained network, rebuilt from its run: what commands and notebooks work with."""
 
+import base64
+import functools
 import operator
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -16,13 +19,21 @@ from echo_exp.configuration.assembly import assemble
 from echo_exp.configuration.renamed import renamed
 from echo_exp.models import State
 from echo_exp.settings import SettingError, choice
-from echo_exp.task.problem import Problem
-from echo_exp.tracking import TrackingSettings
+from echo_exp.task.problem import Problem, Stream, random_stream
+from echo_exp.tracking.settings import LOCAL, TrackingSettings
 from echo_exp.training.checkpoints import BEST, LAST, load_weights
 from echo_exp.training.module import EchoModule
 
+if TYPE_CHECKING:
+    from echo_exp.tracking.access.reader import FinishedRun
+
 CHECKPOINTS = {"last": LAST, "best": BEST}
-LOCAL = TrackingSettings("sqlite:///outputs/mlflow.db", "outputs/artifacts")
+LEARNING_CURVE = "learning_curve.png"
+"""The name of the figure among a run's artifacts."""
+MAIN = re.compile(r"model|model\..*|representation|missing|optimizer\.learning_rate|batch_size")
+"""The settings that a network shows at once."""
+MOST_WINDOWS = 8
+"""So many windows of a sequence are shown."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,7 @@ class TrainedNetwork:
         epochs: Tutorial epochs that it was trained for.
         run_id: MLflow's name of the run, where it was tracked.
         metrics: The final metrics of the run.
+        curve: Returns the learning curve of the run as a PNG file; None where there is none.
     """
 
     module: EchoModule
@@ -66,6 +78,7 @@ class TrainedNetwork:
     epochs: int
     run_id: str | None
     metrics: dict[str, float]
+    curve: Callable[[], bytes | None] = field(default=lambda: None, repr=False, compare=False)
 
     @property
     def problem(self) -> Problem:
@@ -109,6 +122,28 @@ class TrainedNetwork:
             reason = f"the network reads {n_in} integers at a time, and these are {len(told)}"
             raise SettingError("sequence", told, reason)
         return torch.tensor([int(value) for value in told])
+
+    def _repr_html_(self) -> str:
+        """Shows it in a notebook: settings, scores, an echo of one sequence, the learning curve."""
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        pages = Environment(
+            loader=PackageLoader("echo_exp", "."), autoescape=True, undefined=StrictUndefined
+        )
+        problem, every = self.problem, configuration.parameters(self.config)
+        echo = self.predict(problem.generate(random_stream(self.seed, Stream.LISTING), 1)[0])
+        picture = self.curve()
+        return pages.get_template("network.html.j2").render(
+            network=self,
+            settings={name: value for name, value in every.items() if MAIN.fullmatch(name)},
+            every=every,
+            scores=list(_scores(self.metrics)),
+            windows=echo.windows[:MOST_WINDOWS].tolist(),
+            answers=torch.stack([echo.expected, echo.predicted], -1)[:MOST_WINDOWS].tolist(),
+            wrong=int((echo.expected != echo.predicted).sum()),
+            of=echo.expected.numel(),
+            picture=None if picture is None else base64.b64encode(picture).decode(),
+        )
 
     def _outputs(self, windows: Tensor, carry: bool) -> Tensor:
         """Returns the outputs of windows in their order, [rows, n_in] -> [rows, n_out, V]."""
@@ -161,7 +196,8 @@ def load(
     trust.check(config, known, ("run", found.run_id), hint)
     hint = "; checkpoint=best may be there" if checkpoint == "last" else ""
     with found.file(f"checkpoints/{CHECKPOINTS[checkpoint]}", hint) as path:
-        return build(config, path, seed, found.run_id, found.info.data.metrics)
+        curve = functools.partial(_curve, found)
+        return build(config, path, seed, found.run_id, found.info.data.metrics, curve)
 
 
 def build(
@@ -170,6 +206,7 @@ def build(
     seed: int | None = None,
     run_id: str | None = None,
     metrics: dict[str, float] | None = None,
+    curve: Callable[[], bytes | None] = lambda: None,
 ) -> TrainedNetwork:
     """Builds the network of one replica from a run's configuration and a checkpoint of it.
 
@@ -202,7 +239,32 @@ def build(
         reason = f"its checkpoint cannot be used: {str(error).splitlines()[0]}"
         raise SettingError(*asked, reason) from error
     epochs = content["echo_epochs"]
-    return TrainedNetwork(module, one, settings, first + replica, epochs, run_id, metrics or {})
+    metrics = metrics or {}
+    return TrainedNetwork(module, one, settings, first + replica, epochs, run_id, metrics, curve)
+
+
+def _curve(found: "FinishedRun") -> bytes | None:
+    """Returns the figure among a run's artifacts, if it is still there."""
+    try:
+        with found.file(LEARNING_CURVE) as path:
+            return path.read_bytes()
+    except SettingError:
+        return None
+
+
+def _scores(metrics: Mapping[str, float]) -> Iterator[tuple[str, str, str]]:
+    """Yields the scores of the test, each with its interval, or of many seeds with their spread."""
+    for name, value in metrics.items():
+        if not name.startswith("test/") or name.endswith(("_low", "_high")) or name.count("/") > 1:
+            continue
+        spread = ""
+        if f"{name}_low" in metrics:
+            low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
+            spread = f"{low:.4f} to {high:.4f}, 95 % interval"
+        elif f"{name}/std" in metrics:
+            std, least, most = (metrics[f"{name}/{end}"] for end in ("std", "min", "max"))
+            spread = f"± {std:.4f} ({least:.4f} to {most:.4f}), mean of all seeds of the run"
+        yield name, f"{value:.4f}", spread
 
 
 def _is_integer(value: Any) -> bool:

@@ -1,5 +1,7 @@
 """A trained network lets itself be asked: any sequence, the state carried as in training or not."""
 
+import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from omegaconf import DictConfig
 
 from echo_exp import network as trained
 from echo_exp.settings import SettingError
+from echo_exp.task.problem import Stream, random_stream
 
 from .networks import small
 
@@ -100,3 +103,52 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b.ckpt").write_bytes(b"half")
     with pytest.raises(SettingError, match="truncated"):
         trained.build(small().config, tmp_path / "b.ckpt")
+
+
+def _shown(network: trained.TrainedNetwork) -> str:
+    return network._repr_html_()
+
+
+def test_it_shows_its_settings_and_how_much_of_a_sequence_is_wrong() -> None:
+    network = small("seq2seq", "batch_size=7", "seed=4")
+    shown = _shown(network)
+    for part in (
+        "Seq2Seq, 3 → 3 of 7 integers",
+        "from seed 4",
+        "model.units=5",
+        "trainer.threads=1",
+    ):
+        assert part in shown
+    sequence = network.problem.generate(random_stream(4, Stream.LISTING), 1)[0]
+    echo = network.predict(sequence)
+    wrong = echo.predicted != echo.expected
+    assert f"{int(wrong.sum())} of the 21 integers of this sequence are wrong" in shown
+    marked = [int(value) for value in re.findall(r"<mark[^>]*>(\d+)</mark>", shown)]
+    assert marked == echo.predicted[wrong].tolist()
+
+
+def test_it_shows_scores_with_their_intervals_or_the_spread_of_all_seeds() -> None:
+    one = {"test/accuracy": 0.5, "test/accuracy_low": 0.4, "test/accuracy_high": 0.625}
+    shown = _shown(
+        dataclasses.replace(small(), metrics={**one, "test/loss": 1.25, "val/loss": 9.0})
+    )
+    assert "<b>0.5000</b>" in shown
+    assert "0.4000 to 0.6250, 95 % interval" in shown
+    assert "1.2500" in shown
+    assert "9.0000" not in shown
+    many = {f"test/accuracy{end}": 0.5 for end in ("", "/std", "/min", "/max")}
+    assert "mean of all seeds" in _shown(dataclasses.replace(small(), metrics=many))
+
+
+def test_it_shows_the_learning_curve_of_its_run_where_there_is_one() -> None:
+    assert "<img" not in _shown(small())
+    shown = _shown(dataclasses.replace(small(), curve=lambda: b"\x89PNG"))
+    assert 'src="data:image/png;base64,iVBORw=="' in shown
+
+
+def test_what_it_shows_is_no_html_of_somebody_elses() -> None:
+    network = dataclasses.replace(small(), run_id="<script>")
+    network.config.batch_size = "<b>&"
+    shown = _shown(network)
+    assert "<script>" not in shown
+    assert "batch_size=&lt;b&gt;&amp;" in shown

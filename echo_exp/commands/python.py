@@ -1,5 +1,7 @@
 """`echo_exp.train`: the command `echo-exp` from Python."""
 
+import dataclasses
+import functools
 from collections.abc import Sequence
 
 import pytorch_lightning as pl
@@ -10,6 +12,7 @@ from echo_exp import configuration, running
 from echo_exp import network as trained
 from echo_exp.settings import SettingError
 from echo_exp.training.checkpoints import LAST
+from echo_exp.training.figures import learning_curve_png
 
 
 def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> trained.TrainedNetwork:
@@ -36,4 +39,7 @@ def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> trained.Tra
     result = running.execute(config, overrides, callbacks=lambda: callbacks)
     run_id = result.stored.run_id if result.stored else None
     metrics = result.outcome.metrics()
-    return trained.build(result.config, result.folder / LAST, run_id=run_id, metrics=metrics)
+    network = trained.build(result.config, result.folder / LAST, run_id=run_id, metrics=metrics)
+    loss_name = network.module.representation.loss_name
+    curve = functools.partial(learning_curve_png, result.outcome.curves, loss_name)
+    return dataclasses.replace(network, curve=curve)

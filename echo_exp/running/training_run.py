@@ -279,7 +279,7 @@ def _record(run: Run, loss_name: str, outcome: Outcome, folder: Path) -> None:
     run.log_files(folder, CHECKPOINTS)
     if (written := folder.parent / WRITTEN).is_dir():
         run.log_files(written, WRITTEN)
-    run.log_content("learning_curve.png", learning_curve_png(outcome.curves, loss_name))
+    run.log_content(network.LEARNING_CURVE, learning_curve_png(outcome.curves, loss_name))
 
 
 def _add(run: Run, config: DictConfig, outcome: Outcome, folder: Path) -> list[str]:

@@ -40,6 +40,10 @@ class TrackingSettings:
             raise SettingError("tracking.spool", self.spool, "it must be a folder")
 
 
+LOCAL = TrackingSettings("sqlite:///outputs/mlflow.db", "outputs/artifacts")
+"""The store that `echo-exp` writes to where nothing else is said."""
+
+
 def check_uri(uri: Any) -> str:
     """Returns an MLflow tracking URI where its scheme is one that holds runs.
 

@@ -41,6 +41,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SHELL, PYTHON, INDENTED = ("sh", "bash", "console"), ("python",), "indented"
+CELL = "code-cell"
 SHORT = ("epochs=25", "tracking=none", "trainer.test_sequences=2")
 """What is added to a command that is run."""
 NOT_RUN = re.compile(r"--(help|cfg)|(resume|study|search|launch|tracking|hydra/sweeper|inspect)=")
@@ -294,8 +295,22 @@ def test_a_block_of_python_runs(
         exec(compile(block.text, str(block), "exec"), {"__name__": "__main__"})
 
 
+@pytest.mark.parametrize(
+    "page", sorted({block.page for block in BLOCKS if block.language == CELL}), ids=lambda p: p.stem
+)
+def test_a_notebook_runs(page: Path, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.path", list(sys.path))
+    names: dict[str, Any] = {"__name__": "__main__"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for block in BLOCKS:
+            if (block.page, block.language) == (page, CELL):
+                cell = re.sub(r"^:tags:.*$", "", block.text, flags=re.MULTILINE)
+                exec(compile(cell, str(block), "exec"), names)
+
+
 def test_every_block_is_of_a_language_that_is_looked_at() -> None:
-    known = {*SHELL, *PYTHON, INDENTED, "yaml", "code-cell", "toctree", "include"}
+    known = {*SHELL, *PYTHON, INDENTED, "yaml", CELL, "toctree", "include"}
     known |= {"literalinclude", "eval-rst", ""}
     assert {block.language.split()[0] if block.language else "" for block in BLOCKS} <= known
 

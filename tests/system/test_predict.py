@@ -189,5 +189,7 @@ def test_of_many_replicas_each_can_be_asked(program: Program) -> None:
     store = TrackingSettings(f"sqlite:///{outputs}/mlflow.db", str(outputs / "artifacts"))
     again = trained.load(str(network.run_id), store)
     assert torch.equal(again.predict(range(5)).outputs, network.predict(range(5)).outputs)
+    for shown in (network, again):
+        assert 'src="data:image/png' in shown._repr_html_()
     third = trained.load("last", store, seed=3)
     assert not torch.equal(third.predict(range(5)).outputs, network.predict(range(5)).outputs)

@@ -1,0 +1,97 @@
+"""How fast `echo_exp.runs` and `echo_exp.curves` are, with `mlflow.search_runs` beside.
+
+    python -m benchmarks.frames [--runs 10000] [--rounds 3] [--epochs 0] [--no-peer]
+
+The runs of a sweep in a store that nobody trained for, with 28 settings and 15 metrics each. Each
+call is a process of its own, in turn with the others; its imports do not count. With `--epochs`
+each run has a curve of so many points, and these are read too. Prints Markdown. Nothing else should
+run meanwhile.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+
+import echo_exp
+from benchmarks.commands import HERE, execute, ratio
+from tests.reports import stored
+
+OURS, CURVES, PEER = "echo_exp.runs", "echo_exp.curves", "mlflow.search_runs"
+
+
+def call(name: str, uri: str) -> Callable[[], pd.DataFrame]:
+    """Returns what is timed."""
+    if name == OURS:
+        return lambda: echo_exp.runs(sweep="last", tracking_uri=uri)
+    if name == CURVES:
+        runs = echo_exp.runs(sweep="last", tracking_uri=uri)
+        return lambda: echo_exp.curves(runs, tracking_uri=uri)
+    mlflow.set_tracking_uri(uri)
+    return lambda: mlflow.search_runs(
+        experiment_names=["echo"], filter_string="tags.kind = 'run'", output_format="pandas"
+    )
+
+
+def child(name: str, uri: str) -> None:
+    """Times one call in this process; a first one opens the store."""
+    echo_exp.runs(runs=[], tracking_uri=uri)
+    timed = call(name, uri)
+    began, used = time.perf_counter(), time.process_time()
+    rows = len(timed())
+    seconds = time.perf_counter() - began
+    print(json.dumps({"seconds": seconds, "cpu": time.process_time() - used, "rows": rows}))
+
+
+def report(uri: str, names: list[str], rounds: int) -> None:
+    columns = ("seconds", "cpu", "megabytes", "rows")
+    found: dict[str, dict[str, list[float]]] = {n: {c: [] for c in columns} for n in names}
+    for _ in range(rounds):
+        for name in names:
+            command = [sys.executable, "-m", "benchmarks.frames", "--child", name, uri]
+            printed, _, megabytes = execute(command, HERE.parent)
+            told = json.loads(printed.splitlines()[-1]) | {"megabytes": megabytes}
+            for column in columns:
+                found[name][column].append(told[column])
+    print("| | rows | seconds | of them computing | peak memory, MB | over `echo_exp.runs` |")
+    print("|---|---|---|---|---|---|")
+    for name, measured in found.items():
+        median = {column: statistics.median(values) for column, values in measured.items()}
+        beside = ratio(measured["seconds"], found[OURS]["seconds"]) if name == PEER else ""
+        print(
+            f"| `{name}` | {median['rows']:,.0f} | {median['seconds']:.2f} | {median['cpu']:.2f} "
+            f"| {median['megabytes']:.0f} | {beside} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=0, help="points of the curve of each run")
+    parser.add_argument("--no-peer", action="store_true", help="without MLflow's own")
+    parser.add_argument("--child", nargs=2, metavar=("NAME", "URI"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.child:
+        child(*asked.child)
+        return
+    settings = (
+        {"seed": n, "model.units": 10 + n % 4, "optimizer.learning_rate": 10.0 ** -(n % 3)}
+        for n in range(asked.runs)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        uri = stored.make(Path(folder))
+        stored.sweep(uri, settings, asked.epochs)
+        names = [OURS, *([CURVES] if asked.epochs else []), *([] if asked.no_peer else [PEER])]
+        report(uri, names, asked.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Many runs at once, as columns: what they were given, how they ended, and all their curves."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mlflow.exceptions import MlflowException
+from numpy.typing import NDArray
+
+from echo_exp.settings import SettingError, redacted
+from echo_exp.tracking.access import database, server
+from echo_exp.tracking.access.connection import Access, mends
+from echo_exp.tracking.access.rows import Info
+from echo_exp.tracking.access.selection import ELSEWHERE, Selection, queries
+
+Floats = NDArray[np.float64]
+SERVERS = ("http://", "https://")
+INFINITE = sys.float_info.max
+"""What MLflow keeps in place of infinity."""
+
+
+@dataclass(frozen=True)
+class StoredRuns:
+    """Runs of a store, N of them.
+
+    Attributes:
+        infos: What each is, [N].
+        params: Of each setting its value in each run as a word, [N]; None where a run has none.
+        scores: Of each metric its last value in each run, [N]; NaN where a run has none.
+    """
+
+    infos: Sequence[Info]
+    params: Mapping[str, Sequence[str | None]]
+    scores: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points of curves, P of them, ordered by run, metric and epoch.
+
+    Attributes:
+        runs: The place of each point's run among those that were asked for, [P].
+        metrics: The place of its metric, [P].
+        epochs: Its epoch, [P].
+        values: Its value, [P].
+    """
+
+    runs: NDArray[np.int64]
+    metrics: NDArray[np.int64]
+    epochs: NDArray[np.int64]
+    values: Floats
+
+
+def read(access: Access, asked: Selection) -> StoredRuns:
+    """Reads the runs of a selection, in the order in which they began.
+
+    Raises:
+        SettingError: What is selected is not there, or MLflow refuses the filter.
+    """
+    search = server.search if access.uri.startswith(SERVERS) else database.search
+    infos: list[Info] = []
+    params: dict[str, list[str | None]] = {}
+    scores: dict[str, list[float | None]] = {}
+    for query in queries(access, asked):
+        with _refused(asked.filter), search(query) as rows:
+            place = {info.run_id: n for n, info in enumerate(rows.infos, start=len(infos))}
+            infos += rows.infos
+            _fill(params, rows.params, place, len(infos))
+            _fill(scores, rows.scores, place, len(infos))
+    if asked.filter is None:
+        _check_all_there(access, asked.runs or (), infos)
+    return StoredRuns(infos, params, {name: _floats(column) for name, column in scores.items()})
+
+
+def histories(access: Access, ids: Sequence[str], metrics: Sequence[str]) -> Points:
+    """Reads every point of some metrics of some runs."""
+    if access.uri.startswith(SERVERS):
+        found = server.histories(access, ids, metrics)
+    else:
+        found = database.histories(access.uri, ids, metrics)
+    place = {run_id: n for n, run_id in enumerate(ids)}
+    number = {name: n for n, name in enumerate(metrics)}
+    none: NDArray[Any] = np.empty(0, dtype=np.int64)
+    runs, names, epochs, values = [none], [none], [none], [none.astype(float)]
+    for run_id, of, steps, numbers in found:
+        runs.append(np.full(len(steps), place[run_id]))
+        names.append(np.array([number[name] for name in of]))
+        epochs.append(np.array(steps))
+        values.append(_floats(numbers))
+    columns = [np.concatenate(parts) for parts in (runs, names, epochs, values)]
+    order = np.lexsort(columns[-2::-1])
+    return Points(*(column[order] for column in columns))
+
+
+@contextmanager
+def _refused(text: str | None) -> Iterator[None]:
+    """Tells what MLflow has against a filter."""
+    try:
+        yield
+    except MlflowException as error:
+        if text is None or mends(error):
+            raise
+        words = str(error.message).removeprefix(f"{error.error_code}: ")
+        raise SettingError("filter", text, words.strip().splitlines()[0]) from error
+
+
+def _fill(
+    columns: dict[str, list[Any]],
+    rows: Iterable[tuple[str, str, Any]],
+    place: Mapping[str, int],
+    count: int,
+) -> None:
+    """Puts values of new runs into the columns of all; the new runs are the last of so many."""
+    for column in columns.values():
+        column.extend([None] * (count - len(column)))
+    for run_id, name, value in rows:
+        if name not in columns:
+            columns[name] = [None] * count
+        columns[name][place[run_id]] = value
+
+
+def _floats(values: Sequence[float | None]) -> Floats:
+    found = np.array(values, dtype=float)
+    return np.where(np.abs(found) >= INFINITE, np.copysign(np.inf, found), found)
+
+
+def _check_all_there(access: Access, ids: Iterable[str], infos: Iterable[Info]) -> None:
+    there = {info.run_id for info in infos}
+    missing = [run_id for run_id in ids if run_id not in there]
+    if missing:
+        reason = f"{redacted(access.uri)} has no such training, or it was deleted; {ELSEWHERE}"
+        raise SettingError("runs", missing[0], reason)

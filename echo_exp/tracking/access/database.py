@@ -1,0 +1,112 @@
+"""Runs of a database, read from MLflow's tables.
+
+MLflow's client makes an object of each run, setting and point, which takes many times as long. What
+a filter means stays MLflow's own matter.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy
+from mlflow.entities import LifecycleStage
+from mlflow.store.tracking.dbmodels.models import (
+    SqlLatestMetric,
+    SqlMetric,
+    SqlParam,
+    SqlRun,
+    SqlTag,
+)
+from mlflow.store.tracking.sqlalchemy_store import _get_sqlalchemy_filter_clauses
+from mlflow.utils.search_utils import SearchUtils
+from sqlalchemy import Connection, bindparam, case, func, select
+from sqlalchemy.orm import Session
+
+from echo_exp.tracking.access.rows import KIND, RUN, History, Info, Query, Rows, chunks
+
+# MLflow's tables have no types.
+RUNS: Any = SqlRun
+PARAMS: Any = SqlParam
+TAGS: Any = SqlTag
+LATEST: Any = SqlLatestMetric
+METRICS: Any = SqlMetric
+
+CHUNK = 2000
+"""Runs in one statement: whoever writes to an SQLite file waits until it has been answered."""
+
+
+@contextmanager
+def search(query: Query) -> Iterator[Rows]:
+    """Gives the rows of a query while the ``with`` block lasts.
+
+    Raises:
+        MlflowException: MLflow refuses the filter.
+    """
+    with _opened(query.access.uri) as session:
+        database = session.connection()  # it makes no objects of rows
+        infos = [Info(*row) for found in _runs(session, query) for row in database.execute(found)]
+        ids = [info.run_id for info in infos]
+        params = _of(database, ids, PARAMS, PARAMS.value)
+        yield Rows(infos, params, _of(database, ids, LATEST, _number(LATEST)))
+
+
+def histories(uri: str, ids: Sequence[str], metrics: Sequence[str]) -> Iterator[History]:
+    """Yields all points of some metrics, a run at a time.
+
+    The names are compared inside a call: SQLite would otherwise look through the points of all
+    runs of the store that have the name.
+    """
+    points = select(METRICS.key, METRICS.step, _number(METRICS)).where(
+        METRICS.run_uuid == bindparam("run"), func.coalesce(METRICS.key, "").in_(metrics)
+    )
+    with _opened(uri) as session:
+        database = session.connection()
+        for run_id in ids:
+            found = database.execute(points, {"run": run_id}).all()
+            if found:
+                yield History(run_id, *zip(*found, strict=True))
+
+
+@contextmanager
+def _opened(uri: str) -> Iterator[Session]:
+    with Session(sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)) as session:
+        yield session
+
+
+def _runs(session: Session, query: Query) -> Iterator[Any]:
+    """Yields the statements that find the runs."""
+    attributes, others, datasets = _get_sqlalchemy_filter_clauses(
+        SearchUtils.parse_search_filter(query.filter), session, session.get_bind().dialect.name
+    )
+    parents = select(TAGS.run_uuid).where(TAGS.key == KIND, TAGS.value != RUN)
+    found = select(RUNS.run_uuid, RUNS.name, RUNS.status, RUNS.start_time, RUNS.end_time)
+    for other in others:
+        found = found.join(other, other.c.run_uuid == RUNS.run_uuid)
+    for dataset in datasets:
+        found = found.join(dataset, dataset.c.destination_id == RUNS.run_uuid)
+    found = (
+        found.distinct()
+        .where(
+            RUNS.experiment_id.in_([int(number) for number in query.experiments]),
+            RUNS.lifecycle_stage == LifecycleStage.ACTIVE,
+            RUNS.run_uuid.not_in(parents),
+            *attributes,
+        )
+        .order_by(RUNS.start_time, RUNS.run_uuid)
+    )
+    if query.ids is None:
+        yield found
+    else:
+        yield from (found.where(RUNS.run_uuid.in_(ids)) for ids in chunks(query.ids, CHUNK))
+
+
+def _of(database: Connection, ids: Sequence[str], table: Any, value: Any) -> Iterator[Any]:
+    """Yields the rows of some runs: the run, the key, and a value."""
+    for some in chunks(ids, CHUNK):
+        rows = select(table.run_uuid, table.key, value).where(table.run_uuid.in_(some))
+        yield from database.execute(rows)
+
+
+def _number(table: Any) -> Any:
+    """Returns the value of a metric, which MLflow keeps as 0 where it is NaN."""
+    return case((table.is_nan, None), else_=table.value)

@@ -1,0 +1,169 @@
+"""Which runs are meant: of a sweep, a study, an experiment or a filter, or some by their ids."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mlflow.entities import Experiment, Run
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from echo_exp.settings import SettingError, redacted
+from echo_exp.tracking.access.connection import Access, mends
+from echo_exp.tracking.access.deletions import check_experiment, check_run
+from echo_exp.tracking.access.rows import KIND, RUN, Query
+from echo_exp.tracking.errors import DeletedError
+
+LAST = "last"
+STUDY = "study/"
+"""How the names of the experiments of studies begin."""
+PARENTS = f"tags.{KIND} != '{RUN}'"
+NEWEST = ("attributes.start_time DESC",)
+MOST_NAMED = 3
+ELSEWHERE = "tracking_uri= names another store"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which runs are meant, all of them trainings.
+
+    Attributes:
+        sweep: Those of a sweep: the id of its parent run, or ``last`` for the store's newest.
+        study: Those of a study, by its name.
+        scale: Of a study only those of one scale.
+        experiment: Those of an MLflow experiment, by its name.
+        runs: Those with these ids.
+        filter: What they must be like, in the syntax of MLflow's search.
+
+    Raises:
+        SettingError: None is given but a scale, or several that exclude each other.
+    """
+
+    sweep: str | None = None
+    study: str | None = None
+    scale: str | None = None
+    experiment: str | None = None
+    runs: Sequence[str] | None = None
+    filter: str | None = None
+
+    def __post_init__(self) -> None:
+        names = ("sweep", "study", "experiment", "runs")
+        given = [name for name in names if getattr(self, name) is not None]
+        if len(given) > 1:
+            reason = f"it does not go with {given[0]}=; filter= goes with each"
+            raise SettingError(given[1], getattr(self, given[1]), reason)
+        if self.scale is not None and self.study is None:
+            raise SettingError("scale", self.scale, "it goes with study=, which has scales")
+        if not given and self.filter is None:
+            reason = "sweep=, study=, experiment=, runs= or filter= must say which runs are meant"
+            raise SettingError("sweep", None, reason)
+        for name in ("sweep", "study", "scale", "experiment", "filter"):
+            value = getattr(self, name)
+            if not (value is None or isinstance(value, str)):
+                raise SettingError(name, value, "it must be a text")
+        if isinstance(self.runs, str):
+            raise SettingError("runs", self.runs, "it must be a list of ids")
+
+
+def queries(access: Access, asked: Selection) -> Iterator[Query]:
+    """Yields the queries that find the runs of a selection.
+
+    Raises:
+        SettingError: There is no such sweep, study, scale or experiment, or it was deleted.
+    """
+    every = _experiments(access.client)
+    numbers = [found.experiment_id for found in every]
+    if asked.sweep is not None:
+        parents = [_sweep(access, numbers, asked.sweep)]
+    elif asked.study is not None and asked.scale is not None:
+        parents = _scale(access.client, _study(access, every, asked.study), asked)
+    else:
+        if asked.study is not None:
+            numbers = [_study(access, every, asked.study).experiment_id]
+        elif asked.experiment is not None:
+            numbers = [_experiment(access, every, asked.experiment).experiment_id]
+        yield Query(access, numbers, asked.filter or "", asked.runs)
+        return
+    for parent in parents:
+        nested = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.info.run_id}'"
+        both = " and ".join(filter(None, [nested, asked.filter]))
+        yield Query(access, [parent.info.experiment_id], both)
+
+
+def _experiments(client: MlflowClient) -> list[Experiment]:
+    found: list[Experiment] = []
+    token = None
+    while True:
+        page = client.search_experiments(page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def _sweep(access: Access, numbers: Sequence[str], which: str) -> Run:
+    client = access.client
+    newest = client.search_runs(
+        list(numbers), PARENTS, max_results=MOST_NAMED, order_by=list(NEWEST)
+    )
+    if which == LAST and newest:
+        return newest[0]
+    try:
+        if which == LAST:
+            raise LookupError
+        run = client.get_run(which)
+        check_run(client, run)
+    except DeletedError as error:
+        raise SettingError("sweep", which, str(error)) from error
+    except (LookupError, MlflowException) as error:
+        if isinstance(error, MlflowException) and mends(error):
+            raise
+        names = ", ".join(parent.info.run_id for parent in newest) or "none"
+        reason = (
+            f"it must be `last` or the id of a sweep of {redacted(access.uri)}, where the newest "
+            f"are: {names}; {ELSEWHERE}"
+        )
+        raise SettingError("sweep", which, reason) from None
+    if run.data.tags.get(KIND, RUN) == RUN:
+        parent = run.data.tags.get(MLFLOW_PARENT_RUN_ID)
+        hint = f"sweep={parent} has it" if parent else "runs=[...] takes it"
+        raise SettingError("sweep", which, f"it is a single training; {hint}")
+    return run
+
+
+def _experiment(access: Access, every: Sequence[Experiment], name: str) -> Experiment:
+    return _named(access, every, name, ("experiment", name), "")
+
+
+def _study(access: Access, every: Sequence[Experiment], name: str) -> Experiment:
+    return _named(access, every, STUDY + name, ("study", name), STUDY)
+
+
+def _named(
+    access: Access, every: Sequence[Experiment], name: str, asked: tuple[str, str], prefix: str
+) -> Experiment:
+    """Returns the experiment of a name; the others that begin with the prefix are told."""
+    for found in every:
+        if found.name == name:
+            return found
+    deleted = access.client.get_experiment_by_name(name)
+    if deleted is not None:
+        try:
+            check_experiment(access.client, deleted)
+        except DeletedError as error:
+            raise SettingError(*asked, str(error)) from error
+    names = [e.name.removeprefix(prefix) for e in every if e.name.startswith(prefix)]
+    there = ", ".join(sorted(names)) or "none"
+    reason = f"{redacted(access.uri)} has no such {asked[0]}; it has {there}; {ELSEWHERE}"
+    raise SettingError(*asked, reason)
+
+
+def _scale(client: MlflowClient, study: Experiment, asked: Selection) -> list[Run]:
+    """Returns the parents of a study's runs that are of a scale."""
+    parents = client.search_runs([study.experiment_id], PARENTS, order_by=list(NEWEST))
+    found = [parent for parent in parents if parent.data.tags.get("scale") == asked.scale]
+    if not found:
+        scales = sorted({parent.data.tags.get("scale", "") for parent in parents} - {""})
+        reason = f"of study {asked.study} there are runs of {', '.join(scales) or 'none'}"
+        raise SettingError("scale", asked.scale, reason)
+    return found
