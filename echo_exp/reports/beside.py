@@ -15,12 +15,13 @@ from echo_exp import configuration
 from echo_exp.configuration.swept import shown
 from echo_exp.reports import rendering, style, sweep_figures
 from echo_exp.reports.estimates import Estimate
-from echo_exp.reports.jobs import CURVE, Curve, Job, Setting, curve, job, value
+from echo_exp.reports.jobs import CURVE, Curve, Job, Setting, curves, job
 from echo_exp.reports.rendering import ENVIRONMENT, estimated, safe
 from echo_exp.settings import SettingError
 from echo_exp.sweeps.ranking import interval
 from echo_exp.tracking.access import reader
 from echo_exp.tracking.access.connection import Access, mends, reason
+from echo_exp.tracking.access.rows import typed
 
 RUNS = "runs"
 MOST_RUNS = 100
@@ -97,9 +98,9 @@ def put(access: Access, runs: Sequence[Run], metric: str) -> Beside:
     Raises:
         SettingError: None has finished, or none has the metric.
     """
-    typed = [{k: value(v) for k, v in run.data.params.items()} for run in runs]
-    axes = configuration.swept(typed)
-    jobs = [job(access, run, own, axes) for run, own in zip(runs, typed, strict=True)]
+    every = [{k: typed(v) for k, v in run.data.params.items()} for run in runs]
+    axes = configuration.swept(every)
+    jobs = [job(access, run, own, axes) for run, own in zip(runs, every, strict=True)]
     known = {name for each in jobs for name in each.scores}
     if not known:
         status = ", ".join(f"{each.run_id} is {each.status}" for each in jobs)
@@ -194,5 +195,4 @@ def _rows(found: Beside) -> Iterator[dict[str, Any]]:
 
 def _curves(access: Access, found: Beside) -> Mapping[str, Curve]:
     shown = [each for each in found.jobs if each.finished][:MOST_CURVES]
-    read = ((each.named, curve(access, Setting({}, each.named, [each]))) for each in shown)
-    return {name: part for name, part in read if part is not None}
+    return curves(access, [Setting({}, each.named, [each]) for each in shown])

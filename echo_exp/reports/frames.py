@@ -11,7 +11,7 @@ from echo_exp.settings import SettingError
 from echo_exp.tracking.access import bulk, reader
 from echo_exp.tracking.access.bulk import StoredRuns
 from echo_exp.tracking.access.connection import Access
-from echo_exp.tracking.access.rows import Info
+from echo_exp.tracking.access.rows import Info, typed
 from echo_exp.tracking.access.selection import Selection
 from echo_exp.tracking.settings import LOCAL, TrackingSettings
 
@@ -24,7 +24,6 @@ ENDS = ("_low", "_high", "/std", "/min", "/max")
 CURVES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 LARGEST = 2**63 - 1
 """Of the integers of a column."""
-WORDS: dict[str, bool | None] = {"None": None, "True": True, "False": False}
 
 
 def runs(
@@ -159,27 +158,13 @@ def _settings(stored: StoredRuns) -> tuple[dict[str, pd.Series], dict[str, Any]]
     shared: dict[str, Any] = {}
     for name in sorted(stored.params):
         codes, words = pd.factorize(np.array(stored.params[name], dtype=object))
-        values = [_value(word) for word in words]
+        values = [typed(word) for word in words]
         several = len(values) > 1 or (-1 in codes and values != [None])
         if several:
             differing[name] = _column(codes, values)
         else:
             shared[name] = values[0]
     return differing, shared
-
-
-def _value(word: str) -> Any:
-    """Returns what MLflow has kept as a word: the inverse of `str`."""
-    if word in WORDS:
-        return WORDS[word]
-    for kind in (int, float):
-        try:
-            value = kind(word)
-        except ValueError:
-            continue
-        if str(value) == word:
-            return value
-    return word
 
 
 def _column(codes: NDArray[np.intp], values: Sequence[Any]) -> pd.Series:

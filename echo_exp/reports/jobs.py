@@ -16,20 +16,19 @@ from mlflow.entities import Run
 from echo_exp import configuration
 from echo_exp.reports.estimates import SHARES
 from echo_exp.settings import SettingError
-from echo_exp.sweeps.plan import AXES_TAG
 from echo_exp.sweeps.ranking import Ranked, Score, rank
-from echo_exp.tracking.access import reader
+from echo_exp.tracking.access import bulk, reader
 from echo_exp.tracking.access.connection import Access
-from echo_exp.tracking.ui.view import MEMBER, member
+from echo_exp.tracking.access.rows import typed
+from echo_exp.tracking.access.selection import of_sweep
+from echo_exp.tracking.ui.view import SWEPT_TAG
 from echo_exp.training.replicas import Floats
 
 FINISHED, FAILED, NEVER_RUN = "FINISHED", "FAILED", "never run"
 PAGE = 1000
-PARENT_TAG = "mlflow.parentRunId"
 CURVE = "val/accuracy"
 Curve = tuple[Floats, Floats]
 """Epochs [E] and the values of some seeds [E, n]."""
-WORDS: dict[str, Any] = {"True": True, "False": False, "None": None}
 
 
 @dataclass(frozen=True)
@@ -170,10 +169,10 @@ def read(access: Access, parent: Run) -> Jobs:
     """
     runs = _runs(access, parent)
     planned = _plan(access, parent)
-    typed = [{k: value(v) for k, v in run.data.params.items()} for run in runs]
-    tag = parent.data.tags.get(AXES_TAG)
-    axes = configuration.swept(typed) if tag is None else tuple(filter(None, tag.split(", ")))
-    known = {id(run): parameters for run, parameters in zip(runs, typed, strict=True)}
+    every = [{k: typed(v) for k, v in run.data.params.items()} for run in runs]
+    tag = parent.data.tags.get(SWEPT_TAG)
+    axes = configuration.swept(every) if tag is None else tuple(filter(None, tag.split(", ")))
+    known = {id(run): parameters for run, parameters in zip(runs, every, strict=True)}
     newest = _newest(runs)
     jobs = [
         job(access, newest[mark], known[id(newest[mark])], axes)
@@ -196,39 +195,22 @@ def read(access: Access, parent: Run) -> Jobs:
     return found
 
 
-def value(text: str) -> Any:
-    """Returns a parameter as MLflow keeps it, a word, with its type."""
-    if text in WORDS:
-        return WORDS[text]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return text
-
-
 def _runs(access: Access, parent: Run) -> list[Run]:
-    """Returns the runs of a sweep, the oldest first: nested under it, or of other sweeps too."""
-    run_id = parent.info.run_id
-    marks = {member(run_id): MEMBER, PARENT_TAG: run_id}  # older sweeps have only the second
-    found: dict[str, Run] = {}
-    for key, wanted in marks.items():
-        query = f"tags.`{key}` = '{wanted}' and tags.kind = 'run'"
-        token = None
-        while True:
-            page = access.client.search_runs(
-                [parent.info.experiment_id],
-                query,
-                max_results=PAGE,
-                order_by=["attributes.start_time ASC"],
-                page_token=token,
-            )
-            found |= {run.info.run_id: run for run in page}
-            token = page.token
-            if not token:
-                break
-    return list(found.values())
+    """Returns the runs of a sweep, the oldest first."""
+    found: list[Run] = []
+    token = None
+    while True:
+        page = access.client.search_runs(
+            [parent.info.experiment_id],
+            f"{of_sweep(parent)} and tags.kind = 'run'",
+            max_results=PAGE,
+            order_by=["attributes.start_time ASC"],
+            page_token=token,
+        )
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 def _plan(access: Access, parent: Run) -> dict[str, tuple[str, str]] | None:
@@ -288,18 +270,34 @@ def _seeds(
     return columns.pop("seed").astype(int).tolist(), columns
 
 
-def curve(access: Access, setting: Setting, metric: str = CURVE) -> Curve | None:
-    """Reads a metric of the validations of all seeds of a setting.
+def curves(access: Access, settings: Sequence[Setting], metric: str = CURVE) -> dict[str, Curve]:
+    """Reads a metric of the validations of all seeds of some settings.
 
-    Where its jobs had different epochs, those of the longest count, and others end before.
+    Where the jobs of a setting had different epochs, those of the longest count, and others end
+    before.
+
+    Args:
+        access: The tracking store.
+        settings: The settings.
+        metric: The metric.
 
     Returns:
-        The epochs and the values, NaN where there is none; None where it was never measured.
+        Of each setting that has it, by its name, the epochs and the values.
     """
-    found = [_curve(access, job, metric) for job in setting.finished]
-    measured = [part for part in found if part is not None]
-    if not measured:
-        return None
+    jobs = [job for setting in settings for job in setting.finished]
+    singles = [str(job.run_id) for job in jobs if len(job.seeds) == 1]
+    found = _of_singles(access, singles, metric)
+    for job in jobs:
+        if len(job.seeds) > 1 and (part := _of_replicas(access, job, metric)) is not None:
+            found[str(job.run_id)] = part
+    parts = {
+        setting.named: [found[str(j.run_id)] for j in setting.finished if str(j.run_id) in found]
+        for setting in settings
+    }
+    return {named: _together(measured) for named, measured in parts.items() if measured}
+
+
+def _together(measured: Sequence[Curve]) -> Curve:
     epochs = np.unique(np.concatenate([steps for steps, _ in measured]))
     parts = []
     for steps, values in measured:
@@ -309,17 +307,22 @@ def curve(access: Access, setting: Setting, metric: str = CURVE) -> Curve | None
     return epochs, np.concatenate(parts, axis=1)
 
 
-def _curve(access: Access, job: Job, metric: str) -> Curve | None:
-    assert job.run_id is not None
-    if len(job.seeds) > 1:
-        with suppress(SettingError):
-            run = access.client.get_run(job.run_id)
-            with reader.artifact(access, run, "curves.parquet") as path:
-                frame = pd.read_parquet(path, columns=["epoch", metric]).dropna()
-            wide = frame.assign(seed=frame.groupby("epoch").cumcount())
-            table = wide.pivot_table(metric, "epoch", "seed")
-            return table.index.to_numpy(float), table.to_numpy(float)
-        return None
-    history = access.client.get_metric_history(job.run_id, metric)
-    points: Floats = np.array(sorted((p.step, p.value) for p in history), dtype=float)
-    return (points[:, 0], points[:, 1:]) if len(points) else None
+def _of_singles(access: Access, ids: Sequence[str], metric: str) -> dict[str, Curve]:
+    points = bulk.histories(access, ids, [metric])
+    bounds = np.searchsorted(points.runs, np.arange(len(ids) + 1))
+    return {
+        run_id: (points.epochs[first:last].astype(float), points.values[first:last, None])
+        for run_id, first, last in zip(ids, bounds[:-1], bounds[1:], strict=True)
+        if last > first
+    }
+
+
+def _of_replicas(access: Access, job: Job, metric: str) -> Curve | None:
+    with suppress(SettingError):
+        run = access.client.get_run(str(job.run_id))
+        with reader.artifact(access, run, "curves.parquet") as path:
+            frame = pd.read_parquet(path, columns=["epoch", metric]).dropna()
+        wide = frame.assign(seed=frame.groupby("epoch").cumcount())
+        table = wide.pivot_table(metric, "epoch", "seed")
+        return table.index.to_numpy(float), table.to_numpy(float)
+    return None

@@ -11,7 +11,7 @@ from mlflow.entities import Run
 
 from echo_exp.reports import rendering, style, sweep_figures
 from echo_exp.reports.effects import Effects, effects
-from echo_exp.reports.jobs import CURVE, Curve, Job, Jobs, curve, read
+from echo_exp.reports.jobs import CURVE, Curve, Job, Jobs, curves, read
 from echo_exp.reports.rendering import ENVIRONMENT, number, p_value, safe
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import failures
@@ -38,10 +38,9 @@ def report(
         SettingError: No job has finished, or none has the metric.
     """
     found = read(access, parent)
-    best = [each.setting for each in found.ranking(metric)[:MOST_CURVES]]
     settings = {setting.named: setting for setting in found.settings}
-    lines = ((name, curve(access, settings[name])) for name in best)
-    return write(found, {name: part for name, part in lines if part is not None}, folder, metric)
+    best = [settings[each.setting] for each in found.ranking(metric)[:MOST_CURVES]]
+    return write(found, curves(access, best), folder, metric)
 
 
 def made_by_writer(folder: Path, access: Access, run_id: str) -> str:
@@ -56,13 +55,13 @@ def made_by_writer(folder: Path, access: Access, run_id: str) -> str:
 
 
 def write(
-    found: Jobs, curves: Mapping[str, Curve], folder: Path, metric: str = METRIC
+    found: Jobs, lines: Mapping[str, Curve], folder: Path, metric: str = METRIC
 ) -> tuple[str, list[str]]:
     """Writes the report of a sweep into a folder.
 
     Args:
         found: Its jobs.
-        curves: Learning curves of settings, by their names.
+        lines: Learning curves of settings, by their names.
         folder: Where it is written.
         metric: What is compared.
 
@@ -82,7 +81,7 @@ def write(
         frame = pd.DataFrame(rows)
         frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     measured = effects(found.settings, found.factors, metric) if len(found.factors) > 1 else None
-    drawn = _figures(found, ranking, measured, metric, curves)
+    drawn = _figures(found, ranking, measured, metric, lines)
     images = {name: rendering.save(figure, folder / name) for name, figure in drawn.items()}
     text = ENVIRONMENT.get_template("sweep.md.j2").render(
         answer=said,

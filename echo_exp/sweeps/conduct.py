@@ -18,14 +18,14 @@ from echo_exp.running.descriptions import experiment
 from echo_exp.settings import redacted
 from echo_exp.sweeps import launch, plan
 from echo_exp.sweeps.job import JobResult, Status
-from echo_exp.sweeps.plan import AXES_TAG, TAG, Again, Sweep
+from echo_exp.sweeps.plan import TAG, Again, Sweep
 from echo_exp.sweeps.rounds import Launch, run_jobs
 from echo_exp.sweeps.standing import Standing
 from echo_exp.sweeps.table import best_of
 from echo_exp.sweeps.telling import tell
 from echo_exp.sweeps.watch import watching
 from echo_exp.tracking import Run, Store, TrackingError
-from echo_exp.tracking.ui.view import NOTE_TAG, sweep_view, view
+from echo_exp.tracking.ui.view import NOTE_TAG, SWEPT_TAG, sweep_view, view
 
 
 def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
@@ -108,7 +108,7 @@ def open_parent(asked: Sweep, store: Store | None) -> Run | None:
         files={"plan.json": asked.table()} if asked.jobs else {},
         key=TAG,
     )
-    parent.set_tag(AXES_TAG, ", ".join(asked.axes))
+    parent.set_tag(SWEPT_TAG, ", ".join(asked.axes))
     store.save_view(sweep_view(parent.run_id, redacted(asked.name), asked.axes, asked.numbers))
     return parent
 

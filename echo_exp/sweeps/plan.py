@@ -19,8 +19,6 @@ from echo_exp.sweeps import composition, descriptions, failures, job
 from echo_exp.sweeps.job import JobResult, Status
 
 TAG = "sweep"
-AXES_TAG = "swept"
-"""The tag of a parent that names the parameters in which its jobs differ."""
 FAILED_TAG = "failed."
 """A tag of a parent with a job's fingerprint behind it says why the job failed."""
 

@@ -12,9 +12,8 @@ from mlflow.tracking import MlflowClient
 
 from echo_exp.reports import jobs
 from echo_exp.settings import SettingError
-from echo_exp.sweeps.plan import AXES_TAG
 from echo_exp.tracking.access.connection import Access, reach
-from echo_exp.tracking.ui.view import MEMBER, member
+from echo_exp.tracking.ui.view import MEMBER, SWEPT_TAG, member
 
 METRICS = {"test/accuracy": 0.75, "fit_seconds": 3.0}
 
@@ -33,7 +32,7 @@ def _create(client: MlflowClient, tags: Mapping[str, str]) -> Run:
 
 
 def _parent(client: MlflowClient, *marks: str) -> Run:
-    tags = {"kind": "sweep", AXES_TAG: "model.units, seed", "mlflow.runName": "a sweep"}
+    tags = {"kind": "sweep", SWEPT_TAG: "model.units, seed", "mlflow.runName": "a sweep"}
     run = _create(client, tags)
     if marks:
         columns = ["job", "settings", "fingerprint", "code", "problem"]
@@ -119,9 +118,7 @@ def test_curves_of_seeds_with_different_epochs_end_where_they_do(access: Access)
     _run(access.client, parent, "b", model__units=1, seed=2)
     access.client.log_metric(longer, "val/accuracy", 0.9, step=75)
     (setting,) = jobs.read(access, parent).settings
-    found = jobs.curve(access, setting)
-    assert found is not None
-    epochs, values = found
+    epochs, values = jobs.curves(access, [setting])["units 1"]
     assert epochs.tolist() == [25, 50, 75]
     np.testing.assert_array_equal(values, [[0.25, 0.25], [0.5, 0.5], [0.9, np.nan]])
 
@@ -132,19 +129,3 @@ def test_a_sweep_without_a_finished_job_is_refused_with_the_reason(access: Acces
     access.client.set_tag(run_id, "error", "DivergedError: not finite\nmore")
     with pytest.raises(SettingError, match="has finished: DivergedError: not finite"):
         jobs.read(access, parent)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("1", 1),
-        ("0.003", 0.003),
-        ("1e-05", 1e-5),
-        ("True", True),
-        ("None", None),
-        ("Seq2Seq", "Seq2Seq"),
-    ],
-)
-def test_a_parameter_gets_its_type_back(text: str, expected: object) -> None:
-    assert jobs.value(text) == expected
-    assert type(jobs.value(text)) is type(expected)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from echo_exp.tracking.access.connection import Access
 
 KIND = "kind"
 """The tag that tells trainings (``run``) from what they are nested under."""
 RUN = "run"
+WORDS: dict[str, bool | None] = {"None": None, "True": True, "False": False}
 
 
 class Info(NamedTuple):
@@ -66,6 +67,20 @@ class Query:
     experiments: Sequence[str]
     filter: str = ""
     ids: Sequence[str] | None = None
+
+
+def typed(word: str) -> Any:
+    """Returns what MLflow has kept as a word: the inverse of `str`."""
+    if word in WORDS:
+        return WORDS[word]
+    for kind in (int, float):
+        try:
+            value = kind(word)
+        except ValueError:
+            continue
+        if str(value) == word:
+            return value
+    return word
 
 
 def chunks(ids: Sequence[str], size: int) -> Iterable[Sequence[str]]:

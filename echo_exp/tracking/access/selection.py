@@ -13,6 +13,7 @@ from echo_exp.tracking.access.connection import Access, mends
 from echo_exp.tracking.access.deletions import check_experiment, check_run
 from echo_exp.tracking.access.rows import KIND, RUN, Query
 from echo_exp.tracking.errors import DeletedError
+from echo_exp.tracking.ui.view import MEMBER, SWEPT_TAG, member
 
 LAST = "last"
 STUDY = "study/"
@@ -85,9 +86,16 @@ def queries(access: Access, asked: Selection) -> Iterator[Query]:
         yield Query(access, numbers, asked.filter or "", asked.runs)
         return
     for parent in parents:
-        nested = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.info.run_id}'"
-        both = " and ".join(filter(None, [nested, asked.filter]))
+        both = " and ".join(filter(None, [of_sweep(parent), asked.filter]))
         yield Query(access, [parent.info.experiment_id], both)
+
+
+def of_sweep(parent: Run) -> str:
+    """Returns MLflow's query for the runs of a sweep, those of other sweeps that it counts too."""
+    run_id = parent.info.run_id
+    if SWEPT_TAG in parent.data.tags:
+        return f"tags.`{member(run_id)}` = '{MEMBER}'"
+    return f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'"  # of a version that had no such tags
 
 
 def _experiments(client: MlflowClient) -> list[Experiment]:

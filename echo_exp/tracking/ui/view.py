@@ -25,6 +25,8 @@ MOST_VIEWS = 40
 MOST_AXES = 12
 """So many settings of a sweep its view has room for."""
 OURS = "echo_exp"
+SWEPT_TAG = "swept"
+"""The tag of a sweep's parent run that names the parameters in which its runs differ."""
 MEMBER = "1"
 
 METRICS = ("test/accuracy", "test/sequence_accuracy", "val/accuracy", "epochs_to_solve")
