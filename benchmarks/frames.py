@@ -1,10 +1,11 @@
-"""How fast `echo_exp.runs` and `echo_exp.curves` are, with `mlflow.search_runs` beside.
+"""How fast `echo_exp.runs`, `echo_exp.curves` and a report are, with `mlflow.search_runs` beside.
 
-    python -m benchmarks.frames [--runs 10000] [--rounds 3] [--epochs 0] [--no-peer]
+    python -m benchmarks.frames [--runs 10000] [--rounds 3] [--epochs 0] [--report] [--no-peer]
 
 The runs of a sweep in a store that nobody trained for, with 28 settings and 15 metrics each. Each
 call is a process of its own, in turn with the others; its imports do not count. With `--epochs`
-each run has a curve of so many points, and these are read too. Prints Markdown. Nothing else should
+each run has a curve of so many points, and these are read too; with `--report` the report of the
+sweep is written, 8 seeds a setting, with figures. Prints Markdown. Nothing else should
 run meanwhile.
 """
 
@@ -22,9 +23,13 @@ import pandas as pd
 
 import echo_exp
 from benchmarks.commands import HERE, execute, ratio
+from echo_exp.reports import sweep_page
+from echo_exp.tracking.access import reader
+from echo_exp.tracking.access.connection import reach
 from tests.reports import stored
 
 OURS, CURVES, PEER = "echo_exp.runs", "echo_exp.curves", "mlflow.search_runs"
+REPORT = "sweep_page.report"
 
 
 def call(name: str, uri: str) -> Callable[[], pd.DataFrame]:
@@ -34,10 +39,19 @@ def call(name: str, uri: str) -> Callable[[], pd.DataFrame]:
     if name == CURVES:
         runs = echo_exp.runs(sweep="last", tracking_uri=uri)
         return lambda: echo_exp.curves(runs, tracking_uri=uri)
+    if name == REPORT:
+        return lambda: _report(uri)
     mlflow.set_tracking_uri(uri)
     return lambda: mlflow.search_runs(
         experiment_names=["echo"], filter_string="tags.kind = 'run'", output_format="pandas"
     )
+
+
+def _report(uri: str) -> pd.DataFrame:
+    access = reach(uri, None)
+    with tempfile.TemporaryDirectory() as folder:
+        sweep_page.report(access, reader.sweep(access, "echo", "last"), Path(folder))
+        return pd.read_csv(Path(folder) / "jobs.csv")
 
 
 def child(name: str, uri: str) -> None:
@@ -76,6 +90,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=0, help="points of the curve of each run")
+    parser.add_argument("--report", action="store_true", help="the report of the sweep too")
     parser.add_argument("--no-peer", action="store_true", help="without MLflow's own")
     parser.add_argument("--child", nargs=2, metavar=("NAME", "URI"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -83,13 +98,19 @@ def main() -> None:
         child(*asked.child)
         return
     settings = (
-        {"seed": n, "model.units": 10 + n % 4, "optimizer.learning_rate": 10.0 ** -(n % 3)}
+        {
+            "seed": n % 8 if asked.report else n,
+            "replicas": 1,
+            "model.units": 10 + n // 8 % 25 if asked.report else 10 + n % 4,
+            "optimizer.learning_rate": (1 + n // 200) / 1000 if asked.report else 10.0 ** -(n % 3),
+        }
         for n in range(asked.runs)
     )
     with tempfile.TemporaryDirectory() as folder:
         uri = stored.make(Path(folder))
         stored.sweep(uri, settings, asked.epochs)
-        names = [OURS, *([CURVES] if asked.epochs else []), *([] if asked.no_peer else [PEER])]
+        names = [OURS, *([CURVES] if asked.epochs else [])]
+        names += [*([REPORT] if asked.report else []), *([] if asked.no_peer else [PEER])]
         report(uri, names, asked.rounds)
 
 
