@@ -15,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from benchmarks.commands import FIGURES
+from echo_exp.tracking.ui.view import page
 from tests.system.browser import Ui, browser, make_runs, new_page, start_ui
 from tests.system.conftest import Program
 
@@ -53,24 +54,34 @@ def _photograph(ui: Ui, program: Program) -> None:
         "samples": (f"{baseline}/artifacts/samples.json", _nothing),
         "figure": (f"{baseline}/artifacts/learning_curve.png", _nothing),
         "sweep": (_page(ui, program, "sweep of 20"), _unfold),
+        "sweep_runs": (_sweep(ui, program, "sweep of 20"), _nothing),
+        "sweep_charts": (
+            f"{_sweep(ui, program, 'sweep of 20')}&compareRunsMode=CHART",
+            _nothing,
+        ),
         "study": (_table(ui, program, "study ignore_state"), _nothing),
     }
     with browser() as opened:
         for name, (address, prepare) in shots.items():
-            page = new_page(opened).page
-            page.goto(address)
-            page.wait_for_timeout(SETTLED)
-            prepare(page)
-            page.wait_for_timeout(SETTLED)
+            shown = new_page(opened).page
+            shown.goto(address)
+            shown.wait_for_timeout(SETTLED)
+            prepare(shown)
+            shown.wait_for_timeout(SETTLED)
             path = FOLDER / f"{name}.png"
-            page.screenshot(path=path)
+            shown.screenshot(path=path)
             Image.open(path).convert("RGB").quantize(COLOURS).save(path, optimize=True)
-            page.context.close()
+            shown.context.close()
             print(path)
 
 
 def _run(program: Program, start: str) -> Run:
     return next(run for run in program.runs() if str(run.info.run_name).startswith(start))
+
+
+def _sweep(ui: Ui, program: Program, start: str) -> str:
+    run = _run(program, start)
+    return f"{ui.root}{page(run.info.experiment_id, shown=run.info.run_id)}"
 
 
 def _page(ui: Ui, program: Program, start: str) -> str:

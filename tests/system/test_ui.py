@@ -12,6 +12,8 @@ from filelock import FileLock
 from mlflow.entities import Run
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from echo_exp.tracking.ui.view import page as address
+
 from .browser import Ui, Watched, browser, make_runs, new_page, start_ui
 from .conftest import TIMEOUT, Program
 
@@ -93,7 +95,7 @@ def test_a_sweep_is_a_row_with_its_runs_nested_under_it(ui: Ui, page: Page) -> N
     page.goto(ui.address)
     names = page.locator("[col-id='attributes.`Run Name`'] a")
     expect(names.filter(has_text=SWEEP)).to_have_count(1)
-    children = names.filter(has_text="40 units")
+    children = names.filter(has_text="units 40")
     expect(children.first).to_be_visible()
     parent = names.filter(has_text=SWEEP).bounding_box()
     child = children.first.bounding_box()
@@ -183,7 +185,45 @@ def test_a_sweeps_page_says_what_is_swept_and_what_was_best(
     page.goto(_address(ui, _named(store, "sweep of 20")))
     page.get_by_text("Show more").click()
     expect(page.get_by_role("row", name="model.units 5, 10, 20, 40")).to_be_visible()
-    expect(page.get_by_role("cell", name="model.units=40 epochs=50")).to_be_visible()
+    expect(page.get_by_text("Best: units 40: ")).to_be_visible()
+    expect(page.get_by_text("sweep/best_accuracy")).to_be_visible()
+    expect(page.get_by_role("cell", name="5, 10, 20, 40").first).to_be_visible()
+
+
+def test_a_sweeps_report_is_among_its_artifacts(store: Program, ui: Ui, page: Page) -> None:
+    page.goto(_address(ui, _named(store, "sweep of 20"), "/artifacts/report/scores.png"))
+    expect(page.get_by_role("img", name="scores.png")).to_be_visible()
+
+
+def test_a_sweep_opens_with_its_runs_only_the_best_first(
+    store: Program, ui: Ui, page: Page
+) -> None:
+    parent = _named(store, "sweep of 20").info
+    page.goto(f"{ui.root}{address(parent.experiment_id, shown=parent.run_id)}")
+    names = page.locator("[col-id='attributes.`Run Name`'] a")
+    expect(names.first).to_contain_text("units 40, seed ")
+    expect(page.get_by_text("20 matching runs")).to_be_visible()
+    headers = [name for name in _headers(page) if name.startswith(("params", "metrics"))]
+    assert headers[:3] == ["params.`model.units`", "params.`seed`", "metrics.`test/accuracy`"]
+
+
+def test_the_charts_of_a_sweep_begin_with_the_score_over_what_was_swept(
+    store: Program, ui: Ui, page: Page
+) -> None:
+    parent = _named(store, "sweep of 20").info
+    page.set_viewport_size({"width": 1400, "height": 1200})
+    shown = address(parent.experiment_id, shown=parent.run_id)
+    page.goto(f"{ui.root}{shown}&compareRunsMode=CHART")
+    cards = page.get_by_test_id("experiment-view-compare-runs-card")
+    expect(cards.nth(0)).to_contain_text("Parallel Coordinates")
+    expect(cards.nth(1)).to_contain_text("model.units vs. test/accuracy")
+    expect(cards.nth(1).locator(".scatterlayer .point")).to_have_count(20)
+
+
+def test_the_view_of_a_sweep_is_in_the_menu_of_views(store: Program, ui: Ui, page: Page) -> None:
+    page.goto(ui.address)
+    page.get_by_role("button", name=re.compile("[Vv]iews?")).first.click()
+    expect(page.get_by_text(SWEEP).first).to_be_visible()
 
 
 def test_the_curves_of_a_run_are_drawn(store: Program, ui: Ui, page: Page) -> None:

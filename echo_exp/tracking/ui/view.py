@@ -48,8 +48,9 @@ SPREAD = [f"{part}/{name}" for part in ("test", "train", "val") for name in ("ac
 SWEPT = "over what was swept"
 """The section of a sweep's view that has the score over its settings."""
 NONE: Mapping[str, Sequence[dict[str, Any]]] = {}
-CLOSED = {"intervals": INTERVALS, **dict.fromkeys(SPREAD, ())}
-"""Sections that are there, but closed: the ends of intervals, and how replicas are spread."""
+CLOSED = {"intervals": INTERVALS, **dict.fromkeys([*SPREAD, "sweep"], ())}
+"""Sections that are there, but closed: the ends of intervals, how replicas are spread, how a sweep
+stands."""
 
 
 def view(

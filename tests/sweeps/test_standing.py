@@ -1,0 +1,72 @@
+"""What the parent run of a sweep is told while the sweep goes on."""
+
+from typing import Any, cast
+
+import pytest
+
+from echo_exp.sweeps import standing
+from echo_exp.sweeps.job import JobResult, Status
+from echo_exp.sweeps.standing import Standing
+from echo_exp.tracking import Run
+
+ENDED = {
+    0: JobResult(Status.FINISHED, metrics={"test/accuracy": 0.5}),
+    1: JobResult(Status.EARLIER, metrics={"test/accuracy": 0.75}),
+    2: JobResult(Status.FINISHED, metrics={"test/accuracy": 1.0}),
+    3: JobResult(Status.FAILED, "it broke"),
+}
+
+
+class _Parent:
+    def __init__(self) -> None:
+        self.points: list[tuple[int, dict[str, float]]] = []
+
+    def log_metrics(self, steps: list[int], values: dict[str, list[float]]) -> None:
+        self.points.append((steps[0], {name: value for name, (value,) in values.items()}))
+
+
+def _standing(replicas: int = 1) -> tuple[Standing, _Parent]:
+    parent = _Parent()
+    return Standing(cast("Run", parent), replicas), parent
+
+
+def test_jobs_are_counted_and_the_best_and_the_median_accuracy_told() -> None:
+    assert standing.metrics(ENDED) == {
+        "sweep/finished": 3.0,
+        "sweep/failed": 1.0,
+        "sweep/best_accuracy": 1.0,
+        "sweep/median_accuracy": 0.75,
+    }
+    assert standing.metrics({}) == {"sweep/finished": 0.0, "sweep/failed": 0.0}
+
+
+def test_a_point_stands_at_the_number_of_jobs_that_have_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    told, parent = _standing(replicas=10)
+    now[0] += 60
+    told.tell(ENDED, last=True)
+    ((step, values),) = parent.points
+    assert step == 4
+    assert values["sweep/networks_a_minute"] == 20  # one had finished before
+
+
+def test_nothing_is_said_twice_or_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    told, parent = _standing()
+    results: dict[int, Any] = {}
+    for number, seconds in enumerate((1.0, 1.0, standing.SECONDS)):
+        now[0] += seconds
+        results[number] = ENDED[0]
+        told.tell(results)
+    assert [step for step, _ in parent.points] == [1, 3]
+    now[0] += standing.SECONDS
+    told.tell(results)
+    assert len(parent.points) == 2
+
+
+def test_without_a_store_nothing_is_told() -> None:
+    Standing(None, 1).tell(ENDED, last=True)
