@@ -8,17 +8,18 @@ from mlflow.entities import Run
 
 from .browser import make_runs
 from .conftest import Program
+from .nursery import Nursery
 
 SWEEP = ("-m", "model.units=5,20", "seed=1,2", "epochs=100", "batch_size=7")
 FAILING = ("-m", "batch_size=7,8", "epochs=25")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Program:
+def store(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Program:
     """A store with a sweep."""
     folder = tmp_path_factory.mktemp("reports")
     make_runs(folder, (SWEEP, ("seed=7", "epochs=25")))
-    return Program(folder)
+    return Program(folder, nursery)
 
 
 def _parent(program: Program) -> Run:
