@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from echo_exp.commands.python import train
     from echo_exp.inspection.inspect_network import Inspection, inspect
-    from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
+    from echo_exp.models import GRU, EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
     from echo_exp.network import Echo, TrainedNetwork, load
     from echo_exp.settings import SettingError
     from echo_exp.task.data import EchoDataModule
@@ -27,6 +27,7 @@ _HOMES = {
     "EchoDataModule": "task.data",
     "EchoModule": "training.module",
     "EncoderDecoder": "models",
+    "GRU": "models",
     "Inspection": "inspection.inspect_network",
     "ManyToOne": "models",
     "Mask": "task.missing",
@@ -45,6 +46,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "GRU",
     "Adam",
     "Drop",
     "Echo",

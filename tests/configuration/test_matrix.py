@@ -23,6 +23,11 @@ from echo_exp.training.stack import Member, check_stackable, train_stack
 
 from ..trainers import Recorder, make_trainer
 
+WHOLE = ("gru", "seq2seq", "stateless")
+"""Networks that echo the whole window, as they come."""
+STATES = {"encoder_decoder": 4, "gru": 1}
+"""Tensors of the state for each layer, where these are not two."""
+
 
 def _options(group: str) -> list[str]:
     return sorted(path.stem for path in (configuration.FOLDER / group).glob("*.yaml"))
@@ -60,7 +65,7 @@ class Watch:
 @pytest.mark.parametrize("representation", _options("representation"))
 @pytest.mark.parametrize("model", _options("model"))
 def test_it_trains(model: str, representation: str, missing: str) -> None:
-    n_out = 4 if model in ("seq2seq", "stateless") else 2
+    n_out = 4 if model in WHOLE else 2
     batch, stateful = (1, False) if model == "stateless" else (3, True)
     parts = _parts(
         f"model={model}",
@@ -88,7 +93,7 @@ def test_it_trains(model: str, representation: str, missing: str) -> None:
 def test_in_a_stack_it_trains_as_alone(
     model: str, representation: str, missing: str, tmp_path: Path
 ) -> None:
-    n_out = 4 if model in ("seq2seq", "stateless") else 2
+    n_out = 4 if model in WHOLE else 2
     overrides = (
         f"model={model}",
         f"representation={representation}",
@@ -133,5 +138,4 @@ def test_layers_and_state_are_settings_of_every_model(
     watch = Watch(parts.module)
     make_trainer(limit_val_batches=0).fit(parts.module, parts.data)
     assert watch.zero == [True, not stateful, not stateful] * 2
-    lstms = 2 if model == "encoder_decoder" else 1
-    assert watch.states == 2 * layers * lstms
+    assert watch.states == layers * STATES.get(model, 2)

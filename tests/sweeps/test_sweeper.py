@@ -45,13 +45,14 @@ GRAMMAR = {
     "model=seq2seq,stateless": ["model=seq2seq", "model=stateless"],
     "model=glob(*)": [
         "model=encoder_decoder",
+        "model=gru",
         "model=many_to_one",
         "model=one_to_one",
         "model=seq2seq",
         "model=seq2seq_padded",
         "model=stateless",
     ],
-    "model=glob(*, exclude=*_*)": ["model=seq2seq", "model=stateless"],
+    "model=glob(*, exclude=*_*)": ["model=gru", "model=seq2seq", "model=stateless"],
     "model=glob([seq*, one*], exclude=[*padded])": ["model=one_to_one", "model=seq2seq"],
     "experiment=glob(*)": [
         "experiment=encoder_decoder_baseline",
