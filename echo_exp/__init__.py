@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from echo_exp.commands.python import train
     from echo_exp.inspection.inspect_network import Inspection, inspect
-    from echo_exp.models import GRU, EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
+    from echo_exp.models import GRU, EncoderDecoder, ManyToOne, MinGRU, OneToOne, Seq2Seq
     from echo_exp.network import Echo, TrainedNetwork, load
     from echo_exp.settings import SettingError
     from echo_exp.task.data import EchoDataModule
@@ -30,6 +30,7 @@ _HOMES = {
     "GRU": "models",
     "Inspection": "inspection.inspect_network",
     "ManyToOne": "models",
+    "MinGRU": "models",
     "Mask": "task.missing",
     "OneHot": "task.representation",
     "OneToOne": "models",
@@ -56,6 +57,7 @@ __all__ = [
     "Inspection",
     "ManyToOne",
     "Mask",
+    "MinGRU",
     "OneHot",
     "OneToOne",
     "Problem",

@@ -16,6 +16,7 @@ from echo_exp.models.encoder_decoder import EncoderDecoder
 from echo_exp.models.gru import GRU
 from echo_exp.models.lstm import LSTM, State
 from echo_exp.models.many_to_one import ManyToOne
+from echo_exp.models.min_gru import MinGRU
 from echo_exp.models.one_to_one import OneToOne
 from echo_exp.models.seq2seq import Seq2Seq
 
@@ -24,6 +25,7 @@ __all__ = [
     "LSTM",
     "EncoderDecoder",
     "ManyToOne",
+    "MinGRU",
     "Model",
     "OneToOne",
     "Seq2Seq",

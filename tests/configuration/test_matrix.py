@@ -23,9 +23,9 @@ from echo_exp.training.stack import Member, check_stackable, train_stack
 
 from ..trainers import Recorder, make_trainer
 
-WHOLE = ("gru", "seq2seq", "stateless")
+WHOLE = ("gru", "min_gru", "seq2seq", "stateless")
 """Networks that echo the whole window, as they come."""
-STATES = {"encoder_decoder": 4, "gru": 1}
+STATES = {"encoder_decoder": 4, "gru": 1, "min_gru": 1}
 """Tensors of the state for each layer, where these are not two."""
 
 

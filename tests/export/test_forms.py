@@ -32,6 +32,8 @@ PAIRS = [
 GRAPHS = [
     ("gru", "one_hot", "mask"),
     ("gru", "scaled", "sentinel"),
+    ("min_gru", "one_hot", "mask"),
+    ("min_gru", "scaled", "drop"),
 ]
 """The same of networks that are not written as arrays."""
 
@@ -92,6 +94,7 @@ def test_the_mlflow_model_of_a_network_of_ones_own_is_a_graph(tmp_path: Path) ->
         ("one_to_one", ()),
         ("gru", ("model.layers=2", "missing=mask")),
         ("gru", ("model.reset=before",)),
+        ("min_gru", ("model.layers=2", "missing=mask")),
     ],
 )
 def test_onnx_answers_as_the_original(model: str, options: tuple[str, ...], tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_exp.inspection.recording import recorded
-from echo_exp.models import GRU, EncoderDecoder, ManyToOne, OneToOne, Seq2Seq, WithCells
+from echo_exp.models import GRU, EncoderDecoder, ManyToOne, MinGRU, OneToOne, Seq2Seq, WithCells
 from echo_exp.settings import SettingError
 
 SMALL = st.integers(1, 4)
-NETWORKS = pytest.mark.parametrize("model", [Seq2Seq, EncoderDecoder, ManyToOne, OneToOne, GRU])
-AT_EVERY_TIMESTEP = pytest.mark.parametrize("model", [Seq2Seq, GRU])
+NETWORKS = pytest.mark.parametrize(
+    "model", [Seq2Seq, EncoderDecoder, ManyToOne, OneToOne, GRU, MinGRU]
+)
+AT_EVERY_TIMESTEP = pytest.mark.parametrize("model", [Seq2Seq, GRU, MinGRU])
 
 
 @given(SMALL, SMALL, SMALL, SMALL, SMALL, st.integers(1, 3), st.data())
@@ -36,6 +38,8 @@ def test_outputs_and_state_have_their_shapes(
         (OneToOne(**sizes), 2),
         (GRU(**sizes, padding="post"), 1),
         (GRU(**sizes, padding="pre", reset="before"), 1),
+        (MinGRU(**sizes, padding="post"), 1),
+        (MinGRU(**sizes, padding="pre"), 1),
     ):
         for x in (categories, torch.randn(replicas, batch, n_in, values)):
             outputs, state = model(x, None, present)

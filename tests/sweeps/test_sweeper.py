@@ -47,6 +47,7 @@ GRAMMAR = {
         "model=encoder_decoder",
         "model=gru",
         "model=many_to_one",
+        "model=min_gru",
         "model=one_to_one",
         "model=seq2seq",
         "model=seq2seq_padded",
