@@ -1,7 +1,7 @@
 """The peer of the speed benchmark: the same training as the shortest PyTorch loop.
 
-`torch.nn.LSTM` (or `GRU`), one-hot inputs, fused Adam, nothing logged, nothing validated. What a person would
-write who wants only the trained network.
+`torch.nn.LSTM` (or `GRU`), one-hot inputs, fused Adam, nothing logged, nothing validated. What a
+person would write who wants only the trained network.
 
     python -m benchmarks.bare_loop seq2seq
 """

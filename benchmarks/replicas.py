@@ -2,7 +2,7 @@
 
     python -m benchmarks.replicas [--rounds 3]        about half an hour
     python -m benchmarks.replicas --only seq2seq      one network; --replicas 16 64: only these
-    python -m benchmarks.replicas --only gru          the seq2seq baseline with GRU layers, without JAX
+    python -m benchmarks.replicas --only gru          seq2seq with GRU layers, without JAX
     python -m benchmarks.replicas --from-results      prints and draws again
 
 For each baseline and each number of replicas R, in turn: `echo-exp replicas=R` (everything

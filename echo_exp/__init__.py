@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from echo_exp.commands.python import train
     from echo_exp.inspection.inspect_network import Inspection, inspect
-    from echo_exp.models import GRU, EncoderDecoder, ManyToOne, MinGRU, OneToOne, Seq2Seq
+    from echo_exp.models import GRU, Attention, EncoderDecoder, ManyToOne, MinGRU, OneToOne, Seq2Seq
     from echo_exp.network import Echo, TrainedNetwork, load
     from echo_exp.settings import SettingError
     from echo_exp.task.data import EchoDataModule
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Adam": "training.optimizer",
+    "Attention": "models",
     "Drop": "task.missing",
     "Echo": "network",
     "EchoDataModule": "task.data",
@@ -49,6 +50,7 @@ _HOMES = {
 __all__ = [
     "GRU",
     "Adam",
+    "Attention",
     "Drop",
     "Echo",
     "EchoDataModule",

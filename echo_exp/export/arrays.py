@@ -1,4 +1,4 @@
-"""A trained network of LSTM layers as arrays and a description: to run it, NumPy is enough.
+"""A trained network of the tutorial's as arrays and a description: to run it, NumPy is enough.
 
 `echo_network.Layers` runs it. What any other network does, one's own too, only its code says: of
 such a one torch.export makes a graph, see `network`.

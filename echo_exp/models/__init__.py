@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from echo_exp.models.attention import Attention
 from echo_exp.models.encoder_decoder import EncoderDecoder
 from echo_exp.models.gru import GRU
 from echo_exp.models.lstm import LSTM, State
@@ -23,6 +24,7 @@ from echo_exp.models.seq2seq import Seq2Seq
 __all__ = [
     "GRU",
     "LSTM",
+    "Attention",
     "EncoderDecoder",
     "ManyToOne",
     "MinGRU",

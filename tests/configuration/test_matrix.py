@@ -25,7 +25,7 @@ from ..trainers import Recorder, make_trainer
 
 WHOLE = ("gru", "min_gru", "seq2seq", "stateless")
 """Networks that echo the whole window, as they come."""
-STATES = {"encoder_decoder": 4, "gru": 1, "min_gru": 1}
+STATES = {"attention": 4, "encoder_decoder": 4, "gru": 1, "min_gru": 1}
 """Tensors of the state for each layer, where these are not two."""
 
 

@@ -30,6 +30,8 @@ PAIRS = [
 ]
 """Each topology with each representation and with a mask; each representation with each policy."""
 GRAPHS = [
+    ("attention", "one_hot", "mask"),
+    ("attention", "scaled", "sentinel"),
     ("gru", "one_hot", "mask"),
     ("gru", "scaled", "sentinel"),
     ("min_gru", "one_hot", "mask"),
@@ -94,6 +96,7 @@ def test_the_mlflow_model_of_a_network_of_ones_own_is_a_graph(tmp_path: Path) ->
         ("one_to_one", ()),
         ("gru", ("model.layers=2", "missing=mask")),
         ("gru", ("model.reset=before",)),
+        ("attention", ("model.layers=2", "missing=mask")),
         ("min_gru", ("model.layers=2", "missing=mask")),
     ],
 )
@@ -103,7 +106,7 @@ def test_onnx_answers_as_the_original(model: str, options: tuple[str, ...], tmp_
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow about missing examples
 @pytest.mark.parametrize("model", sorted({model for model, _, _ in GRAPHS}))
-def test_the_mlflow_model_of_a_network_without_lstm_layers_is_a_graph(
+def test_the_mlflow_model_of_a_network_that_is_no_arrays_is_a_graph(
     model: str, tmp_path: Path
 ) -> None:
     network = small(model)

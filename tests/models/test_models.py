@@ -8,12 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_exp.inspection.recording import recorded
-from echo_exp.models import GRU, EncoderDecoder, ManyToOne, MinGRU, OneToOne, Seq2Seq, WithCells
+from echo_exp.models import (
+    GRU,
+    Attention,
+    EncoderDecoder,
+    ManyToOne,
+    MinGRU,
+    OneToOne,
+    Seq2Seq,
+    WithCells,
+)
 from echo_exp.settings import SettingError
 
 SMALL = st.integers(1, 4)
 NETWORKS = pytest.mark.parametrize(
-    "model", [Seq2Seq, EncoderDecoder, ManyToOne, OneToOne, GRU, MinGRU]
+    "model", [Seq2Seq, EncoderDecoder, Attention, ManyToOne, OneToOne, GRU, MinGRU]
 )
 AT_EVERY_TIMESTEP = pytest.mark.parametrize("model", [Seq2Seq, GRU, MinGRU])
 
@@ -34,6 +43,7 @@ def test_outputs_and_state_have_their_shapes(
         (Seq2Seq(**sizes, padding="post"), 2),
         (Seq2Seq(**sizes, padding="pre"), 2),
         (EncoderDecoder(**sizes), 4),
+        (Attention(**sizes), 4),
         (ManyToOne(**sizes), 2),
         (OneToOne(**sizes), 2),
         (GRU(**sizes, padding="post"), 1),
@@ -53,7 +63,7 @@ def test_the_cell_states_are_those_of_each_layer() -> None:
         "n_features": 6, "n_outputs": 6, "n_in": 3, "n_out": 3, "units": 4, "layers": 2,
         "seeds": [0],
     }  # fmt: skip
-    for make in (Seq2Seq, EncoderDecoder, ManyToOne, OneToOne):
+    for make in (Seq2Seq, EncoderDecoder, Attention, ManyToOne, OneToOne):
         model = make(**sizes)
         assert isinstance(model, WithCells)
         with recorded(model) as recordings:

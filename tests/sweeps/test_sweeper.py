@@ -44,6 +44,7 @@ GRAMMAR = {
     "seed=int(3.0)": ["seed=3"],
     "model=seq2seq,stateless": ["model=seq2seq", "model=stateless"],
     "model=glob(*)": [
+        "model=attention",
         "model=encoder_decoder",
         "model=gru",
         "model=many_to_one",
@@ -53,7 +54,12 @@ GRAMMAR = {
         "model=seq2seq_padded",
         "model=stateless",
     ],
-    "model=glob(*, exclude=*_*)": ["model=gru", "model=seq2seq", "model=stateless"],
+    "model=glob(*, exclude=*_*)": [
+        "model=attention",
+        "model=gru",
+        "model=seq2seq",
+        "model=stateless",
+    ],
     "model=glob([seq*, one*], exclude=[*padded])": ["model=one_to_one", "model=seq2seq"],
     "experiment=glob(*)": [
         "experiment=encoder_decoder_baseline",
