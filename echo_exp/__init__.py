@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from echo_exp.commands.python import train
     from echo_exp.inspection.inspect_network import Inspection, inspect
-    from echo_exp.models import GRU, Attention, EncoderDecoder, ManyToOne, MinGRU, OneToOne, Seq2Seq
+    from echo_exp.models import (
+        GRU,
+        Attention,
+        EncoderDecoder,
+        ManyToOne,
+        MinGRU,
+        OneToOne,
+        Seq2Seq,
+        Transformer,
+    )
     from echo_exp.network import Echo, TrainedNetwork, load
     from echo_exp.settings import SettingError
     from echo_exp.task.data import EchoDataModule
@@ -42,6 +51,7 @@ _HOMES = {
     "SettingError": "settings",
     "TrackingSettings": "tracking",
     "TrainedNetwork": "network",
+    "Transformer": "models",
     "inspect": "inspection.inspect_network",
     "load": "network",
     "train": "commands.python",
@@ -69,6 +79,7 @@ __all__ = [
     "SettingError",
     "TrackingSettings",
     "TrainedNetwork",
+    "Transformer",
     "inspect",
     "load",
     "train",

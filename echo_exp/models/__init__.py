@@ -20,6 +20,7 @@ from echo_exp.models.many_to_one import ManyToOne
 from echo_exp.models.min_gru import MinGRU
 from echo_exp.models.one_to_one import OneToOne
 from echo_exp.models.seq2seq import Seq2Seq
+from echo_exp.models.transformer import Transformer
 
 __all__ = [
     "GRU",
@@ -32,6 +33,7 @@ __all__ = [
     "OneToOne",
     "Seq2Seq",
     "State",
+    "Transformer",
     "WithCells",
 ]
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from echo_exp import configuration
 from echo_exp.configuration.assembly import assemble
+from echo_exp.settings import SettingError
 from echo_exp.training import experiment
 from echo_exp.training.experiment import Parts
 from echo_exp.training.interrupts import Interrupts
@@ -23,9 +24,10 @@ from echo_exp.training.stack import Member, check_stackable, train_stack
 
 from ..trainers import Recorder, make_trainer
 
-WHOLE = ("gru", "min_gru", "seq2seq", "stateless")
+WHOLE = ("gru", "min_gru", "seq2seq", "stateless", "transformer")
 """Networks that echo the whole window, as they come."""
-STATES = {"attention": 4, "encoder_decoder": 4, "gru": 1, "min_gru": 1}
+STATELESS = ("stateless", "transformer")
+STATES = {"attention": 4, "encoder_decoder": 4, "gru": 1, "min_gru": 1, "transformer": 0}
 """Tensors of the state for each layer, where these are not two."""
 
 
@@ -66,7 +68,7 @@ class Watch:
 @pytest.mark.parametrize("model", _options("model"))
 def test_it_trains(model: str, representation: str, missing: str) -> None:
     n_out = 4 if model in WHOLE else 2
-    batch, stateful = (1, False) if model == "stateless" else (3, True)
+    batch, stateful = 1 if model == "stateless" else 3, model not in STATELESS
     parts = _parts(
         f"model={model}",
         f"representation={representation}",
@@ -131,10 +133,15 @@ def test_in_a_stack_it_trains_as_alone(
 def test_layers_and_state_are_settings_of_every_model(
     model: str, stateful: bool, layers: int
 ) -> None:
-    parts = _parts(
+    settings = (
         f"model={model}", f"model.stateful={stateful}", f"model.layers={layers}", "batch_size=3",
         "problem.n_out=4", "epochs=2",
     )  # fmt: skip
+    if stateful and model == "transformer":
+        with pytest.raises(SettingError, match=r"model\.stateful=True .* no state"):
+            _parts(*settings)
+        return
+    parts = _parts(*settings)
     watch = Watch(parts.module)
     make_trainer(limit_val_batches=0).fit(parts.module, parts.data)
     assert watch.zero == [True, not stateful, not stateful] * 2

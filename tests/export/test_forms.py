@@ -36,6 +36,8 @@ GRAPHS = [
     ("gru", "scaled", "sentinel"),
     ("min_gru", "one_hot", "mask"),
     ("min_gru", "scaled", "drop"),
+    ("transformer", "one_hot", "mask"),
+    ("transformer", "scaled", "sentinel"),
 ]
 """The same of networks that are not written as arrays."""
 
@@ -98,6 +100,7 @@ def test_the_mlflow_model_of_a_network_of_ones_own_is_a_graph(tmp_path: Path) ->
         ("gru", ("model.reset=before",)),
         ("attention", ("model.layers=2", "missing=mask")),
         ("min_gru", ("model.layers=2", "missing=mask")),
+        ("transformer", ("missing=mask",)),
     ],
 )
 def test_onnx_answers_as_the_original(model: str, options: tuple[str, ...], tmp_path: Path) -> None:

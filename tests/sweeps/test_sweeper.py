@@ -53,12 +53,14 @@ GRAMMAR = {
         "model=seq2seq",
         "model=seq2seq_padded",
         "model=stateless",
+        "model=transformer",
     ],
     "model=glob(*, exclude=*_*)": [
         "model=attention",
         "model=gru",
         "model=seq2seq",
         "model=stateless",
+        "model=transformer",
     ],
     "model=glob([seq*, one*], exclude=[*padded])": ["model=one_to_one", "model=seq2seq"],
     "experiment=glob(*)": [
