@@ -1,7 +1,7 @@
 """The peer of the speed benchmark: the same training as the shortest PyTorch loop.
 
-`torch.nn.LSTM`, one-hot inputs, fused Adam, nothing logged, nothing validated. What a person would
-write who wants only the trained network.
+`torch.nn.LSTM` (or `GRU`), one-hot inputs, fused Adam, nothing logged, nothing validated. What a
+person would write who wants only the trained network.
 
     python -m benchmarks.bare_loop seq2seq
 """
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 V, LENGTH, N_IN = 100, 25, 5
-State = tuple[tuple[Tensor, Tensor], ...]
+State = tuple[tuple[Tensor, ...], ...]
 
 
 class Seq2Seq(nn.Module):
@@ -32,6 +32,21 @@ class Seq2Seq(nn.Module):
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, after = self.lstm(x, *state)
         return self.dense(hidden), (after,)
+
+
+class GRU(nn.Module):
+    batch = 7
+    n_out = 5
+    epochs = 500
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(V, 20, batch_first=True)
+        self.dense = nn.Linear(20, V)
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        hidden, after = self.gru(x, *(part for layer in state for part in layer))
+        return self.dense(hidden), ((after,),)
 
 
 class EncoderDecoder(nn.Module):
@@ -53,7 +68,7 @@ class EncoderDecoder(nn.Module):
         return self.dense(hidden), (encoded, decoded)
 
 
-def train(net: Seq2Seq | EncoderDecoder, epochs: int, seed: int) -> tuple[float, float]:
+def train(net: Seq2Seq | GRU | EncoderDecoder, epochs: int, seed: int) -> tuple[float, float]:
     """Returns the seconds that the training took and the last loss."""
     random = np.random.default_rng(seed)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, eps=1e-7, fused=True)
@@ -64,7 +79,7 @@ def train(net: Seq2Seq | EncoderDecoder, epochs: int, seed: int) -> tuple[float,
         state: State = ()
         for windows in sequence.unfold(0, N_IN, 1).split(net.batch):
             outputs, state = net(functional.one_hot(windows, V).float(), state)
-            state = tuple((h.detach(), c.detach()) for h, c in state)
+            state = tuple(tuple(part.detach() for part in layer) for layer in state)
             targets = windows[:, : net.n_out]
             loss = functional.cross_entropy(outputs.flatten(0, 1), targets.flatten())
             optimizer.zero_grad()
@@ -74,8 +89,9 @@ def train(net: Seq2Seq | EncoderDecoder, epochs: int, seed: int) -> tuple[float,
 
 
 def main() -> None:
-    nets: dict[str, type[Seq2Seq | EncoderDecoder]] = {
+    nets: dict[str, type[Seq2Seq | GRU | EncoderDecoder]] = {
         "seq2seq": Seq2Seq,
+        "gru": GRU,
         "encoder_decoder": EncoderDecoder,
     }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -48,8 +48,15 @@ def execute(command: Sequence[str], folder: Path) -> tuple[str, float, float]:
 
 
 def ours(net: str, folder: Path, *overrides: str) -> Measured:
-    """Runs `echo-exp` as it comes: all logged, validated, in MLflow, the network exported."""
-    command = [sys.executable, "-m", "echo_exp", f"experiment={net}_baseline", *overrides]
+    """Runs `echo-exp` as it comes: all logged, validated, in MLflow, the network exported.
+
+    Args:
+        net: A baseline, or the `model=` that is to be in the place of seq2seq.
+        folder: Where it runs.
+        overrides: What else is given.
+    """
+    named = f"experiment={net}_baseline" if net in BASELINES else f"model={net}"
+    command = [sys.executable, "-m", "echo_exp", named, *overrides]
     _, seconds, megabytes = execute(command, folder)
     client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
     experiment = client.get_experiment_by_name("echo")

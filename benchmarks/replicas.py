@@ -2,6 +2,7 @@
 
     python -m benchmarks.replicas [--rounds 3]        about half an hour
     python -m benchmarks.replicas --only seq2seq      one network; --replicas 16 64: only these
+    python -m benchmarks.replicas --only gru          seq2seq with GRU layers, without JAX
     python -m benchmarks.replicas --from-results      prints and draws again
 
 For each baseline and each number of replicas R, in turn: `echo-exp replicas=R` (everything
@@ -28,11 +29,13 @@ from echo_exp.training.figures import BLUE, GREY, ORANGE
 
 JSON = RESULTS / "replicas.json"
 REPLICAS = (1, 4, 16, 64, 256)
+NETS = (*BASELINES, "gru")
 EPOCHS = {  # enough for seconds, few enough for minutes
     "seq2seq": dict.fromkeys(REPLICAS, 500),
     "encoder_decoder": {1: 1000, 4: 1000, 16: 400, 64: 100, 256: 100},
+    "gru": {1: 500, 4: 500, 16: 300, 64: 150, 256: 100},
 }
-BARE_EPOCHS = {"seq2seq": 500, "encoder_decoder": 1000}
+BARE_EPOCHS = {"seq2seq": 500, "encoder_decoder": 1000, "gru": 300}
 TWO = {"seq2seq": 64, "encoder_decoder": 16}  # replicas of each of two processes
 
 Row = dict[str, Any]
@@ -44,18 +47,20 @@ def measure(net: str, replicas: int, round_: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         own = ours(net, Path(folder), f"replicas={replicas}", f"epochs={epochs}")
     bare, told = peer("bare_loop", net, f"--epochs={BARE_EPOCHS[net]}")
-    jax, compiled = peer("jax_peer", net, f"--replicas={replicas}", f"--epochs={epochs}")
-    return {
+    row = {
         "net": net,
         "replicas": replicas,
         "round": round_,
         "echo-exp": 1000 * own.fit / epochs / replicas,
         "bare": 1000 * bare.fit / told["epochs"],
-        "jax": 1000 * jax.fit / epochs / replicas,
-        "jax_compile_seconds": compiled["compile_seconds"],
         "megabytes": own.megabytes,
-        "jax_megabytes": jax.megabytes,
     }
+    if net in BASELINES:
+        jax, compiled = peer("jax_peer", net, f"--replicas={replicas}", f"--epochs={epochs}")
+        row["jax"] = 1000 * jax.fit / epochs / replicas
+        row["jax_compile_seconds"] = compiled["compile_seconds"]
+        row["jax_megabytes"] = jax.megabytes
+    return row
 
 
 def two_at_once(net: str) -> float:
@@ -74,21 +79,24 @@ def two_at_once(net: str) -> float:
 
 def report(net: str, rows: list[Row]) -> None:
     print(f"\n**{net}**: medians; ratios round by round: median (range)\n")
-    print(
-        "| R | echo-exp, ms an epoch and seed | bare | JAX | ours / bare | ours / JAX "
-        "| JAX compiles, s | our memory, MB | JAX's |\n|---|---|---|---|---|---|---|---|---|"
-    )
-    for replicas in REPLICAS:
+    print("| R | echo-exp, ms an epoch and seed | bare | ours / bare | our memory, MB ", end="")
+    if net in BASELINES:
+        print("| JAX | ours / JAX | JAX compiles, s | JAX's memory ", end="")
+    print("|\n" + "|---" * (9 if net in BASELINES else 5) + "|")
+    for replicas in sorted({row["replicas"] for row in rows}):
         chosen = [row for row in rows if row["replicas"] == replicas]
         columns = {name: [row[name] for row in chosen] for name in chosen[0]}
         median = {name: statistics.median(columns[name]) for name in columns if name != "net"}
-        print(
-            f"| {replicas} | {median['echo-exp']:.3f} | {median['bare']:.3f} "
-            f"| {median['jax']:.3f} | {ratio(columns['echo-exp'], columns['bare'])} "
-            f"| {ratio(columns['echo-exp'], columns['jax'])} "
-            f"| {median['jax_compile_seconds']:.1f} | {median['megabytes']:.0f} "
-            f"| {median['jax_megabytes']:.0f} |"
-        )
+        cells = [
+            f"{replicas}", f"{median['echo-exp']:.3f}", f"{median['bare']:.3f}",
+            ratio(columns["echo-exp"], columns["bare"]), f"{median['megabytes']:.0f}",
+        ]  # fmt: skip
+        if net in BASELINES:
+            cells += [
+                f"{median['jax']:.3f}", ratio(columns["echo-exp"], columns["jax"]),
+                f"{median['jax_compile_seconds']:.1f}", f"{median['jax_megabytes']:.0f}",
+            ]  # fmt: skip
+        print(f"| {' | '.join(cells)} |")
 
 
 def draw(rows: list[Row]) -> Figure:
@@ -124,7 +132,7 @@ def draw(rows: list[Row]) -> Figure:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=BASELINES)
+    parser.add_argument("--only", choices=NETS)
     parser.add_argument("--replicas", type=int, nargs="+", choices=REPLICAS, default=REPLICAS)
     parser.add_argument("--from-results", action="store_true")
     arguments = parser.parse_args()
@@ -139,18 +147,19 @@ def main() -> None:
         for round_ in range(arguments.rounds):
             results["rows"] += [measure(net, replicas, round_) for net, replicas in again]
         for net in nets:
-            if TWO[net] in arguments.replicas:
+            if TWO.get(net) in arguments.replicas:
                 results["two"][net] = [two_at_once(net) for _ in range(arguments.rounds)]
         JSON.write_text(json.dumps(results, indent=1), encoding="utf-8")
     for net in nets:
         report(net, [row for row in results["rows"] if row["net"] == net])
-        slower = results["two"][net]
-        print(
-            f"\nTwo processes of {TWO[net]} replicas at once take "
-            f"{statistics.median(slower):.2f} ({min(slower):.2f} to {max(slower):.2f}) "
-            "times as long as one alone."
-        )
-    if {row["net"] for row in results["rows"]} == set(BASELINES):
+        if net in TWO:
+            slower = results["two"][net]
+            print(
+                f"\nTwo processes of {TWO[net]} replicas at once take "
+                f"{statistics.median(slower):.2f} ({min(slower):.2f} to {max(slower):.2f}) "
+                "times as long as one alone."
+            )
+    if {row["net"] for row in results["rows"]} >= set(BASELINES):
         draw(results["rows"]).savefig(FIGURES / "replicas.png", dpi=150)
 
 

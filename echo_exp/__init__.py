@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from echo_exp.commands.python import train
     from echo_exp.inspection.inspect_network import Inspection, inspect
-    from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
+    from echo_exp.models import (
+        GRU,
+        Attention,
+        EncoderDecoder,
+        ManyToOne,
+        MinGRU,
+        OneToOne,
+        Seq2Seq,
+        Transformer,
+    )
     from echo_exp.network import Echo, TrainedNetwork, load
     from echo_exp.reports.frames import curves, runs
     from echo_exp.settings import SettingError
@@ -23,13 +32,16 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Adam": "training.optimizer",
+    "Attention": "models",
     "Drop": "task.missing",
     "Echo": "network",
     "EchoDataModule": "task.data",
     "EchoModule": "training.module",
     "EncoderDecoder": "models",
+    "GRU": "models",
     "Inspection": "inspection.inspect_network",
     "ManyToOne": "models",
+    "MinGRU": "models",
     "Mask": "task.missing",
     "OneHot": "task.representation",
     "OneToOne": "models",
@@ -40,6 +52,7 @@ _HOMES = {
     "SettingError": "settings",
     "TrackingSettings": "tracking",
     "TrainedNetwork": "network",
+    "Transformer": "models",
     "curves": "reports.frames",
     "inspect": "inspection.inspect_network",
     "load": "network",
@@ -48,7 +61,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "GRU",
     "Adam",
+    "Attention",
     "Drop",
     "Echo",
     "EchoDataModule",
@@ -57,6 +72,7 @@ __all__ = [
     "Inspection",
     "ManyToOne",
     "Mask",
+    "MinGRU",
     "OneHot",
     "OneToOne",
     "Problem",
@@ -66,6 +82,7 @@ __all__ = [
     "SettingError",
     "TrackingSettings",
     "TrainedNetwork",
+    "Transformer",
     "curves",
     "inspect",
     "load",

@@ -177,7 +177,7 @@ def load(
         seed: Which replica; None for the first that did not diverge.
         checkpoint: ``last`` or ``best`` (by validation accuracy).
         trusted: Classes beside those of this package that the run's configuration may call, such as
-            ``my_models.GRU``.
+            ``my_models.Elman``.
 
     Raises:
         SettingError: There is no such run, it has not finished, or it or its store cannot be used.

@@ -37,7 +37,7 @@ def code(targets: Collection[str] = frozenset()) -> str:
     """Returns a hash of the code of `modules`; comments, docstrings and layout are no part of it.
 
     Args:
-        targets: Names of the classes that a configuration calls, such as ``"gru.GRU"``.
+        targets: Names of the classes that a configuration calls, such as ``"elman.Elman"``.
     """
     contents = (f"{name} {_content(path)}" for name, path in sorted(modules(targets).items()))
     return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""A trained network of this package as arrays and a description: to run it, NumPy is enough.
+"""A trained network of the tutorial's as arrays and a description: to run it, NumPy is enough.
 
-`echo_network.Layers` runs it. A network of one's own is what only its code says: of such a one
-torch.export makes a graph, see `network`.
+`echo_network.Layers` runs it. What any other network does, one's own too, only its code says: of
+such a one torch.export makes a graph, see `network`.
 """
 
 from dataclasses import asdict, dataclass
@@ -64,7 +64,7 @@ def write_network(trained: TrainedNetwork, folder: Path) -> Path:
 
 
 def can_be_arrays(trained: TrainedNetwork) -> bool:
-    """Returns whether a network, its representation and its policy are of this package."""
+    """Returns whether a network is one of `NETWORKS`, its representation and policy of here too."""
     module = trained.module
     return (
         type(module.model) in NETWORKS

@@ -83,7 +83,7 @@ def export_pt2(trained: TrainedNetwork, folder: Path) -> Path:
     """
     network, arguments, shapes = _graph(trained)
     try:
-        program = torch.export.export(network, arguments, dynamic_shapes=(shapes[0], shapes[1:]))
+        program = torch.export.export(network, arguments, dynamic_shapes=shapes)
     except Exception as error:
         raise _impossible(PT2, error) from error
     program.example_inputs = None  # they would be pickled
@@ -111,7 +111,7 @@ def export_onnx(trained: TrainedNetwork, folder: Path) -> Path:
             arguments,
             dynamo=True,
             verbose=False,
-            dynamic_shapes=(shapes[0], shapes[1:]),
+            dynamic_shapes=shapes,
             input_names=["windows", *(f"state_{n}" for n in states)],
             output_names=["outputs", "echo", *(f"after_{n}" for n in states)],
         )
@@ -159,7 +159,8 @@ def _graph(trained: TrainedNetwork) -> tuple[Network, tuple[Tensor, ...], tuple[
     _, _, *state = network(windows)
     arguments = (windows, *(torch.zeros_like(part) for part in state))
     free = {0: torch.export.Dim("batch")}
-    return network, arguments, tuple(free for _ in arguments)
+    shapes = (free, tuple(free for _ in state)) if state else (free,)
+    return network, arguments, shapes
 
 
 def _windows(trained: TrainedNetwork, sequences: int) -> Tensor:

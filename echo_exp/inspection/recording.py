@@ -33,6 +33,14 @@ class Recording:
     hidden: Tensor
     cell: Tensor
 
+    def followed_by(self, other: "Recording") -> "Recording":
+        """Returns what was done in this and then in the other, which begins where this ends."""
+        return Recording(
+            gates=torch.cat([self.gates, other.gates], 3),
+            hidden=torch.cat([self.hidden, other.hidden[:, :, 1:]], 2),
+            cell=torch.cat([self.cell, other.cell[:, :, 1:]], 2),
+        )
+
 
 def layers(model: object) -> dict[str, LSTM]:
     """Returns the LSTM layers of a network by their names: ``lstm``, or ``encoder 2``.
@@ -61,6 +69,9 @@ def recorded(model: object) -> Iterator[dict[str, Recording]]:
     """
     recordings: dict[str, Recording] = {}
     found = layers(model)
+    hooks = []
+    if isinstance(model, nn.Module):
+        hooks.append(model.register_forward_pre_hook(lambda *_: recordings.clear()))
     try:
         for name, layer in found.items():
             _record(layer, name, recordings)
@@ -68,6 +79,8 @@ def recorded(model: object) -> Iterator[dict[str, Recording]]:
     finally:
         for layer in found.values():
             layer.__dict__.pop("recur", None)
+        for hook in hooks:
+            hook.remove()
 
 
 def _record(layer: LSTM, name: str, recordings: dict[str, Recording]) -> None:
@@ -77,7 +90,8 @@ def _record(layer: LSTM, name: str, recordings: dict[str, Recording]) -> None:
         projected: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> tuple[Tensor, State]:
         recording = run(layer, projected, state, present)
-        recordings[name] = recording
+        before = recordings.get(name)  # of a layer that is called timestep by timestep
+        recordings[name] = before.followed_by(recording) if before else recording
         hidden, cell = recording.hidden, recording.cell
         return hidden[:, :, 1:], (hidden[:, :, -1], cell[:, :, -1])
 

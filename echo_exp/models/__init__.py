@@ -12,20 +12,28 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from echo_exp.models.attention import Attention
 from echo_exp.models.encoder_decoder import EncoderDecoder
+from echo_exp.models.gru import GRU
 from echo_exp.models.lstm import LSTM, State
 from echo_exp.models.many_to_one import ManyToOne
+from echo_exp.models.min_gru import MinGRU
 from echo_exp.models.one_to_one import OneToOne
 from echo_exp.models.seq2seq import Seq2Seq
+from echo_exp.models.transformer import Transformer
 
 __all__ = [
+    "GRU",
     "LSTM",
+    "Attention",
     "EncoderDecoder",
     "ManyToOne",
+    "MinGRU",
     "Model",
     "OneToOne",
     "Seq2Seq",
     "State",
+    "Transformer",
     "WithCells",
 ]
 

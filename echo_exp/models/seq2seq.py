@@ -48,16 +48,7 @@ class Seq2Seq(nn.Module):
     ) -> None:
         super().__init__()
         settings.choice("model.stateful", stateful, (True, False))
-        settings.choice("model.padding", padding, (None, "post", "pre"))
-        if padding is None and n_out != n_in:
-            raise settings.SettingError(
-                "problem.n_out",
-                n_out,
-                f"without padding this network answers at every timestep, so it must equal "
-                f"problem.n_in={n_in}; model=seq2seq_padded echoes fewer, as do the other networks",
-            )
-        self.stateful = stateful
-        self.answers = slice(n_out) if padding == "post" else slice(n_in - n_out, n_in)
+        self.stateful, self.answers = stateful, answered(n_in, n_out, padding)
         generators = initializers.generators(seeds)
         self.lstm = Stack(n_features, units, layers, generators)
         self.dense = Dense(units, n_outputs, generators)
@@ -81,3 +72,26 @@ class Seq2Seq(nn.Module):
     def cell_states(self, state: State) -> State:
         """Returns the cell states among its states, one [R, B, U] a layer."""
         return cells(state)
+
+
+def answered(n_in: int, n_out: int, padding: str | None) -> slice:
+    """Returns the timesteps whose answers count, for a network that answers at every one.
+
+    Args:
+        n_in: Timesteps of the input (T).
+        n_out: Integers to echo.
+        padding: On which side of the targets the padding is: ``post``, ``pre`` or None.
+
+    Raises:
+        SettingError: There is no such padding, or without any fewer integers are to be echoed.
+    """
+    settings.choice("model.padding", padding, (None, "post", "pre"))
+    if padding is None and n_out != n_in:
+        raise settings.SettingError(
+            "problem.n_out",
+            n_out,
+            f"without padding this network answers at every timestep, so it must equal "
+            f"problem.n_in={n_in}; model.padding=post (as in model=seq2seq_padded) or pre echoes "
+            "fewer, as do networks that write the echo at the end",
+        )
+    return slice(n_out) if padding == "post" else slice(n_in - n_out, n_in)

@@ -19,7 +19,7 @@ from echo_exp.settings import SettingError
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 SMALL = ("problem.n_values=6", "problem.length=12", "problem.n_in=4", "problem.n_out=2")
 TRAINING = ("batch_size=3", "epochs=25", "trainer.progress=none", "tracking=none")
-NETWORK = ("model=gru", "model.units=8", *SMALL)
+NETWORK = ("model=elman", "model.units=8", *SMALL)
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def _own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         yield
-    for name in ("gru", "forget_gate"):
+    for name in ("elman", "forget_gate"):
         sys.modules.pop(name, None)
 
 
@@ -78,7 +78,7 @@ def test_who_cannot_be_told_the_result_does_not_lose_it() -> None:
 
 
 def test_a_callback_can_end_a_training() -> None:
-    fast = ("model=gru", "optimizer.learning_rate=0.02", "epochs=500", *TRAINING[2:])
+    fast = ("model=elman", "optimizer.learning_rate=0.02", "epochs=500", *TRAINING[2:])
     outcome = running.execute(_composed(*fast, "+callbacks=stop_when_solved")).outcome
     last = outcome.curves["train/loss"][0][-1]
     assert last == outcome.epochs_to_solve[0] < 500

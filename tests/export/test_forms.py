@@ -29,9 +29,20 @@ PAIRS = [
     ("one_to_one", "scaled", "sentinel"),
 ]
 """Each topology with each representation and with a mask; each representation with each policy."""
+GRAPHS = [
+    ("attention", "one_hot", "mask"),
+    ("attention", "scaled", "sentinel"),
+    ("gru", "one_hot", "mask"),
+    ("gru", "scaled", "sentinel"),
+    ("min_gru", "one_hot", "mask"),
+    ("min_gru", "scaled", "drop"),
+    ("transformer", "one_hot", "mask"),
+    ("transformer", "scaled", "sentinel"),
+]
+"""The same of networks that are not written as arrays."""
 
 
-@pytest.mark.parametrize(("model", "representation", "missing"), PAIRS)
+@pytest.mark.parametrize(("model", "representation", "missing"), [*PAIRS, *GRAPHS])
 def test_the_graph_of_torch_export_answers_as_the_original(
     model: str, representation: str, missing: str, tmp_path: Path
 ) -> None:
@@ -85,10 +96,27 @@ def test_the_mlflow_model_of_a_network_of_ones_own_is_a_graph(tmp_path: Path) ->
         ("encoder_decoder", ("missing=mask",)),
         ("many_to_one", ("representation=scaled", "missing=sentinel")),
         ("one_to_one", ()),
+        ("gru", ("model.layers=2", "missing=mask")),
+        ("gru", ("model.reset=before",)),
+        ("attention", ("model.layers=2", "missing=mask")),
+        ("min_gru", ("model.layers=2", "missing=mask")),
+        ("transformer", ("missing=mask",)),
     ],
 )
 def test_onnx_answers_as_the_original(model: str, options: tuple[str, ...], tmp_path: Path) -> None:
     assert forms.write(small(model, *options), "onnx", tmp_path).difference < 1e-6
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow about missing examples
+@pytest.mark.parametrize("model", sorted({model for model, _, _ in GRAPHS}))
+def test_the_mlflow_model_of_a_network_that_is_no_arrays_is_a_graph(
+    model: str, tmp_path: Path
+) -> None:
+    network = small(model)
+    assert not can_be_arrays(network)
+    written = forms.write(network, "mlflow", tmp_path)
+    assert written.difference < 1e-6
+    assert (written.path / "data" / "network.pt2").exists()
 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow about missing examples

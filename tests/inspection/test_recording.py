@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from echo_exp import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
+from echo_exp import Attention, EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
 from echo_exp.inspection import recording
 
 SIZES: dict[str, Any] = {"n_features": 6, "n_outputs": 6, "units": 5, "seeds": [1, 2]}
@@ -14,6 +14,7 @@ MODELS = {
     "padded": Seq2Seq(n_in=4, n_out=2, padding="pre", **SIZES),
     "layers": Seq2Seq(n_in=4, n_out=4, layers=3, **SIZES),
     "encoder_decoder": EncoderDecoder(n_in=4, n_out=2, layers=2, **SIZES),
+    "attention": Attention(n_in=4, n_out=3, layers=2, **SIZES),
     "many_to_one": ManyToOne(n_in=4, n_out=2, **SIZES),
     "one_to_one": OneToOne(n_in=4, n_out=2, **SIZES),
 }
@@ -57,6 +58,21 @@ def test_states_begin_with_the_one_before_the_window() -> None:
     assert torch.equal(recordings["encoder"].hidden[:, :, 0], after[0])
     assert recordings["encoder"].cell.shape == (2, 3, 5, 5)  # one more than timesteps
     assert recordings["decoder"].gates.shape == (4, 2, 3, 2, 5)
+
+
+def test_a_layer_that_is_called_timestep_by_timestep_is_recorded_as_a_whole() -> None:
+    model, (window, present) = MODELS["attention"], _window(masked=True)
+    assert isinstance(model, Attention)
+    with recording.recorded(model) as recordings:
+        for _ in range(2):  # each call of the network by itself
+            outputs, _ = model(window, None, present)
+    decoder = recordings["decoder 2"]
+    assert decoder.gates.shape == (4, 2, 3, 3, 5)
+    assert decoder.hidden.shape == decoder.cell.shape == (2, 3, 4, 5)
+    assert not decoder.hidden[:, :, 0].any()
+    torch.testing.assert_close(outputs, model.dense(decoder.hidden[:, :, 1:]))
+    output = decoder.gates[0]  # [R, B, T, U]
+    torch.testing.assert_close(output * decoder.cell[:, :, 1:].tanh(), decoder.hidden[:, :, 1:])
 
 
 def test_a_skipped_timestep_leaves_the_state() -> None:

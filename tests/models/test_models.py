@@ -1,4 +1,4 @@
-"""The two networks of the tutorial."""
+"""Every network: its shapes, its state, and what its topology is."""
 
 from typing import Any
 
@@ -8,12 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_exp.inspection.recording import recorded
-from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq, WithCells
-from echo_exp.models.initializers import generators
-from echo_exp.models.stack import Stack
+from echo_exp.models import (
+    GRU,
+    Attention,
+    EncoderDecoder,
+    ManyToOne,
+    MinGRU,
+    OneToOne,
+    Seq2Seq,
+    WithCells,
+)
 from echo_exp.settings import SettingError
 
 SMALL = st.integers(1, 4)
+NETWORKS = pytest.mark.parametrize(
+    "model", [Seq2Seq, EncoderDecoder, Attention, ManyToOne, OneToOne, GRU, MinGRU]
+)
+AT_EVERY_TIMESTEP = pytest.mark.parametrize("model", [Seq2Seq, GRU, MinGRU])
 
 
 @given(SMALL, SMALL, SMALL, SMALL, SMALL, st.integers(1, 3), st.data())
@@ -28,17 +39,22 @@ def test_outputs_and_state_have_their_shapes(
     }  # fmt: skip
     categories = torch.randint(values, (replicas, batch, n_in))
     present = torch.rand(replicas, batch, n_in) < 0.5
-    for model, lstms in (
-        (Seq2Seq(**sizes, padding="post"), 1),
-        (Seq2Seq(**sizes, padding="pre"), 1),
-        (EncoderDecoder(**sizes), 2),
-        (ManyToOne(**sizes), 1),
-        (OneToOne(**sizes), 1),
+    for model, parts in (
+        (Seq2Seq(**sizes, padding="post"), 2),
+        (Seq2Seq(**sizes, padding="pre"), 2),
+        (EncoderDecoder(**sizes), 4),
+        (Attention(**sizes), 4),
+        (ManyToOne(**sizes), 2),
+        (OneToOne(**sizes), 2),
+        (GRU(**sizes, padding="post"), 1),
+        (GRU(**sizes, padding="pre", reset="before"), 1),
+        (MinGRU(**sizes, padding="post"), 1),
+        (MinGRU(**sizes, padding="pre"), 1),
     ):
         for x in (categories, torch.randn(replicas, batch, n_in, values)):
             outputs, state = model(x, None, present)
             assert outputs.shape == (replicas, batch, n_out, values + 1)
-            assert [part.shape for part in state] == [(replicas, batch, units)] * 2 * layers * lstms
+            assert [part.shape for part in state] == [(replicas, batch, units)] * parts * layers
             assert model(x, state)[0].shape == outputs.shape
 
 
@@ -47,7 +63,7 @@ def test_the_cell_states_are_those_of_each_layer() -> None:
         "n_features": 6, "n_outputs": 6, "n_in": 3, "n_out": 3, "units": 4, "layers": 2,
         "seeds": [0],
     }  # fmt: skip
-    for make in (Seq2Seq, EncoderDecoder, ManyToOne, OneToOne):
+    for make in (Seq2Seq, EncoderDecoder, Attention, ManyToOne, OneToOne):
         model = make(**sizes)
         assert isinstance(model, WithCells)
         with recorded(model) as recordings:
@@ -81,12 +97,15 @@ def test_the_state_changes_the_answer() -> None:
     assert torch.equal(answer, model(x)[0])  # and nothing is remembered between calls
 
 
+@AT_EVERY_TIMESTEP
 @pytest.mark.parametrize(("padding", "position"), [("post", slice(2)), ("pre", slice(3, 5))])
-def test_padded_targets_lie_at_the_beginning_or_the_end(padding: str, position: slice) -> None:
+def test_padded_targets_lie_at_the_beginning_or_the_end(
+    model: type[Seq2Seq], padding: str, position: slice
+) -> None:
     sizes: dict[str, Any] = {
         "n_features": 9, "n_outputs": 9, "n_in": 5, "units": 4, "seeds": [0],
     }  # fmt: skip
-    whole, part = Seq2Seq(**sizes, n_out=5), Seq2Seq(**sizes, n_out=2, padding=padding)
+    whole, part = model(**sizes, n_out=5), model(**sizes, n_out=2, padding=padding)
     x = torch.randint(9, (1, 3, 5))
     torch.testing.assert_close(part(x)[0], whole(x)[0][:, :, position])
     torch.testing.assert_close(part(x)[1], whole(x)[1])
@@ -120,10 +139,18 @@ def test_a_missing_integer_contributes_nothing_to_the_features() -> None:
         torch.testing.assert_close(model(given_, None, present)[0], model(without)[0])
 
 
-def test_replicas_share_nothing() -> None:
-    model = _encoder_decoder()
-    outputs, _ = model(torch.randint(9, (2, 3, 4)), None)
-    gradients = torch.autograd.grad(outputs[0].sum(), list(model.parameters()))
+@NETWORKS
+def test_replicas_share_nothing(model: type[Seq2Seq]) -> None:
+    sizes: dict[str, Any] = {
+        "n_features": 9, "n_outputs": 9, "n_in": 4, "n_out": 4, "units": 3, "layers": 2,
+    }  # fmt: skip
+    both = model(**sizes, seeds=[0, 1])
+    x = torch.randint(9, (2, 3, 4))
+    outputs, _ = both(x)
+    for replica in range(2):
+        alone = model(**sizes, seeds=[replica])
+        torch.testing.assert_close(alone(x[replica : replica + 1])[0][0], outputs[replica])
+    gradients = torch.autograd.grad(outputs[0].sum(), list(both.parameters()))
     assert all(not gradient[1].any() for gradient in gradients)
 
 
@@ -135,12 +162,13 @@ def test_the_baselines_have_the_tutorials_numbers_of_parameters() -> None:
     assert sum(p.numel() for p in model.parameters()) == expected
 
 
-def test_seq2seq_answers_at_every_timestep_or_not_at_all() -> None:
+@AT_EVERY_TIMESTEP
+def test_without_padding_it_answers_at_every_timestep_or_not_at_all(model: type[Seq2Seq]) -> None:
     with pytest.raises(SettingError, match=r"problem.n_out=2 .*seq2seq_padded"):
-        Seq2Seq(n_features=9, n_outputs=9, n_in=5, n_out=2, units=3, seeds=[0])
+        model(n_features=9, n_outputs=9, n_in=5, n_out=2, units=3, seeds=[0])
 
 
-@pytest.mark.parametrize("model", [Seq2Seq, EncoderDecoder, ManyToOne, OneToOne])
+@NETWORKS
 def test_the_state_is_carried_unless_it_is_not_to_be(model: type[Seq2Seq]) -> None:
     sizes: dict[str, Any] = {
         "n_features": 9, "n_outputs": 9, "n_in": 2, "n_out": 2, "units": 3, "seeds": [0],
@@ -151,7 +179,7 @@ def test_the_state_is_carried_unless_it_is_not_to_be(model: type[Seq2Seq]) -> No
         model(**sizes | {"stateful": "no"})
 
 
-@pytest.mark.parametrize("model", [Seq2Seq, EncoderDecoder, ManyToOne, OneToOne])
+@NETWORKS
 def test_it_has_one_layer_unless_it_is_to_have_more(model: type[Seq2Seq]) -> None:
     sizes: dict[str, Any] = {
         "n_features": 9, "n_outputs": 9, "n_in": 2, "n_out": 2, "units": 3, "seeds": [0],
@@ -161,29 +189,36 @@ def test_it_has_one_layer_unless_it_is_to_have_more(model: type[Seq2Seq]) -> Non
     assert len(three) == 3 * len(one)
 
 
-def test_a_padding_on_no_side_is_refused() -> None:
+@AT_EVERY_TIMESTEP
+def test_a_padding_on_no_side_is_refused(model: type[Seq2Seq]) -> None:
     with pytest.raises(SettingError, match=r"model\.padding=left .* null or post or pre"):
-        Seq2Seq(n_features=9, n_outputs=9, n_in=5, n_out=2, units=3, seeds=[0], padding="left")
+        model(n_features=9, n_outputs=9, n_in=5, n_out=2, units=3, seeds=[0], padding="left")
 
 
+@NETWORKS
 @pytest.mark.parametrize("layers", [0, -1, 1.5, "2", None, True, 10**9])
-def test_layers_that_are_not_allowed_are_refused(layers: Any) -> None:
+def test_layers_that_are_not_allowed_are_refused(model: type[Seq2Seq], layers: Any) -> None:
     with pytest.raises(SettingError, match=r"model\.layers="):
-        Stack(9, 3, layers, generators([0]))
+        model(n_features=9, n_outputs=9, n_in=5, n_out=5, units=3, layers=layers, seeds=[0])
 
 
-def test_each_layer_goes_on_from_its_own_state() -> None:
-    stack = Stack(9, 3, 3, generators([0, 1]))
+@AT_EVERY_TIMESTEP
+def test_each_layer_goes_on_from_its_own_state(model: type[Seq2Seq]) -> None:
+    sizes: dict[str, Any] = {
+        "n_features": 9, "n_outputs": 9, "units": 3, "layers": 3, "seeds": [0, 1],
+    }  # fmt: skip
+    network = model(**sizes, n_in=5, n_out=5)
     x = torch.randint(9, (2, 4, 5))
-    whole, end = stack(x)
-    head, between = stack(x[:, :, :2])
-    tail, last = stack(x[:, :, 2:], between)
+    whole, end = network(x)
+    network.answers = slice(None)
+    head, between = network(x[:, :, :2])
+    tail, last = network(x[:, :, 2:], between)
     torch.testing.assert_close(torch.cat([head, tail], 2), whole)
     torch.testing.assert_close(last, end)
 
 
 @pytest.mark.parametrize("units", [0, -1, 1.5, "20", None, True, 10**9])
-@pytest.mark.parametrize("model", [Seq2Seq, EncoderDecoder, ManyToOne, OneToOne])
+@NETWORKS
 def test_units_that_are_not_allowed_are_refused(model: type[Seq2Seq], units: Any) -> None:
     with pytest.raises(SettingError, match=r"model.units="):
         model(n_features=9, n_outputs=9, n_in=5, n_out=5, units=units, seeds=[0])

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from echo_exp import (
+    GRU,
     Adam,
     Drop,
     EchoModule,
@@ -34,6 +35,7 @@ from echo_exp import (
 )
 from echo_exp.models import LSTM
 from echo_exp.models.dense import Dense
+from echo_exp.models.gru import GRULayer
 from echo_exp.task.missing import Missing
 from echo_exp.task.problem import MISSING, Integers
 
@@ -44,13 +46,15 @@ logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 Array = NDArray[np.float32]
 V = 100
-OurModel = Seq2Seq | EncoderDecoder | ManyToOne | OneToOne
+OurModel = Seq2Seq | EncoderDecoder | ManyToOne | OneToOne | GRU
+OurLayer = LSTM | GRULayer | Dense
 TOPOLOGIES: dict[str, type[OurModel]] = {
     "seq2seq": Seq2Seq,
     "seq2seq_padded": Seq2Seq,
     "encoder_decoder": EncoderDecoder,
     "many_to_one": ManyToOne,
     "one_to_one": OneToOne,
+    "gru": GRU,
 }
 
 
@@ -68,12 +72,14 @@ class Net:
     layers: int = 1
     stateful: bool = True
     learning_rate: float = 1e-3
+    reset: str = "after"  # of a GRU
 
     def __str__(self) -> str:
         policy = type(self.missing).__name__.lower()
         kind = "scaled" if self.scaled else "one_hot"
         state = "" if self.stateful else "-stateless"
-        return f"{self.name}-{kind}-{policy}-{self.layers}{state}"
+        name = f"{self.name}-reset-{self.reset}" if self.name == "gru" else self.name
+        return f"{name}-{kind}-{policy}-{self.layers}{state}"
 
     def representation(self) -> OneHot | Scaled:
         """Returns how it sees integers."""
@@ -82,7 +88,10 @@ class Net:
     def model(self, seeds: Sequence[int] = (0,)) -> OurModel:
         """Returns our network, one replica a seed."""
         representation = self.representation()
-        padding: dict[str, Any] = {"padding": "post"} if self.name == "seq2seq_padded" else {}
+        own: dict[str, dict[str, Any]] = {
+            "seq2seq_padded": {"padding": "post"},
+            "gru": {"reset": self.reset},
+        }
         return TOPOLOGIES[self.name](
             n_features=representation.n_features,
             n_outputs=representation.n_outputs,
@@ -92,7 +101,7 @@ class Net:
             layers=self.layers,
             stateful=self.stateful,
             seeds=seeds,
-            **padding,
+            **own.get(self.name, {}),
         )
 
     def module(self, seeds: Sequence[int] = (0,)) -> EchoModule:
@@ -118,7 +127,7 @@ class Peer:
         begins("a training in Keras")
         self.net, self.problem, self.batch = net, net.problem, net.batch
         self.width = 1 if net.scaled else V + net.missing.sentinel
-        self.lstms: list[Any] = []
+        self.recurrent: list[Any] = []
         self.dense = keras.layers.Dense(self._outputs())
         inputs = keras.Input(batch_shape=(net.batch, *self._shape()))
         self.model = keras.Model(inputs, self._outline(inputs))
@@ -139,7 +148,7 @@ class Peer:
         name, n_out = self.net.name, self.problem.n_out
         if isinstance(self.net.missing, Mask) and name != "one_to_one":
             x = keras.layers.Masking(mask_value=-1.0 if self.net.scaled else 0.0)(x)
-        x = self._stack(x, every=name.startswith("seq2seq"))
+        x = self._stack(x, every=name.startswith(("seq2seq", "gru")))
         if name == "encoder_decoder":
             x = self._stack(keras.layers.RepeatVector(n_out)(x), every=True)
         if name in ("many_to_one", "one_to_one"):
@@ -151,17 +160,22 @@ class Peer:
     def _stack(self, x: Any, every: bool) -> Any:
         for layer in range(self.net.layers):
             whole = every or layer < self.net.layers - 1
-            kind = CarryingLSTM if self.net.stateful else keras.layers.LSTM
-            self.lstms.append(
-                kind(self.net.units, return_sequences=whole, stateful=self.net.stateful)
-            )
-            x = self.lstms[-1](x)
+            self.recurrent.append(self._layer(whole))
+            x = self.recurrent[-1](x)
         return x
+
+    def _layer(self, whole: bool) -> Any:
+        stateful = self.net.stateful
+        settings = {"units": self.net.units, "return_sequences": whole, "stateful": stateful}
+        if self.net.name == "gru":
+            kind = CarryingGRU if stateful else keras.layers.GRU
+            return kind(**settings, reset_after=self.net.reset == "after")
+        return (CarryingLSTM if stateful else keras.layers.LSTM)(**settings)
 
     def take_weights(self, model: nn.Module) -> None:
         """Copies the weights of the first replica of one of our networks."""
-        ours = [weights_of(layer) for layer in model.modules() if isinstance(layer, LSTM | Dense)]
-        for theirs, weights in zip([*self.lstms, self.dense], ours, strict=True):
+        ours = [weights_of(layer) for layer in model.modules() if isinstance(layer, OurLayer)]
+        for theirs, weights in zip([*self.recurrent, self.dense], ours, strict=True):
             for variable, array in zip(theirs.trainable_variables, weights, strict=True):
                 variable.assign(array)
 
@@ -169,7 +183,7 @@ class Peer:
         """Returns the weights of each layer: kernels and bias."""
         return [
             [np.asarray(variable.value) for variable in layer.trainable_variables]
-            for layer in [*self.lstms, self.dense]
+            for layer in [*self.recurrent, self.dense]
         ]
 
     def train_epoch(self, sequence: Integers, reset: bool = True) -> list[tuple[float, float]]:
@@ -202,7 +216,7 @@ class Peer:
 
     def reset_state(self) -> None:
         """Sets hidden and cell states to zero."""
-        for layer in self.lstms:
+        for layer in self.recurrent:
             if layer.stateful:
                 layer.reset_state()
 
@@ -224,29 +238,40 @@ class Peer:
         if self.net.name == "seq2seq_padded":
             padding = ((0, 0), (0, self.problem.n_in - self.problem.n_out))
             y, present = np.pad(y, (*padding, (0, 0))), np.pad(present, padding)
-        elif self.net.name == "seq2seq" and isinstance(self.net.missing, Mask):
+        elif self.net.name in ("seq2seq", "gru") and isinstance(self.net.missing, Mask):
             return y, None  # the mask reaches the loss by itself
         return y, present * present.size / max(present.sum(), 1)
 
 
-class CarryingLSTM(keras.layers.LSTM):  # type: ignore[misc]
-    """A stateful LSTM that carries its state on JAX too.
+class Carrying:
+    """Makes a stateful layer carry its state on JAX too.
 
     Keras 3.15 hides the state of a layer from its compiled step, which then forgets it in silence:
     a network that is declared stateful trains as a stateless one. An attribute set here is tracked.
     """
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
-        super().build(sequences_shape, initial_state_shape)
-        self.carried = list(self.states)
+        super().build(sequences_shape, initial_state_shape)  # type: ignore[misc]
+        self.carried = list(self.states)  # type: ignore[attr-defined]
 
 
-def weights_of(layer: LSTM | Dense) -> list[Array]:
+class CarryingLSTM(Carrying, keras.layers.LSTM):  # type: ignore[misc]
+    """An LSTM that does."""
+
+
+class CarryingGRU(Carrying, keras.layers.GRU):  # type: ignore[misc]
+    """A GRU that does."""
+
+
+def weights_of(layer: OurLayer) -> list[Array]:
     """Returns the first replica's weights as Keras has them: its gates are i, f, g, o."""
     # Copied: Keras would go on sharing them with the network that is trained in place.
     arrays = [parameter.detach()[0].numpy().copy() for parameter in layer.parameters()]
     if isinstance(layer, LSTM):
         arrays = [_keras_order(array) for array in arrays]
+    if isinstance(layer, GRULayer):  # its gates lie as Keras' do, its biases below one another
+        kernel, recurrent, *biases = arrays
+        return [kernel, recurrent, np.concatenate(biases) if len(biases) > 1 else biases[0][0]]
     *kernels, bias = arrays
     return [*kernels, bias[0]]
 

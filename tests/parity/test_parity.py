@@ -6,13 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from echo_exp import Adam, EchoDataModule, EchoModule, Mask, OneHot, Problem, Sentinel, Seq2Seq
-from echo_exp.models import LSTM, Model, State
-from echo_exp.models.dense import Dense
+from echo_exp.models import Model, State
 from echo_exp.task.problem import Integers
 from echo_exp.training.module import MakeOptimizer
 
 from ..trainers import Recorder, make_trainer
-from .keras_nets import Net, Peer, V, weights_of
+from .keras_nets import Net, OurLayer, Peer, V, weights_of
 
 BASELINES = [
     Net("seq2seq", Problem(), batch=7, units=20, epochs=40),
@@ -85,8 +84,8 @@ def test_the_module_measures_the_epochs_of_keras(baseline: Net) -> None:
     np.testing.assert_array_equal(echo, peer.predict(sequences[0]))
 
 
-def _layers(model: nn.Module) -> list[LSTM | Dense]:
-    return [layer for layer in model.modules() if isinstance(layer, LSTM | Dense)]
+def _layers(model: nn.Module) -> list[OurLayer]:
+    return [layer for layer in model.modules() if isinstance(layer, OurLayer)]
 
 
 def _difference(ours: list[tuple[float, float]], theirs: list[tuple[float, float]]) -> float:
@@ -195,6 +194,11 @@ NETS = [
     Net("one_to_one", INCOMPLETE, 5, 20, epochs=20, missing=Mask()),
     Net("one_to_one", INCOMPLETE, 5, 20, epochs=20, missing=Mask(), scaled=True),
     Net("one_to_one", INCOMPLETE, 5, 20, epochs=20, missing=Sentinel()),
+    Net("gru", Problem(), 7, 20, epochs=20, layers=2),
+    Net("gru", Problem(), 7, 20, epochs=20, reset="before"),
+    Net("gru", Problem(), 1, 20, epochs=4, stateful=False),
+    Net("gru", WHOLE_INCOMPLETE, 5, 20, epochs=20, missing=Mask(), scaled=True),
+    Net("gru", WHOLE_INCOMPLETE, 5, 20, epochs=20, missing=Mask(), reset="before"),
 ]
 
 

@@ -41,7 +41,7 @@ def _resolved(*overrides: str) -> DictConfig:
     return config
 
 
-@pytest.mark.parametrize("model", ["seq2seq", "encoder_decoder", "many_to_one", "stateless"])
+@pytest.mark.parametrize("model", ["seq2seq", "encoder_decoder", "many_to_one", "stateless", "gru"])
 def test_the_configuration_of_a_run_is_its_own(model: str) -> None:
     stored = _resolved(f"model={model}", "seed=7")
     found = _find(stored)

@@ -71,7 +71,7 @@ CASES = {
     ("trainer.validate_every=0",): ("trainer.validate_every=0", "at least 1"),
     ("trainer.progress=loud",): ("trainer.progress=loud", "bar", "lines"),
     ("trainer.accelerator=abacus",): ("trainer.accelerator=abacus", "cpu"),
-    ("model=seq2sqe",): ("model=seq2sqe", "encoder_decoder or many_to_one"),
+    ("model=seq2sqe",): ("model=seq2sqe", "encoder_decoder or gru or many_to_one or min_gru"),
     ("experiment=baseline",): ("experiment=baseline", "seq2seq_baseline"),
     ("modle=seq2seq",): ("modle=seq2seq", "did you mean model?"),
     ("model.unit=5",): ("model.unit=5", "did you mean model.units?"),

@@ -14,7 +14,7 @@ from echo_exp.sweeps import job
 from .conftest import TIMEOUT, Program, wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-OWN = ("--config-dir", str(EXAMPLES), "model=gru", "+callbacks=stop_when_solved")
+OWN = ("--config-dir", str(EXAMPLES), "model=elman", "+callbacks=stop_when_solved")
 SETTINGS = ("epochs=1500", "model.units=8", "optimizer.learning_rate=5e-3")
 
 
@@ -44,7 +44,7 @@ def test_a_training_with_own_parts_goes_on_bit_for_bit_where_it_was_stopped_and_
     database = f"sqlite:///{program.folder / 'outputs' / 'mlflow.db'}"
     store = TrackingSettings(database, str(program.folder / "outputs" / "artifacts"))
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    network = load("last", store, trusted=["gru.GRU"])
+    network = load("last", store, trusted=["elman.Elman"])
     assert network.predict([7, 3, 99, 0, 42]).predicted.shape == (1, 5)
     ours, theirs = program.weights(), whole.weights()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -1,0 +1,107 @@
+"""The encoder-decoder whose decoder looks back: at each output it weighs all that was read."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from echo_exp import settings
+from echo_exp.models import initializers
+from echo_exp.models.dense import Dense, project
+from echo_exp.models.lstm import State, cells
+from echo_exp.models.stack import Stack
+
+
+class Attention(nn.Module):
+    """An encoder and a decoder of LSTM layers with additive attention (Bahdanau et al. 2015).
+
+    With h_1 ... h_T the encoder's outputs and s the decoder's last hidden state, the decoder's
+    input for the next output is the context::
+
+        score_t = tanh(s @ W + h_t @ U) @ v
+        context = sum over t of softmax(score)_t * h_t
+
+    Unlike the paper's, the encoder reads in one direction, and the decoder is not told what was
+    answered before, neither the right integer (there is no teacher forcing) nor its own.
+
+    Args:
+        n_features: Features, or categories, of an input timestep (F).
+        n_outputs: Outputs for one integer (V for one-hot integers).
+        n_in: Timesteps of the input (T).
+        n_out: Timesteps of the output.
+        units: Units of each LSTM layer and of the scores (U).
+        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
+        layers: LSTM layers of the encoder (L), and as many of the decoder.
+        stateful: Whether the states are carried from batch to batch of a sequence.
+
+    Raises:
+        SettingError: A setting is not allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_features: int,
+        n_outputs: int,
+        n_in: int,
+        n_out: int,
+        units: int,
+        seeds: Sequence[int],
+        layers: int = 1,
+        stateful: bool = True,
+    ) -> None:
+        super().__init__()
+        settings.choice("model.stateful", stateful, (True, False))
+        self.n_out, self.stateful = n_out, stateful
+        generators = initializers.generators(seeds)
+        self.encoder = Stack(n_features, units, layers, generators)
+        self.decoder = Stack(units, units, layers, generators)
+        self.query_kernel = initializers.glorot_uniform(units, units, generators)  # [R, U, U]
+        self.key_kernel = initializers.glorot_uniform(units, units, generators)  # [R, U, U]
+        self.score_kernel = initializers.glorot_uniform(units, 1, generators)  # [R, U, 1]
+        self.dense = Dense(units, n_outputs, generators)
+
+    def forward(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Answers a batch of windows.
+
+        Args:
+            x: [R, B, T, F] features or [R, B, T] categories.
+            state: Hidden and cell state of each layer of the encoder, then of the decoder, each
+                [R, B, U]; zero where not given.
+            present: [R, B, T], False at the timesteps that are to be neither read nor looked at.
+
+        Returns:
+            Outputs [R, B, n_out, V] and the states after the last timesteps.
+        """
+        half = 2 * (1 + len(self.encoder.others))
+        read, encoded = self.encoder(x, state and state[:half], present)  # [R, B, T, U]
+        keys = project(read, self.key_kernel)  # [R, B, T, U]
+        zero = torch.zeros_like(read[:, :, 0])  # [R, B, U]
+        decoded = state[half:] if state else (zero,) * half
+        hiddens = []
+        for _ in range(self.n_out):
+            weights = self.weights(keys, decoded[-2], present)  # [R, B, T]
+            context = weights.unsqueeze(2) @ read  # [R, B, 1, U]
+            hidden, decoded = self.decoder(context, decoded)  # [R, B, 1, U]
+            hiddens.append(hidden)
+        return self.dense(torch.cat(hiddens, 2)), encoded + decoded  # [R, B, n_out, V]
+
+    def weights(self, keys: Tensor, hidden: Tensor, present: Tensor | None = None) -> Tensor:
+        """Returns how much the decoder looks at each timestep, [R, B, T]; they add up to 1.
+
+        Args:
+            keys: What was read, as the scores see it, [R, B, T, U].
+            hidden: The decoder's last hidden state, [R, B, U].
+            present: [R, B, T], False at the timesteps that are not to be looked at.
+        """
+        query = torch.bmm(hidden, self.query_kernel)  # [R, B, U]
+        scores = project(torch.tanh(keys + query.unsqueeze(2)), self.score_kernel).squeeze(-1)
+        if present is not None:  # of a window without any all weigh the same
+            scores = scores.masked_fill(~present, torch.finfo(scores.dtype).min)
+        return scores.softmax(-1)
+
+    def cell_states(self, state: State) -> State:
+        """Returns the cell states among its states, one [R, B, U] a layer."""
+        return cells(state)

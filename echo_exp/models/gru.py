@@ -1,0 +1,160 @@
+"""The seq2seq network with gated recurrent units in place of the LSTM."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from echo_exp import settings
+from echo_exp.models import initializers
+from echo_exp.models.dense import Dense, project
+from echo_exp.models.lstm import MOST_UNITS, State
+from echo_exp.models.seq2seq import answered
+from echo_exp.models.stack import MOST_LAYERS
+
+AFTER, BEFORE = "after", "before"
+
+
+class GRU(nn.Module):
+    """GRU layers returning every timestep, then a dense layer applied at each.
+
+    Args:
+        n_features: Features, or categories, of an input timestep (F).
+        n_outputs: Outputs for one integer (V for one-hot integers).
+        n_in: Timesteps of the input (T).
+        n_out: Integers to echo; without padding it must be ``n_in``.
+        units: Units of each layer (U).
+        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
+        layers: GRU layers (L).
+        reset: Whether the reset gate acts ``after`` the product with the recurrent kernel or
+            ``before`` it, see `GRULayer`.
+        stateful: Whether the state is carried from batch to batch of a sequence.
+        padding: On which side of the targets the padding is, as in `Seq2Seq`.
+
+    Raises:
+        SettingError: A setting is not allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_features: int,
+        n_outputs: int,
+        n_in: int,
+        n_out: int,
+        units: int,
+        seeds: Sequence[int],
+        layers: int = 1,
+        reset: str = AFTER,
+        stateful: bool = True,
+        padding: str | None = None,
+    ) -> None:
+        super().__init__()
+        settings.integer("model.units", units, 1, MOST_UNITS)
+        settings.integer("model.layers", layers, 1, MOST_LAYERS)
+        settings.choice("model.reset", reset, (AFTER, BEFORE))
+        settings.choice("model.stateful", stateful, (True, False))
+        self.stateful, self.answers = stateful, answered(n_in, n_out, padding)
+        generators = initializers.generators(seeds)
+        widths = [n_features] + [units] * (layers - 1)  # what each layer reads
+        self.layers = nn.ModuleList(GRULayer(w, units, generators, reset) for w in widths)
+        self.dense = Dense(units, n_outputs, generators)
+
+    def forward(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Answers a batch of windows.
+
+        Args:
+            x: [R, B, T, F] features or [R, B, T] categories.
+            state: Hidden state of each layer, [R, B, U]; zero where not given.
+            present: [R, B, T], False at the timesteps to skip.
+
+        Returns:
+            Outputs [R, B, n_out, V] and the states after the last timestep.
+        """
+        after: State = ()
+        for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
+            x = layer(x, before, present)  # [R, B, T, U]
+            after += (x[:, :, -1],)  # [R, B, U]
+        return self.dense(x[:, :, self.answers]), after  # [R, B, n_out, V]
+
+
+class GRULayer(nn.Module):
+    """Gated recurrent units (Cho et al. 2014): two gates, and no cell beside the hidden state.
+
+    With the sigmoids z and r of the input and the hidden state, at each timestep::
+
+        h = z * h_before + (1 - z) * candidate
+
+    Cho et al. (Keras' ``GRU(reset_after=False)``) apply r before the product with the recurrent
+    kernel::
+
+        candidate = tanh(x @ W + (r * h_before) @ U + b)
+
+    Keras' default, PyTorch and cuDNN apply it after, so that one product serves the gates and the
+    candidate; it has a bias of its own::
+
+        candidate = tanh(x @ W + b + r * (h_before @ U + c))
+
+    The gates lie in Keras' order: update (z), reset (r), candidate.
+
+    Args:
+        n_features: Features of the input (F), or number of categories for an input of integers.
+        units: Size of the hidden state (U).
+        generators: One a replica; the initial weights are drawn from them.
+        reset: ``after`` or ``before`` the product.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        units: int,
+        generators: initializers.Generators,
+        reset: str = AFTER,
+    ) -> None:
+        super().__init__()
+        self.units, self.reset = units, reset
+        self.kernel = initializers.glorot_uniform(n_features, 3 * units, generators)  # [R, F, 3U]
+        self.recurrent_kernel = initializers.orthogonal(units, 3 * units, generators)  # [R, U, 3U]
+        self.bias = initializers.zeros(3 * units, generators)  # [R, 1, 3U]
+        if reset == AFTER:
+            self.recurrent_bias = initializers.zeros(3 * units, generators)  # [R, 1, 3U]
+
+    def forward(
+        self, x: Tensor, hidden: Tensor | None = None, present: Tensor | None = None
+    ) -> Tensor:
+        """Runs the layer over a window.
+
+        Args:
+            x: [R, B, T, F] features, or [R, B, T] integers, each a category out of F.
+            hidden: The hidden state before, [R, B, U]; zero where not given.
+            present: [R, B, T], False where a timestep leaves the state untouched.
+
+        Returns:
+            The hidden states of all timesteps, [R, B, T, U].
+        """
+        read = project(x, self.kernel) + self.bias.unsqueeze(1)  # [R, B, T, 3U]
+        if hidden is None:
+            hidden = read.new_zeros(*read.shape[:2], self.units)  # [R, B, U]
+        step = self._reset_after if self.reset == AFTER else self._reset_before
+        hiddens = []
+        for t, now in enumerate(read.unbind(2)):  # [R, B, 3U]
+            new = step(now, hidden)  # [R, B, U]
+            hidden = new if present is None else new.where(present[:, :, t, None], hidden)
+            hiddens.append(hidden)
+        return torch.stack(hiddens, 2)
+
+    def _reset_after(self, now: Tensor, hidden: Tensor) -> Tensor:
+        kept = torch.baddbmm(self.recurrent_bias, hidden, self.recurrent_kernel)  # [R, B, 3U]
+        sizes = (2 * self.units, self.units)
+        (gates, new), (gates_kept, new_kept) = now.split(sizes, -1), kept.split(sizes, -1)
+        z, r = (gates + gates_kept).sigmoid().chunk(2, -1)  # [R, B, U]
+        return torch.lerp(torch.addcmul(new, r, new_kept).tanh(), hidden, z)
+
+    def _reset_before(self, now: Tensor, hidden: Tensor) -> Tensor:
+        sizes = (2 * self.units, self.units)
+        gates, new = now.split(sizes, -1)
+        to_gates, to_new = self.recurrent_kernel.split(sizes, -1)  # [R, U, 2U], [R, U, U]
+        z, r = torch.baddbmm(gates, hidden, to_gates).sigmoid().chunk(2, -1)  # [R, B, U]
+        return torch.lerp(torch.baddbmm(new, r * hidden, to_new).tanh(), hidden, z)

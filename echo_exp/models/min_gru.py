@@ -1,0 +1,138 @@
+"""The seq2seq network with minimal gated recurrent units, which need no loop over the timesteps."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from echo_exp import settings
+from echo_exp.models import initializers
+from echo_exp.models.dense import Dense, project
+from echo_exp.models.lstm import MOST_UNITS, State
+from echo_exp.models.seq2seq import answered
+from echo_exp.models.stack import MOST_LAYERS
+
+
+class MinGRU(nn.Module):
+    """Layers of minimal GRUs returning every timestep, then a dense layer applied at each.
+
+    Args:
+        n_features: Features, or categories, of an input timestep (F).
+        n_outputs: Outputs for one integer (V for one-hot integers).
+        n_in: Timesteps of the input (T).
+        n_out: Integers to echo; without padding it must be ``n_in``.
+        units: Units of each layer (U).
+        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
+        layers: Layers of minimal GRUs (L).
+        stateful: Whether the state is carried from batch to batch of a sequence.
+        padding: On which side of the targets the padding is, as in `Seq2Seq`.
+
+    Raises:
+        SettingError: A setting is not allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_features: int,
+        n_outputs: int,
+        n_in: int,
+        n_out: int,
+        units: int,
+        seeds: Sequence[int],
+        layers: int = 1,
+        stateful: bool = True,
+        padding: str | None = None,
+    ) -> None:
+        super().__init__()
+        settings.integer("model.units", units, 1, MOST_UNITS)
+        settings.integer("model.layers", layers, 1, MOST_LAYERS)
+        settings.choice("model.stateful", stateful, (True, False))
+        self.stateful, self.answers = stateful, answered(n_in, n_out, padding)
+        generators = initializers.generators(seeds)
+        widths = [n_features] + [units] * (layers - 1)  # what each layer reads
+        self.layers = nn.ModuleList(MinGRULayer(width, units, generators) for width in widths)
+        self.dense = Dense(units, n_outputs, generators)
+
+    def forward(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Answers a batch of windows.
+
+        Args:
+            x: [R, B, T, F] features or [R, B, T] categories.
+            state: Hidden state of each layer, [R, B, U]; zero where not given.
+            present: [R, B, T], False at the timesteps to skip.
+
+        Returns:
+            Outputs [R, B, n_out, V] and the states after the last timestep.
+        """
+        after: State = ()
+        for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
+            x = layer(x, before, present)  # [R, B, T, U]
+            after += (x[:, :, -1],)  # [R, B, U]
+        return self.dense(x[:, :, self.answers]), after  # [R, B, n_out, V]
+
+
+class MinGRULayer(nn.Module):
+    """Minimal GRU (Feng et al. 2024): the gate and the candidate read the input only.
+
+    At each timestep::
+
+        h = (1 - z) * h_before + z * candidate
+        z = sigmoid(x @ W + b),  candidate = x @ V + c
+
+    So the timesteps depend on one another linearly, and a scan computes all of them at once. The
+    paper scans logarithms, for which the candidate has to be made positive; this one need not.
+
+    Args:
+        n_features: Features of the input (F), or number of categories for an input of integers.
+        units: Size of the hidden state (U).
+        generators: One a replica; the initial weights are drawn from them.
+    """
+
+    def __init__(self, n_features: int, units: int, generators: initializers.Generators) -> None:
+        super().__init__()
+        self.kernel = initializers.glorot_uniform(n_features, 2 * units, generators)  # [R, F, 2U]
+        self.bias = initializers.zeros(2 * units, generators)  # [R, 1, 2U]
+
+    def forward(
+        self, x: Tensor, hidden: Tensor | None = None, present: Tensor | None = None
+    ) -> Tensor:
+        """Runs the layer over a window.
+
+        Args:
+            x: [R, B, T, F] features, or [R, B, T] integers, each a category out of F.
+            hidden: The hidden state before, [R, B, U]; zero where not given.
+            present: [R, B, T], False where a timestep leaves the state untouched.
+
+        Returns:
+            The hidden states of all timesteps, [R, B, T, U].
+        """
+        read = project(x, self.kernel) + self.bias.unsqueeze(1)  # [R, B, T, 2U]
+        gate, candidate = read.chunk(2, -1)  # [R, B, T, U]
+        z = gate.sigmoid()
+        if present is not None:
+            z = z * present.unsqueeze(-1)
+        kept, new = scan(1 - z, z * candidate)  # [R, B, T, U]
+        return new if hidden is None else torch.addcmul(new, kept, hidden.unsqueeze(2))
+
+
+def scan(kept: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
+    """Composes the maps ``h -> kept * h + new`` of the timesteps up to each, [R, B, T, U].
+
+    In log2(T) rounds (Hillis & Steele 1986): after each, an element stands for twice as many
+    timesteps. Nothing is divided by and no logarithm taken, so it is as exact as a loop.
+
+    Returns:
+        ``kept`` and ``new`` of the composed maps, each [R, B, T, U].
+    """
+    distance = 1
+    while distance < kept.shape[2]:
+        earlier_kept, earlier_new = kept[:, :, :-distance], new[:, :, :-distance]
+        later_kept, later_new = kept[:, :, distance:], new[:, :, distance:]
+        composed = torch.addcmul(later_new, later_kept, earlier_new)
+        new = torch.cat([new[:, :, :distance], composed], 2)
+        kept = torch.cat([kept[:, :, :distance], later_kept * earlier_kept], 2)
+        distance *= 2
+    return kept, new

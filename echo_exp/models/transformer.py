@@ -1,0 +1,198 @@
+"""A causal transformer: each timestep looks at those before it, and nothing is carried along."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from echo_exp import settings
+from echo_exp.models import initializers
+from echo_exp.models.dense import Dense, project
+from echo_exp.models.lstm import MOST_UNITS, State
+from echo_exp.models.seq2seq import answered
+from echo_exp.models.stack import MOST_LAYERS
+
+NONE, SINUSOIDAL, LEARNED, ROTARY = POSITIONS = ("none", "sinusoidal", "learned", "rotary")
+
+
+class Transformer(nn.Module):
+    """Causal self-attention (Vaswani et al. 2017) in the place of recurrent layers.
+
+    It answers at every timestep, as `Seq2Seq` does. Each block normalises what it reads (Xiong et
+    al. 2020) and adds to it; kernels begin uniform as Glorot's, as in `torch.nn.Transformer`.
+
+    It knows the place of a timestep in the window by ``position``: ``sinusoidal`` (Vaswani et al.)
+    and ``learned`` vectors are added to the input, ``rotary`` turns queries and keys (Su et al.
+    2021), and with ``none`` only the causal mask tells one timestep from another.
+
+    Args:
+        n_features: Features, or categories, of an input timestep (F).
+        n_outputs: Outputs for one integer (V for one-hot integers).
+        n_in: Timesteps of the input (T).
+        n_out: Integers to echo; without padding it must be ``n_in``.
+        units: Width of each block (U); four times that many between its two last kernels.
+        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
+        layers: Blocks (L).
+        heads: Heads of the attention (H); must divide ``units``.
+        position: How it knows the place of a timestep.
+        stateful: Must be False: it has no state.
+        padding: On which side of the targets the padding is, as in `Seq2Seq`.
+
+    Raises:
+        SettingError: A setting is not allowed.
+    """
+
+    angles: Tensor
+
+    def __init__(
+        self,
+        *,
+        n_features: int,
+        n_outputs: int,
+        n_in: int,
+        n_out: int,
+        units: int,
+        seeds: Sequence[int],
+        layers: int = 1,
+        heads: int = 1,
+        position: str = ROTARY,
+        stateful: bool = False,
+        padding: str | None = None,
+    ) -> None:
+        super().__init__()
+        _check(units, layers, heads, position, stateful)
+        self.stateful, self.answers = False, answered(n_in, n_out, padding)
+        self.scale = math.sqrt(units)  # an input is then about as large as a sinusoid
+        generators = initializers.generators(seeds)
+        self.kernel = initializers.glorot_uniform(n_features, units, generators)  # [R, F, U]
+        if position == LEARNED:
+            self.place_kernel = initializers.glorot_uniform(n_in, units, generators)  # [R, T, U]
+        self.position = position
+        angles = growing(n_in, units // heads if position == ROTARY else units)  # [T, D/2 or U/2]
+        self.register_buffer("angles", angles, persistent=False)
+        self.blocks = nn.ModuleList(Block(units, heads, generators) for _ in range(layers))
+        self.norm = Norm(units, generators)
+        self.dense = Dense(units, n_outputs, generators)
+
+    def forward(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Answers a batch of windows.
+
+        Args:
+            x: [R, B, T, F] features or [R, B, T] categories.
+            state: Is not used: there is none.
+            present: [R, B, T], False at the timesteps that no other is to look at.
+
+        Returns:
+            Outputs [R, B, n_out, V] and no states.
+        """
+        x = project(x, self.kernel) * self.scale  # [R, B, T, U]
+        if self.position == SINUSOIDAL:
+            x = x + torch.cat([self.angles.sin(), self.angles.cos()], -1)[:, : x.shape[-1]]
+        if self.position == LEARNED:
+            x = x + self.place_kernel.unsqueeze(1)
+        timesteps = torch.arange(x.shape[2], device=x.device)
+        seen = timesteps <= timesteps.unsqueeze(1)  # [T, T]: which each may look at
+        if present is not None:  # one that is missing sees itself, or it would see nothing
+            seen = seen & (present.unsqueeze(2) | (timesteps == timesteps.unsqueeze(1)))
+            seen = seen.unsqueeze(2)  # [R, B, 1, T, T]
+        for block in self.blocks:
+            x = block(x, seen, self.angles if self.position == ROTARY else None)  # [R, B, T, U]
+        return self.dense(self.norm(x[:, :, self.answers])), ()  # [R, B, n_out, V]
+
+
+class Block(nn.Module):
+    """Adds to each timestep what attention finds, then what two kernels make of it.
+
+    Args:
+        units: Width (U).
+        heads: Heads of the attention (H), each of U/H units (D).
+        generators: One a replica; the initial weights are drawn from them.
+    """
+
+    def __init__(self, units: int, heads: int, generators: initializers.Generators) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_attention, self.norm_dense = Norm(units, generators), Norm(units, generators)
+        self.query_kernel = initializers.glorot_uniform(units, units, generators)  # [R, U, U]
+        self.key_kernel = initializers.glorot_uniform(units, units, generators)  # [R, U, U]
+        self.value_kernel = initializers.glorot_uniform(units, units, generators)  # [R, U, U]
+        self.found_kernel = initializers.glorot_uniform(units, units, generators)  # [R, U, U]
+        self.wide = Dense(units, 4 * units, generators)
+        self.narrow = Dense(4 * units, units, generators)
+
+    def forward(self, x: Tensor, seen: Tensor, angles: Tensor | None = None) -> Tensor:
+        """Runs the block over a window, [R, B, T, U] -> [R, B, T, U].
+
+        Args:
+            x: [R, B, T, U].
+            seen: [T, T] or [R, B, 1, T, T], True where the one timestep may look at the other.
+            angles: By how much queries and keys are turned at each timestep, [T, D/2]; or not.
+        """
+        x = x + project(self._found(self.norm_attention(x), seen, angles), self.found_kernel)
+        made: Tensor = self.narrow(self.wide(self.norm_dense(x)).relu())  # [R, B, T, U]
+        return x + made
+
+    def _found(self, x: Tensor, seen: Tensor, angles: Tensor | None) -> Tensor:
+        kernels = (self.query_kernel, self.key_kernel, self.value_kernel)
+        q, k, v = (
+            project(x, kernel).unflatten(-1, (self.heads, -1)).transpose(2, 3) for kernel in kernels
+        )  # [R, B, H, T, D]
+        if angles is not None:
+            q, k = turned(q, angles), turned(k, angles)
+        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # [R, B, H, T, T]
+        weights = scores.masked_fill(~seen, -math.inf).softmax(-1)  # [R, B, H, T, T]
+        found: Tensor = weights @ v  # [R, B, H, T, D]
+        return found.transpose(2, 3).flatten(3)  # [R, B, T, U]
+
+
+class Norm(nn.Module):
+    """Layer normalisation (Ba et al. 2016) with a leading replica axis.
+
+    Args:
+        units: Features of the input (U).
+        generators: One a replica.
+    """
+
+    def __init__(self, units: int, generators: initializers.Generators) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(len(generators), 1, units))  # [R, 1, U]
+        self.bias = initializers.zeros(units, generators)  # [R, 1, U]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[R, B, T, U] -> [R, B, T, U], each timestep of mean 0 and deviation 1 at first."""
+        normal = functional.layer_norm(x, x.shape[-1:])
+        return torch.addcmul(self.bias.unsqueeze(1), normal, self.gain.unsqueeze(1))
+
+
+def growing(timesteps: int, width: int) -> Tensor:
+    """Returns angles that grow with the timestep t, t / 10000^(2i/width), [T, ceil(width/2)]."""
+    frequencies = 10_000.0 ** (-torch.arange(0, width, 2) / width)
+    return torch.arange(timesteps).unsqueeze(1) * frequencies
+
+
+def turned(x: Tensor, angles: Tensor) -> Tensor:
+    """Turns the plane of features i and i + D/2 by its angle, [.., T, D] by [T, D/2]."""
+    a, b = x.chunk(2, -1)
+    sin, cos = angles.sin(), angles.cos()
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+
+def _check(units: int, layers: int, heads: int, position: str, stateful: bool) -> None:
+    settings.integer("model.units", units, 1, MOST_UNITS)
+    settings.integer("model.layers", layers, 1, MOST_LAYERS)
+    settings.integer("model.heads", heads, 1, units)
+    settings.choice("model.position", position, POSITIONS)
+    settings.choice("model.stateful", stateful, (True, False))
+    if stateful:
+        reason = "a transformer has no state that could be carried; it must be false"
+        raise settings.SettingError("model.stateful", stateful, reason)
+    if units % heads:
+        reason = f"it must be a multiple of model.heads={heads}"
+        raise settings.SettingError("model.units", units, reason)
+    if position == ROTARY and units // heads % 2:
+        reason = f"model.position={ROTARY} needs an even number a head, and there are {heads} heads"
+        raise settings.SettingError("model.units", units, reason)

@@ -1,0 +1,142 @@
+"""The GRU layer equals `torch.nn.GRU`, or the equations of Cho et al. 2014, in NumPy."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from echo_exp.models.gru import GRU, GRULayer
+from echo_exp.models.initializers import generators
+from echo_exp.settings import SettingError
+
+Array = NDArray[np.float64]
+SIZES = st.integers(1, 5)
+ORDERS = pytest.mark.parametrize("reset", ["after", "before"])
+
+
+def _layer(features: int, units: int, replicas: int = 1, reset: str = "after") -> GRULayer:
+    layer = GRULayer(features, units, generators(range(replicas)), reset).double()
+    with torch.no_grad():
+        for name, parameter in layer.named_parameters():
+            if "bias" in name:
+                parameter.uniform_(-1, 1)
+    return layer
+
+
+def _torch_order(gates: Tensor) -> Tensor:
+    """Our gates lie as z, r, candidate; those of torch as r, z, candidate."""
+    z, r, candidate = gates.chunk(3, -1)
+    return torch.cat([r, z, candidate], -1)
+
+
+def _peer(layer: GRULayer, replica: int = 0) -> nn.GRU:
+    """`torch.nn.GRU` with the weights of one replica."""
+    peer = nn.GRU(layer.kernel.shape[1], layer.units, batch_first=True).double()
+    peer.load_state_dict(
+        {
+            "weight_ih_l0": _torch_order(layer.kernel[replica]).T,
+            "weight_hh_l0": _torch_order(layer.recurrent_kernel[replica]).T,
+            "bias_ih_l0": _torch_order(layer.bias[replica, 0]),
+            "bias_hh_l0": _torch_order(layer.recurrent_bias[replica, 0]),
+        }
+    )
+    return peer
+
+
+@given(st.integers(1, 3), SIZES, SIZES, SIZES, SIZES)
+@settings(max_examples=25, deadline=None)
+def test_every_replica_equals_torchs_layer(
+    replicas: int, batch: int, timesteps: int, features: int, units: int
+) -> None:
+    torch.manual_seed(0)
+    layer = _layer(features, units, replicas)
+    x = torch.randn(replicas, batch, timesteps, features).double()
+    state = torch.randn(replicas, batch, units).double()
+    outputs = layer(x, state)
+    for r in range(replicas):
+        expected, _ = _peer(layer, r)(x[r], state[r : r + 1])
+        torch.testing.assert_close(outputs[r], expected)
+
+
+def test_gradients_equal_those_of_torchs_layer() -> None:
+    torch.manual_seed(0)
+    layer = _layer(3, 4)
+    peer = _peer(layer)
+    x, state = torch.randn(1, 2, 6, 3).double(), torch.randn(1, 2, 4).double()
+    weights = torch.randn(2, 6, 4).double()
+    (layer(x, state)[0] * weights).sum().backward()
+    (peer(x[0], state)[0] * weights).sum().backward()
+    for ours, theirs in zip(layer.parameters(), peer.parameters(), strict=True):
+        assert ours.grad is not None
+        torch.testing.assert_close(_torch_order(ours.grad[0]).T.squeeze(), theirs.grad)
+
+
+def _cho(layer: GRULayer, x: Array, h: Array) -> Array:
+    """The equations of the paper for one replica, gate by gate: [B, T, F] -> [B, T, U]."""
+    w, u = (
+        np.split(kernel.detach().numpy()[0], 3, -1)
+        for kernel in (layer.kernel, layer.recurrent_kernel)
+    )
+    b = np.split(layer.bias.detach().numpy()[0, 0], 3)
+    outputs = []
+    for t in range(x.shape[1]):
+        z, r = (1 / (1 + np.exp(-(x[:, t] @ w[i] + h @ u[i] + b[i]))) for i in (0, 1))
+        h = z * h + (1 - z) * np.tanh(x[:, t] @ w[2] + (r * h) @ u[2] + b[2])
+        outputs.append(h)
+    return np.stack(outputs, 1)
+
+
+def test_a_reset_before_the_product_is_that_of_the_paper() -> None:
+    torch.manual_seed(0)
+    layer = _layer(3, 4, reset="before")
+    x, state = torch.randn(1, 2, 6, 3).double(), torch.randn(1, 2, 4).double()
+    expected = _cho(layer, x[0].numpy(), state[0].numpy())
+    np.testing.assert_allclose(layer(x, state)[0].detach(), expected, rtol=1e-12)
+    assert not np.allclose(_cho(_layer(3, 4), x[0].numpy(), state[0].numpy()), expected)
+
+
+@ORDERS
+def test_gradients_equal_finite_differences(reset: str) -> None:
+    torch.manual_seed(0)
+    layer = _layer(3, 2, replicas=2, reset=reset)
+    x = torch.randn(2, 3, 4, 3, dtype=torch.double, requires_grad=True)
+    state = torch.randn(2, 3, 2, dtype=torch.double, requires_grad=True)
+    present = torch.rand(2, 3, 4) < 0.7
+    assert torch.autograd.gradcheck(
+        lambda x, state, *_: layer(x, state, present), (x, state, *layer.parameters())
+    )
+
+
+@ORDERS
+def test_a_masked_timestep_might_as_well_not_be_there(reset: str) -> None:
+    layer = _layer(3, 4, reset=reset)
+    x, state = torch.randn(1, 1, 6, 3).double(), torch.randn(1, 1, 4).double()
+    present = torch.tensor([[[False, True, False, True, True, False]]])
+    outputs = layer(x, state, present)
+    torch.testing.assert_close(outputs[:, :, present[0, 0]], layer(x[:, :, present[0, 0]], state))
+    torch.testing.assert_close(outputs[:, :, 0, :], state)
+    torch.testing.assert_close(outputs[:, :, 5], outputs[:, :, 4])
+
+
+def _network(**changes: Any) -> GRU:
+    sizes: dict[str, Any] = {
+        "n_features": 9, "n_outputs": 9, "n_in": 5, "n_out": 5, "units": 20, "seeds": [0],
+    }  # fmt: skip
+    return GRU(**sizes | changes)
+
+
+def test_it_has_as_many_parameters_as_keras_has() -> None:
+    """Three kernels and recurrent kernels; a second bias where the product has one."""
+    for reset, biases in (("after", 2), ("before", 1)):
+        count = sum(parameter.numel() for parameter in _network(reset=reset).parameters())
+        assert count == 60 * (9 + 20 + biases) + 21 * 9
+
+
+def test_a_reset_that_is_neither_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"model\.reset=never .* after or before"):
+        _network(reset="never")
