@@ -51,6 +51,17 @@ def build(node: DictConfig, key: str, **runtime: Any) -> Any:
         raise error.__cause__ or error from None
 
 
+def default(node: DictConfig, setting: str) -> Any:
+    """Returns what a setting is where it is not given; `inspect.Parameter.empty` if it must be.
+
+    Args:
+        node: The group's configuration.
+        setting: The setting's name within the group.
+    """
+    parameters = inspect.signature(pkgutil.resolve_name(node[TARGET])).parameters
+    return parameters[setting].default if setting in parameters else inspect.Parameter.empty
+
+
 def unknown(key: str, value: Any, known: Iterable[str]) -> SettingError:
     """Returns the error for a setting that does not exist, with the nearest that does."""
     known = list(known)

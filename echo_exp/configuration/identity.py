@@ -7,7 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from echo_exp.configuration.groups import CALLBACKS, LAUNCH
+from echo_exp.configuration.building import default
+from echo_exp.configuration.groups import CALLBACKS, GROUPS, LAUNCH
 
 INCIDENTAL = (
     "resume",
@@ -96,6 +97,8 @@ def fingerprint(config: DictConfig, but: str | None = None) -> str:
 def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str]) -> dict[str, str]:
     """Tells the settings named by ``overrides`` whose value is not that of a stored run.
 
+    A setting that the version of the stored run did not have was at its default there.
+
     Returns:
         What is different, in words, by the setting's name.
     """
@@ -106,5 +109,13 @@ def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str])
         key: f"{key} is {now.get(key)} here and {before.get(key)} there"
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
+        and (key in before or not _at_default(given, key))
         and (everything or any(key == name or key.startswith(f"{name}.") for name in named))
     }
+
+
+def _at_default(config: DictConfig, key: str) -> bool:
+    group, _, setting = key.partition(".")
+    return group in GROUPS and bool(
+        OmegaConf.select(config, key) == default(config[group], setting)
+    )
