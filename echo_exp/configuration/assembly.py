@@ -25,7 +25,13 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
     model = make_model(seeds=seeds)
     optimizer = build(config.optimizer, "optimizer")
     module = EchoModule(
-        model, problem, representation, settings.batch_size, optimizer, settings.missing
+        model,
+        problem,
+        representation,
+        settings.batch_size,
+        optimizer,
+        settings.missing,
+        settings.trainer.clip_norm,
     )
     module.configure_optimizers()  # a bad value shows now, before anything is written
     data = EchoDataModule(

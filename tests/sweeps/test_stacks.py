@@ -43,6 +43,7 @@ def test_jobs_that_differ_in_no_shape_are_one_stack(setting: str) -> None:
         "batch_size=21",
         "representation=scaled",
         "trainer.validate_every=50",
+        "trainer.clip_norm=1",
         "tracking.experiment=other",
         "export=false",
         "problem.n_values=10",

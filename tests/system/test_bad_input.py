@@ -72,6 +72,7 @@ CASES = {
     ("optimizer.learning_rate=[1]",): ("optimizer.learning_rate=[1]", "number"),
     ("optimizer.beta_1=1",): ("optimizer.beta_1=1", "below 1"),
     ("trainer.validate_every=0",): ("trainer.validate_every=0", "at least 1"),
+    ("trainer.clip_norm=0",): ("trainer.clip_norm=0", "above 0"),
     ("trainer.progress=loud",): ("trainer.progress=loud", "bar", "lines"),
     ("trainer.accelerator=abacus",): ("trainer.accelerator=abacus", "cpu"),
     ("model=seq2sqe",): ("model=seq2sqe", "encoder_decoder or many_to_one"),

@@ -55,13 +55,20 @@ class Job:
         return functools.partial(Adam, learning_rate=self.rate)
 
 
-def make_parts(seeds: Sequence[int], epochs: int, optimizer: Any = Adam) -> Parts:
-    module = make_module(seeds, optimizer=optimizer)
+def make_parts(
+    seeds: Sequence[int], epochs: int, optimizer: Any = Adam, clip_norm: float | None = None
+) -> Parts:
+    module = make_module(seeds, optimizer=optimizer, clip_norm=clip_norm)
     return Parts(module, make_data(epochs, seeds, SETTINGS.block))
 
 
-def alone(job: Job, folder: Path, checkpoint: dict[str, Any] | None = None) -> Outcome:
-    parts = make_parts(job.seeds, job.epochs, job.optimizer)
+def alone(
+    job: Job,
+    folder: Path,
+    checkpoint: dict[str, Any] | None = None,
+    clip_norm: float | None = None,
+) -> Outcome:
+    parts = make_parts(job.seeds, job.epochs, job.optimizer, clip_norm)
     return experiment.train(parts, SETTINGS, None, folder, Interrupts(), checkpoint)
 
 
@@ -74,9 +81,10 @@ def stacked(
     members: Sequence[Member],
     settings: TrainerSettings = SETTINGS,
     interrupts: Interrupts | None = None,
+    clip_norm: float | None = None,
 ) -> list[Outcome | Exception]:
     seeds = [seed for each in members for seed in each.seeds]
-    parts = make_parts(seeds, 0)
+    parts = make_parts(seeds, 0, clip_norm=clip_norm)
     groups = train_stack(parts, members, settings, interrupts or Interrupts())
     found = dict(end for group in groups for end in group)
     return [found[each] for each in members]
@@ -146,6 +154,15 @@ def test_a_run_in_a_stack_leaves_what_it_leaves_alone(jobs: list[Job], tmp_path:
     for number, (job, outcome) in enumerate(zip(jobs, together, strict=True)):
         expected = alone(job, tmp_path / "alone" / f"{number}")
         assert_same(outcome, expected)
+        assert_same_files(tmp_path / f"{number}", tmp_path / "alone" / f"{number}")
+
+
+def test_each_run_of_a_stack_is_clipped_by_itself(tmp_path: Path) -> None:
+    jobs = [Job(seeds=(1, 2), epochs=20), Job(seeds=(3,), rate=1e-1)]
+    members = [member(job, tmp_path / f"{n}") for n, job in enumerate(jobs)]
+    together = stacked(members, clip_norm=0.02)
+    for number, (job, outcome) in enumerate(zip(jobs, together, strict=True)):
+        assert_same(outcome, alone(job, tmp_path / "alone" / f"{number}", clip_norm=0.02))
         assert_same_files(tmp_path / f"{number}", tmp_path / "alone" / f"{number}")
 
 
