@@ -7,8 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from echo_exp.configuration.building import default
+from echo_exp.configuration.building import arguments
 from echo_exp.configuration.groups import CALLBACKS, GROUPS, LAUNCH
+from echo_exp.training.schedule import CONSTANT, needs_end
 
 INCIDENTAL = (
     "resume",
@@ -94,6 +95,14 @@ def fingerprint(config: DictConfig, but: str | None = None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def can_grow(config: DictConfig) -> bool:
+    """Returns whether a run of more epochs begins as this one does.
+
+    Not where its learning rate depends on how many there are.
+    """
+    return not needs_end(config.optimizer.get("schedule", CONSTANT))  # older runs have none
+
+
 def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str]) -> dict[str, str]:
     """Tells the settings named by ``overrides`` whose value is not that of a stored run.
 
@@ -116,6 +125,5 @@ def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str])
 
 def _at_default(config: DictConfig, key: str) -> bool:
     group, _, setting = key.partition(".")
-    return group in GROUPS and bool(
-        OmegaConf.select(config, key) == default(config[group], setting)
-    )
+    known = arguments(config[group], group) if group in GROUPS else {}
+    return setting in known and bool(OmegaConf.select(config, key) == known[setting].default)
