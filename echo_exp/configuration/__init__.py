@@ -20,6 +20,7 @@ from echo_exp.configuration.groups import (
 )
 from echo_exp.configuration.identity import (
     INCIDENTAL,
+    can_grow,
     differences,
     fingerprint,
     flat,
@@ -46,6 +47,7 @@ __all__ = [
     "Settings",
     "build",
     "callbacks",
+    "can_grow",
     "check_keys",
     "differences",
     "exports",

@@ -2,13 +2,13 @@
 
 from omegaconf import DictConfig
 
-from echo_exp.configuration.building import build
+from echo_exp.configuration.building import arguments, build
 from echo_exp.configuration.checking import Settings
 from echo_exp.configuration.memory import check_memory, training_bytes
 from echo_exp.configuration.shapes import network
 from echo_exp.task.data import EchoDataModule
 from echo_exp.training.experiment import Parts
-from echo_exp.training.module import EchoModule
+from echo_exp.training.module import EchoModule, MakeOptimizer
 from echo_exp.training.trainer import check_device
 
 
@@ -23,9 +23,15 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
     representation, make_model, outputs = network(config, settings)
     check_memory(config, training_bytes(make_model(seeds=()), outputs), len(seeds))
     model = make_model(seeds=seeds)
-    optimizer = build(config.optimizer, "optimizer")
+    optimizer = make_optimizer(config, settings)
     module = EchoModule(
-        model, problem, representation, settings.batch_size, optimizer, settings.missing
+        model,
+        problem,
+        representation,
+        settings.batch_size,
+        optimizer,
+        settings.missing,
+        settings.trainer.clip_norm,
     )
     module.configure_optimizers()  # a bad value shows now, before anything is written
     data = EchoDataModule(
@@ -37,3 +43,18 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
         test_sequences=settings.trainer.test_sequences,
     )
     return Parts(module, data)
+
+
+def make_optimizer(config: DictConfig, settings: Settings) -> MakeOptimizer:
+    """Returns what makes a run's optimizer, which is told how long the run is if it takes that.
+
+    Raises:
+        SettingError: A setting is unknown, missing or has a value that is not allowed.
+    """
+    length = {
+        "epochs": settings.epochs,
+        "updates_per_epoch": settings.problem.n_windows // settings.batch_size,
+    }
+    takes = length.keys() <= arguments(config.optimizer, "optimizer").keys()
+    make: MakeOptimizer = build(config.optimizer, "optimizer", **(length if takes else {}))
+    return make

@@ -7,7 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from echo_exp.configuration.groups import CALLBACKS, LAUNCH
+from echo_exp.configuration.building import arguments
+from echo_exp.configuration.groups import CALLBACKS, GROUPS, LAUNCH
+from echo_exp.training.schedule import CONSTANT, needs_end
 
 INCIDENTAL = (
     "resume",
@@ -93,8 +95,18 @@ def fingerprint(config: DictConfig, but: str | None = None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def can_grow(config: DictConfig) -> bool:
+    """Returns whether a run of more epochs begins as this one does.
+
+    Not where its learning rate depends on how many there are.
+    """
+    return not needs_end(config.optimizer.get("schedule", CONSTANT))  # older runs have none
+
+
 def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str]) -> dict[str, str]:
     """Tells the settings named by ``overrides`` whose value is not that of a stored run.
+
+    A setting that the version of the stored run did not have was at its default there.
 
     Returns:
         What is different, in words, by the setting's name.
@@ -106,5 +118,12 @@ def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str])
         key: f"{key} is {now.get(key)} here and {before.get(key)} there"
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
+        and (key in before or not _at_default(given, key))
         and (everything or any(key == name or key.startswith(f"{name}.") for name in named))
     }
+
+
+def _at_default(config: DictConfig, key: str) -> bool:
+    group, _, setting = key.partition(".")
+    known = arguments(config[group], group) if group in GROUPS else {}
+    return setting in known and bool(OmegaConf.select(config, key) == known[setting].default)

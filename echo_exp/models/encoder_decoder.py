@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
+from echo_exp.models.gate_biases import GateBiases
 from echo_exp.models.lstm import State, cells
 from echo_exp.models.stack import Stack
 
@@ -23,6 +24,11 @@ class EncoderDecoder(nn.Module):
         seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
         layers: LSTM layers of the encoder (L), and as many of the decoder.
         stateful: Whether the states are carried from batch to batch of a sequence.
+        forget_bias: The bias that the encoder's forget gates begin with.
+        chrono: Timesteps of the encoder's longest dependency, for which its gates' biases are
+            drawn, see `GateBiases`; None draws none.
+        decoder_forget_bias: The same of the decoder.
+        decoder_chrono: The same of the decoder.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -39,13 +45,19 @@ class EncoderDecoder(nn.Module):
         seeds: Sequence[int],
         layers: int = 1,
         stateful: bool = True,
+        forget_bias: float = 1.0,
+        chrono: int | None = None,
+        decoder_forget_bias: float = 1.0,
+        decoder_chrono: int | None = None,
     ) -> None:
         super().__init__()
         settings.choice("model.stateful", stateful, (True, False))
         self.n_in, self.n_out, self.stateful = n_in, n_out, stateful
         generators = initializers.generators(seeds)
-        self.encoder = Stack(n_features, units, layers, generators)
-        self.decoder = Stack(units, units, layers, generators)
+        encoder_biases = GateBiases(forget_bias, chrono)
+        decoder_biases = GateBiases(decoder_forget_bias, decoder_chrono, part="decoder_")
+        self.encoder = Stack(n_features, units, layers, generators, encoder_biases)
+        self.decoder = Stack(units, units, layers, generators, decoder_biases)
         self.dense = Dense(units, n_outputs, generators)
 
     def forward(

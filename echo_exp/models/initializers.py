@@ -34,6 +34,20 @@ def zeros(size: int, generators: Generators) -> nn.Parameter:
     return nn.Parameter(torch.zeros(len(generators), 1, size))
 
 
+def uniform(size: int, generators: Generators, least: float, most: float) -> Tensor:
+    """Returns [R, 1, size] numbers, uniform between two, and leaves the generators as they are.
+
+    So what is drawn afterwards is the same with and without them. They come from a generator whose
+    seed is what the replica's own would draw next.
+    """
+    numbers = torch.empty(len(generators), 1, size)
+    for row, generator in zip(numbers, generators, strict=True):
+        copy = generator.clone_state()
+        seed = int(torch.empty((), dtype=torch.int64).random_(generator=copy))
+        row.uniform_(least, most, generator=copy.manual_seed(seed))
+    return numbers
+
+
 def _draw(
     n_in: int, n_out: int, generators: Generators, fill: Callable[..., Tensor]
 ) -> nn.Parameter:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from echo_exp.models import initializers
+from echo_exp.models.gate_biases import UNIT_FORGET, GateBiases
 
 State = tuple[Tensor, ...]
 """Hidden and cell states, each [R, B, U], of all recurrent layers of a model in their order."""
@@ -52,16 +53,21 @@ class LSTM(nn.Module):
         n_features: Features of the input (F), or number of categories for an input of integers.
         units: Size of the hidden and the cell state (U).
         generators: One a replica; the initial weights are drawn from them.
+        biases: What the gates begin with.
     """
 
-    def __init__(self, n_features: int, units: int, generators: initializers.Generators) -> None:
+    def __init__(
+        self,
+        n_features: int,
+        units: int,
+        generators: initializers.Generators,
+        biases: GateBiases = UNIT_FORGET,
+    ) -> None:
         super().__init__()
         self.units = units
         self.kernel = initializers.glorot_uniform(n_features, 4 * units, generators)  # [R, F, 4U]
         self.recurrent_kernel = initializers.orthogonal(units, 4 * units, generators)  # [R, U, 4U]
-        self.bias = initializers.zeros(4 * units, generators)  # [R, 1, 4U]
-        with torch.no_grad():  # remember at first (Jozefowicz et al. 2015; Keras' unit_forget_bias)
-            self.bias[..., 2 * units : 3 * units] = 1.0
+        self.bias = biases.draw(units, generators)  # [R, 1, 4U]
 
     def forward(
         self, x: Tensor, state: State | None = None, present: Tensor | None = None

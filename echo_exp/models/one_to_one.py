@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
+from echo_exp.models.gate_biases import GateBiases
 from echo_exp.models.lstm import State, cells
 from echo_exp.models.stack import Stack
 
@@ -27,6 +28,9 @@ class OneToOne(nn.Module):
         seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
         layers: LSTM layers.
         stateful: Whether the state is carried from batch to batch of a sequence.
+        forget_bias: The bias that the forget gates begin with.
+        chrono: Timesteps of the longest dependency, for which the gates' biases are drawn, see
+            `GateBiases`; None draws none.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -45,12 +49,15 @@ class OneToOne(nn.Module):
         seeds: Sequence[int],
         layers: int = 1,
         stateful: bool = True,
+        forget_bias: float = 1.0,
+        chrono: int | None = None,
     ) -> None:
         super().__init__()
         settings.choice("model.stateful", stateful, (True, False))
         self.n_in, self.n_out, self.stateful = n_in, n_out, stateful
         generators = initializers.generators(seeds)
-        self.lstm = Stack(n_in * n_features, units, layers, generators)
+        biases = GateBiases(forget_bias, chrono)
+        self.lstm = Stack(n_in * n_features, units, layers, generators, biases)
         self.dense = Dense(units, n_out * n_outputs, generators)
         positions = n_features * torch.arange(n_in)  # where the features of each integer begin, [T]
         self.register_buffer("positions", positions, persistent=False)

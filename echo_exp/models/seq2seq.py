@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
+from echo_exp.models.gate_biases import GateBiases
 from echo_exp.models.lstm import State, cells
 from echo_exp.models.stack import Stack
 
@@ -26,6 +27,9 @@ class Seq2Seq(nn.Module):
         seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
         layers: LSTM layers.
         stateful: Whether the state is carried from batch to batch of a sequence.
+        forget_bias: The bias that the forget gates begin with.
+        chrono: Timesteps of the longest dependency, for which the gates' biases are drawn, see
+            `GateBiases`; None draws none.
         padding: On which side of the targets the padding is: ``post``, where an integer is echoed
             at its own timestep, ``pre``, where it is echoed at the end of the window, or None.
 
@@ -44,13 +48,16 @@ class Seq2Seq(nn.Module):
         seeds: Sequence[int],
         layers: int = 1,
         stateful: bool = True,
+        forget_bias: float = 1.0,
+        chrono: int | None = None,
         padding: str | None = None,
     ) -> None:
         super().__init__()
         settings.choice("model.stateful", stateful, (True, False))
         self.stateful, self.answers = stateful, answered(n_in, n_out, padding)
         generators = initializers.generators(seeds)
-        self.lstm = Stack(n_features, units, layers, generators)
+        biases = GateBiases(forget_bias, chrono)
+        self.lstm = Stack(n_features, units, layers, generators, biases)
         self.dense = Dense(units, n_outputs, generators)
 
     def forward(

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from echo_exp import settings
 from echo_exp.models import initializers
+from echo_exp.models.gate_biases import UNIT_FORGET, GateBiases
 from echo_exp.models.lstm import LSTM, MOST_UNITS, State
 
 MOST_LAYERS = 64
@@ -17,19 +18,27 @@ class Stack(nn.Module):
         units: Units of each layer (U).
         layers: Number of layers (L).
         generators: One a replica; the initial weights are drawn from them.
+        biases: What the gates of each layer begin with.
 
     Raises:
         SettingError: ``model.units`` or ``model.layers`` is not allowed.
     """
 
     def __init__(
-        self, n_features: int, units: int, layers: int, generators: initializers.Generators
+        self,
+        n_features: int,
+        units: int,
+        layers: int,
+        generators: initializers.Generators,
+        biases: GateBiases = UNIT_FORGET,
     ) -> None:
         super().__init__()
         settings.integer("model.units", units, 1, MOST_UNITS)
         settings.integer("model.layers", layers, 1, MOST_LAYERS)
-        self.first = LSTM(n_features, units, generators)
-        self.others = nn.ModuleList(LSTM(units, units, generators) for _ in range(layers - 1))
+        self.first = LSTM(n_features, units, generators, biases)
+        self.others = nn.ModuleList(
+            LSTM(units, units, generators, biases) for _ in range(layers - 1)
+        )
 
     def forward(
         self, x: Tensor, state: State | None = None, present: Tensor | None = None

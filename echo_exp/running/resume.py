@@ -50,8 +50,12 @@ def code_of(config: DictConfig) -> str:
 
 
 def kin(config: DictConfig) -> dict[str, str]:
-    """Returns the tags of runs that differ in nothing but their epochs."""
-    kindred = configuration.fingerprint(config, "epochs")
+    """Returns the tags of runs of which a longer one begins as a shorter one does.
+
+    They differ in their epochs alone; in nothing where these decide how a run begins.
+    """
+    but = "epochs" if configuration.can_grow(config) else None
+    kindred = configuration.fingerprint(config, but)
     return {"fingerprint.epochs": kindred, "code": code_of(config)}
 
 
@@ -106,8 +110,12 @@ def _configuration(run: StoredRun, config: DictConfig) -> DictConfig:
 def _check_longer(run: StoredRun, stored: DictConfig, config: DictConfig, asked: bool) -> None:
     """Refuses to go on from a finished run where no longer run of the same is asked for."""
     finished = f"run {run.run_id} has finished its {stored.epochs:,} epochs"
+    named = ("epochs", config.epochs) if asked else ("resume", config.resume)
+    if not configuration.can_grow(stored):
+        schedule = f"optimizer.schedule={stored.optimizer.schedule}"
+        reason = f"{finished}, over which {schedule} has changed its learning rate: begin anew"
+        raise SettingError(*named, reason)
     if not asked or config.epochs <= stored.epochs:
-        named = ("epochs", config.epochs) if asked else ("resume", config.resume)
         raise SettingError(*named, f"{finished}: epochs= above {stored.epochs} trains it on")
     if run.tags.get("code") != code_of(stored):
         reason = f"{finished} with another version of the code that trains: begin anew"

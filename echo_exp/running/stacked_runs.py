@@ -12,7 +12,7 @@ from torch import nn
 
 from echo_exp import configuration
 from echo_exp.configuration import Settings
-from echo_exp.configuration.assembly import assemble
+from echo_exp.configuration.assembly import assemble, make_optimizer
 from echo_exp.running import resume, training_run
 from echo_exp.running.execution import checked_store, started
 from echo_exp.running.result import Result
@@ -135,12 +135,12 @@ def _sound(asked: Sequence[Asked], told: Told) -> dict[int, _Sound]:
     for place, each in enumerate(asked):
         try:
             settings = configuration.read(each.config)
-            make_optimizer = configuration.build(each.config.optimizer, "optimizer")
-            make_optimizer([nn.Parameter(torch.zeros(1))])  # a bad value shows now
+            optimizer = make_optimizer(each.config, settings)
+            optimizer([nn.Parameter(torch.zeros(1))])  # a bad value shows now
         except Exception as error:
             told(place, error)
         else:
-            sound[place] = _Sound(each, settings, make_optimizer)
+            sound[place] = _Sound(each, settings, optimizer)
     return sound
 
 
@@ -240,9 +240,10 @@ def _confirmed(begun: Begun, what: Recorded | Exception) -> Result | Exception:
 
 
 def _optimizer(opened: _Open) -> list[tuple[str, float]]:
-    """Returns the numbers of a run's optimizer: neighbours with the same are updated together."""
+    """Returns what its updates depend on: neighbours with the same are updated together."""
     varied = configuration.stack_settings(opened.begun.config)
-    return sorted((key, value) for key, value in varied.items() if key.startswith("optimizer."))
+    numbers = sorted((key, value) for key, value in varied.items() if key.startswith("optimizer."))
+    return [*numbers, ("epochs", varied["epochs"])]
 
 
 def _parts(shared: _Sound, members: Sequence[Member]) -> Parts:

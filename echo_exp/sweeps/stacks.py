@@ -41,6 +41,9 @@ def make_stacks(jobs: Sequence[Job], workers: int) -> list[Stack]:
 
 def _apart(jobs: Stack) -> list[Stack]:
     """Takes jobs apart that differ in their epochs only: the longer goes on from the shorter."""
+    first = jobs[0].stack
+    if first and not configuration.can_grow(first.config):
+        return [jobs]
     kin = {tuple(sorted((k, v) for k, v in j.varied.items() if k != "epochs")) for j in jobs}
     if len(kin) == len(jobs):
         return [jobs]

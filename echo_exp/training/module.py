@@ -11,10 +11,12 @@ import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
+from echo_exp import settings
 from echo_exp.models import Model, State, WithCells
 from echo_exp.task.missing import Drop, Missing
 from echo_exp.task.problem import MISSING, Problem
 from echo_exp.task.representation import Representation
+from echo_exp.training import gradients
 from echo_exp.training.logger import RunLogger
 from echo_exp.training.optimizer import Adam
 
@@ -58,6 +60,8 @@ class EchoModule(pl.LightningModule):
         batch_size: Windows in a batch (B); must divide ``problem.n_windows``.
         optimizer: Makes the optimizer of the network's parameters.
         missing: What is done with missing values; `Drop` where not given.
+        clip_norm: What each replica's gradient is shortened to where its norm is above; None leaves
+            it as it is.
 
     Attributes:
         epochs: Tutorial epochs trained so far.
@@ -68,7 +72,7 @@ class EchoModule(pl.LightningModule):
         scores: Their means over the sequences, [R].
 
     Raises:
-        SettingError: The batch size is not allowed.
+        SettingError: The batch size or the norm is not allowed.
     """
 
     diverged: Tensor
@@ -82,6 +86,7 @@ class EchoModule(pl.LightningModule):
         batch_size: int,
         optimizer: MakeOptimizer = Adam,
         missing: Missing | None = None,
+        clip_norm: float | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -94,6 +99,10 @@ class EchoModule(pl.LightningModule):
         self.samples: dict[str, Tensor] = {}
         self.scores: dict[str, Tensor] = {}
         self.make_optimizer = optimizer
+        if clip_norm is not None:
+            settings.number("trainer.clip_norm", clip_norm, above=0)
+        self.clip_norm = clip_norm
+        self._norms: dict[str, Tensor] = {}
         self._evaluated: list[dict[str, Tensor]] = []
         present = problem.present_targets()
         self._counts: list[int] = (
@@ -201,7 +210,8 @@ class EchoModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Logs ``val/loss``, ``val/accuracy`` and so on, and the gradients of the last update."""
         self._log_scores("val")
-        self.scores |= self._gradient_norms()
+        norms = self._norms or gradients.norms(self.named_parameters())
+        self.scores |= {f"val/gradient_norm_{part}": norm for part, norm in norms.items()}
 
     def on_test_epoch_end(self) -> None:
         """Logs ``test/loss``, ``test/accuracy``, ``test/sequence_accuracy`` and so on."""
@@ -267,11 +277,18 @@ class EchoModule(pl.LightningModule):
                 loss = self.representation.loss(outputs, target).flatten(1).sum(1)
                 for parameter in parameters:  # large networks have no room for two of each
                     parameter.grad = None
-                gradients = torch.autograd.grad(loss, parameters, weight)
-                for parameter, gradient in zip(parameters, gradients, strict=True):
+                found = torch.autograd.grad(loss, parameters, weight)
+                for parameter, gradient in zip(parameters, found, strict=True):
                     parameter.grad = gradient
+                self._clip()
                 scores = self.representation.scores(outputs.detach(), answer)
                 yield loss.detach(), scores["accuracy"]
+
+    def _clip(self) -> None:
+        """Shortens gradients, where asked for, and keeps the norms that they had before."""
+        if self.clip_norm is not None:
+            self._norms = gradients.norms(self.named_parameters())
+            gradients.clip(self.parameters(), self._norms.values(), self.clip_norm)
 
     @torch.no_grad()
     def _freeze(self, loss: Tensor, weights: list[Tensor]) -> None:
@@ -327,16 +344,6 @@ class EchoModule(pl.LightningModule):
             }
         self._evaluated.append(sample)
         return sample, state
-
-    def _gradient_norms(self) -> dict[str, Tensor]:
-        """Returns the length of the last update's gradient, [R], of each part of the model."""
-        squares: dict[str, Tensor] = {}
-        for name, parameter in self.named_parameters():
-            if parameter.grad is not None:
-                part = name.split(".")[1]  # of "model.encoder.first.kernel"
-                square = parameter.grad.square().flatten(1).sum(1)
-                squares[part] = squares.get(part, torch.zeros_like(square)) + square
-        return {f"val/gradient_norm_{part}": square.sqrt() for part, square in squares.items()}
 
     def _log_scores(self, stage: str) -> None:
         samples = {

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from echo_exp import settings
+from echo_exp.training.schedule import CONSTANT, SHAPES, Schedule, needs_end
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
+
+SCHEDULED = ("initial_lr", "schedule", "warmup", "run_updates")
+"""The settings of a group that are its `Schedule`; its ``lr`` is the rate of the next update."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,10 @@ class Adam(torch.optim.Optimizer):
         beta_1: Decay of the mean of the gradients (m).
         beta_2: Decay of the mean of their squares (v).
         epsilon: Added to the root of v.
+        schedule: ``constant``, or ``cosine`` for a learning rate that falls to zero over the run.
+        warmup: Epochs in which the learning rate first rises, in equal steps.
+        epochs: Epochs of the run.
+        updates_per_epoch: Updates in each of these.
 
     Raises:
         SettingError: A value is not allowed.
@@ -55,17 +63,40 @@ class Adam(torch.optim.Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
+        schedule: str = CONSTANT,
+        warmup: int = 0,
+        epochs: int | None = None,
+        updates_per_epoch: int = 1,
     ) -> None:
+        settings.choice("optimizer.schedule", schedule, SHAPES)
+        if needs_end(schedule) and epochs is None:
+            reason = "it needs the number of epochs, and of the updates in each"
+            raise settings.SettingError("optimizer.schedule", schedule, reason)
+        run_epochs = (epochs or 0) if needs_end(schedule) else 0
+        rates = Schedule(
+            settings.number("optimizer.learning_rate", learning_rate, above=0),
+            schedule,
+            settings.integer("optimizer.warmup", warmup, 0, epochs) * updates_per_epoch,
+            run_epochs * updates_per_epoch,
+        )
         super().__init__(
             params,
             {
-                "lr": settings.number("optimizer.learning_rate", learning_rate, above=0),
+                "lr": rates.at(1),
                 "beta_1": settings.number("optimizer.beta_1", beta_1, above=0, below=1),
                 "beta_2": settings.number("optimizer.beta_2", beta_2, above=0, below=1),
                 "epsilon": settings.number("optimizer.epsilon", epsilon, above=0),
                 "updates": 0,
+                **_named(rates),
             },
         )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what was saved, by a version without schedules too."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, value in _named(Schedule(group["lr"], CONSTANT, 0, 0)).items():
+                group.setdefault(name, value)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -76,26 +107,28 @@ class Adam(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
-            if not parameters:
-                continue
-            group["updates"] += 1
-            means, squares = zip(*map(self._moments, parameters), strict=True)
-            gradients = [p.grad for p in parameters if p.grad is not None]
-            spans = _spans(group)
-            if len(spans) == 1:
-                _update(spans[0][0], parameters, gradients, means, squares)
-                continue
-            sizes = [size for _, size in spans]
-            # Views along the leading axis: one operation for each span of replicas.
-            parts = [
-                zip(*(tensor.split(sizes) for tensor in tensors), strict=True)
-                for tensors in (parameters, gradients, means, squares)
-            ]
-            for (span, _), *tensors in zip(spans, *parts, strict=True):
-                _update(span, *tensors)
+            if parameters:
+                group["updates"] += 1
+                self._move(parameters, _spans(group))
+                _reschedule(group)
         return loss
 
-    def _moments(self, parameter: nn.Parameter) -> tuple[Tensor, Tensor]:
+    def _move(self, parameters: list[Tensor], spans: Sequence[tuple[_Span, int]]) -> None:
+        means, squares = zip(*map(self._moments, parameters), strict=True)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if len(spans) == 1:
+            _update(spans[0][0], parameters, gradients, means, squares)
+            return
+        sizes = [size for _, size in spans]
+        # Views along the leading axis: one operation for each span of replicas.
+        parts = [
+            zip(*(tensor.split(sizes) for tensor in tensors), strict=True)
+            for tensors in (parameters, gradients, means, squares)
+        ]
+        for (span, _), *tensors in zip(spans, *parts, strict=True):
+            _update(span, *tensors)
+
+    def _moments(self, parameter: Tensor) -> tuple[Tensor, Tensor]:
         state = self.state[parameter]
         if not state:
             state["mean"] = torch.zeros_like(parameter)
@@ -105,13 +138,34 @@ class Adam(torch.optim.Optimizer):
 
 def _spans(group: dict[str, Any]) -> list[tuple[_Span, int]]:
     """Returns the settings of a group, with how many neighbouring replicas have them."""
-    names = ("lr", "beta_1", "beta_2", "epsilon", "updates")
+    each = _each_replica(group, ("lr", "beta_1", "beta_2", "epsilon", "updates"))
+    return [(_Span(*same), len(list(run))) for same, run in itertools.groupby(each)]
+
+
+def _each_replica(group: dict[str, Any], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Yields the settings of each replica; where all have the same, once."""
     values = [group[name] for name in names]
     replicas = max(value.numel() if isinstance(value, Tensor) else 1 for value in values)
-    each = zip(
+    return zip(
         *(v.tolist() if isinstance(v, Tensor) else [v] * replicas for v in values), strict=True
     )
-    return [(_Span(*same), len(list(run))) for same, run in itertools.groupby(each)]
+
+
+def _named(schedule: Schedule) -> dict[str, Any]:
+    """Returns a schedule as settings of a group."""
+    return dict(zip(SCHEDULED, schedule, strict=True))
+
+
+def _reschedule(group: dict[str, Any]) -> None:
+    """Gives a group the learning rate of its next update."""
+    warmup = group["warmup"]
+    if group["schedule"] == CONSTANT and not isinstance(warmup, Tensor) and not warmup:
+        return
+    rates = [
+        Schedule(*schedule).at(updates + 1)
+        for *schedule, updates in _each_replica(group, (*SCHEDULED, "updates"))
+    ]
+    group["lr"] = rates[0] if len(rates) == 1 else torch.tensor(rates, dtype=torch.float64)
 
 
 def _update(

@@ -31,6 +31,8 @@ class TrainerSettings:
         checkpoint_seconds: Seconds between two checkpoints.
         progress: What is shown while training, a `Display`.
         detect_anomaly: Whether autograd looks for the operation that made a NaN (slow).
+        clip_norm: What each network's gradient is shortened to where its norm is above; None for
+            gradients as they are.
 
     Raises:
         SettingError: A value is not allowed.
@@ -44,6 +46,7 @@ class TrainerSettings:
     checkpoint_seconds: float
     progress: str
     detect_anomaly: bool
+    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         settings.choice("trainer.accelerator", self.accelerator, ("cpu", "gpu"))
@@ -54,6 +57,8 @@ class TrainerSettings:
         settings.integer("trainer.validation_sequences", self.validation_sequences, 1)
         settings.integer("trainer.test_sequences", self.test_sequences, 2)
         settings.number("trainer.checkpoint_seconds", self.checkpoint_seconds, above=0)
+        if self.clip_norm is not None:
+            settings.number("trainer.clip_norm", self.clip_norm, above=0)
 
     @property
     def block(self) -> int:

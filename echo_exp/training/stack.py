@@ -98,9 +98,10 @@ class Member:
         """Gives it its initial weights, each [r, ...], unless it goes on from a checkpoint."""
         if not self.weights:
             self.weights = dict(weights)
-        if not self.optimizer:
-            parameters = [nn.Parameter(value) for value in self.parameters()]
-            self.optimizer = self.make_optimizer(parameters).state_dict()
+        optimizer = self.make_optimizer([nn.Parameter(value) for value in self.parameters()])
+        if self.optimizer:  # perhaps of an earlier version, which had fewer numbers
+            optimizer.load_state_dict(self.optimizer)
+        self.optimizer = optimizer.state_dict()
 
     def parameters(self) -> list[Tensor]:
         """Returns what is trained, each [r, ...]."""

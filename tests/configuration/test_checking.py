@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+import torch
 from hydra import compose
 from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import configuration
 from echo_exp.configuration import trust
+from echo_exp.configuration.assembly import assemble
 from echo_exp.settings import SettingError
 
 EXPERIMENTS = sorted(path.stem for path in (configuration.FOLDER / "experiment").glob("*.yaml"))
@@ -39,6 +41,8 @@ def test_alone_it_is_the_tutorials_first_baseline() -> None:
         "units": 20,
         "layers": 1,
         "stateful": True,
+        "forget_bias": 1,
+        "chrono": None,
         "padding": None,
     }
     assert (_composed().batch_size, _composed().replicas) == (7, 1)
@@ -128,6 +132,15 @@ def test_differences_are_those_of_the_settings_that_were_given() -> None:
     assert configuration.differences(stored, stored, ["epochs=9"]) == {}
 
 
+@pytest.mark.parametrize("named", ["model=seq2seq", "experiment=any"])
+def test_a_setting_that_an_earlier_version_did_not_have_was_at_its_default(named: str) -> None:
+    stored = _without(_composed(), "model", "forget_bias", "chrono")
+    assert configuration.differences(stored, _composed(), [named]) == {}
+    given = _composed("model.chrono=5")
+    (difference,) = configuration.differences(stored, given, [named]).values()
+    assert difference == "model.chrono is 5 here and None there"
+
+
 def test_another_network_of_the_same_size_is_a_difference() -> None:
     stored, given = (
         _composed("model.units=20"),
@@ -176,3 +189,24 @@ def test_a_run_from_before_a_setting_was_there_can_be_read() -> None:
     stored = {k: v for k, v in _composed().items() if k not in ("inspect", "export")}
     config = OmegaConf.create(stored)
     assert not configuration.read(config).inspect
+
+
+@pytest.mark.parametrize("model", ["seq2seq", "encoder_decoder", "many_to_one", "one_to_one"])
+def test_a_run_from_before_these_settings_begins_with_the_same_weights(model: str) -> None:
+    config = _composed(f"model={model}")
+    new = [str(key) for key in config.model if "forget_bias" in str(key) or "chrono" in str(key)]
+    assert new
+    now, before = (
+        assemble(each, configuration.read(each)).module.state_dict()
+        for each in (config, _without(config, "model", *new))
+    )
+    assert all(torch.equal(value, before[name]) for name, value in now.items())
+
+
+def _without(config: DictConfig, group: str, *settings: str) -> DictConfig:
+    """A configuration as an earlier version wrote it, which did not have some settings."""
+    stored = config.copy()
+    OmegaConf.set_struct(stored, False)
+    for setting in settings:
+        del stored[group][setting]
+    return stored

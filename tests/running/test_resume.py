@@ -9,6 +9,7 @@ from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import configuration
+from echo_exp.configuration.assembly import assemble
 from echo_exp.running import resume
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Store, StoredRun
@@ -21,13 +22,13 @@ def _hydra() -> Iterator[None]:
 
 
 class _Store:
-    """A store with one unfinished run."""
+    """A store with one run."""
 
-    def __init__(self, config: Any) -> None:
-        self.config = OmegaConf.to_yaml(config)
+    def __init__(self, config: Any, status: str = "FAILED") -> None:
+        self.config, self.status = OmegaConf.to_yaml(config), status
 
     def find_run(self, which: str) -> StoredRun:
-        return StoredRun(which, "1", "a run", "FAILED", {}, None, self.config, {}, 0)
+        return StoredRun(which, "1", "a run", self.status, {}, None, self.config, {}, 0)
 
 
 def _find(stored: DictConfig, *overrides: str) -> DictConfig:
@@ -75,3 +76,41 @@ def test_what_the_user_names_in_this_call_is_allowed() -> None:
     with pytest.raises(SettingError, match=r"would call mine\.Model"):
         _find(stored)
     assert _find(stored, "model._target_=mine.Model").model._target_ == "mine.Model"
+
+
+def _kin(*overrides: str) -> dict[str, str]:
+    return resume.kin(_resolved(*overrides))
+
+
+@pytest.mark.parametrize("schedule", ["optimizer.warmup=0", "optimizer.warmup=5"])
+def test_runs_that_differ_in_their_epochs_only_are_kin(schedule: str) -> None:
+    assert _kin(schedule, "epochs=10") == _kin(schedule, "epochs=20") != _kin("seed=2", schedule)
+
+
+def test_runs_whose_rate_depends_on_their_epochs_are_no_kin() -> None:
+    cosine = "optimizer.schedule=cosine"
+    assert _kin(cosine, "epochs=10") != _kin(cosine, "epochs=20")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [(["epochs=20"], "epochs=20 is not allowed"), ([], "resume=abc is not allowed")],
+)
+def test_a_finished_run_whose_rate_depends_on_its_epochs_is_not_trained_on(
+    overrides: list[str], message: str
+) -> None:
+    stored = _resolved("epochs=10", "optimizer.schedule=cosine")
+    given = compose("config", ["resume=abc", *overrides])
+    with pytest.raises(SettingError, match=rf"{message}.*schedule=cosine.* begin anew"):
+        resume.find(cast("Store", _Store(stored, "FINISHED")), given, overrides)
+
+
+def test_an_interrupted_run_of_a_version_without_schedules_goes_on_as_it_was() -> None:
+    stored = _resolved()
+    OmegaConf.set_struct(stored, False)
+    del stored.optimizer.schedule, stored.optimizer.warmup
+    del stored.trainer.clip_norm, stored.model.chrono, stored.model.forget_bias
+    found = _find(stored, "optimizer=adam", "model=seq2seq")
+    assert found.optimizer == stored.optimizer
+    group = assemble(found, configuration.read(found)).module.configure_optimizers().param_groups[0]
+    assert (group["schedule"], group["warmup"]) == ("constant", 0)

@@ -30,6 +30,7 @@ def jobs(*overrides: str) -> list[Job]:
         "replicas=3",
         "optimizer.learning_rate=1",
         "optimizer.beta_1=0.99",
+        "optimizer.warmup=5",
     ],
 )
 def test_jobs_that_differ_in_no_shape_are_one_stack(setting: str) -> None:
@@ -43,6 +44,8 @@ def test_jobs_that_differ_in_no_shape_are_one_stack(setting: str) -> None:
         "batch_size=21",
         "representation=scaled",
         "trainer.validate_every=50",
+        "trainer.clip_norm=1",
+        "optimizer.schedule=cosine",
         "tracking.experiment=other",
         "export=false",
         "problem.n_values=10",
@@ -62,6 +65,11 @@ def test_of_jobs_that_differ_in_their_epochs_only_the_longer_goes_on_from_the_sh
     lines = [f"seed={seed} epochs={epochs}" for seed in (1, 2) for epochs in (25, 50)]
     assert numbers(*lines) == [[0, 2], [1, 3]]
     assert sorted(numbers("seed=1 epochs=25", "seed=2 epochs=50")[0]) == [0, 1]
+
+
+def test_jobs_whose_rate_depends_on_their_epochs_are_trained_together() -> None:
+    lines = [f"seed=1 epochs={epochs} optimizer.schedule=cosine" for epochs in (25, 50)]
+    assert [sorted(stack) for stack in numbers(*lines)] == [[0, 1]]
 
 
 def test_each_worker_gets_a_stack() -> None:

@@ -1,15 +1,18 @@
 """Adam is that of Keras."""
 
+import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from echo_exp.settings import SettingError
-from echo_exp.training.optimizer import Adam
+from echo_exp.training.optimizer import SCHEDULED, Adam
 
 
 def _gradients(steps: int, scale: float = 1.0) -> list[torch.Tensor]:
@@ -94,5 +97,130 @@ def test_settings_that_are_not_allowed_are_refused(name: str, value: Any) -> Non
 
 @pytest.mark.parametrize("name", ["beta_1", "beta_2"])
 def test_what_never_decays_is_refused(name: str) -> None:
+    values: dict[str, Any] = {name: 1}
     with pytest.raises(SettingError, match=rf"optimizer\.{name}=1 .* below 1"):
-        Adam([nn.Parameter(torch.zeros(1))], **{name: 1})
+        Adam([nn.Parameter(torch.zeros(1))], **values)
+
+
+def _rates(**schedule: Any) -> list[float]:
+    """The learning rates of the updates of 10 epochs of 3 updates, and what follows."""
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = Adam([parameter], learning_rate=0.5, epochs=10, updates_per_epoch=3, **schedule)
+    parameter.grad = torch.ones(1)
+    return _stepped(optimizer, 30)
+
+
+def _stepped(optimizer: torch.optim.Optimizer, updates: int, *after: Any) -> list[float]:
+    rates = []
+    for _ in range(updates):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        for scheduler in after:
+            scheduler.step()
+    return rates
+
+
+def _torchs(updates: int, *make: Any, milestones: Sequence[int] = ()) -> list[float]:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    schedulers = [each(optimizer) for each in make]
+    if milestones:
+        schedulers = [SequentialLR(optimizer, schedulers, list(milestones))]
+    return _stepped(optimizer, updates, *schedulers)
+
+
+def _rise(updates: int) -> Any:
+    """The first update has one share of the rate, the last all of it."""
+    return functools.partial(LinearLR, start_factor=1 / updates, total_iters=updates - 1)
+
+
+def test_without_a_schedule_the_rate_is_the_same_at_each_update() -> None:
+    assert _rates() == [0.5] * 30
+
+
+def test_a_cosine_is_torchs() -> None:
+    assert _rates(schedule="cosine") == pytest.approx(
+        _torchs(30, functools.partial(CosineAnnealingLR, T_max=30))
+    )
+
+
+def test_a_rise_is_torchs() -> None:
+    rates = _rates(warmup=4)
+    assert rates == pytest.approx(_torchs(30, _rise(12)))
+    assert rates[11:] == [0.5] * 19
+
+
+@pytest.mark.filterwarnings("ignore:.*epoch parameter.*")
+def test_a_cosine_after_a_rise_is_torchs() -> None:
+    cosine = functools.partial(CosineAnnealingLR, T_max=18)
+    expected = _torchs(30, _rise(12), cosine, milestones=[12])
+    assert _rates(schedule="cosine", warmup=4) == pytest.approx(expected)
+
+
+def test_a_run_may_be_one_rise() -> None:
+    assert _rates(schedule="cosine", warmup=10) == pytest.approx([n / 60 for n in range(1, 31)])
+
+
+def test_after_its_last_epoch_a_cosine_stays_at_zero() -> None:
+    optimizer = Adam([nn.Parameter(torch.zeros(1))], schedule="cosine", epochs=3)
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(1)
+    assert [rate > 0 for rate in _stepped(optimizer, 6)] == [True] * 3 + [False] * 3
+
+
+def test_an_update_moves_by_the_rate_of_its_schedule() -> None:
+    gradients = _gradients(10)
+    parameter = nn.Parameter(torch.zeros(50))
+    optimizer = Adam([parameter], schedule="cosine", warmup=2, epochs=10)
+    plain = Adam([nn.Parameter(torch.zeros(50))])
+    for gradient in gradients:
+        plain.param_groups[0]["lr"] = optimizer.param_groups[0]["lr"]
+        for each in (optimizer, plain):
+            each.param_groups[0]["params"][0].grad = gradient.clone()
+            each.step()
+    assert torch.equal(parameter, plain.param_groups[0]["params"][0])
+
+
+def test_a_saved_schedule_goes_on_bit_for_bit() -> None:
+    schedule: dict[str, Any] = {"schedule": "cosine", "warmup": 2, "epochs": 10}
+    gradients = _gradients(10)
+    parameter = nn.Parameter(torch.zeros(50))
+    optimizer = Adam([parameter], **schedule)
+    for step, gradient in enumerate(gradients):
+        if step in (1, 5):
+            saved = optimizer.state_dict()
+            optimizer = Adam([parameter], **schedule)
+            optimizer.load_state_dict(saved)
+        parameter.grad = gradient.clone()
+        optimizer.step()
+    assert torch.equal(parameter, _run(lambda p: Adam(p, **schedule), gradients))
+
+
+def test_what_a_version_without_schedules_saved_goes_on_as_it_was() -> None:
+    gradients = _gradients(10)
+    parameter = nn.Parameter(torch.zeros(50))
+    optimizer = Adam([parameter], learning_rate=0.01)
+    for step, gradient in enumerate(gradients):
+        if step == 5:
+            saved = optimizer.state_dict()
+            for name in SCHEDULED:
+                del saved["param_groups"][0][name]
+            optimizer = Adam([parameter])
+            optimizer.load_state_dict(saved)
+        parameter.grad = gradient.clone()
+        optimizer.step()
+    assert torch.equal(parameter, _run(lambda p: Adam(p, learning_rate=0.01), gradients))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"schedule": "step"}, r"schedule=step .* constant or cosine"),
+        ({"schedule": None}, r"schedule=null .* constant or cosine"),
+        ({"schedule": "cosine", "epochs": None}, r"schedule=cosine .* number of epochs"),
+        ({"warmup": 11}, r"warmup=11 .* from 0 to 10"),
+        ({"warmup": -1}, r"warmup=-1 .* from 0"),
+        ({"warmup": 0.5}, r"warmup=0\.5 .* integer"),
+    ],
+)
+def test_schedules_that_are_not_allowed_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=rf"optimizer\.{message}"):
+        Adam([nn.Parameter(torch.zeros(1))], **{"epochs": 10} | given)

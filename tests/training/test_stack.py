@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from echo_exp.training.checkpoints import LAST, load, opened, write
 from echo_exp.training.experiment import Parts
 from echo_exp.training.interrupts import Interrupted, Interrupts
 from echo_exp.training.module import DivergedError
+from echo_exp.training.optimizer import SCHEDULED
 from echo_exp.training.outcome import Outcome
 from echo_exp.training.settings import TrainerSettings
 from echo_exp.training.stack import (
@@ -27,7 +29,7 @@ from echo_exp.training.stack import (
     train_stack,
 )
 
-from ..trainers import make_data, make_module
+from ..trainers import BATCH, PROBLEM, make_data, make_module
 
 SETTINGS = TrainerSettings(
     accelerator="cpu",
@@ -49,19 +51,38 @@ class Job:
     seeds: Sequence[int] = (0,)
     epochs: int = 30
     rate: float = 1e-2
+    schedule: str = "constant"
+    warmup: int = 0
 
     @property
     def optimizer(self) -> Any:
-        return functools.partial(Adam, learning_rate=self.rate)
+        return functools.partial(
+            Adam,
+            learning_rate=self.rate,
+            schedule=self.schedule,
+            warmup=self.warmup,
+            epochs=self.epochs,
+            updates_per_epoch=PROBLEM.n_windows // BATCH,
+        )
 
 
-def make_parts(seeds: Sequence[int], epochs: int, optimizer: Any = Adam) -> Parts:
-    module = make_module(seeds, optimizer=optimizer)
+cosine = functools.partial(Job, schedule="cosine", warmup=3)
+
+
+def make_parts(
+    seeds: Sequence[int], epochs: int, optimizer: Any = Adam, clip_norm: float | None = None
+) -> Parts:
+    module = make_module(seeds, optimizer=optimizer, clip_norm=clip_norm)
     return Parts(module, make_data(epochs, seeds, SETTINGS.block))
 
 
-def alone(job: Job, folder: Path, checkpoint: dict[str, Any] | None = None) -> Outcome:
-    parts = make_parts(job.seeds, job.epochs, job.optimizer)
+def alone(
+    job: Job,
+    folder: Path,
+    checkpoint: dict[str, Any] | None = None,
+    clip_norm: float | None = None,
+) -> Outcome:
+    parts = make_parts(job.seeds, job.epochs, job.optimizer, clip_norm)
     return experiment.train(parts, SETTINGS, None, folder, Interrupts(), checkpoint)
 
 
@@ -74,9 +95,10 @@ def stacked(
     members: Sequence[Member],
     settings: TrainerSettings = SETTINGS,
     interrupts: Interrupts | None = None,
+    clip_norm: float | None = None,
 ) -> list[Outcome | Exception]:
     seeds = [seed for each in members for seed in each.seeds]
-    parts = make_parts(seeds, 0)
+    parts = make_parts(seeds, 0, clip_norm=clip_norm)
     groups = train_stack(parts, members, settings, interrupts or Interrupts())
     found = dict(end for group in groups for end in group)
     return [found[each] for each in members]
@@ -137,6 +159,10 @@ DIFFERENT = [
     pytest.param([Job(), Job(seeds=(5,)), Job(seeds=(3, 4))], id="seeds"),
     pytest.param([Job(rate=rate) for rate in (1e-3, 1e-2, 1e-2, 3e-2)], id="rates"),
     pytest.param([Job(epochs=epochs) for epochs in (7, 20, 30, 33, 34, 50)], id="epochs"),
+    pytest.param([Job(warmup=epochs) for epochs in (0, 0, 7, 30)], id="warm-ups"),
+    pytest.param(
+        [cosine(epochs=20), cosine(rate=3e-2), cosine(warmup=0), cosine(epochs=33)], id="cosines"
+    ),
 ]
 
 
@@ -149,8 +175,20 @@ def test_a_run_in_a_stack_leaves_what_it_leaves_alone(jobs: list[Job], tmp_path:
         assert_same_files(tmp_path / f"{number}", tmp_path / "alone" / f"{number}")
 
 
-def test_runs_stopped_at_different_epochs_go_on_in_one_stack(tmp_path: Path) -> None:
-    jobs = [Job(seeds=(1,)), Job(seeds=(2,), rate=1e-3, epochs=40), Job(seeds=(3,))]
+def test_each_run_of_a_stack_is_clipped_by_itself(tmp_path: Path) -> None:
+    jobs = [Job(seeds=(1, 2), epochs=20), Job(seeds=(3,), rate=1e-1)]
+    members = [member(job, tmp_path / f"{n}") for n, job in enumerate(jobs)]
+    together = stacked(members, clip_norm=0.02)
+    for number, (job, outcome) in enumerate(zip(jobs, together, strict=True)):
+        assert_same(outcome, alone(job, tmp_path / "alone" / f"{number}", clip_norm=0.02))
+        assert_same_files(tmp_path / f"{number}", tmp_path / "alone" / f"{number}")
+
+
+@pytest.mark.parametrize(
+    "kind", [Job, functools.partial(Job, warmup=10)], ids=["constant", "warm-up"]
+)
+def test_runs_stopped_at_different_epochs_go_on_in_one_stack(kind: Any, tmp_path: Path) -> None:
+    jobs = [kind(seeds=(1,)), kind(seeds=(2,), rate=1e-3, epochs=40), kind(seeds=(3,))]
     alone(dataclasses.replace(jobs[0], epochs=10), tmp_path / "0")
     _as_if_interrupted(tmp_path / "0")
     together = stacked(
@@ -161,8 +199,9 @@ def test_runs_stopped_at_different_epochs_go_on_in_one_stack(tmp_path: Path) -> 
         assert_same(outcome, alone(job, tmp_path / "alone" / f"{number}"))
 
 
-def test_a_run_stopped_in_a_stack_goes_on_alone(tmp_path: Path) -> None:
-    jobs = [Job(seeds=(1,)), Job(seeds=(2,), rate=1e-3)]
+@pytest.mark.parametrize("kind", [Job, cosine], ids=["constant", "cosine"])
+def test_a_run_stopped_in_a_stack_goes_on_alone(kind: Any, tmp_path: Path) -> None:
+    jobs = [kind(seeds=(1,)), kind(seeds=(2,), rate=1e-3)]
     with pytest.raises(Interrupted):
         _stopped([member(job, tmp_path / f"{n}") for n, job in enumerate(jobs)], after=20)
     for number, job in enumerate(jobs):
@@ -173,8 +212,9 @@ def test_a_run_stopped_in_a_stack_goes_on_alone(tmp_path: Path) -> None:
         assert_same_files(tmp_path / f"{number}", tmp_path / "alone" / f"{number}")
 
 
-def test_a_stack_that_is_stopped_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    jobs = [Job(seeds=(1,)), Job(seeds=(2,), rate=1e-3)]
+@pytest.mark.parametrize("kind", [Job, cosine], ids=["constant", "cosine"])
+def test_a_stack_that_is_stopped_goes_on_bit_for_bit(kind: Any, tmp_path: Path) -> None:
+    jobs = [kind(seeds=(1,)), kind(seeds=(2,), rate=1e-3, epochs=40)]
     folders = [tmp_path / f"{n}" for n in range(2)]
     expected = stacked([member(job, tmp_path / "whole" / f"{n}") for n, job in enumerate(jobs)])
     with pytest.raises(Interrupted):
@@ -185,6 +225,33 @@ def test_a_stack_that_is_stopped_goes_on_bit_for_bit(tmp_path: Path) -> None:
         assert isinstance(after, Outcome)
         for name, (_, values) in before.curves.items():
             np.testing.assert_array_equal(after.curves[name][1], values)
+
+
+def test_a_run_that_is_stopped_with_a_schedule_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    job = cosine(seeds=(1, 2))
+    expected = alone(job, tmp_path / "whole")
+    interrupts = Interrupts()
+    watching = _StopsAlone(interrupts, after=20)
+    parts = make_parts(job.seeds, job.epochs, job.optimizer)
+    with pytest.raises(Interrupted):
+        experiment.train(parts, SETTINGS, None, tmp_path / "cut", interrupts, None, [watching])
+    checkpoint = load(tmp_path / "cut" / LAST)
+    assert checkpoint["echo_epochs"] == 20
+    resumed = alone(job, tmp_path / "cut", checkpoint)
+    for name, (_, values) in expected.curves.items():
+        np.testing.assert_array_equal(resumed.curves[name][1], values)
+
+
+def test_a_run_of_a_version_without_schedules_goes_on_in_a_stack(tmp_path: Path) -> None:
+    job, other = Job(seeds=(1,)), Job(seeds=(2,), warmup=5)
+    alone(dataclasses.replace(job, epochs=10), tmp_path / "0")
+    old = opened(load(tmp_path / "0" / LAST))
+    for name in SCHEDULED:
+        del old["optimizer_states"][0]["param_groups"][0][name]
+    write(old, tmp_path / "0" / LAST)
+    members = [member(job, tmp_path / "0", goes_on=True), member(other, tmp_path / "1")]
+    for number, outcome in enumerate(stacked(members)):
+        assert_same(outcome, alone((job, other)[number], tmp_path / "alone" / f"{number}"))
 
 
 def test_a_run_that_diverges_fails_and_the_others_do_not_see_it(tmp_path: Path) -> None:
@@ -270,6 +337,19 @@ def test_the_runs_of_a_phase_have_their_blocks_at_the_same_places(
 def _as_if_interrupted(folder: Path) -> None:
     """Gives a finished run the checkpoint that it would have had in the middle of a longer one."""
     write(opened(load(folder / LAST)), folder / LAST)
+
+
+class _StopsAlone(pl.Callback):
+    """Stops a run of its own after so many epochs, as a signal does."""
+
+    def __init__(self, interrupts: Interrupts, after: int) -> None:
+        self._interrupts, self._after = interrupts, after
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        if pl_module.epochs == self._after:
+            self._interrupts.pending = 15
 
 
 def _stopped(members: Sequence[Member], after: int) -> None:
