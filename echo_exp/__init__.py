@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from echo_exp.network import Echo, TrainedNetwork, load
     from echo_exp.settings import SettingError
     from echo_exp.task.data import EchoDataModule
+    from echo_exp.task.echo import EchoProblem
     from echo_exp.task.missing import Drop, Mask, Sentinel
     from echo_exp.task.problem import Problem
     from echo_exp.task.representation import OneHot, Scaled
@@ -26,6 +27,7 @@ _HOMES = {
     "Echo": "network",
     "EchoDataModule": "task.data",
     "EchoModule": "training.module",
+    "EchoProblem": "task.echo",
     "EncoderDecoder": "models",
     "Inspection": "inspection.inspect_network",
     "ManyToOne": "models",
@@ -50,6 +52,7 @@ __all__ = [
     "Echo",
     "EchoDataModule",
     "EchoModule",
+    "EchoProblem",
     "EncoderDecoder",
     "Inspection",
     "ManyToOne",

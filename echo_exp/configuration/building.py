@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -29,12 +29,7 @@ def build(node: DictConfig, key: str, **runtime: Any) -> Any:
     Raises:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
     """
-    target = node.get(TARGET)
-    try:
-        parameters = inspect.signature(pkgutil.resolve_name(target)).parameters
-    except Exception as error:
-        reason = f"it must name something callable ({error})"
-        raise SettingError(f"{key}.{TARGET}", target, reason) from error
+    target, parameters = node.get(TARGET), _parameters(node, key)
     settings = [str(name) for name in node if name not in (TARGET, "_partial_")]
     kinds = {name: parameter.kind for name, parameter in parameters.items()}
     allowed = [name for name in parameters if name not in runtime and kinds[name] not in VARIADIC]
@@ -49,6 +44,24 @@ def build(node: DictConfig, key: str, **runtime: Any) -> Any:
         return instantiate(node, _convert_="all", **runtime)
     except InstantiationException as error:
         raise error.__cause__ or error from None
+
+
+def takes(node: DictConfig, key: str, name: str) -> bool:
+    """Returns whether what a group's ``_target_`` names has an argument of this name.
+
+    Raises:
+        SettingError: It names nothing callable.
+    """
+    return name in _parameters(node, key)
+
+
+def _parameters(node: DictConfig, key: str) -> Mapping[str, inspect.Parameter]:
+    target = node.get(TARGET)
+    try:
+        return inspect.signature(pkgutil.resolve_name(target)).parameters
+    except Exception as error:
+        reason = f"it must name something callable ({error})"
+        raise SettingError(f"{key}.{TARGET}", target, reason) from error
 
 
 def unknown(key: str, value: Any, known: Iterable[str]) -> SettingError:

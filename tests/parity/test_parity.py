@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from echo_exp import Adam, EchoDataModule, EchoModule, Mask, OneHot, Problem, Sentinel, Seq2Seq
+from echo_exp import Adam, EchoDataModule, EchoModule, EchoProblem, Mask, OneHot, Sentinel, Seq2Seq
 from echo_exp.models import LSTM, Model, State
 from echo_exp.models.dense import Dense
 from echo_exp.task.problem import Integers
@@ -15,8 +15,8 @@ from ..trainers import Recorder, make_trainer
 from .keras_nets import Net, Peer, V, weights_of
 
 BASELINES = [
-    Net("seq2seq", Problem(), batch=7, units=20, epochs=40),
-    Net("encoder_decoder", Problem(n_out=2), batch=21, units=150, epochs=12),
+    Net("seq2seq", EchoProblem(), batch=7, units=20, epochs=40),
+    Net("encoder_decoder", EchoProblem(n_out=2), batch=21, units=150, epochs=12),
 ]
 baselines = pytest.mark.parametrize("baseline", BASELINES, ids=lambda baseline: baseline.name)
 
@@ -169,12 +169,12 @@ def test_a_state_that_is_not_reset_breaks_parity(reference: list[tuple[float, fl
     assert _difference(leaking, reference) > BROKEN
 
 
-PART, INCOMPLETE = Problem(n_out=2), Problem(n_out=3, incomplete=True)
-WHOLE_INCOMPLETE = Problem(incomplete=True)
+PART, INCOMPLETE = EchoProblem(n_out=2), EchoProblem(n_out=3, incomplete=True)
+WHOLE_INCOMPLETE = EchoProblem(incomplete=True)
 NETS = [
-    Net("seq2seq", Problem(), 1, 20, epochs=4, stateful=False),
-    Net("seq2seq", Problem(), 7, 20, epochs=20, layers=3),
-    Net("seq2seq", Problem(), 7, 20, epochs=20, scaled=True),
+    Net("seq2seq", EchoProblem(), 1, 20, epochs=4, stateful=False),
+    Net("seq2seq", EchoProblem(), 7, 20, epochs=20, layers=3),
+    Net("seq2seq", EchoProblem(), 7, 20, epochs=20, scaled=True),
     Net("seq2seq_padded", PART, 7, 20, epochs=20),
     Net("seq2seq_padded", PART, 7, 20, epochs=20, scaled=True),
     Net("encoder_decoder", PART, 7, 20, epochs=20, layers=2),

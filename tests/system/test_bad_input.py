@@ -22,6 +22,8 @@ CASES = {
     ("problem.n_out=0",): ("problem.n_out=0", "at least 1"),
     ("problem.n_out=-1",): ("problem.n_out=-1", "at least 1"),
     ("problem.n_out=3",): ("problem.n_out=3", "must equal problem.n_in=5", "seq2seq_padded"),
+    ("problem.offset=1",): ("problem.offset=1", "problem.n_in=5", "behind 0 at most"),
+    ("problem.order=reversed",): ("model.padding=null", "read"),
     ("problem.length=4",): ("problem.length=4", "problem.n_in=5"),
     ("problem.length=0",): ("problem.length=0", "from 1"),
     ("problem.n_in=0",): ("problem.n_in=0", "at least 1"),
