@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from echo_exp.network import Echo, TrainedNetwork, load
     from echo_exp.settings import SettingError
     from echo_exp.task.data import EchoDataModule
+    from echo_exp.task.delayed_echo import DelayedEcho
     from echo_exp.task.echo import EchoProblem
     from echo_exp.task.missing import Drop, Mask, Sentinel
     from echo_exp.task.problem import Problem
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Adam": "training.optimizer",
+    "DelayedEcho": "task.delayed_echo",
     "Drop": "task.missing",
     "Echo": "network",
     "EchoDataModule": "task.data",
@@ -48,6 +50,7 @@ _HOMES = {
 
 __all__ = [
     "Adam",
+    "DelayedEcho",
     "Drop",
     "Echo",
     "EchoDataModule",

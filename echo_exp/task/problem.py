@@ -193,9 +193,9 @@ def shown(row: Iterable[int | str]) -> str:
     return f"[{', '.join(map(str, row))}]"
 
 
-def pairs(problem: Problem, sequence: Integers, rows: int) -> str:
-    """Renders the first windows of a sequence, [length], and their answers: a pair a line."""
-    windows = problem.windows(sequence)[:rows]
+def pairs(problem: Problem, sequences: Integers, rows: int) -> str:
+    """Renders the first windows of sequences, [..., length], and their answers: a pair a line."""
+    windows = problem.windows(sequences).reshape(-1, problem.n_in)[:rows]
     return "\n".join(
         f"{shown(signs(window, problem))} -> {shown(signs(problem.targets(window), problem))}"
         for window in windows

@@ -12,10 +12,12 @@ from echo_exp.configuration import trust
 from echo_exp.settings import SettingError
 
 EXPERIMENTS = sorted(path.stem for path in (configuration.FOLDER / "experiment").glob("*.yaml"))
+INDEPENDENT = ("delayed_echo", "selective_echo", "associative_recall")
+"""Problems that no network carries a state through: each has an experiment with one that goes."""
 OPTIONS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in configuration.FOLDER.glob("*/*.yaml")
-    if path.parent.name not in ("experiment", "study")
+    if path.parent.name not in ("experiment", "study") and path.stem not in INDEPENDENT
 )
 
 

@@ -9,6 +9,7 @@ COMMANDS = {
     "echo-exp": "train",
     "echo-exp-export": "export",
     "echo-exp-inspect": "inspect",
+    "echo-exp-pairs": "pairs",
     "echo-exp-predict": "predict",
     "echo-exp-report": "report",
     "echo-exp-sync": "sync",
