@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from echo_exp import settings
 from echo_exp.settings import SettingError
 from echo_exp.task import problem
-from echo_exp.task.problem import Integers
+from echo_exp.task.problem import Integers, Windows
 
 MOST_TIMESTEPS = 100_000
 
@@ -45,6 +45,16 @@ class Samples(ABC):
 
     @property
     @abstractmethod
+    def name(self) -> str:
+        """In few letters what is to be done."""
+
+    @property
+    @abstractmethod
+    def goal(self) -> str:
+        """What a network learns to do."""
+
+    @property
+    @abstractmethod
     def n_out(self) -> int:
         """Answers to a window."""
 
@@ -52,6 +62,14 @@ class Samples(ABC):
     @abstractmethod
     def n_body(self) -> int:
         """Timesteps of a window that are drawn; a sequence consists of these."""
+
+    @abstractmethod
+    def generate(self, random: np.random.Generator, count: int) -> Integers:
+        """Draws sequences, [count, n_windows · n_body]."""
+
+    @abstractmethod
+    def targets(self, windows: Windows) -> Windows:
+        """Returns the answers to windows, [..., n_in] -> [..., n_out]."""
 
     @property
     def tail(self) -> Sequence[str]:
@@ -118,8 +136,8 @@ class Samples(ABC):
 def distinct(uniform: NDArray[np.float64], n: int) -> Integers:
     """Makes integers from 0 to ``n - 1``, none twice, of numbers that are uniform in [0, 1).
 
-    The j-th is drawn from the ``n - j`` that are left: as their number, in which each smaller one
-    that is taken already is skipped.
+    The j-th is one of the ``n - j`` that are left, by its rank among these; it is larger than its
+    rank by how many of those taken are below it.
 
     Args:
         uniform: [..., k] numbers; ``k <= n``.
@@ -130,9 +148,7 @@ def distinct(uniform: NDArray[np.float64], n: int) -> Integers:
     """
     drawn = np.empty(uniform.shape, dtype=np.int64)
     for j in range(uniform.shape[-1]):
-        found = (uniform[..., j] * (n - j)).astype(np.int64)
-        taken = np.sort(drawn[..., :j], axis=-1)
-        for i in range(j):
-            found += found >= taken[..., i]
-        drawn[..., j] = found
+        rank = (uniform[..., j] * (n - j)).astype(np.int64)
+        left_below = np.sort(drawn[..., :j], axis=-1) - np.arange(j)
+        drawn[..., j] = rank + (left_below <= rank[..., None]).sum(-1)
     return drawn

@@ -28,6 +28,8 @@ from ..trainers import Recorder, make_trainer
 
 PROBLEMS = {
     "delayed_echo": ("problem.n_items=2", "problem.delay=2"),
+    "selective_echo": ("problem.n_items=2", "problem.n_noise=2"),
+    "associative_recall": ("problem.n_pairs=2", "problem.n_queries=1"),
 }
 """Each with sizes that are soon learnt."""
 MODELS = ("seq2seq_last", "encoder_decoder", "many_to_one", "one_to_one")

@@ -28,6 +28,8 @@ CASES = {
     ("experiment=delayed_echo", "missing=mask"): ("missing=Mask", "missing=drop"),
     ("experiment=delayed_echo", "model.stateful=true"): ("model.stateful=true", "false"),
     ("experiment=delayed_echo", "model=seq2seq"): ("model.padding=null", "model=seq2seq_last"),
+    ("experiment=selective_echo", "problem.n_noise=-1"): ("problem.n_noise=-1", "from 0"),
+    ("experiment=associative_recall", "problem.n_pairs=17"): ("problem.n_pairs=17", "n_values=16"),
     ("problem.length=4",): ("problem.length=4", "problem.n_in=5"),
     ("problem.length=0",): ("problem.length=0", "from 1"),
     ("problem.n_in=0",): ("problem.n_in=0", "at least 1"),

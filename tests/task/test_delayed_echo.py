@@ -52,7 +52,7 @@ def test_sizes_that_are_not_possible_are_refused(sizes: dict[str, Any], message:
 
 def test_a_user_tells_the_integers_of_windows_or_whole_windows_as_they_are_shown() -> None:
     problem = DelayedEcho(n_items=2, delay=1)
-    whole = [[3, 1, "_", ">", "_", "_"], [4, 1, "_", ">", "_", "_"]]
+    whole: list[list[int | str]] = [[3, 1, "_", ">", "_", "_"], [4, 1, "_", ">", "_", "_"]]
     assert problem.sequence([3, 1]).tolist() == [3, 1]
     assert problem.sequence([3, 1, 4, 1]).tolist() == [3, 1, 4, 1]
     assert problem.sequence(whole[0] + whole[1]).tolist() == [3, 1, 4, 1]

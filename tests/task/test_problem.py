@@ -46,7 +46,7 @@ def test_a_block_of_the_window_is_repeated_from_its_offset_on_in_the_order_asked
 ) -> None:
     n_out = data.draw(st.integers(1, n_in))
     offset = data.draw(st.integers(0, n_in - n_out))
-    sizes = {"length": n_in + 3, "n_in": n_in, "n_out": n_out, "offset": offset}
+    sizes: dict[str, Any] = {"length": n_in + 3, "n_in": n_in, "n_out": n_out, "offset": offset}
     windows = EchoProblem(**sizes).windows(np.arange(n_in + 3))
     block = windows[:, offset : offset + n_out]
     for order, expected in (("forward", block), ("reversed", block[:, ::-1])):

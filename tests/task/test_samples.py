@@ -8,18 +8,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from echo_exp import DelayedEcho, EchoModule, ManyToOne, OneHot
+from echo_exp import (
+    AssociativeRecall,
+    DelayedEcho,
+    EchoModule,
+    ManyToOne,
+    OneHot,
+    SelectiveEcho,
+)
 from echo_exp.settings import SettingError
 from echo_exp.task.problem import Stream, random_stream
 from echo_exp.task.samples import Samples, distinct
 
-PROBLEMS: list[Samples] = [DelayedEcho(n_windows=3)]
+PROBLEMS: list[Samples] = [
+    DelayedEcho(n_windows=3),
+    SelectiveEcho(n_windows=3),
+    AssociativeRecall(n_windows=3),
+]
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: type(problem).__name__)
 def test_draws_go_on_where_the_last_ended(problem: Samples) -> None:
     parts, whole = random_stream(1, Stream.TRAINING), random_stream(1, Stream.TRAINING)
-    drawn = np.concatenate([problem.generate(parts, 2), problem.generate(parts, 3)])
+    drawn = np.concatenate([problem.generate(parts, count) for count in (2, 0, 3)])
     np.testing.assert_array_equal(drawn, problem.generate(whole, 5))
 
 
@@ -27,7 +38,7 @@ def test_draws_go_on_where_the_last_ended(problem: Samples) -> None:
 def test_what_is_drawn_can_be_told_body_by_body_and_as_whole_windows(problem: Samples) -> None:
     (sequence,) = problem.generate(random_stream(1, Stream.TEST), 1)
     np.testing.assert_array_equal(problem.sequence(sequence), sequence)
-    np.testing.assert_array_equal(problem.sequence(problem.windows(sequence).flat), sequence)
+    np.testing.assert_array_equal(problem.sequence(problem.windows(sequence).flatten()), sequence)
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: type(problem).__name__)
