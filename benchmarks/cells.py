@@ -6,7 +6,7 @@ from hydra import compose
 from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig
 
-from echo_exp import configuration
+from echo_exp import EchoProblem, configuration
 from echo_exp.sweeps import study
 from tests.parity.keras_nets import Net
 
@@ -35,6 +35,7 @@ def of_study(name: str, scale: str) -> list[DictConfig]:
 def keras_net(config: DictConfig) -> Net:
     """Returns what a configuration describes, to be made in Keras."""
     settings = configuration.read(config)
+    assert isinstance(settings.problem, EchoProblem)  # Keras has nothing for the others
     model = config.model
     name = TOPOLOGIES[model._target_.rsplit(".", 1)[-1]]
     return Net(

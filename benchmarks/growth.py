@@ -24,7 +24,7 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.commands import BASELINES, FIGURES, HERE, RESULTS, execute
-from echo_exp import EchoDataModule, EchoModule, EncoderDecoder, OneHot, Problem, Seq2Seq
+from echo_exp import EchoDataModule, EchoModule, EchoProblem, EncoderDecoder, OneHot, Seq2Seq
 from echo_exp.training.figures import BLUE, GREY, ORANGE
 from tests.trainers import make_trainer
 
@@ -55,7 +55,7 @@ def point(net: str, n_values: int, n_in: int, units: int, replicas: int) -> dict
     torch.set_num_threads(1)
     before = _megabytes()
     whole = net == "seq2seq"
-    problem = Problem(n_in + 20, n_values, n_in, n_in if whole else max(1, 2 * n_in // 5))
+    problem = EchoProblem(n_in + 20, n_values, n_in, n_in if whole else max(1, 2 * n_in // 5))
     make: Any = Seq2Seq if whole else EncoderDecoder
     seeds = range(replicas)
     model = make(

@@ -17,7 +17,7 @@ import torch
 from matplotlib.figure import Figure
 from scipy import stats
 
-from echo_exp import EchoDataModule, EchoModule, OneHot, Problem
+from echo_exp import EchoDataModule, EchoModule, EchoProblem, OneHot
 from echo_exp.task.problem import Stream, random_stream
 
 from tests.parity.keras_nets import Net, Peer  # isort: skip; it chooses the backend of Keras
@@ -36,8 +36,8 @@ STYLES = {"echo_exp": "-", "Keras": (0, (4, 2))}
 
 
 BASELINES = [
-    Net("seq2seq", Problem(), batch=7, units=20, epochs=500),
-    Net("encoder_decoder", Problem(n_out=2), batch=21, units=150, epochs=5000),
+    Net("seq2seq", EchoProblem(), batch=7, units=20, epochs=500),
+    Net("encoder_decoder", EchoProblem(n_out=2), batch=21, units=150, epochs=5000),
 ]
 SEEDS = {"seq2seq": 10, "encoder_decoder": 20}
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.commands import BASELINES, RESULTS, Measured, ours, peer, ratio
-from echo_exp import Problem
+from echo_exp import EchoProblem
 
 JSON = RESULTS / "speed.json"
 
@@ -66,7 +66,7 @@ def report(net: str, measured: dict[str, list[Measured]]) -> None:
 
 def framing(count: int = 10_000_000, rounds: int = 5) -> dict[str, list[float]]:
     """Frames integers here and as the tutorial does it: shifted pandas columns, joined."""
-    problem = Problem()
+    problem = EchoProblem()
     sequence = np.random.default_rng(0).integers(0, 100, count)
 
     def shifted() -> object:

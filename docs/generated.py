@@ -1,19 +1,23 @@
-"""What pages get from the code, as Markdown, for `<!-- settings -->` and `<!-- modules -->`.
+"""What pages get from the code, as Markdown, for `<!-- settings -->`, `<!-- modules -->` and so on.
 
 The settings are those of the files in `conf`, with their comments; the modules those of the
-package, with the first line of each.
+package, with the first line of each; the pairs those of each problem.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from hydra import compose
+from hydra.initialize import initialize_config_dir
 from omegaconf import OmegaConf
 from sphinx.application import Sphinx
 
 import echo_exp
 from docs.figures.rooms import first_line
 from echo_exp import configuration
+from echo_exp.task import problem as task
+from echo_exp.task.problem import Stream, random_stream
 
 COMMANDS = {"config": "echo-exp", "predict": "echo-exp-predict"}
 """Whose settings the files beside the groups hold; of others it is the file's name."""
@@ -27,6 +31,7 @@ GROUPS = (
     f"{SWEEPER}/sampler",
     f"{SWEEPER}/pruner",
 )
+PAIRS = 3
 LINE = re.compile(
     r'(?P<indent> *)"?(?P<name>[\w.]+)"?:(?: +(?P<value>[^#]*?))?(?: *# *(?P<says>.*))?'
 )
@@ -41,7 +46,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def _fill(_app: Sphinx, _page: str, source: list[str]) -> None:
-    for place, lines in (("<!-- settings -->", settings), ("<!-- modules -->", modules)):
+    for lines in (settings, modules, pairs):
+        place = f"<!-- {lines.__name__} -->"
         if place in source[0]:
             source[0] = source[0].replace(place, "\n".join(lines()))
 
@@ -56,6 +62,18 @@ def modules() -> Iterator[str]:
         yield from ("| | |", "|---|---|")
         for path in sorted(folder.glob("[!_]*.py")):
             yield f"| `{path.stem}` | {first_line(path)} |"
+
+
+def pairs() -> Iterator[str]:
+    """Yields the first pairs of windows and answers of every problem."""
+    for path in sorted((configuration.FOLDER / "problem").glob("*.yaml")):
+        with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+            config = compose("config", [f"problem={path.stem}"])
+        problem = configuration.problem(config)
+        sequences = problem.generate(random_stream(config.seed, Stream.TRAINING), 1)
+        yield from (f"`problem={path.stem}`", "", "```text")
+        yield task.pairs(problem, sequences, PAIRS)
+        yield from ("```", "")
 
 
 def settings() -> Iterator[str]:

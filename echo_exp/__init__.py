@@ -22,21 +22,28 @@ if TYPE_CHECKING:
     from echo_exp.network import Echo, TrainedNetwork, load
     from echo_exp.reports.frames import curves, runs
     from echo_exp.settings import SettingError
+    from echo_exp.task.associative_recall import AssociativeRecall
     from echo_exp.task.data import EchoDataModule
+    from echo_exp.task.delayed_echo import DelayedEcho
+    from echo_exp.task.echo import EchoProblem
     from echo_exp.task.missing import Drop, Mask, Sentinel
     from echo_exp.task.problem import Problem
     from echo_exp.task.representation import OneHot, Scaled
+    from echo_exp.task.selective_echo import SelectiveEcho
     from echo_exp.tracking import TrackingSettings
     from echo_exp.training.module import EchoModule
     from echo_exp.training.optimizer import Adam
 
 _HOMES = {
     "Adam": "training.optimizer",
+    "AssociativeRecall": "task.associative_recall",
     "Attention": "models",
+    "DelayedEcho": "task.delayed_echo",
     "Drop": "task.missing",
     "Echo": "network",
     "EchoDataModule": "task.data",
     "EchoModule": "training.module",
+    "EchoProblem": "task.echo",
     "EncoderDecoder": "models",
     "GRU": "models",
     "Inspection": "inspection.inspect_network",
@@ -47,6 +54,7 @@ _HOMES = {
     "OneToOne": "models",
     "Problem": "task.problem",
     "Scaled": "task.representation",
+    "SelectiveEcho": "task.selective_echo",
     "Sentinel": "task.missing",
     "Seq2Seq": "models",
     "SettingError": "settings",
@@ -63,11 +71,14 @@ _HOMES = {
 __all__ = [
     "GRU",
     "Adam",
+    "AssociativeRecall",
     "Attention",
+    "DelayedEcho",
     "Drop",
     "Echo",
     "EchoDataModule",
     "EchoModule",
+    "EchoProblem",
     "EncoderDecoder",
     "Inspection",
     "ManyToOne",
@@ -77,6 +88,7 @@ __all__ = [
     "OneToOne",
     "Problem",
     "Scaled",
+    "SelectiveEcho",
     "Sentinel",
     "Seq2Seq",
     "SettingError",

@@ -2,12 +2,11 @@
 
 import base64
 import functools
-import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -42,8 +41,8 @@ class Echo:
 
     Attributes:
         sequence: The sequence, [L].
-        windows: Its windows, [W, n_in] with W = L - n_in + 1.
-        expected: The integers to repeat, [W, n_out].
+        windows: Its windows, [W, n_in]; of the echo problem W = L - n_in + 1.
+        expected: The integers to answer, [W, n_out].
         predicted: Those that the network answers, [W, n_out].
         outputs: The probability of each value at each place, [W, n_out, V], or with V = 1 the
             number from 0 to 1 that the network answers.
@@ -86,42 +85,27 @@ class TrainedNetwork:
         return self.module.problem
 
     @torch.inference_mode()
-    def predict(self, sequence: Iterable[int], carry: bool = True) -> Echo:
-        """Lets the network echo a sequence.
+    def predict(self, sequence: Iterable[int | str], carry: bool = True) -> Echo:
+        """Lets the network answer a sequence.
 
         Args:
-            sequence: At least ``n_in`` integers from 0 to ``n_values - 1``; more are framed.
+            sequence: Integers, and signs of the problem's marks. Of the echo problem at least
+                ``n_in`` integers from 0 to ``n_values - 1``, of which more are framed.
             carry: Whether the state is carried from window to window as in training, where element
                 i of a batch goes on in element i of the next; else each begins at zero.
 
         Raises:
-            SettingError: The sequence is too short, or not of such integers.
+            SettingError: The sequence is none of the problem.
         """
-        integers = self.check(sequence)
-        windows = torch.from_numpy(self.problem.windows(integers.numpy()).copy())  # [rows, n_in]
+        integers = self.problem.sequence(sequence)
+        windows = torch.from_numpy(self.problem.windows(integers).copy())  # [rows, n_in]
         outputs = self._outputs(windows, carry)[self.problem.n_incomplete :]  # [W, n_out, V]
         windows = windows[self.problem.n_incomplete :]
         predicted = self.module.representation.decode(outputs)
         if outputs.shape[-1] > 1:
             outputs = outputs.softmax(-1)
-        return Echo(integers, windows, self.problem.targets(windows), predicted, outputs)
-
-    def check(self, sequence: Iterable[int]) -> Tensor:
-        """Returns a sequence as a tensor, [L].
-
-        Raises:
-            SettingError: It is too short, or not of integers from 0 to ``n_values - 1``.
-        """
-        n_in, largest = self.problem.n_in, self.problem.n_values - 1
-        told = list(sequence)
-        for value in told:
-            if not (_is_integer(value) and 0 <= value <= largest):
-                reason = f"{value} is in it, and the network knows the integers from 0 to {largest}"
-                raise SettingError("sequence", told, reason)
-        if len(told) < n_in:
-            reason = f"the network reads {n_in} integers at a time, and these are {len(told)}"
-            raise SettingError("sequence", told, reason)
-        return torch.tensor([int(value) for value in told])
+        expected = self.problem.targets(windows)
+        return Echo(torch.from_numpy(integers), windows, expected, predicted, outputs)
 
     def _repr_html_(self) -> str:
         """Shows it in a notebook: settings, scores, an echo of one sequence, the learning curve."""
@@ -265,11 +249,3 @@ def _scores(metrics: Mapping[str, float]) -> Iterator[tuple[str, str, str]]:
             std, least, most = (metrics[f"{name}/{end}"] for end in ("std", "min", "max"))
             spread = f"± {std:.4f} ({least:.4f} to {most:.4f}), mean of all seeds of the run"
         yield name, f"{value:.4f}", spread
-
-
-def _is_integer(value: Any) -> bool:
-    try:
-        operator.index(value)
-    except TypeError:
-        return False
-    return not isinstance(value, bool)

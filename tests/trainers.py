@@ -5,9 +5,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from echo_exp import EchoDataModule, EchoModule, OneHot, Problem, Seq2Seq
+from echo_exp import EchoDataModule, EchoModule, EchoProblem, OneHot, Seq2Seq
 
-PROBLEM = Problem(length=10, n_values=6, n_in=3, n_out=3)  # 8 windows
+PROBLEM = EchoProblem(length=10, n_values=6, n_in=3, n_out=3)  # 8 windows
 BATCH = 4  # 2 updates an epoch
 
 

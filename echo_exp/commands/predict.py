@@ -12,11 +12,13 @@ from omegaconf import DictConfig, ListConfig
 from echo_exp import configuration
 from echo_exp.commands import hydra_main as command
 from echo_exp.settings import SettingError, choice
+from echo_exp.task.problem import BLANK, GO, NOISE, shown, signs
 
 if TYPE_CHECKING:
     from echo_exp.network import Echo, TrainedNetwork
 
 SEPARATORS = re.compile(r"[\s,;]+")
+SIGNS = (BLANK, GO, NOISE)
 DIGITS = 4
 """Of probabilities in the text."""
 
@@ -41,8 +43,9 @@ def _predict(config: DictConfig) -> None:
         _check(network, sequence, source)
     for _, sequence in sequences:
         echo = network.predict(sequence, config.carry)
+        windows = [signs(window, network.problem) for window in echo.windows.tolist()]
         write = _json if config.format == "json" else _text
-        print(write(echo, config.probabilities))
+        print(write(echo, windows, config.probabilities))
 
 
 def _load(config: DictConfig) -> "TrainedNetwork":
@@ -81,40 +84,40 @@ def _numbered(lines: Iterable[str], name: str) -> Iterator[tuple[str, str]]:
     yield from ((f"{name} {n}", line) for n, line in enumerate(lines, start=1) if line.strip())
 
 
-def _parse(text: str, source: str) -> list[int]:
-    """Returns the integers of ``[7, 3, 99]``, ``7, 3, 99`` or ``7 3 99``."""
+def _parse(text: str, source: str) -> list[int | str]:
+    """Returns what ``[7, 3, _]``, ``7, 3, _`` or ``7 3 _`` tells: integers, and signs of marks."""
     words = SEPARATORS.split(text.strip().removeprefix("[").removesuffix("]").strip())
-    if not all(re.fullmatch(r"[+-]?\d{1,18}", word) for word in words):
+    if not all(word in SIGNS or re.fullmatch(r"[+-]?\d{1,18}", word) for word in words):
         raise SettingError(source, text.strip(), "it must be integers, as in '[7, 3, 99, 0, 42]'")
-    return [int(word) for word in words]
+    return [word if word in SIGNS else int(word) for word in words]
 
 
-def _check(network: "TrainedNetwork", sequence: list[int], source: str) -> None:
+def _check(network: "TrainedNetwork", sequence: list[int | str], source: str) -> None:
     try:
-        network.check(sequence)
+        network.problem.sequence(sequence)
     except SettingError as error:
         raise SettingError(source, error.value, error.allowed) from None
 
 
-def _text(echo: "Echo", probabilities: bool) -> str:
+def _text(echo: "Echo", windows: list[list[int | str]], probabilities: bool) -> str:
     """Returns a line for each window, with wrong integers in asterisks."""
     lines = []
     for number, (window, expected, predicted) in enumerate(
-        zip(echo.windows.tolist(), echo.expected.tolist(), echo.predicted.tolist(), strict=True)
+        zip(windows, echo.expected.tolist(), echo.predicted.tolist(), strict=True)
     ):
         answers = [f"{b}" if a == b else f"*{b}*" for a, b in zip(expected, predicted, strict=True)]
         if probabilities:
             places = zip(answers, echo.outputs[number], predicted, strict=True)
             answers = [f"{answer} ({p[value]:.{DIGITS}f})" for answer, p, value in places]
-        lines.append(f"{window} -> [{', '.join(answers)}]")
+        lines.append(f"{shown(window)} -> {shown(answers)}")
     return "\n".join(lines)
 
 
-def _json(echo: "Echo", probabilities: bool) -> str:
+def _json(echo: "Echo", windows: list[list[int | str]], probabilities: bool) -> str:
     """Returns a line of JSON with all windows of a sequence."""
     told: dict[str, Any] = {
         "sequence": echo.sequence.tolist(),
-        "windows": echo.windows.tolist(),
+        "windows": windows,
         "expected": echo.expected.tolist(),
         "predicted": echo.predicted.tolist(),
     }

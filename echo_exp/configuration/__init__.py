@@ -4,7 +4,15 @@ Light: torch is only in `assembly`, `shapes` and `memory`.
 """
 
 from echo_exp.configuration.building import build, unknown
-from echo_exp.configuration.checking import Settings, callbacks, check_keys, exports, read, tracking
+from echo_exp.configuration.checking import (
+    Settings,
+    callbacks,
+    check_keys,
+    exports,
+    problem,
+    read,
+    tracking,
+)
 from echo_exp.configuration.command_line import flags, overrides
 from echo_exp.configuration.groups import (
     CALLBACKS,
@@ -57,6 +65,7 @@ __all__ = [
     "measured",
     "overrides",
     "parameters",
+    "problem",
     "read",
     "short",
     "stack_key",

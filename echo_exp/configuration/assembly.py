@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from echo_exp.configuration.building import arguments, build
+from echo_exp.configuration.building import build, takes
 from echo_exp.configuration.checking import Settings
 from echo_exp.configuration.memory import check_memory, training_bytes
 from echo_exp.configuration.shapes import network
@@ -55,6 +55,6 @@ def make_optimizer(config: DictConfig, settings: Settings) -> MakeOptimizer:
         "epochs": settings.epochs,
         "updates_per_epoch": settings.problem.n_windows // settings.batch_size,
     }
-    takes = length.keys() <= arguments(config.optimizer, "optimizer").keys()
-    make: MakeOptimizer = build(config.optimizer, "optimizer", **(length if takes else {}))
+    told = all(takes(config.optimizer, "optimizer", name) for name in length)
+    make: MakeOptimizer = build(config.optimizer, "optimizer", **(length if told else {}))
     return make

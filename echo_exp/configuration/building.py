@@ -29,7 +29,7 @@ def build(node: DictConfig, key: str, **runtime: Any) -> Any:
     Raises:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
     """
-    target, parameters = node.get(TARGET), arguments(node, key)
+    target, parameters = node.get(TARGET), _parameters(node, key)
     settings = [str(name) for name in node if name not in (TARGET, "_partial_")]
     kinds = {name: parameter.kind for name, parameter in parameters.items()}
     allowed = [name for name in parameters if name not in runtime and kinds[name] not in VARIADIC]
@@ -46,16 +46,16 @@ def build(node: DictConfig, key: str, **runtime: Any) -> Any:
         raise error.__cause__ or error from None
 
 
-def arguments(node: DictConfig, key: str) -> Mapping[str, inspect.Parameter]:
-    """Returns what a group's ``_target_`` can be given, by name.
-
-    Args:
-        node: The group's configuration.
-        key: The group's name, for messages.
+def takes(node: DictConfig, key: str, name: str) -> bool:
+    """Returns whether what a group's ``_target_`` names has an argument of this name.
 
     Raises:
-        SettingError: The ``_target_`` names nothing callable.
+        SettingError: It names nothing callable.
     """
+    return name in _parameters(node, key)
+
+
+def _parameters(node: DictConfig, key: str) -> Mapping[str, inspect.Parameter]:
     target = node.get(TARGET)
     try:
         return inspect.signature(pkgutil.resolve_name(target)).parameters

@@ -8,18 +8,20 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from echo_exp.configuration.building import build, unknown
-from echo_exp.configuration.groups import CALLBACKS, FOLDER, GROUPS, ROOT
+from echo_exp.configuration.building import build, takes, unknown
+from echo_exp.configuration.groups import CALLBACKS, FOLDER, GROUPS, ROOT, TARGET
 from echo_exp.configuration.identity import flat
 from echo_exp.settings import SettingError, choice, integer
 from echo_exp.task.missing import Missing
-from echo_exp.task.problem import Problem
+from echo_exp.task.problem import Problem, check_batch_size, check_stateful
 from echo_exp.tracking import TrackingSettings
 from echo_exp.training.settings import TrainerSettings
 
 AUTO = "auto"
 """`export=auto`: a run has its model, but for a job of a sweep."""
 MOST_REPLICAS = 1_000_000
+PRE = "pre"
+"""The padding with which a network that answers while it reads answers at the end."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Settings:
     """The settings that can be checked without torch.
 
     Attributes:
-        problem: The echo problem.
+        problem: What is to be learned.
         missing: What is done with missing values.
         trainer: The trainer's settings.
         seeds: One seed a replica (R of them), from ``seed`` on.
@@ -63,22 +65,61 @@ def read(config: DictConfig) -> Settings:
     choice("export", config.get("export", AUTO), (True, False, AUTO))  # older runs have none
     callbacks(config)
     missing = build(config.missing, "missing")
-    problem = build(config.problem, "problem", incomplete=missing.incomplete)
-    if missing.incomplete and problem.n_in == 1:
-        raise SettingError("problem.n_in", 1, "no such window is incomplete: use missing=drop")
+    task = problem(config)
+    _check_network(task, config.model)
     choice("inspect", config.get("inspect", False), (True, False))
     replicas = integer("replicas", config.get("replicas"), 1, MOST_REPLICAS)
     seed = integer("seed", config.get("seed"), 0, 2**63 - replicas)
     return Settings(
-        problem=problem,
+        problem=task,
         missing=missing,
         trainer=build(config.trainer, "trainer"),
         seeds=range(seed, seed + replicas),
         epochs=integer("epochs", config.get("epochs"), 1),
-        batch_size=problem.check_batch_size(config.get("batch_size")),
+        batch_size=check_batch_size(task, config.get("batch_size")),
         output_dir=Path(str(config.output_dir)),
         inspect=config.get("inspect", False),
     )
+
+
+def problem(config: DictConfig) -> Problem:
+    """Returns the problem of a configuration.
+
+    Raises:
+        SettingError: One of its settings is not allowed, or it does not go with ``missing``.
+    """
+    missing: Missing = build(config.missing, "missing")
+    if not takes(config.problem, "problem", "incomplete"):
+        if missing.incomplete:
+            policy = config.missing[TARGET].rpartition(".")[2]
+            reason = "no window of this problem is incomplete: use missing=drop"
+            raise SettingError("missing", policy, reason)
+        found: Problem = build(config.problem, "problem")
+        return found
+    found = build(config.problem, "problem", incomplete=missing.incomplete)
+    if missing.incomplete and found.n_in == 1:
+        raise SettingError("problem.n_in", 1, "no such window is incomplete: use missing=drop")
+    return found
+
+
+def _check_network(task: Problem, model: DictConfig) -> None:
+    """Refuses a network that answers too early, or carries a state that means nothing."""
+    check_stateful(task, model.get("stateful"))
+    if "padding" not in model:  # it answers when it has read the window
+        return
+    last = task.n_in - task.n_out
+    begin = last if model.padding == PRE else 0
+    early = [n for n, due in enumerate(task.due) if begin + n < due]
+    if early:
+        n, way = early[0], "a network that reads the whole window first, as encoder_decoder does"
+        if all(last + n >= due for n, due in enumerate(task.due)):
+            way = f"model=seq2seq_last, or {way}"
+        raise SettingError(
+            "model.padding",
+            model.padding,
+            f"answer {n + 1} would be given at timestep {begin + n + 1} of {task.n_in} and may be "
+            f"from {task.due[n] + 1} on: use {way}",
+        )
 
 
 def exports(config: DictConfig) -> bool:

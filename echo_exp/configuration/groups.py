@@ -10,7 +10,7 @@ GROUPS = ("problem", "missing", "model", "representation", "optimizer", "trainer
 STUDY, SEARCH = "study", "search"
 WHOLE = (STUDY, SEARCH)
 """Groups whose options are many runs."""
-WHOLE_PROGRAM = ("config", "report")
+WHOLE_PROGRAM = ("config", "report", "pairs")
 """The files of settings that hold those of a training."""
 TARGET = "_target_"
 """The key of a group that names what is made from its settings."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from echo_exp.configuration.building import arguments
-from echo_exp.configuration.groups import CALLBACKS, GROUPS, LAUNCH
+from echo_exp.configuration.groups import CALLBACKS, LAUNCH
+from echo_exp.configuration.renamed import ADDED, as_first_written
 from echo_exp.training.schedule import CONSTANT, needs_end
 
 INCIDENTAL = (
@@ -53,7 +53,7 @@ def parameters(config: DictConfig) -> dict[str, Any]:
     """Returns what is worth comparing between runs: each group's class and all that it is given."""
     chosen = {
         group: config[group]._target_.rsplit(".", 1)[-1]
-        for group in ("model", "representation", "missing", "optimizer")
+        for group in ("problem", "model", "representation", "missing", "optimizer")
     }
     rest = {key: value for key, value in _measured(config).items() if "._" not in key}
     return chosen | rest
@@ -88,8 +88,11 @@ def _stacks(key: str, value: Any) -> bool:
 
 
 def fingerprint(config: DictConfig, but: str | None = None) -> str:
-    """Returns a hash of everything that a result may depend on, but for one setting if asked."""
-    every = _measured(OmegaConf.to_container(config, resolve=True))
+    """Returns a hash of everything that a result may depend on, but for one setting if asked.
+
+    A run of an earlier version has that of the same settings today.
+    """
+    every = as_first_written(_measured(OmegaConf.to_container(config, resolve=True)))
     measured = {key: value for key, value in every.items() if key != but}
     text = json.dumps(measured, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -111,19 +114,12 @@ def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str])
     Returns:
         What is different, in words, by the setting's name.
     """
-    before, now = _measured(stored), _measured(given)
+    before, now = ADDED | _measured(stored), ADDED | _measured(given)
     named = [override.lstrip("+~").split("=")[0].split("@")[0] for override in overrides]
     everything = "experiment" in named
     return {
         key: f"{key} is {now.get(key)} here and {before.get(key)} there"
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
-        and (key in before or not _at_default(given, key))
         and (everything or any(key == name or key.startswith(f"{name}.") for name in named))
     }
-
-
-def _at_default(config: DictConfig, key: str) -> bool:
-    group, _, setting = key.partition(".")
-    known = arguments(config[group], group) if group in GROUPS else {}
-    return setting in known and bool(OmegaConf.select(config, key) == known[setting].default)

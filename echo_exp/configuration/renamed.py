@@ -1,11 +1,27 @@
-"""Has a configuration of an earlier version name classes where they are today."""
+"""Reads a configuration of an earlier version: what has moved, and what was added since."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from echo_exp import MOVED
 from echo_exp.configuration.groups import TARGET
+
+CLASSES = {"echo_exp.task.problem.Problem": "echo_exp.task.echo.EchoProblem"}
+"""Classes that have another name today."""
+ADDED = {
+    "problem.offset": 0,
+    "problem.order": "forward",
+    "model.forget_bias": 1,
+    "model.chrono": None,
+    "model.decoder_forget_bias": 1,
+    "model.decoder_chrono": None,
+    "optimizer.schedule": "constant",
+    "optimizer.warmup": 0,
+    "trainer.clip_norm": None,
+}
+"""Settings that earlier configurations do not have, and the values at which nothing is new."""
 
 
 def renamed(config: DictConfig | ListConfig) -> DictConfig:
@@ -27,6 +43,16 @@ def current(name: str) -> str:
     """Returns the dotted name of a class as it is today."""
     package, _, rest = name.partition(".")
     module, _, inner = rest.partition(".")
-    return (
-        f"{package}.{MOVED[module]}.{inner}" if package == "echo_exp" and module in MOVED else name
-    )
+    if package == "echo_exp" and module in MOVED:
+        name = f"{package}.{MOVED[module]}.{inner}"
+    return CLASSES.get(name, name)
+
+
+def as_first_written(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns flat settings as an earlier version wrote them, where it could have."""
+    before = {today: name for name, today in CLASSES.items()}
+    return {
+        key: before.get(value, value) if key.endswith(f".{TARGET}") else value
+        for key, value in settings.items()
+        if key not in ADDED or value != ADDED[key]
+    }

@@ -6,9 +6,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from echo_exp.configuration.building import build
+from echo_exp.configuration.building import build, takes
 from echo_exp.configuration.checking import Settings, read
+from echo_exp.configuration.groups import TARGET
 from echo_exp.configuration.memory import networks_together
+from echo_exp.settings import SettingError
 from echo_exp.task.representation import Representation
 
 
@@ -35,8 +37,7 @@ def network(
         SettingError: A setting of the representation is not allowed.
     """
     problem = settings.problem
-    sentinel = settings.missing.sentinel
-    representation = build(config.representation, "representation", sentinel=sentinel)
+    representation = _representation(config, settings)
     make_model = functools.partial(
         build,
         config.model,
@@ -48,3 +49,15 @@ def network(
     )
     outputs = settings.batch_size * problem.n_out * representation.n_outputs
     return representation, make_model, outputs
+
+
+def _representation(config: DictConfig, settings: Settings) -> Representation:
+    node, marks = config.representation, settings.problem.marks
+    given: dict[str, Any] = {"sentinel": settings.missing.sentinel}
+    if takes(node, "representation", "n_marks"):
+        given["n_marks"] = len(marks)
+    elif marks:
+        reason = f"it has nothing for the marks {' '.join(marks)} of this problem"
+        raise SettingError("representation", node[TARGET].rpartition(".")[2], reason)
+    found: Representation = build(node, "representation", **given)
+    return found

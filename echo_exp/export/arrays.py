@@ -32,6 +32,7 @@ class Steps:
         masked: Whether a missing integer is skipped.
         categories: Categories of an integer of the input; 0 where it is a number from 0 to 1.
         missing: The number that stands for a missing integer.
+        marks: Where integers are numbers, the features that follow: which mark it is.
         first: The first timestep that the dense layer reads.
         last: The timestep before which it stops; None reads all.
     """
@@ -42,6 +43,7 @@ class Steps:
     masked: bool
     categories: int
     missing: float
+    marks: int
     first: int
     last: int | None
 
@@ -107,9 +109,9 @@ def _steps(trained: TrainedNetwork, layers: int) -> Steps:
         answers = model.answers
     elif isinstance(model, ManyToOne):
         answers = slice(-1, None)
-    categories, missing = representation.n_features, 0.0
+    categories, missing, marks = representation.n_features, 0.0, 0
     if isinstance(representation, Scaled):
-        categories, missing = 0, representation.missing
+        categories, missing, marks = 0, representation.missing, representation.n_features - 1
     return Steps(
         layers=layers,
         writes=isinstance(model, EncoderDecoder),
@@ -117,6 +119,7 @@ def _steps(trained: TrainedNetwork, layers: int) -> Steps:
         masked=isinstance(module.missing, Mask),
         categories=categories,
         missing=missing,
+        marks=marks,
         first=answers.start or 0,
         last=answers.stop,
     )

@@ -34,7 +34,8 @@ class Echo:
         """Echoes windows.
 
         Args:
-            model_input: [rows, n_in] integers from 0 to ``n_values - 1``; a missing one is -1.
+            model_input: [rows, n_in] integers from 0 to ``n_values - 1``; a missing one is -1, and
+                those from ``n_values`` on stand for ``marks``, such as a blank.
             params: ``carry``: whether the rows are the windows of one sequence in their order,
                 the state carried as in the training; else each begins at zero. ``outputs``: whether
                 the network's outputs are returned, not the integers they stand for.
@@ -54,10 +55,14 @@ class Echo:
 
     def _checked(self, windows: Array) -> Array:
         n_in, n_values = self.description["n_in"], self.description["n_values"]
+        marks = self.description["marks"]
         if windows.ndim != 2 or windows.shape[1] != n_in or not len(windows):
             raise ValueError(f"the input must be rows of {n_in} integers, not {windows.shape}")
-        if not ((windows >= -1) & (windows < n_values) & (windows == np.round(windows))).all():
-            raise ValueError(f"integers go from 0 to {n_values - 1}, a missing one is -1")
+        if not (
+            (windows >= -1) & (windows < n_values + len(marks)) & (windows == np.round(windows))
+        ).all():
+            signs = f"; the {len(marks)} that follow are {' '.join(marks)}" if marks else ""
+            raise ValueError(f"integers go from 0 to {n_values - 1}, a missing one is -1{signs}")
         return windows.astype(np.int64)
 
     def _walk(self, windows: Array, carry: bool) -> tuple[Array, Array]:
@@ -121,12 +126,19 @@ class Layers:
             if whole and present is not None:
                 rows = rows * present[..., None]
             return rows.sum(1, keepdims=True) if whole else rows
-        scaled = np.where(windows < 0, self.steps["missing"], windows / self.largest)
-        numbers: Array = scaled.astype(np.float32)  # [B, T]
+        numbers = self._numbers(windows)
         if whole and present is not None:
-            numbers = numbers * present
-        projected: Array = (numbers[:, None] if whole else numbers[..., None]) @ kernel
+            numbers = numbers * present[..., None]
+        projected: Array = (numbers.reshape(len(windows), 1, -1) if whole else numbers) @ kernel
         return projected
+
+    def _numbers(self, windows: Array) -> Array:
+        """Returns integers as numbers from 0 to 1, and which mark each is, [B, T, F]."""
+        marks = windows[..., None] - self.largest == 1 + np.arange(self.steps["marks"])
+        values = np.where(windows < 0, self.steps["missing"], windows / self.largest)
+        values = np.where(marks.any(-1), 0.0, values)
+        numbers: Array = np.concatenate([values[..., None], marks], -1).astype(np.float32)
+        return numbers
 
     def _stack(
         self, name: str, projected: Array, state: Sequence[Array], present: Array | None

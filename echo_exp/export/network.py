@@ -60,6 +60,7 @@ class Description:
         n_in: Integers in a window.
         n_out: Integers of the echo.
         n_values: Integers go from 0 to this, exclusively.
+        marks: Signs of what is read besides: the integers from ``n_values`` on stand for them.
         n_outputs: Outputs for an integer (V): logits of all values, or one number.
         states: Size of each tensor of the state.
         stateful: Whether the state was carried from batch to batch in the training.
@@ -69,6 +70,7 @@ class Description:
     n_in: int
     n_out: int
     n_values: int
+    marks: Sequence[str]
     n_outputs: int
     states: Sequence[int]
     stateful: bool
@@ -137,6 +139,7 @@ def describe(trained: TrainedNetwork, folder: Path, **more: Any) -> None:
         n_in=problem.n_in,
         n_out=problem.n_out,
         n_values=problem.n_values,
+        marks=problem.marks,
         n_outputs=module.representation.n_outputs,
         states=[part.shape[-1] for part in state],
         stateful=module.model.stateful,

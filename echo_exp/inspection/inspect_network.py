@@ -120,6 +120,8 @@ def _left_out(network: "TrainedNetwork", asked: Collection[str]) -> dict[str, st
     if "probes" in asked and network.problem.n_values > MOST_PROBED:
         reason = f"of more than {MOST_PROBED:,} different integers too few windows are drawn"
         return {"probes": reason}
+    if "probes" in asked and network.problem.marks:
+        return {"probes": "a probe tells integers, and windows of this problem have marks"}
     return {}
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from echo_exp.inspection import walks
 from echo_exp.inspection.probes import Reader
 from echo_exp.inspection.traces import Trace
+from echo_exp.task.problem import signs
 from echo_exp.training import evaluation
 from echo_exp.training.module import EchoModule
 from echo_exp.training.replicas import Floats
@@ -57,14 +58,14 @@ class States:
     """Hidden and cell states of a layer over one window.
 
     Attributes:
-        window: The integers that the network reads, [n_in].
+        window: The integers that the network reads, and signs of marks, [n_in].
         echo: Those that it answers, [n_out].
         carried: Whether the window began with a state that was carried to it, not with zero.
         hidden: [T+1, U], the state before the first timestep in front.
         cell: [T+1, U].
     """
 
-    window: list[int]
+    window: list[int | str]
     echo: list[int]
     carried: bool
     hidden: Floats
@@ -183,7 +184,7 @@ def states(module: EchoModule, windows: Tensor, trace: Trace) -> States:
     rows = _measured(module, windows)
     row = int(rows[0])
     return States(
-        window=windows[0, row].tolist(),
+        window=signs(windows[0, row].tolist(), module.problem),
         echo=walks.echoes(module, windows[:1])[0, row].tolist(),
         carried=carries(module) and row >= module.batch_size,
         hidden=trace.hidden[0, row].double().numpy(),

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from echo_exp import configuration
 from echo_exp.running.resume import CONTINUES
+from echo_exp.task.problem import shown
 from echo_exp.tracking import StoredRun
 from echo_exp.tracking.ui import markdown
 from echo_exp.tracking.ui.view import page
@@ -62,7 +63,7 @@ def run(
         resume = shlex.join(["echo-exp", f"resume={stored.run_id}", *where])
         more = {resume: "goes on, where it was interrupted"}
         return markdown.text(about, "It has not ended, and has no scores.", markdown.commands(more))
-    window = str(list(outcome.listing.windows[0]))
+    window = shown(outcome.listing.windows[0])
     more = {
         shlex.join(["echo-exp-predict", *which, window]): "its echo of a window",
         shlex.join(["echo-exp-inspect", *which]): "what it has learned",
@@ -92,12 +93,10 @@ def _link(experiment_id: str, run_id: str) -> str:
 
 def _sentence(config: DictConfig) -> str:
     """Says in one sentence what a run is."""
-    problem, chosen = config.problem, configuration.parameters(config)
-    echoed = f"{problem.n_out} of {problem.n_in} integers"
+    chosen = configuration.parameters(config)
     units = f" of {config.model.units} units" if "units" in config.model else ""
     many = f", {config.replicas} networks at once" if config.replicas > 1 else ""
     return (
-        f"{chosen['model']}{units} learns to echo {echoed} below "
-        f"{problem.n_values} ({chosen['representation']}): {config.epochs:,} epochs from seed "
-        f"{config.seed}{many}."
+        f"{chosen['model']}{units} learns to {configuration.problem(config).goal} "
+        f"({chosen['representation']}): {config.epochs:,} epochs from seed {config.seed}{many}."
     )

@@ -106,12 +106,12 @@ def _create_run(
 
 def _name(config: DictConfig) -> str:
     """Returns what a run is called in the UI that belongs to no sweep."""
-    problem, seed, replicas = config.problem, config.seed, config.replicas
+    seed, replicas = config.seed, config.replicas
     model = config.model._target_.rsplit(".", 1)[-1]
     state = "stateless " if config.model.get("stateful") is False else ""
     units = f"{config.model.units} units, " if "units" in config.model else ""
     seeds = f"seed {seed}" if replicas == 1 else f"seeds {seed}–{seed + replicas - 1}"
-    return f"{state}{model} {problem.n_in}→{problem.n_out}, {units}{seeds}"
+    return f"{state}{model} {configuration.problem(config).name}, {units}{seeds}"
 
 
 def end_early(run: Run, error: BaseException, automatic: bool) -> None:

@@ -19,12 +19,12 @@ EVALUATION_OUTPUTS = 4_000_000
 class EchoDataModule(pl.LightningDataModule):
     """Fresh random sequences to train on, fixed ones to validate and test on.
 
-    Every loader gives windows, [S, R, length - n_in + 1, n_in] integers: S sequences for each
+    Every loader gives windows, [S, R, n_windows, n_in] integers: S sequences for each
     replica, from the streams of that replica's own seed. Training goes on after the epochs that the
     module has already been trained for, so a resumed run sees what an uninterrupted one sees.
 
     Args:
-        problem: The echo problem.
+        problem: What is to be learned.
         epochs: Sequences to train on; each is used once.
         seeds: One seed a replica (R of them).
         block: Sequences in a training batch (S).

@@ -1,31 +1,27 @@
-"""The echo problem: random integers, cut into windows whose oldest integers are to be repeated.
+"""What a problem is: it draws sequences, frames them as windows, and says what the answers are.
 
-    sequence   3  1  4  1  5  9  2        integers, the oldest first
-    windows   [3  1  4  1  5]             every run of n_in consecutive integers
-                 [1  4  1  5  9]
-                    [4  1  5  9  2]
-    targets   [3  1]  [1  4]  [4  1]      the n_out oldest integers of each window (here n_out = 2)
-
-The rows that shifting leaves incomplete are dropped, or kept with `MISSING` in their first places:
-
-             [_  _  _  _  3]  [_  _  _  3  1]  [_  _  3  1  4]  [_  3  1  4  1]  [3  1  4  1  5]
-
-Integers only; how a network sees them is the business of `echo_exp.task.representation`.
+A problem is one class in a file of its own; `echo_exp.task.echo` is the tutorial's. It deals with
+integers only. Those from 0 to ``n_values - 1`` are values; those that follow are marks, such as a
+blank, each of which is written as a sign. How a network sees them is the business of
+`echo_exp.task.representation`.
 """
 
-from dataclasses import dataclass
+import operator
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echo_exp import settings
+from echo_exp.settings import SettingError
 
 Integers = NDArray[np.int64]
 
 MISSING = -1
 """Stands in the places of a window that lie before the first integer of its sequence."""
+BLANK, GO, NOISE = "_", ">", "~"
+"""Signs of the marks: nothing to read, the answers are due from now on, nothing to keep."""
 
 
 class Stream(IntEnum):
@@ -47,82 +43,65 @@ def random_stream(seed: int, stream: Stream) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence((seed, stream)))
 
 
-class Sliceable(Protocol):
+class IntegerArray(Protocol):
     """An array or tensor of integers."""
+
+    @property
+    def shape(self) -> Any:
+        """Its sizes."""
 
     def __getitem__(self, index: Any, /) -> Any: ...
 
 
-Windows = TypeVar("Windows", bound=Sliceable)
+Windows = TypeVar("Windows", bound=IntegerArray)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Sizes of the echo problem.
+class Problem(Protocol):
+    """What the program asks of a problem.
 
-    Args:
-        length: Integers in a sequence.
-        n_values: Integers are drawn uniformly from 0 to ``n_values - 1``.
-        n_in: Timesteps in a window.
-        n_out: Oldest integers of a window that are to be repeated, ``n_out <= n_in``.
-        incomplete: Whether the rows that shifting leaves incomplete are kept; a sequence then has
-            as many rows as integers.
-
-    Raises:
-        SettingError: A size is not allowed.
+    A class whose first windows may be incomplete has an argument ``incomplete``, which says whether
+    these are kept; the policy for missing values decides it.
     """
 
-    length: int = 25
-    n_values: int = 100
-    n_in: int = 5
-    n_out: int = 5
-    incomplete: bool = False
+    @property
+    def name(self) -> str:
+        """In few letters what is to be done, as in ``5→2``."""
 
-    def __post_init__(self) -> None:
-        settings.integer("problem.n_values", self.n_values, 2, 1_000_000)
-        settings.integer("problem.length", self.length, 1, 1_000_000)
-        settings.integer("problem.n_in", self.n_in, 1)
-        settings.integer("problem.n_out", self.n_out, 1)
-        if self.n_in > self.length:
-            raise settings.SettingError(
-                "problem.length",
-                self.length,
-                f"a sequence must hold at least one window of problem.n_in={self.n_in} integers",
-            )
-        if self.n_out > self.n_in:
-            raise settings.SettingError(
-                "problem.n_out",
-                self.n_out,
-                f"a window of problem.n_in={self.n_in} integers has only so many to repeat",
-            )
+    @property
+    def goal(self) -> str:
+        """What a network learns to do, as in ``echo 2 of 5 integers below 100``."""
+
+    @property
+    def n_values(self) -> int:
+        """Answers are integers from 0 to ``n_values - 1`` (V)."""
+
+    @property
+    def marks(self) -> Sequence[str]:
+        """The signs of what a network reads besides; that of mark m stands for ``n_values + m``."""
+
+    @property
+    def n_in(self) -> int:
+        """Timesteps of a window (T)."""
+
+    @property
+    def n_out(self) -> int:
+        """Answers to a window."""
+
+    @property
+    def due(self) -> Sequence[int]:
+        """The timestep of the window from which on each answer may be given, [n_out]."""
 
     @property
     def n_windows(self) -> int:
-        """Windows in one sequence, the incomplete ones counted where they are kept."""
-        return self.n_incomplete + self.length - self.n_in + 1
+        """Windows in a sequence, the incomplete ones counted where they are kept."""
 
     @property
     def n_incomplete(self) -> int:
         """Incomplete windows at the beginning of each sequence."""
-        return self.n_in - 1 if self.incomplete else 0
 
-    def check_batch_size(self, batch_size: Any) -> int:
-        """Returns ``batch_size`` where it cuts the windows of a sequence into equal batches.
-
-        Equal, because the state of element i of a batch goes on in element i of the next.
-
-        Raises:
-            SettingError: It does not; the message lists the sizes that do.
-        """
-        divisors = [d for d in range(1, self.n_windows + 1) if self.n_windows % d == 0]
-        if batch_size not in divisors or isinstance(batch_size, bool | float):
-            raise settings.SettingError(
-                "batch_size",
-                batch_size,
-                f"the {self.n_windows} windows of a sequence can be cut into batches of "
-                f"{_enumerate(divisors)}",
-            )
-        return int(batch_size)
+    @property
+    def independent(self) -> bool:
+        """Whether no window of a sequence has to do with another, so that no state is carried."""
 
     def generate(self, random: np.random.Generator, count: int) -> Integers:
         """Draws fresh random sequences.
@@ -131,43 +110,104 @@ class Problem:
         same as one call for n + m.
 
         Returns:
-            [count, length] integers from 0 to ``n_values - 1``.
+            [count, length] integers.
         """
-        return random.integers(0, self.n_values, size=(count, self.length), dtype=np.int64)
 
     def windows(self, sequences: Integers) -> Integers:
-        """Frames sequences: every run of ``n_in`` consecutive integers, in order.
-
-        Args:
-            sequences: [..., length] integers; other lengths of at least ``n_in`` will do.
-
-        Returns:
-            [..., n_windows, n_in], a view; nothing is copied but a sequence that gets `MISSING`
-            in front of it.
-        """
-        if self.incomplete:
-            missing = [(0, 0)] * (sequences.ndim - 1) + [(self.n_incomplete, 0)]
-            sequences = np.pad(sequences, missing, constant_values=MISSING)
-        return np.lib.stride_tricks.sliding_window_view(
-            sequences, self.n_in, axis=-1, writeable=True
-        )
+        """Frames sequences, [..., length] -> [..., n_windows, n_in]."""
 
     def targets(self, windows: Windows) -> Windows:
-        """Returns the oldest ``n_out`` places of each window, [..., n_in] -> [..., n_out]."""
-        return windows[..., : self.n_out]  # type: ignore[no-any-return]
+        """Returns the answers to windows, [..., n_in] -> [..., n_out]; some may be `MISSING`."""
 
     def present_targets(self) -> NDArray[np.bool_]:
-        """Returns which targets of a sequence are not missing, [n_windows, n_out]."""
-        zeros = np.zeros(self.length, dtype=np.int64)
-        present: NDArray[np.bool_] = self.targets(self.windows(zeros)) != MISSING
-        return present
+        """Returns which answers of a sequence count, [n_windows, n_out], the same in all."""
 
-    def example(self, sequence: Integers, rows: int = 5) -> str:
-        """Renders the first (window, target) pairs of one sequence as text, a pair a line."""
-        windows = self.windows(sequence)[:rows]
-        return "\n".join(
-            f"{window.tolist()} -> {self.targets(window).tolist()}" for window in windows
+    def sequence(self, told: Iterable[int | str]) -> Integers:
+        """Returns a sequence that a user tells, of any number of windows, to be framed.
+
+        Args:
+            told: Integers, and the signs of marks.
+
+        Raises:
+            SettingError: It is none of this problem.
+        """
+
+
+def check_batch_size(problem: Problem, batch_size: Any) -> int:
+    """Returns ``batch_size`` where it cuts the windows of a sequence into equal batches.
+
+    Equal, because the state of element i of a batch goes on in element i of the next.
+
+    Raises:
+        SettingError: It does not; the message lists the sizes that do.
+    """
+    n_windows = problem.n_windows
+    divisors = [d for d in range(1, n_windows + 1) if n_windows % d == 0]
+    if batch_size not in divisors or isinstance(batch_size, bool | float):
+        raise SettingError(
+            "batch_size",
+            batch_size,
+            f"the {n_windows} windows of a sequence can be cut into batches of "
+            f"{_enumerate(divisors)}",
         )
+    return int(batch_size)
+
+
+def check_stateful(problem: Problem, stateful: Any) -> None:
+    """Refuses to carry a state between windows that have nothing to do with each other.
+
+    Raises:
+        SettingError: It would be.
+    """
+    if problem.independent and stateful is True:
+        reason = "no window of this problem goes on from another: it must be false"
+        raise SettingError("model.stateful", "true", reason)
+
+
+def integers(told: Iterable[Any], problem: Problem) -> Integers:
+    """Returns what a user tells as integers, each sign as that of its mark.
+
+    Raises:
+        SettingError: Something of it is neither a value nor a mark of the problem.
+    """
+    every = list(told)
+    known = {sign: problem.n_values + mark for mark, sign in enumerate(problem.marks)}
+    found: list[Any] = [known.get(each, each) if isinstance(each, str) else each for each in every]
+    for each in found:
+        if not (_is_integer(each) and 0 <= each < problem.n_values + len(known)):
+            marks = "".join(f" and {sign}" for sign in known)
+            largest = problem.n_values - 1
+            reason = f"{each} is in it, and the network knows the integers from 0 to {largest}"
+            raise SettingError("sequence", every, reason + marks)
+    return np.array([int(each) for each in found], dtype=np.int64)
+
+
+def signs(row: Iterable[int], problem: Problem) -> list[int | str]:
+    """Returns a window as it is shown: the values, and the signs of what is none."""
+    known = dict(enumerate(problem.marks, start=problem.n_values)) | {MISSING: BLANK}
+    return [known.get(int(each), int(each)) for each in row]
+
+
+def shown(row: Iterable[int | str]) -> str:
+    """Returns a window or answers as text, as in ``[7, 3, _]``."""
+    return f"[{', '.join(map(str, row))}]"
+
+
+def pairs(problem: Problem, sequences: Integers, rows: int) -> str:
+    """Renders the first windows of sequences, [..., length], and their answers: a pair a line."""
+    windows = problem.windows(sequences).reshape(-1, problem.n_in)[:rows]
+    return "\n".join(
+        f"{shown(signs(window, problem))} -> {shown(signs(problem.targets(window), problem))}"
+        for window in windows
+    )
+
+
+def _is_integer(value: Any) -> bool:
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
 
 
 def _enumerate(values: list[int]) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -43,6 +44,7 @@ class OneHot:
     Args:
         n_values: Number of different integers (V).
         sentinel: Whether a missing integer is one more category of the input.
+        n_marks: Marks that are read besides, such as a blank: a category each.
 
     Raises:
         SettingError: ``n_values`` is below 2.
@@ -50,9 +52,9 @@ class OneHot:
 
     loss_name = "cross-entropy, nats"
 
-    def __init__(self, n_values: int, sentinel: bool = False) -> None:
+    def __init__(self, n_values: int, sentinel: bool = False, n_marks: int = 0) -> None:
         self.n_outputs = settings.integer("problem.n_values", n_values, 2)
-        self.n_features = n_values + sentinel
+        self.n_features = n_values + n_marks + sentinel
 
     def encode(self, windows: Tensor) -> Tensor:
         """Returns the integers as they are: layers look up what a one-hot product would select.
@@ -84,22 +86,32 @@ class Scaled:
     Args:
         n_values: Number of different integers.
         sentinel: Whether a missing integer is the number -1.
+        n_marks: Marks that are read besides, such as a blank: each is a feature of its own, which
+            is 1 where it stands, and the number is 0 there.
 
     Raises:
         SettingError: ``n_values`` is below 2.
     """
 
-    n_features = n_outputs = 1
+    n_outputs = 1
     loss_name = "squared error of integers in [0, 1]"
 
-    def __init__(self, n_values: int, sentinel: bool = False) -> None:
+    def __init__(self, n_values: int, sentinel: bool = False, n_marks: int = 0) -> None:
+        self.n_features = 1 + n_marks
         self.largest = settings.integer("problem.n_values", n_values, 2) - 1
         self.missing = -1.0 if sentinel else 0.0
 
     def encode(self, windows: Tensor) -> Tensor:
-        """Returns the integers over the largest of them, [..., T, 1]."""
+        """Returns the integers over the largest of them, and which mark it is, [..., T, F]."""
         scaled = windows / self.largest
-        return scaled.masked_fill_(windows == MISSING, self.missing).unsqueeze(-1)
+        scaled = scaled.masked_fill_(windows == MISSING, self.missing).unsqueeze(-1)
+        if self.n_features == 1:
+            return scaled
+        marked = torch.stack(
+            [windows == self.largest + mark for mark in range(1, self.n_features)], -1
+        )
+        scaled = scaled.masked_fill(marked.any(-1, keepdim=True), 0.0)
+        return torch.cat([scaled, marked.to(scaled.dtype)], -1)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Squared error of the scaled integers."""

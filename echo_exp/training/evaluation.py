@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from echo_exp.task.problem import Integers
+from echo_exp.task.problem import Integers, Problem, shown, signs
 from echo_exp.training.replicas import Floats
 
 SOLVED = 0.99
@@ -47,22 +47,25 @@ def share(shares: Floats, answers: int) -> Share:
 
 @dataclass(frozen=True)
 class Listing:
-    """Every window of one new sequence with its expected and predicted integers."""
+    """Every window of one new sequence, as it is shown, with expected and predicted integers."""
 
-    windows: Sequence[Sequence[int]]
+    windows: Sequence[Sequence[int | str]]
     expected: Sequence[Sequence[int]]
     predicted: Sequence[Sequence[int]]
 
     @classmethod
-    def of(cls, windows: Integers, expected: Integers, predicted: Integers) -> "Listing":
+    def of(
+        cls, problem: Problem, windows: Integers, expected: Integers, predicted: Integers
+    ) -> "Listing":
         """Makes a listing of [rows, n_in], [rows, n_out] and [rows, n_out] integers."""
-        return cls(windows.tolist(), expected.tolist(), predicted.tolist())
+        told = [signs(window, problem) for window in windows]
+        return cls(told, expected.tolist(), predicted.tolist())
 
     def columns(self) -> dict[str, list[object]]:
         """Returns the listing as the columns of a table."""
         pairs = list(zip(self.expected, self.predicted, strict=True))
         return {
-            "window": [str(window) for window in self.windows],
+            "window": [shown(window) for window in self.windows],
             "expected": [str(expected) for expected, _ in pairs],
             "predicted": [str(predicted) for _, predicted in pairs],
             "correct": [expected == predicted for expected, predicted in pairs],

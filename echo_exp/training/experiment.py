@@ -154,6 +154,7 @@ def outcomes(parts: Parts, recorders: Sequence[Recorder]) -> Iterator[Outcome]:
             epochs_to_solve=_array(recorder.epochs_to_solve),
             diverged=np.where(diverged > 0, diverged, np.nan)[own],
             listing=Listing.of(
+                problem,
                 shown[0, listed, complete],
                 problem.targets(shown)[0, listed, complete],
                 predicted[0, listed, complete],

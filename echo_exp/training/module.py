@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import Model, State, WithCells
 from echo_exp.task.missing import Drop, Missing
-from echo_exp.task.problem import MISSING, Problem
+from echo_exp.task.problem import MISSING, Problem, check_batch_size, check_stateful
 from echo_exp.task.representation import Representation
 from echo_exp.training import gradients
 from echo_exp.training.logger import RunLogger
@@ -55,7 +55,7 @@ class EchoModule(pl.LightningModule):
 
     Args:
         model: The network, e.g. `echo_exp.models.Seq2Seq`.
-        problem: The echo problem.
+        problem: What is to be learned.
         representation: How integers become the network's input and its outputs integers.
         batch_size: Windows in a batch (B); must divide ``problem.n_windows``.
         optimizer: Makes the optimizer of the network's parameters.
@@ -72,7 +72,8 @@ class EchoModule(pl.LightningModule):
         scores: Their means over the sequences, [R].
 
     Raises:
-        SettingError: The batch size or the norm is not allowed.
+        SettingError: The batch size or the norm is not allowed, or a state is carried that means
+            nothing.
     """
 
     diverged: Tensor
@@ -94,7 +95,8 @@ class EchoModule(pl.LightningModule):
         self.problem = problem
         self.representation = representation
         self.missing = missing or Drop()
-        self.batch_size = problem.check_batch_size(batch_size)
+        self.batch_size = check_batch_size(problem, batch_size)
+        check_stateful(problem, model.stateful)
         self.epochs = 0
         self.samples: dict[str, Tensor] = {}
         self.scores: dict[str, Tensor] = {}

@@ -8,16 +8,18 @@ from hydra import compose
 from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from echo_exp import configuration
+from echo_exp import EchoProblem, configuration
 from echo_exp.configuration import trust
 from echo_exp.configuration.assembly import assemble
 from echo_exp.settings import SettingError
 
 EXPERIMENTS = sorted(path.stem for path in (configuration.FOLDER / "experiment").glob("*.yaml"))
+INDEPENDENT = ("delayed_echo", "selective_echo", "associative_recall")
+"""Problems that no network carries a state through: each has an experiment with one that goes."""
 OPTIONS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in configuration.FOLDER.glob("*/*.yaml")
-    if path.parent.name not in ("experiment", "study")
+    if path.parent.name not in ("experiment", "study") and path.stem not in INDEPENDENT
 )
 
 
@@ -33,8 +35,7 @@ def _composed(*overrides: str) -> DictConfig:
 
 def test_alone_it_is_the_tutorials_first_baseline() -> None:
     settings = configuration.read(_composed())
-    problem = settings.problem
-    assert (problem.length, problem.n_values, problem.n_in, problem.n_out) == (25, 100, 5, 5)
+    assert settings.problem == EchoProblem(length=25, n_values=100, n_in=5, n_out=5)
     assert (settings.batch_size, settings.epochs) == (7, 500)
     assert _composed().model == {
         "_target_": "echo_exp.models.Seq2Seq",
@@ -183,6 +184,31 @@ def test_what_each_option_calls_is_known_where_it_sets_more_than_its_group() -> 
     for option in ("mask", "sentinel", "drop"):
         target = _composed(f"missing={option}").missing._target_
         assert ("missing._target_", target) in trust.offered()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["problem.order=reversed"], "answer 1 .* timestep 1 of 5 .* 5 on: use a network"),
+        (["model=seq2seq_padded", "problem.n_out=2", "problem.offset=1"], "use model=seq2seq_last"),
+        (
+            ["model=seq2seq_last", "problem.n_out=4", "problem.order=reversed"],
+            "timestep 2 of 5 .* from 4 on",
+        ),
+    ],
+)
+def test_a_network_that_would_answer_before_it_has_read_is_refused(
+    overrides: list[str], message: str
+) -> None:
+    with pytest.raises(SettingError, match=f"model.padding=.*{message}"):
+        configuration.read(_composed(*overrides))
+
+
+@pytest.mark.parametrize("model", ["seq2seq_last", "encoder_decoder", "one_to_one"])
+def test_a_network_that_has_read_what_it_answers_is_not(model: str) -> None:
+    configuration.read(
+        _composed(f"model={model}", "problem.n_out=2", "problem.offset=3", "problem.order=forward")
+    )
 
 
 def test_a_run_from_before_a_setting_was_there_can_be_read() -> None:

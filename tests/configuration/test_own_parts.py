@@ -28,7 +28,7 @@ def _own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         yield
-    for name in ("elman", "forget_gate"):
+    for name in ("addition", "elman", "forget_gate"):
         sys.modules.pop(name, None)
 
 
@@ -39,6 +39,16 @@ def _composed(*overrides: str) -> DictConfig:
 def _network(*overrides: str) -> Any:
     config = _composed(*NETWORK, "batch_size=3", *overrides)
     return assemble(config, configuration.read(config)).module.model
+
+
+def test_a_problem_of_ones_own_is_learnt_and_its_network_asked() -> None:
+    own = ("problem=addition", "model=many_to_one", "model.stateful=false", "batch_size=3")
+    config = _composed(*own, "epochs=300", "optimizer.learning_rate=0.01", *TRAINING[2:])
+    outcome = running.execute(config).outcome
+    assert outcome.scores["test/accuracy"] > 0.9
+    listing = outcome.listing
+    for window, (answer,) in zip(listing.windows, listing.expected, strict=True):
+        assert sum(map(int, window)) % 5 == answer
 
 
 def test_each_replica_of_the_own_network_is_the_network_of_its_seed() -> None:

@@ -7,7 +7,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from echo_exp import EchoModule, OneHot, Problem, Seq2Seq, TrainedNetwork
+from echo_exp import EchoModule, EchoProblem, OneHot, Seq2Seq, TrainedNetwork
 from echo_exp.models import LSTM, State
 from echo_exp.task.representation import Representation
 
@@ -43,7 +43,7 @@ def one_hot(integers: Tensor) -> Tensor:
 
 def module(
     model: Any,
-    problem: Problem,
+    problem: EchoProblem,
     batch_size: int,
     representation: Representation | None = None,
 ) -> EchoModule:
@@ -57,7 +57,7 @@ def trained(module: EchoModule) -> TrainedNetwork:
     return TrainedNetwork(module, OmegaConf.create(), unused, 0, 0, None, {})
 
 
-def seq2seq(problem: Problem, batch_size: int, units: int, **settings: Any) -> EchoModule:
+def seq2seq(problem: EchoProblem, batch_size: int, units: int, **settings: Any) -> EchoModule:
     """An untrained seq2seq net."""
     model = Seq2Seq(
         n_features=problem.n_values,
@@ -71,14 +71,14 @@ def seq2seq(problem: Problem, batch_size: int, units: int, **settings: Any) -> E
     return module(model, problem, batch_size)
 
 
-def newest_only(problem: Problem, batch_size: int) -> EchoModule:
+def newest_only(problem: EchoProblem, batch_size: int) -> EchoModule:
     """An LSTM that holds the integer just read, a unit each, and forgets everything before."""
     net = seq2seq(problem, batch_size, units=problem.n_values)
     _set(_layer(net), output=OPEN, input_=OPEN, forget=SHUT, first=0)
     return net
 
 
-def first_only(problem: Problem, batch_size: int) -> EchoModule:
+def first_only(problem: EchoProblem, batch_size: int) -> EchoModule:
     """An LSTM that takes in the first integer of the window and then shuts its input gates.
 
     Unit 0 counts the timesteps; as soon as it is above zero it shuts the gates of the others.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import echo_exp
-from echo_exp import EncoderDecoder, OneHot, OneToOne, Problem, SettingError
+from echo_exp import EchoProblem, EncoderDecoder, OneHot, OneToOne, SettingError
 from echo_exp.commands import inspect as app
 from echo_exp.inspection.findings import findings
 from echo_exp.inspection.inspect_network import draw
@@ -16,7 +16,7 @@ from echo_exp.task.missing import Mask
 from . import nets
 from .nets import Answering, V, one_hot
 
-PROBLEM = Problem(length=10, n_values=V, n_in=3, n_out=3)
+PROBLEM = EchoProblem(length=10, n_values=V, n_in=3, n_out=3)
 
 
 def test_it_writes_every_figure_and_what_was_measured(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_only_the_figures_that_are_asked_for_are_made() -> None:
 def test_several_layers_have_figures_of_their_own() -> None:
     sizes = {"n_features": V, "n_outputs": V, "n_in": 3, "n_out": 2, "units": 4, "seeds": [1]}
     model = EncoderDecoder(**sizes)  # type: ignore[arg-type]
-    problem = Problem(length=10, n_values=V, n_in=3, n_out=2)
+    problem = EchoProblem(length=10, n_values=V, n_in=3, n_out=2)
     network = nets.trained(nets.module(model, problem, 8))
     found = echo_exp.inspect(network, sequences=20, figures=["states", "probes"])
     names = {f"{figure}_{layer}" for figure in ("states", "probes") for layer in found.layers}
@@ -57,7 +57,7 @@ def test_several_layers_have_figures_of_their_own() -> None:
 
 def test_a_window_that_is_one_timestep_is_inspected_too(tmp_path: Path) -> None:
     sizes = {"n_features": V, "n_outputs": V, "n_in": 3, "n_out": 3, "units": 4, "seeds": [1]}
-    problem = Problem(length=8, n_values=V, n_in=3, n_out=3, incomplete=True)
+    problem = EchoProblem(length=8, n_values=V, n_in=3, n_out=3, incomplete=True)
     module = echo_exp.EchoModule(
         OneToOne(**sizes),  # type: ignore[arg-type]
         problem,

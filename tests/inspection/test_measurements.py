@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from echo_exp import EchoModule, Problem, Scaled
+from echo_exp import EchoModule, EchoProblem, Scaled
 from echo_exp.inspection import measurements, walks
 from echo_exp.inspection.measurements import CARRIED, NOISE, SWAPPED, ZERO, Probe
 from echo_exp.inspection.traces import trace
@@ -13,7 +13,7 @@ from echo_exp.inspection.traces import trace
 from . import nets
 from .nets import Answering, V, one_hot
 
-PROBLEM = Problem(length=10, n_values=V, n_in=3, n_out=3)  # 8 windows
+PROBLEM = EchoProblem(length=10, n_values=V, n_in=3, n_out=3)  # 8 windows
 SEQUENCES = 120
 
 
@@ -27,7 +27,7 @@ def _probe(module: EchoModule, carried: bool = False) -> Probe:
     return measurements.probe(module, windows, traced, carried)
 
 
-def _answered(answer: object, problem: Problem = PROBLEM) -> tuple[EchoModule, Tensor, Tensor]:
+def _answered(answer: object, problem: EchoProblem = PROBLEM) -> tuple[EchoModule, Tensor, Tensor]:
     module = nets.module(Answering(answer), problem, 4)  # type: ignore[arg-type]
     windows = _windows(module)
     return module, windows, walks.echoes(module, windows)
@@ -78,7 +78,7 @@ def test_states_and_gates_are_those_that_were_set() -> None:
     windows = _windows(module)
     traced = trace(module, windows, walks.reset)["lstm"]
     states = measurements.states(module, windows, traced)
-    first = states.window[0] + 1
+    first = int(states.window[0]) + 1
     assert states.hidden.shape == states.cell.shape == (4, V + 1)
     assert states.cell[:, 0] == pytest.approx([0, 1, 2, 3])  # it counts
     assert states.cell[:, first] == pytest.approx([0, 1, 1, 1])
@@ -121,7 +121,7 @@ def test_errors_of_the_batches_that_make_them() -> None:
     def right_at_zero(x: Tensor, before: Tensor) -> Tensor:
         return one_hot(torch.where(before == 0, x, (x + 1) % V))
 
-    problem = Problem(length=10, n_values=V, n_in=3, n_out=3)
+    problem = EchoProblem(length=10, n_values=V, n_in=3, n_out=3)
     module, windows, _ = _answered(right_at_zero, problem)
     windows = windows.clamp(min=1)  # a last integer of 0 would look like a state of zero
     errors = measurements.errors(module, windows, walks.echoes(module, windows))
@@ -150,7 +150,7 @@ def test_the_confusion_of_answers_that_are_one_too_large() -> None:
 
 
 def test_many_integers_are_grouped_in_the_confusion() -> None:
-    problem = Problem(length=10, n_values=1000, n_in=3, n_out=3)
+    problem = EchoProblem(length=10, n_values=1000, n_in=3, n_out=3)
     module = nets.module(Answering(lambda x, _: x), problem, 4, Scaled(1000))
     windows = _windows(module)
     found = measurements.confusion(module, windows, walks.echoes(module, windows))
@@ -168,7 +168,7 @@ def test_who_ignores_the_state_is_as_good_with_any() -> None:
 
 def test_who_answers_from_the_state_needs_the_carried_one() -> None:
     """With one window of two integers a batch, the first was the last of the window before."""
-    problem = Problem(length=6, n_values=V, n_in=2, n_out=1)
+    problem = EchoProblem(length=6, n_values=V, n_in=2, n_out=1)
     from_state = Answering(lambda _, before: one_hot(before.round().long().clamp(0, V - 1)))
     module = nets.module(from_state, problem, 1)
     skill = measurements.skill(module, _windows(module, 800))
@@ -197,7 +197,7 @@ def test_sequences_are_swapped_only_among_each_other() -> None:
 
 
 def test_incomplete_windows_are_not_measured() -> None:
-    problem = Problem(length=8, n_values=V, n_in=3, n_out=3, incomplete=True)
+    problem = EchoProblem(length=8, n_values=V, n_in=3, n_out=3, incomplete=True)
     module = nets.module(Answering(lambda x, _: one_hot(x)), problem, 4)
     windows = _windows(module)
     errors = measurements.errors(module, windows, walks.echoes(module, windows))
@@ -206,7 +206,7 @@ def test_incomplete_windows_are_not_measured() -> None:
 
 
 def test_no_portion_is_a_single_sequence() -> None:
-    module = nets.seq2seq(Problem(length=1000, n_values=1000), 996, units=2)
+    module = nets.seq2seq(EchoProblem(length=1000, n_values=1000), 996, units=2)
     sizes = [len(part) for part in walks.portions(module, torch.zeros(7, 1))]
     assert sum(sizes) == 7
     assert min(sizes) >= 2

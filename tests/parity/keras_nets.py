@@ -24,12 +24,12 @@ from echo_exp import (
     Adam,
     Drop,
     EchoModule,
+    EchoProblem,
     EncoderDecoder,
     ManyToOne,
     Mask,
     OneHot,
     OneToOne,
-    Problem,
     Scaled,
     Seq2Seq,
 )
@@ -63,7 +63,7 @@ class Net:
     """A network and its training, to be made here and in Keras."""
 
     name: str
-    problem: Problem
+    problem: EchoProblem
     batch: int
     units: int
     epochs: int

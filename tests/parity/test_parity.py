@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from echo_exp import Adam, EchoDataModule, EchoModule, Mask, OneHot, Problem, Sentinel, Seq2Seq
+from echo_exp import Adam, EchoDataModule, EchoModule, EchoProblem, Mask, OneHot, Sentinel, Seq2Seq
 from echo_exp.models import Model, State
 from echo_exp.task.problem import Integers
 from echo_exp.training.module import MakeOptimizer
@@ -14,8 +14,8 @@ from ..trainers import Recorder, make_trainer
 from .keras_nets import Net, OurLayer, Peer, V, weights_of
 
 BASELINES = [
-    Net("seq2seq", Problem(), batch=7, units=20, epochs=40),
-    Net("encoder_decoder", Problem(n_out=2), batch=21, units=150, epochs=12),
+    Net("seq2seq", EchoProblem(), batch=7, units=20, epochs=40),
+    Net("encoder_decoder", EchoProblem(n_out=2), batch=21, units=150, epochs=12),
 ]
 baselines = pytest.mark.parametrize("baseline", BASELINES, ids=lambda baseline: baseline.name)
 
@@ -168,12 +168,12 @@ def test_a_state_that_is_not_reset_breaks_parity(reference: list[tuple[float, fl
     assert _difference(leaking, reference) > BROKEN
 
 
-PART, INCOMPLETE = Problem(n_out=2), Problem(n_out=3, incomplete=True)
-WHOLE_INCOMPLETE = Problem(incomplete=True)
+PART, INCOMPLETE = EchoProblem(n_out=2), EchoProblem(n_out=3, incomplete=True)
+WHOLE_INCOMPLETE = EchoProblem(incomplete=True)
 NETS = [
-    Net("seq2seq", Problem(), 1, 20, epochs=4, stateful=False),
-    Net("seq2seq", Problem(), 7, 20, epochs=20, layers=3),
-    Net("seq2seq", Problem(), 7, 20, epochs=20, scaled=True),
+    Net("seq2seq", EchoProblem(), 1, 20, epochs=4, stateful=False),
+    Net("seq2seq", EchoProblem(), 7, 20, epochs=20, layers=3),
+    Net("seq2seq", EchoProblem(), 7, 20, epochs=20, scaled=True),
     Net("seq2seq_padded", PART, 7, 20, epochs=20),
     Net("seq2seq_padded", PART, 7, 20, epochs=20, scaled=True),
     Net("encoder_decoder", PART, 7, 20, epochs=20, layers=2),
@@ -194,9 +194,9 @@ NETS = [
     Net("one_to_one", INCOMPLETE, 5, 20, epochs=20, missing=Mask()),
     Net("one_to_one", INCOMPLETE, 5, 20, epochs=20, missing=Mask(), scaled=True),
     Net("one_to_one", INCOMPLETE, 5, 20, epochs=20, missing=Sentinel()),
-    Net("gru", Problem(), 7, 20, epochs=20, layers=2),
-    Net("gru", Problem(), 7, 20, epochs=20, reset="before"),
-    Net("gru", Problem(), 1, 20, epochs=4, stateful=False),
+    Net("gru", EchoProblem(), 7, 20, epochs=20, layers=2),
+    Net("gru", EchoProblem(), 7, 20, epochs=20, reset="before"),
+    Net("gru", EchoProblem(), 1, 20, epochs=4, stateful=False),
     Net("gru", WHOLE_INCOMPLETE, 5, 20, epochs=20, missing=Mask(), scaled=True),
     Net("gru", WHOLE_INCOMPLETE, 5, 20, epochs=20, missing=Mask(), reset="before"),
 ]

@@ -10,6 +10,7 @@ COMMANDS = {
     "echo-exp-clean": "clean",
     "echo-exp-export": "export",
     "echo-exp-inspect": "inspect",
+    "echo-exp-pairs": "pairs",
     "echo-exp-predict": "predict",
     "echo-exp-report": "report",
     "echo-exp-sync": "sync",

@@ -171,7 +171,7 @@ def test_a_sequence_is_no_value_of_a_flag(call: Called) -> None:
 COMPLETED = {
     # what has been typed: what may follow
     "echo-exp mod": ["model.", "model="],
-    "echo-exp model=se": ["model=seq2seq", "model=seq2seq_padded"],
+    "echo-exp model=se": ["model=seq2seq", "model=seq2seq_last", "model=seq2seq_padded"],
     "echo-exp model.un": ["model.units="],
     "echo-exp -m seed=1,2 trainer=g": ["trainer=gpu"],
     "echo-exp hydra/sweeper=": ["hydra/sweeper=basic", "hydra/sweeper=optuna"],
@@ -218,7 +218,10 @@ def test_bash_completes(call: Called, tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", "-c", script], env=env, capture_output=True, text=True, check=True
     )
-    assert (done.stdout, done.stderr) == ("model=seq2seq model=seq2seq_padded\n", "")
+    assert (done.stdout, done.stderr) == (
+        "model=seq2seq model=seq2seq_last model=seq2seq_padded\n",
+        "",
+    )
 
 
 def _with_closed_pipe(module: str, arguments: Sequence[str], both: bool, folder: Path) -> Completed:

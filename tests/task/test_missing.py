@@ -7,13 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_exp import Drop, ManyToOne, Mask, OneHot, Problem, Scaled, Sentinel
+from echo_exp import Drop, EchoProblem, ManyToOne, Mask, OneHot, Scaled, Sentinel
 from echo_exp.task.missing import Missing
 from echo_exp.task.problem import MISSING
 
 from ..trainers import make_module
 
-INCOMPLETE = Problem(length=10, n_values=6, n_in=4, n_out=2, incomplete=True)
+INCOMPLETE = EchoProblem(length=10, n_values=6, n_in=4, n_out=2, incomplete=True)
 
 
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=40), st.data())
@@ -21,7 +21,7 @@ def test_incomplete_rows_are_those_of_shifting_with_pandas(
     integers: list[int], data: st.DataObject
 ) -> None:
     n_in = data.draw(st.integers(1, len(integers)))
-    problem = Problem(length=len(integers), n_in=n_in, n_out=1, incomplete=True)
+    problem = EchoProblem(length=len(integers), n_in=n_in, n_out=1, incomplete=True)
     frame = pd.DataFrame(integers)
     shifted = pd.concat([frame.shift(n_in - 1 - step) for step in range(n_in)], axis=1)
     expected = shifted.fillna(MISSING).to_numpy()
@@ -38,7 +38,7 @@ def test_sequences_beside_one_another_are_framed_one_by_one() -> None:
 
 
 def test_twenty_five_integers_give_twenty_five_rows_of_which_four_are_incomplete() -> None:
-    problem = Problem(incomplete=True)
+    problem = EchoProblem(incomplete=True)
     windows = problem.windows(np.arange(25))
     assert (problem.n_windows, problem.n_incomplete) == (25, 4)
     assert (windows[:4] == MISSING).any(axis=1).all()
@@ -48,7 +48,7 @@ def test_twenty_five_integers_give_twenty_five_rows_of_which_four_are_incomplete
 def test_the_targets_that_are_missing_are_known() -> None:
     present = INCOMPLETE.present_targets()
     assert present.tolist() == [[False, False], [False, False], [False, True], *[[True, True]] * 7]
-    assert Problem().present_targets().all()
+    assert EchoProblem().present_targets().all()
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_missing_target_costs_nothing_and_teaches_nothing(
     assert (gradient == 0).all(-1).tolist() == (targets == MISSING).tolist()
 
 
-WHOLE = Problem(length=10, n_values=6, n_in=3, n_out=3, incomplete=True)  # 10 rows
+WHOLE = EchoProblem(length=10, n_values=6, n_in=3, n_out=3, incomplete=True)  # 10 rows
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 10])
@@ -138,7 +138,7 @@ def test_skill_is_that_on_complete_windows_and_beside_it_that_on_the_others() ->
 
 
 def test_incomplete_rows_without_any_target_have_no_score() -> None:
-    problem = Problem(length=10, n_values=6, n_in=3, n_out=1, incomplete=True)
+    problem = EchoProblem(length=10, n_values=6, n_in=3, n_out=1, incomplete=True)
     model = ManyToOne(n_features=6, n_outputs=6, n_in=3, n_out=1, units=4, seeds=[0])
     module = make_module(model=model, problem=problem, batch_size=1, missing=Mask())
     windows = torch.from_numpy(problem.windows(np.arange(10) % 6))[None, None]

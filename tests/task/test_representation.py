@@ -34,6 +34,19 @@ def test_decoding_inverts_the_one_hot_vectors() -> None:
     assert torch.equal(OneHot(9).decode(functional.one_hot(integers, 9)), integers)
 
 
+def test_marks_are_categories_behind_the_integers_and_before_what_is_missing() -> None:
+    windows = torch.tensor([0, 8, 9, 10, -1])  # 9 and 10 are marks
+    representation = OneHot(9, n_marks=2, sentinel=True)
+    assert representation.encode(windows).tolist() == [0, 8, 9, 10, 11]
+    assert (representation.n_features, representation.n_outputs) == (12, 9)
+
+
+def test_beside_a_number_marks_are_features_of_their_own() -> None:
+    encoded = Scaled(9, n_marks=2).encode(torch.tensor([4, 8, 9, 10]))
+    assert encoded.tolist() == [[0.5, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert Scaled(9, n_marks=2).n_features == 3
+
+
 @pytest.mark.parametrize("n_values", [1, 0, "many", None])
 def test_too_few_values_are_refused(n_values: int) -> None:
     for representation in (OneHot, Scaled):

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import binomtest
 from statsmodels.stats.proportion import proportion_confint
 
+from echo_exp import EchoProblem
 from echo_exp.training.evaluation import Listing, share
 
 
@@ -67,7 +68,7 @@ def test_a_listing_shows_wrong_integers() -> None:
 
 
 def test_a_listing_is_a_table() -> None:
-    listing = Listing.of(np.array([[1, 2]]), np.array([[1]]), np.array([[7]]))
+    listing = Listing.of(EchoProblem(), np.array([[1, 2]]), np.array([[1]]), np.array([[7]]))
     assert listing.columns() == {
         "window": ["[1, 2]"],
         "expected": ["[1]"],

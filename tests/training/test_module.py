@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from echo_exp import Adam, EchoModule, ManyToOne, Problem, Seq2Seq
+from echo_exp import Adam, EchoModule, EchoProblem, ManyToOne, Seq2Seq
 from echo_exp.models import State
 from echo_exp.settings import SettingError
 from echo_exp.task.representation import OneHot
@@ -136,7 +136,7 @@ class Largest(TorchDispatchMode):
 
 def test_one_hot_vectors_are_never_made() -> None:
     """Nothing is larger than the weights; a batch of one-hot vectors would be four times that."""
-    problem = Problem(length=25, n_values=10_000, n_in=10, n_out=1)
+    problem = EchoProblem(length=25, n_values=10_000, n_in=10, n_out=1)
     model = ManyToOne(n_features=10_000, n_outputs=10_000, n_in=10, n_out=1, units=4, seeds=[0])
     module = EchoModule(model, problem, OneHot(10_000), batch_size=8)
     optimizer = module.configure_optimizers()

@@ -1,0 +1,161 @@
+"""The echo problem: random integers, cut into windows of which a block is to be repeated.
+
+    sequence   3  1  4  1  5  9  2        integers, the oldest first
+    windows   [3  1  4  1  5]             every run of n_in consecutive integers
+                 [1  4  1  5  9]
+                    [4  1  5  9  2]
+    targets   [3  1]  [1  4]  [4  1]      n_out integers of each window (here 2), from the oldest
+              [1  4]  [4  1]  [1  5]      on, or from a later one (offset = 1),
+              [4  1]  [1  4]  [5  1]      or these in reversed order
+
+The rows that shifting leaves incomplete are dropped, or kept with `MISSING` in their first places:
+
+             [_  _  _  _  3]  [_  _  _  3  1]  [_  _  3  1  4]  [_  3  1  4  1]  [3  1  4  1  5]
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echo_exp import settings
+from echo_exp.task import problem
+from echo_exp.task.problem import MISSING, Integers, Windows
+
+FORWARD, REVERSED = "forward", "reversed"
+
+
+@dataclass(frozen=True)
+class EchoProblem:
+    """Sizes of the echo problem.
+
+    Args:
+        length: Integers in a sequence.
+        n_values: Integers are drawn uniformly from 0 to ``n_values - 1``.
+        n_in: Timesteps in a window.
+        n_out: Integers of a window that are to be repeated.
+        offset: Integers of a window that are older than these; ``offset + n_out <= n_in``.
+        order: ``forward``, the oldest first, or ``reversed``.
+        incomplete: Whether the rows that shifting leaves incomplete are kept; a sequence then has
+            as many rows as integers.
+
+    Raises:
+        SettingError: A size is not allowed.
+    """
+
+    length: int = 25
+    n_values: int = 100
+    n_in: int = 5
+    n_out: int = 5
+    offset: int = 0
+    order: str = FORWARD
+    incomplete: bool = False
+
+    marks: ClassVar[tuple[str, ...]] = ()
+    independent: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        settings.integer("problem.n_values", self.n_values, 2, 1_000_000)
+        settings.integer("problem.length", self.length, 1, 1_000_000)
+        settings.integer("problem.n_in", self.n_in, 1)
+        settings.integer("problem.n_out", self.n_out, 1)
+        settings.choice("problem.order", self.order, (FORWARD, REVERSED))
+        if self.n_in > self.length:
+            raise settings.SettingError(
+                "problem.length",
+                self.length,
+                f"a sequence must hold at least one window of problem.n_in={self.n_in} integers",
+            )
+        if self.n_out > self.n_in:
+            raise settings.SettingError(
+                "problem.n_out",
+                self.n_out,
+                f"a window of problem.n_in={self.n_in} integers has only so many to repeat",
+            )
+        settings.integer("problem.offset", self.offset, 0)
+        if self.offset + self.n_out > self.n_in:
+            raise settings.SettingError(
+                "problem.offset",
+                self.offset,
+                f"a window of problem.n_in={self.n_in} integers has problem.n_out={self.n_out} "
+                f"behind {self.n_in - self.n_out} at most",
+            )
+
+    @property
+    def name(self) -> str:
+        """In few letters what is to be echoed, as in ``5→2``."""
+        name = f"{self.n_in}→{self.n_out}"
+        if self.offset:
+            name += f" from {self.offset}"
+        return f"{name} reversed" if self.order == REVERSED else name
+
+    @property
+    def goal(self) -> str:
+        """What a network learns to do."""
+        backwards = " in reversed order" if self.order == REVERSED else ""
+        behind = f", behind the {self.offset} oldest" if self.offset else ""
+        return f"echo {self.n_out} of {self.n_in} integers below {self.n_values}{behind}{backwards}"
+
+    @property
+    def due(self) -> list[int]:
+        """The place of the window that each answer repeats: before, it has not been read."""
+        places = list(range(self.offset, self.offset + self.n_out))
+        return places if self.order == FORWARD else places[::-1]
+
+    @property
+    def n_windows(self) -> int:
+        """Windows in one sequence, the incomplete ones counted where they are kept."""
+        return self.n_incomplete + self.length - self.n_in + 1
+
+    @property
+    def n_incomplete(self) -> int:
+        """Incomplete windows at the beginning of each sequence."""
+        return self.n_in - 1 if self.incomplete else 0
+
+    def generate(self, random: np.random.Generator, count: int) -> Integers:
+        """Draws fresh random sequences, [count, length] integers from 0 to ``n_values - 1``."""
+        return random.integers(0, self.n_values, size=(count, self.length), dtype=np.int64)
+
+    def windows(self, sequences: Integers) -> Integers:
+        """Frames sequences: every run of ``n_in`` consecutive integers, in order.
+
+        Args:
+            sequences: [..., length] integers; other lengths of at least ``n_in`` will do.
+
+        Returns:
+            [..., n_windows, n_in], a view; nothing is copied but a sequence that gets `MISSING`
+            in front of it.
+        """
+        if self.incomplete:
+            missing = [(0, 0)] * (sequences.ndim - 1) + [(self.n_incomplete, 0)]
+            sequences = np.pad(sequences, missing, constant_values=MISSING)
+        return np.lib.stride_tricks.sliding_window_view(
+            sequences, self.n_in, axis=-1, writeable=True
+        )
+
+    def targets(self, windows: Windows) -> Windows:
+        """Returns the places of windows that are to be repeated, [..., n_in] -> [..., n_out]."""
+        if self.order == FORWARD:
+            return windows[..., self.offset : self.offset + self.n_out]  # type: ignore[no-any-return]
+        return windows[..., self.due]  # type: ignore[no-any-return]
+
+    def present_targets(self) -> NDArray[np.bool_]:
+        """Returns which targets of a sequence are not missing, [n_windows, n_out]."""
+        zeros = np.zeros(self.length, dtype=np.int64)
+        present: NDArray[np.bool_] = self.targets(self.windows(zeros)) != MISSING
+        return present
+
+    def sequence(self, told: Iterable[int | str]) -> Integers:
+        """Returns a sequence of at least ``n_in`` integers.
+
+        Raises:
+            SettingError: It is too short, or not of integers from 0 to ``n_values - 1``.
+        """
+        every = list(told)
+        found = problem.integers(every, self)
+        if len(found) < self.n_in:
+            reason = f"the network reads {self.n_in} integers at a time, and these are {len(found)}"
+            raise settings.SettingError("sequence", every, reason)
+        return found
