@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from echo_exp.models import initializers
+from echo_exp.models.dense import project
 from echo_exp.models.gate_biases import UNIT_FORGET, GateBiases
 
 State = tuple[Tensor, ...]
@@ -85,18 +86,8 @@ class LSTM(nn.Module):
         return self.recur(self.project(x), state, present)
 
     def project(self, x: Tensor) -> Tensor:
-        """Returns the product of the input with the kernel at each timestep, [R, B, T, 4U].
-
-        The product of a one-hot vector with the kernel is a row of the kernel: integers are looked
-        up, and their one-hot vectors are never made.
-        """
-        replicas, features, gates = self.kernel.shape
-        if x.is_floating_point():
-            rows = x.reshape(replicas, -1, features)  # [R, B*T, F]
-            return torch.bmm(rows, self.kernel).view(*x.shape[:3], gates)
-        if replicas > 1:  # the rows of all replicas' kernels lie below one another
-            x = x + features * torch.arange(replicas, device=x.device).view(-1, 1, 1)
-        return nn.functional.embedding(x, self.kernel.view(-1, gates))
+        """Returns the product of the input with the kernel at each timestep, [R, B, T, 4U]."""
+        return project(x, self.kernel)
 
     def recur(
         self, projected: Tensor, state: State | None = None, present: Tensor | None = None
