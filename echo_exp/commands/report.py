@@ -53,6 +53,8 @@ def _report(config: DictConfig) -> None:
 
 def _study(config: DictConfig) -> None:
     given = configuration.overrides(HydraConfig.get())
+    if any(override.startswith("metric=") for override in given):
+        raise SettingError("metric", config.metric, "a study says itself what it compares")
     asked = study.read(config, given)
     named = any(re.match(rf"[+~]*{configuration.STUDY}\.scale=", override) for override in given)
     found, access = _answers(config, asked, [asked.scale] if named else asked.by_size)

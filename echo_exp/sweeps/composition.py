@@ -16,6 +16,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from echo_exp.configuration import WHOLE_PROGRAM
+
+CONFIG = "config"
+
 
 def compose_all(
     overrides: Iterable[Sequence[str]],
@@ -47,10 +51,14 @@ def compose_all(
 
 
 def primary() -> str:
-    """Returns the name of the primary configuration: that of the command, or the program's own."""
+    """Returns the name of the primary configuration: a user's own, or that of a training.
+
+    Those of other commands have settings beside these which are none of a training.
+    """
     if not HydraConfig.initialized():
-        return "config"
-    return str(HydraConfig.get().job.config_name)
+        return CONFIG
+    name = str(HydraConfig.get().job.config_name)
+    return CONFIG if name in WHOLE_PROGRAM else name
 
 
 @contextlib.contextmanager

@@ -98,6 +98,7 @@ def test_what_failed_is_in_the_report(program: Program) -> None:
         (("runs=[nobody]",), ("runs=nobody", "it must be `last`")),
         (("runs='metrics.m > '",), ("runs=", "MLflow refuses it")),
         (("runs=[]",), ("runs=[]",)),
+        (("study=topologies", "metric=test/loss"), ("metric=test/loss", "says itself")),
     ],
 )
 def test_what_cannot_be_reported_is_refused_in_one_line(

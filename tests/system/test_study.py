@@ -110,7 +110,7 @@ def test_what_failed_is_in_the_report_in_numbers_and_with_its_reason(program: Pr
     assert "6 cells are missing" in text
     assert re.search(
         r"\*\*missing\*\* \(FAILED: DivergedError: .*\), 2 cells: "
-        r"learning_rate 1e\+37, n_out 5, epochs 50; learning_rate 1e\+38, n_out 5, epochs 50$",
+        r"lr 1e\+37, n_out 5, epochs 50; lr 1e\+38, n_out 5, epochs 50$",
         text,
         re.MULTILINE,
     )
