@@ -1,5 +1,6 @@
-"""What the runs of a study say: read back from the tracking store, tested, drawn, written down.
+"""What many runs say: read back from the tracking store, tested, drawn, written down.
 
-`records` reads, `statistics` tests, `answers` puts a study's records side by side, `figures` draws,
-`pages` writes.
+Of a study `records` reads, `answers` puts side by side, `figures` draws and `pages` writes; of a
+sweep `jobs`, `effects`, `sweep_figures` and `sweep_page` do. `beside` compares any runs, `frames`
+gives them to pandas. `statistics`, `estimates`, `style` and `rendering` are what these share.
 """
