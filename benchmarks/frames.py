@@ -29,7 +29,7 @@ from echo_exp.tracking.access.connection import reach
 from tests.reports import stored
 
 OURS, CURVES, PEER = "echo_exp.runs", "echo_exp.curves", "mlflow.search_runs"
-REPORT = "sweep_page.report"
+REPORT = "the report"
 
 
 def call(name: str, uri: str) -> Callable[[], pd.DataFrame]:
@@ -50,7 +50,8 @@ def call(name: str, uri: str) -> Callable[[], pd.DataFrame]:
 def _report(uri: str) -> pd.DataFrame:
     access = reach(uri, None)
     with tempfile.TemporaryDirectory() as folder:
-        sweep_page.report(access, reader.sweep(access, "echo", "last"), Path(folder))
+        parent = reader.sweep(access, "echo", "last")
+        sweep_page.write(*sweep_page.gather(access, parent), Path(folder))
         return pd.read_csv(Path(folder) / "jobs.csv")
 
 

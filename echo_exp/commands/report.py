@@ -3,11 +3,12 @@
 What it imports is light, so that a wrong setting is answered at once.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,8 @@ def _study(config: DictConfig) -> None:
     from echo_exp.reports import pages
 
     folder = Path(config.output_dir) / "reports" / asked.name / asked.scale
-    text = pages.write(found, folder)
+    with _writable(folder):
+        text = pages.write(found, folder)
     print(text)
     _written(folder)
     parent = _parent(access, config, asked)
@@ -81,8 +83,11 @@ def _sweep(config: DictConfig) -> None:
     access = reader.opened(settings)
     parent = reader.sweep(access, settings.experiment, str(config.sweep))
     folder = plan.report_folder(config, parent.info.run_id)
+    metric = str(config.metric)
     with reader.reached(access.uri):
-        said, lines = sweep_page.report(access, parent, folder, str(config.metric))
+        found, curves = sweep_page.gather(access, parent, metric)
+    with _writable(folder):
+        said, lines = sweep_page.write(found, curves, folder, metric)
     print("\n".join([said, "", *lines]))
     _written(folder)
     _log(access, parent, folder)
@@ -100,10 +105,23 @@ def _runs(config: DictConfig) -> None:
     with reader.reached(access.uri):
         runs = beside.find(access, settings.experiment, which)
         found = beside.put(access, runs, str(config.metric))
-        mark = hashlib.sha256(" ".join(run.info.run_id for run in runs).encode()).hexdigest()[:16]
-        folder = Path(config.output_dir) / "reports" / "runs" / mark
-        print("\n".join(beside.write(access, found, folder)))
+        curves = beside.curves_of(access, found)
+    mark = hashlib.sha256(" ".join(run.info.run_id for run in runs).encode()).hexdigest()[:16]
+    folder = Path(config.output_dir) / "reports" / "runs" / mark
+    with _writable(folder):
+        lines = beside.write(found, curves, folder)
+    print("\n".join(lines))
     _written(folder)
+
+
+@contextlib.contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Names the folder where it cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{folder} cannot be written ({error.strerror or error})"
+        raise SettingError("output_dir", str(folder), reason) from error
 
 
 def _written(folder: Path) -> None:

@@ -37,7 +37,7 @@ from echo_exp.configuration.identity import (
     stack_key,
     stack_settings,
 )
-from echo_exp.configuration.swept import REPETITIONS, short, swept, varied, words
+from echo_exp.configuration.swept import REPETITIONS, setting, short, swept, varied, words
 
 __all__ = [
     "CALLBACKS",
@@ -67,6 +67,7 @@ __all__ = [
     "parameters",
     "problem",
     "read",
+    "setting",
     "short",
     "stack_key",
     "stack_settings",

@@ -46,8 +46,13 @@ def varied(overrides: Iterable[Sequence[str]]) -> dict[str, list[str]]:
     for arguments in overrides:
         for override in arguments:
             key, _, value = override.partition("=")
-            every.setdefault(key.lstrip("+~").partition("@")[0], {})[value] = None
+            every.setdefault(setting(key), {})[value] = None
     return {key: list(values) for key, values in every.items() if len(values) > 1}
+
+
+def setting(key: str) -> str:
+    """Returns the name of a setting without what an override says of it, as in ``++seed``."""
+    return key.lstrip("+~").partition("@")[0]
 
 
 def short(key: str, keys: Iterable[str] = ()) -> str:
@@ -72,4 +77,7 @@ def shown(value: Any) -> str:
     """Returns a value as it is written in YAML, a number in few digits."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    few = f"{value:g}"
+    return few if float(few) == value else repr(value)

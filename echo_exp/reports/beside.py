@@ -1,6 +1,7 @@
 """Any runs beside each other: the settings that differ, their scores, their curves."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ RUNS = "runs"
 MOST_RUNS = 100
 """More are a matter of a sweep, or of `echo_exp.runs`."""
 MOST_CURVES = 12
+RUN_ID = re.compile(r"\w+")
+"""What is no such word is a filter."""
 SCORES = ("test/accuracy", "test/sequence_accuracy", "test/mae", "test/loss", "epochs_to_solve")
 """What is told of each run, of what it has."""
 
@@ -73,7 +76,7 @@ def find(access: Access, experiment: str, which: Any) -> list[Run]:
 
 def _named(access: Access, experiment: str, name: str) -> list[Run]:
     client = access.client
-    if name != reader.LAST and any(sign in name for sign in "=<>"):
+    if name != reader.LAST and not RUN_ID.fullmatch(name):
         folder = reader.experiment(client, experiment)
         if folder is None:
             raise SettingError("tracking.experiment", experiment, "there is no such experiment")
@@ -137,13 +140,12 @@ def difference(first: Estimate, other: Estimate) -> Estimate:
     return Estimate(value, value - low, value + high)
 
 
-def write(access: Access, found: Beside, folder: Path) -> list[str]:
+def write(found: Beside, lines: Mapping[str, Curve], folder: Path) -> list[str]:
     """Writes runs beside each other into a folder; returns them as lines for the screen."""
     folder.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(_rows(found))
     frame.to_csv(folder / "runs.csv", index=False, lineterminator="\n")
     images = {}
-    lines = _curves(access, found)
     if lines:
         figure = sweep_figures.curves(lines, CURVE)
         images["curves"] = rendering.save(figure, folder / "curves")
@@ -155,9 +157,7 @@ def write(access: Access, found: Beside, folder: Path) -> list[str]:
         named=lambda name: style.named(name).replace("\n", " "),
         safe=safe,
         score=lambda each, metric: estimated(score(each, metric)),
-        setting=lambda each, axis: (
-            safe(shown(each.parameters[axis])) if axis in each.parameters else ""
-        ),
+        setting=_setting,
         against=lambda each: _against(found, each),
     )
     (folder / "report.md").write_text(text, encoding="utf-8")
@@ -193,6 +193,7 @@ def _rows(found: Beside) -> Iterator[dict[str, Any]]:
         yield row | {"status": each.status, "run": each.run_id}
 
 
-def _curves(access: Access, found: Beside) -> Mapping[str, Curve]:
+def curves_of(access: Access, found: Beside) -> Mapping[str, Curve]:
+    """Reads the learning curves of the first runs that have finished, by their names."""
     shown = [each for each in found.jobs if each.finished][:MOST_CURVES]
     return curves(access, [Setting({}, each.named, [each]) for each in shown])

@@ -10,7 +10,7 @@ from echo_exp.reports.jobs import Setting
 from echo_exp.training.replicas import Floats
 
 MOST_LEVELS = 12
-"""A factor with more values, as in a search, has no means by value."""
+"""Of a factor with more values the means are not told one by one."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Effect:
 
     Attributes:
         factor: The setting.
-        levels: Its values, numbers in their order.
+        levels: Its values, numbers in their order; none where they are more than `MOST_LEVELS`.
         means: The mean score of each, over all settings and seeds that have it, [V].
         share: How much of the variance of all scores lies between these means (eta squared), from 0
             to 1. On a full grid it is the first order of a functional analysis of variance (Hutter
@@ -37,9 +37,10 @@ class Effects:
     """How the variance of a score divides.
 
     Attributes:
-        factors: The factors, that of the largest share first; none of more than `MOST_LEVELS`.
+        factors: The factors that every setting has, that of the largest share first.
         together: The share that lies between settings beyond what the factors do by themselves.
-        seeds: The share that lies between seeds of the same setting.
+        seeds: The share that lies between seeds of the same setting; NaN where each has but one,
+            and what seeds do is among what the factors do together.
     """
 
     factors: Sequence[Effect]
@@ -61,17 +62,20 @@ def effects(settings: Sequence[Setting], factors: Sequence[str], metric: str) ->
     if total <= 0:
         return None
     between = _between([found for _, found in scores], every.mean()) / total
-    found = [
-        Effect(factor, list(groups), np.array([g.mean() for g in groups.values()]), share)
-        for factor, groups in ((factor, _groups(scores, factor)) for factor in factors)
-        for share in [_between(list(groups.values()), every.mean()) / total]
-        if 1 < len(groups) <= MOST_LEVELS
-    ]
+    found = []
+    for factor in factors:
+        groups = _groups(scores, factor)
+        everywhere = sum(map(len, groups.values())) == len(every)
+        if everywhere and 1 < len(groups) < max(len(scores), 1 + MOST_LEVELS):
+            share = _between(list(groups.values()), every.mean()) / total
+            shown = list(groups) if len(groups) <= MOST_LEVELS else []
+            found.append(Effect(factor, shown, np.array([groups[v].mean() for v in shown]), share))
     if not found:
         return None
     found.sort(key=lambda effect: -effect.share)
     alone = sum(effect.share for effect in found)
-    return Effects(found, max(0.0, between - alone), max(0.0, 1 - between))
+    repeated = any(len(s) > 1 for _, s in scores)
+    return Effects(found, max(0.0, between - alone), max(0.0, 1 - between) if repeated else np.nan)
 
 
 def order(values: Sequence[Any]) -> list[Any]:

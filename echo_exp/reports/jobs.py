@@ -27,6 +27,8 @@ from echo_exp.training.replicas import Floats
 FINISHED, FAILED, NEVER_RUN = "FINISHED", "FAILED", "never run"
 PAGE = 1000
 CURVE = "val/accuracy"
+LOW = ("/loss", "/mae", "fit_seconds")
+"""How the names of scores end that are good when they are low."""
 Curve = tuple[Floats, Floats]
 """Epochs [E] and the values of some seeds [E, n]."""
 
@@ -76,12 +78,22 @@ class Setting:
     jobs: Sequence[Job]
 
     def scores(self, metric: str) -> Floats:
-        """Returns a metric of all seeds, [n]; NaN of those that failed, or do not have it."""
-        every = [
-            job.scores.get(metric, np.full(int(job.parameters.get("replicas", 1)), np.nan))
-            for job in self.jobs
-        ]
-        return np.concatenate(every)
+        """Returns a metric of all seeds, [n]; NaN of those that failed, or do not have it.
+
+        A seed that several jobs share counts once, where one of them has finished as finished.
+        """
+        found: dict[int, float] = {}
+        for job in self.jobs:
+            first, count = (
+                int(job.parameters.get("seed", 0)),
+                int(job.parameters.get("replicas", 1)),
+            )
+            seeds = job.seeds or range(first, first + count)
+            scores = job.scores.get(metric, np.full(len(seeds), np.nan))
+            for seed, score in zip(seeds, scores, strict=True):
+                if not np.isfinite(found.get(seed, np.nan)):
+                    found[seed] = float(score)
+        return np.array(list(found.values()))
 
     @property
     def finished(self) -> list[Job]:
@@ -143,32 +155,42 @@ class Jobs:
         ]
 
     def ranking(self, metric: str) -> list[Ranked]:
-        """Returns the settings that have a metric, the best first."""
-        share, high = metric.endswith(SHARES), metric.endswith((*SHARES, "solved"))
+        """Returns the settings that have a metric, the best first.
+
+        Raises:
+            SettingError: It is not known whether the metric is good when it is high.
+        """
+        high = metric.endswith(SHARES)
+        if not (high or metric.endswith(LOW)):
+            known = sorted(
+                {n for j in self.finished for n in j.scores if n.endswith((*SHARES, *LOW))}
+            )
+            raise SettingError("metric", metric, f"it must be one of {', '.join(known)}")
         scores = [
             (setting.named, Score(float(score), seeds=int(found), lost=int(not found)))
             for setting in self.settings
             for score in setting.scores(metric)
             for found in [np.isfinite(score)]
         ]
-        return rank(scores, share, high)
+        return rank(scores, high, high)
 
 
 _NONE = object()
 
 
-def read(access: Access, parent: Run) -> Jobs:
+def read(access: Access, parent: Run, reasons: Mapping[int, str] | None = None) -> Jobs:
     """Reads the jobs of a sweep.
 
     Args:
         access: The tracking store.
         parent: The sweep's parent run.
+        reasons: Why jobs failed, by their numbers; as the parent run has it, where not given.
 
     Raises:
         SettingError: No job of it has finished.
     """
     runs = _runs(access, parent)
-    planned = _plan(access, parent)
+    planned = _plan(access, parent, _reasons(access, parent) if reasons is None else reasons)
     every = [{k: typed(v) for k, v in run.data.params.items()} for run in runs]
     tag = parent.data.tags.get(SWEPT_TAG)
     axes = configuration.swept(every) if tag is None else tuple(filter(None, tag.split(", ")))
@@ -213,17 +235,35 @@ def _runs(access: Access, parent: Run) -> list[Run]:
             return found
 
 
-def _plan(access: Access, parent: Run) -> dict[str, tuple[str, str]] | None:
-    """Returns the name and what is wrong of each job that was planned, by its fingerprint."""
-    try:
-        with reader.artifact(access, parent, "plan.json") as path:
-            table = json.loads(path.read_text(encoding="utf-8"))
-    except SettingError:  # a search knows its jobs one after the other
+def _plan(
+    access: Access, parent: Run, reasons: Mapping[int, str]
+) -> dict[str, tuple[str, str]] | None:
+    """Returns the name of each job that was planned and why it failed, by its fingerprint."""
+    rows = _table(access, parent, "plan.json")
+    if rows is None:  # a search knows its jobs one after the other
         return None
-    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
     return {
-        row["fingerprint"] or f"job {row['job']}": (row["settings"], row["problem"]) for row in rows
+        row["fingerprint"] or f"job {row['job']}": (
+            row["settings"],
+            row["problem"] or reasons.get(row["job"], ""),
+        )
+        for row in rows
     }
+
+
+def _reasons(access: Access, parent: Run) -> dict[int, str]:
+    rows = _table(access, parent, "jobs.json") or []
+    return {row["job"]: row["error"] for row in rows if row.get("error")}
+
+
+def _table(access: Access, parent: Run, file: str) -> list[dict[str, Any]] | None:
+    """Returns the rows of a table among the artifacts of a parent run, if it is there."""
+    try:
+        with reader.artifact(access, parent, file) as path:
+            table = json.loads(path.read_text(encoding="utf-8"))
+    except SettingError:
+        return None
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
 
 
 def _newest(runs: Sequence[Run]) -> dict[str, Run]:
@@ -318,7 +358,7 @@ def _of_singles(access: Access, ids: Sequence[str], metric: str) -> dict[str, Cu
 
 
 def _of_replicas(access: Access, job: Job, metric: str) -> Curve | None:
-    with suppress(SettingError):
+    with suppress(SettingError, KeyError, ValueError, OSError):  # such as a run without validations
         run = access.client.get_run(str(job.run_id))
         with reader.artifact(access, run, "curves.parquet") as path:
             frame = pd.read_parquet(path, columns=["epoch", metric]).dropna()

@@ -38,6 +38,7 @@ def scores(
         metric: The score.
     """
     settings = [setting for setting in settings if setting.named in means]
+    factors = [factor for factor in factors if any(factor in s.values for s in settings)]
     if len(factors) == 2 and all(len(setting.values) == 2 for setting in settings):
         return _two(settings, factors, means, metric)
     if len(factors) > 1:
@@ -158,7 +159,8 @@ def _over(
 def importance(found: Effects) -> Figure:
     """Draws how the variance of the score divides among factors, their interplay and seeds."""
     shares = [(configuration.short(e.factor), e.share) for e in found.factors]
-    shares += [("together", found.together), ("seeds", found.seeds)]
+    shares += [("together", found.together)]
+    shares += [("seeds", found.seeds)] if np.isfinite(found.seeds) else []
     figure, ((axes,),) = style.grid(1, 1)
     figure.set_figheight(1.1 + 0.28 * len(shares))
     names = [name for name, _ in shares]
@@ -171,9 +173,15 @@ def importance(found: Effects) -> Figure:
 
 def parallel(
     settings: Sequence[Setting], factors: Sequence[str], means: Means, metric: str
-) -> Figure:
-    """Draws each setting as a line through its values, coloured by its score."""
+) -> Figure | None:
+    """Draws each setting that has all factors as a line through its values, coloured by its score.
+
+    Returns:
+        The figure; None where there is no such setting.
+    """
     settings = [s for s in settings if s.named in means and len(s.values) == len(factors)]
+    if not settings:
+        return None
     levels = {factor: order([s.values[factor] for s in settings]) for factor in factors}
     order_of = {
         factor: {level: place / max(1, len(found) - 1) for place, level in enumerate(found)}

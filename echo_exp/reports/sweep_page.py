@@ -23,35 +23,41 @@ MOST_RANKED, MOST_CURVES, MOST_PRINTED, MOST_NAMED = 50, 8, 10, 10
 ENVIRONMENT.filters["safe"] = safe
 
 
-def report(
-    access: Access, parent: Run, folder: Path, metric: str = METRIC
-) -> tuple[str, list[str]]:
-    """Reads the jobs of a sweep and writes its report, see `write`.
+def gather(
+    access: Access,
+    parent: Run,
+    metric: str = METRIC,
+    reasons: Mapping[int, str] | None = None,
+) -> tuple[Jobs, dict[str, Curve]]:
+    """Reads what the report of a sweep is made of: its jobs, and curves of the best settings.
 
     Args:
         access: The tracking store.
         parent: The sweep's parent run.
-        folder: Where it is written.
         metric: What is compared.
+        reasons: Why jobs failed, by their numbers; as the parent run has it, where not given.
 
     Raises:
-        SettingError: No job has finished, or none has the metric.
+        SettingError: No job has finished, or it is not known when the metric is good.
     """
-    found = read(access, parent)
+    found = read(access, parent, reasons)
     settings = {setting.named: setting for setting in found.settings}
     best = [settings[each.setting] for each in found.ranking(metric)[:MOST_CURVES]]
-    return write(found, curves(access, best), folder, metric)
+    return found, curves(access, best)
 
 
-def made_by_writer(folder: Path, access: Access, run_id: str) -> str:
+def made_by_writer(
+    folder: Path, access: Access, run_id: str, reasons: Mapping[int, str] | None = None
+) -> str:
     """Writes the report of a sweep that has just ended; returns its answer.
 
     Args:
         folder: Where it is written.
         access: The store, as the writer process has it open.
         run_id: The parent run.
+        reasons: Why jobs failed, by their numbers.
     """
-    return report(access, access.client.get_run(run_id), folder)[0]
+    return write(*gather(access, access.client.get_run(run_id), reasons=reasons), folder)[0]
 
 
 def write(
@@ -128,7 +134,8 @@ def _figures(
     if measured is not None:
         drawn["importance"] = sweep_figures.importance(measured)
     if len(found.factors) > 2:
-        drawn["parallel"] = sweep_figures.parallel(found.settings, found.factors, means, metric)
+        lined = sweep_figures.parallel(found.settings, found.factors, means, metric)
+        drawn |= {"parallel": lined} if lined is not None else {}
     if lines:
         drawn["curves"] = sweep_figures.curves(lines, CURVE)
     return drawn

@@ -43,7 +43,8 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
     store = running.open_store(config)
     with parent_run(asked, store, config) as parent:
         best = functools.partial(best_of, asked.jobs, asked.axes)
-        standing = Standing(parent, int(config.replicas))
+        own = {each.number: int(each.varied.get("replicas", 1)) for each in asked.jobs}
+        standing = Standing(parent, int(config.replicas), own)
         total = len(asked.jobs)
         with watching("sweep", "job", asked.folder, total, best, standing.tell) as watch:
             earlier = _earlier(asked, store, parent)
@@ -103,12 +104,12 @@ def open_parent(asked: Sweep, store: Store | None) -> Run | None:
     parent = store.open_parent(
         name=redacted(asked.name)[: plan.LONGEST_NAME],
         tags=provenance.tags(asked.command)
-        | {"kind": TAG, TAG: asked.identity, NOTE_TAG: asked.note(), **asked.tags},
+        | {"kind": TAG, TAG: asked.identity, NOTE_TAG: asked.note(), **asked.tags}
+        | {SWEPT_TAG: ", ".join(asked.axes)},
         params=asked.parameters,
         files={"plan.json": asked.table()} if asked.jobs else {},
         key=TAG,
     )
-    parent.set_tag(SWEPT_TAG, ", ".join(asked.axes))
     store.save_view(sweep_view(parent.run_id, redacted(asked.name), asked.axes, asked.numbers))
     return parent
 

@@ -85,15 +85,25 @@ def rank(
     Returns:
         The settings of which a seed counts.
     """
-    settings: defaultdict[str, list[Score]] = defaultdict(list)
-    for setting, score in scores:
-        settings[setting].append(score)
-    ranked = [_ranked(setting, found, share) for setting, found in settings.items()]
     sign = -1 if high else 1
-    ranked = sorted((each for each in ranked if each.seeds), key=lambda each: sign * each.mean)
+    ranked = sorted(pool(scores, share), key=lambda each: sign * each.mean)
     best, others = ranked[:1], ranked[1:]
     p_values = _holm([_welch(best[0], other) for other in others])
     return [*best, *(replace(r, p=p) for r, p in zip(others, p_values, strict=True))]
+
+
+def pool(scores: Iterable[tuple[str, Score]], share: bool = True) -> list[Ranked]:
+    """Takes the seeds of each setting together, untested and in the order of the settings.
+
+    Args:
+        scores: The setting of each run, and what it scored.
+        share: Whether a score is from 0 to 1.
+    """
+    settings: defaultdict[str, list[Score]] = defaultdict(list)
+    for setting, score in scores:
+        settings[setting].append(score)
+    pooled = (_ranked(setting, found, share) for setting, found in settings.items())
+    return [each for each in pooled if each.seeds]
 
 
 def answer(ranked: Sequence[Ranked]) -> str:
@@ -103,12 +113,12 @@ def answer(ranked: Sequence[Ranked]) -> str:
     best, *others = ranked
     if not others:
         return f"{best.setting}: {best.text}." if best.setting else f"{best.text}."
-    return f"Best: {best.setting}: {best.text}; {_rivals(best, others)}."
+    return f"Best: {best.setting}: {best.text}; {_rivals(others)}."
 
 
-def _rivals(best: Ranked, others: Sequence[Ranked]) -> str:
+def _rivals(others: Sequence[Ranked]) -> str:
     if all(math.isnan(other.p) for other in others):
-        few = "1 seed each" if best.seeds == 1 else "so few seeds"
+        few = "its 1 seed" if any(other.seeds > 1 for other in others) else "1 seed each"
         return f"{few} cannot tell the {len(others) + 1} settings apart"
     rivals = [other for other in others if not other.worse]
     if not rivals:
@@ -157,13 +167,17 @@ def interval(mean: float, std: float, seeds: int) -> tuple[float, float]:
 
 
 def _welch(first: Ranked, other: Ranked) -> float:
-    """Returns the p-value of Welch's t-test; NaN where it cannot be had."""
+    """Returns the p-value of Welch's t-test; NaN where there is a single seed.
+
+    Where the seeds of neither side differ there is no such test: the p-value is then that of the
+    clearest order of so many (Mann and Whitney's, exact).
+    """
     if min(first.seeds, other.seeds) < 2:
         return math.nan
     if abs(first.mean - other.mean) <= EQUAL:
         return 1.0
     if max(first.std, other.std) <= EQUAL:
-        return math.nan
+        return min(1.0, 2 / math.comb(first.seeds + other.seeds, first.seeds))
     samples = (first.mean, first.std, first.seeds, other.mean, other.std, other.seeds)
     return float(stats.ttest_ind_from_stats(*samples, equal_var=False).pvalue)
 

@@ -2,13 +2,15 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from statistics import median
+from types import MappingProxyType
 
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.table import ACCURACY
 from echo_exp.tracking import Run
 
+LOOK_SECONDS = 0.5
 SECONDS = 5.0
 """The least time between two points."""
 
@@ -19,11 +21,19 @@ class Standing:
     Args:
         parent: The parent run; None where nothing is tracked.
         replicas: Networks of a job.
+        own: Those of jobs that have another number, by the jobs' numbers.
+        known: Jobs that had ended before this start.
     """
 
-    def __init__(self, parent: Run | None, replicas: int) -> None:
+    def __init__(
+        self,
+        parent: Run | None,
+        replicas: int,
+        own: Mapping[int, int] = MappingProxyType({}),
+        known: Collection[int] = (),
+    ) -> None:
         self._parent = parent
-        self._replicas = replicas
+        self._replicas, self._own, self._known = replicas, own, frozenset(known)
         self._began = time.monotonic()
         self._told = -math.inf, -1
 
@@ -40,8 +50,12 @@ class Standing:
             return
         self._told = now, len(results)
         scores = metrics(results)
-        trained = sum(result.status == Status.FINISHED for result in results.values())
-        scores["sweep/networks_a_minute"] = 60 * self._replicas * trained / (now - self._began)
+        trained = sum(
+            self._own.get(number, self._replicas)
+            for number, result in results.items()
+            if result.status == Status.FINISHED and number not in self._known
+        )
+        scores["sweep/networks_a_minute"] = 60 * trained / max(now - self._began, LOOK_SECONDS)
         self._parent.log_metrics([len(results)], {name: [v] for name, v in scores.items()})
 
 

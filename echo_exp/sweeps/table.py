@@ -7,7 +7,7 @@ from typing import Any
 from echo_exp import configuration
 from echo_exp.sweeps.job import JobResult, counted
 from echo_exp.sweeps.plan import Job
-from echo_exp.sweeps.ranking import Ranked, Score, rank
+from echo_exp.sweeps.ranking import Ranked, Score, pool, rank
 
 Row = tuple[Job, JobResult]
 Lines = list[Sequence[str]]
@@ -23,21 +23,40 @@ MOST_SETTINGS, BEST = 20, 10
 def ranked(
     jobs: Sequence[Job], results: Mapping[int, JobResult], axes: Sequence[str] = ()
 ) -> list[Ranked]:
-    """Returns the settings of a sweep, the best first; jobs with the same settings count once.
+    """Returns the settings of a sweep, the best first; seeds that several jobs share count once.
 
     Args:
         jobs: All its jobs.
         results: The results, by the jobs' numbers, of those that have one.
         axes: The parameters that tell the jobs apart.
     """
+    return rank(_scores(jobs, results, axes))
+
+
+def _scores(
+    jobs: Sequence[Job], results: Mapping[int, JobResult], axes: Sequence[str]
+) -> list[tuple[str, Score]]:
+    """Returns the setting and score of each job; of those that share seeds the larger counts."""
     names = varied(jobs)
     factors = [axis for axis in axes if axis not in configuration.REPETITIONS]
     rows = [(job, results[job.number]) for job in jobs if job.number in results]
-    different = {job.fingerprint or job.number: (job, result) for job, result in rows}
-    return rank(
-        (configuration.words(job.parameters, factors) or _setting(job, names), _score(job, result))
-        for job, result in different.values()
-    )
+    scores = []
+    counted: set[tuple[str, int | str]] = set()
+    for job, result in sorted(rows, key=lambda row: -int(row[0].varied.get("replicas", 1))):
+        setting = configuration.words(job.parameters, factors) or _setting(job, names)
+        seeds = {(setting, seed) for seed in _seeds(job)}
+        if counted.isdisjoint(seeds):
+            counted |= seeds
+            scores.append((job.number, (setting, _score(job, result))))
+    return [score for _, score in sorted(scores, key=lambda each: each[0])]
+
+
+def _seeds(job: Job) -> Sequence[int | str]:
+    """Returns the seeds of a job, or what else tells it from others where they are not known."""
+    if "seed" not in job.varied:
+        return [job.fingerprint or str(job.number)]
+    first = int(job.varied["seed"])
+    return range(first, first + int(job.varied.get("replicas", 1)))
 
 
 def ranking(settings: Sequence[Ranked]) -> Lines:
@@ -84,11 +103,11 @@ def pooled(rows: Sequence[Row], settings: Sequence[Ranked]) -> bool:
 
 def best_of(jobs: Sequence[Job], axes: Sequence[str], results: Mapping[int, JobResult]) -> str:
     """Returns the best setting so far in words; nothing where no job has succeeded."""
-    found = ranked(jobs, results, axes)
-    if not found:
+    found = max(pool(_scores(jobs, results, axes)), key=lambda each: each.mean, default=None)
+    if found is None:
         return ""
-    of = f", {found[0].seeds} seeds" if found[0].seeds > 1 else ""
-    return f"{found[0].setting} (accuracy {found[0].mean:.4f}{of})"
+    of = f", {found.seeds} seeds" if found.seeds > 1 else ""
+    return f"{found.setting} (accuracy {found.mean:.4f}{of})"
 
 
 def summary(rows: Sequence[Row]) -> str:

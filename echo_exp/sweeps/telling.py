@@ -23,6 +23,7 @@ from echo_exp.sweeps.table import (
 )
 from echo_exp.tracking import Run, Store, TrackingError
 from echo_exp.tracking.ui.view import NOTE_TAG
+from echo_exp.training.interrupts import Interrupted
 
 DESCRIBED = 5
 """So many of the best settings are told in the description of a sweep's run."""
@@ -66,16 +67,17 @@ def tell(
             if results[each.number].failed:
                 parent.set_tag(FAILED_TAG + each.fingerprint, results[each.number].line)
     if folder is not None and settings:
-        _report(parent, folder)
+        _report(parent, folder, job.reasons(results))
     print(running.directions(store, parent.stored, asked.command, sweep=True))
 
 
-def _report(parent: Run, folder: Path) -> None:
-    """Has the report written; that it cannot be is no failure of the sweep."""
+def _report(parent: Run, folder: Path, reasons: Mapping[int, str]) -> None:
+    """Has the report written; that it is not is no failure of the sweep."""
     try:
-        parent.log_report(REPORT, folder)
-    except TrackingError as error:
-        print(f"echo-exp: no report was written: {redacted(str(error))}", file=sys.stderr)
+        parent.log_report(REPORT, folder, reasons=dict(reasons))
+    except (TrackingError, Interrupted, KeyboardInterrupt) as error:
+        why = redacted(str(error)) or "interrupted"
+        print(f"echo-exp: no report was written: {why}", file=sys.stderr)
     else:
         print(f"Its report: {folder / 'report.html'}")
 

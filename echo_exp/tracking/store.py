@@ -115,6 +115,7 @@ class Store:
         assert self._process.stdout is not None
         self._commands: IO[bytes] = self._process.stdin
         self._answers: IO[bytes] = self._process.stdout
+        self._requests = 0
         self._turn = threading.RLock()  # a sweep's standing is told from a thread of its own
         atexit.register(self.close)
         settings = {  # on its input: arguments are for everybody to see
@@ -254,7 +255,7 @@ class Store:
     def send(self, command: str, **arguments: Any) -> None:
         """Sends a command that needs no answer."""
         with self._turn:
-            self._write((command, arguments, False))
+            self._write((command, arguments, None))
 
     def request(self, command: str, **arguments: Any) -> Any:
         """Sends a command and returns its answer.
@@ -265,8 +266,9 @@ class Store:
             TrackingError: The writer could not do it.
         """
         with self._turn:
-            self._write((command, arguments, True))
-            kind, answer = self._read()
+            self._requests += 1
+            self._write((command, arguments, self._requests))
+            kind, answer = self._read(self._requests)
         if kind == "deleted":
             raise DeletedError(answer)
         if kind == "unreachable":
@@ -287,14 +289,17 @@ class Store:
             pickle.dump(message, self._commands)
             self._commands.flush()
         except BrokenPipeError:
-            raise TrackingError(self._read()[1]) from None
+            raise TrackingError(self._read(None)[1]) from None
 
-    def _read(self) -> tuple[str, Any]:
+    def _read(self, request: int | None) -> tuple[str, Any]:
+        """Returns the answer to a request; that to an earlier one, given up at a signal, is old."""
         try:
-            kind, answer = pickle.load(self._answers)
+            while True:
+                answered, kind, answer = pickle.load(self._answers)
+                if answered in (request, None):  # the last words of a writer answer nothing
+                    return kind, answer
         except EOFError:
             return "error", "the process that writes to the tracking store has ended"
-        return kind, answer
 
 
 @dataclass
@@ -396,13 +401,14 @@ class Run:
         """
         self.store.send("content", run_id=self.run_id, file=file, content=content)
 
-    def log_report(self, make: str, folder: Path) -> str:
+    def log_report(self, make: str, folder: Path, **arguments: Any) -> str:
         """Has a report made in the writer's process, which has the store open, and records it.
 
         Args:
             make: What makes it: ``"module:function"``, which is called with the folder to write,
-                the store and the run's id, and says in words what came out.
+                the store, the run's id and the arguments, and says in words what came out.
             folder: Where it is written; it is copied to the artifacts as ``report``.
+            arguments: More arguments.
 
         Returns:
             What came out.
@@ -410,8 +416,8 @@ class Run:
         Raises:
             TrackingError: It could not be made.
         """
-        arguments = {"make": make, "folder": str(folder.absolute())}
-        return str(self.store.request("report", run_id=self.run_id, **arguments))
+        asked = {"make": make, "folder": str(folder.absolute()), "arguments": arguments}
+        return str(self.store.request("report", run_id=self.run_id, **asked))
 
     def log_made(self, file: str, make: str, **arguments: Any) -> None:
         """Records a file that is made in the writer's process, beside the training.

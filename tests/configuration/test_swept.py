@@ -50,6 +50,7 @@ def test_settings_of_a_search_all_count_though_no_two_trials_are_alike() -> None
         ),
         ({"model": "Seq2Seq", "model.stateful": False}, "Seq2Seq, stateful false"),
         ({"optimizer.learning_rate": 1e-05}, "lr 1e-05"),
+        ({"optimizer.learning_rate": 0.001000001}, "lr 0.001000001"),
         ({"model.units": 1, "head.units": 2}, "model.units 1, head.units 2"),
     ],
 )

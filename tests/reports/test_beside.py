@@ -53,7 +53,8 @@ def test_only_the_settings_that_differ_stand_beside_each_other(access: Access) -
 
 def test_a_report_has_scores_differences_and_curves(access: Access, tmp_path: Path) -> None:
     ids = [_run(access, 0.5, units=10), _run(access, 0.75, units=20)]
-    lines = beside.write(access, _put(access, ids), tmp_path / "report")
+    found = _put(access, ids)
+    lines = beside.write(found, beside.curves_of(access, found), tmp_path / "report")
     assert lines == [
         "units 10: 0.500 (0.400 to 0.600)",
         "units 20: 0.750 (0.650 to 0.850); against the first 0.250 (0.109 to 0.391)",

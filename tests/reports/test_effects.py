@@ -1,5 +1,6 @@
 """How the variance of a score divides among what was swept."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +59,31 @@ def test_the_shares_add_up_on_a_full_grid() -> None:
     assert found is not None
     parts = [effect.share for effect in found.factors]
     assert sum(parts) + found.together + found.seeds == pytest.approx(1)
+
+
+def test_a_factor_that_some_settings_do_not_have_has_no_share() -> None:
+    found = sweep(lambda v: v["model.units"] / 100, **GRID)
+    other = sweep(lambda _: 0.9, optimizer__learning_rate=(0.1, 0.2), seed=(1, 2))
+    shares = effects([*found.settings, *other.settings], found.factors, METRIC)
+    assert shares is not None
+    assert [effect.factor for effect in shares.factors] == ["optimizer.learning_rate"]
+
+
+def test_a_factor_of_many_values_has_a_share_and_no_means() -> None:
+    rates = [n / 100 for n in range(1, 15)]
+    grid = {"model__units": (10, 20), "optimizer__learning_rate": rates, "seed": [1]}
+    found = _effects(lambda v: v["optimizer.learning_rate"], **grid)
+    assert found is not None
+    rate = found.factors[0]
+    assert (rate.factor, list(rate.levels)) == ("optimizer.learning_rate", [])
+    assert rate.share == pytest.approx(1)
+    assert found.together == pytest.approx(0)
+
+
+def test_what_seeds_do_is_not_known_of_one_seed_each() -> None:
+    found = _effects(lambda v: v["model.units"] / 100, model__units=(1, 2), a__b=(1, 2), seed=[1])
+    assert found is not None
+    assert math.isnan(found.seeds)
 
 
 def test_nothing_is_divided_where_nothing_varies_or_has_few_values() -> None:

@@ -1,5 +1,6 @@
 """The report of a sweep, of made jobs with known answers."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from echo_exp.reports import sweep_page
-from echo_exp.reports.jobs import NEVER_RUN, Job, Jobs
+from echo_exp.reports.jobs import FINISHED, NEVER_RUN, Job, Jobs
 from echo_exp.settings import SettingError
 
 from .sweeps import sweep
@@ -103,6 +104,36 @@ def test_a_metric_that_no_run_has_is_refused_with_those_that_are_there(tmp_path:
     with pytest.raises(SettingError, match="test/accuracy, test/loss"):
         sweep_page.write(found, {}, tmp_path, "test/mae")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("metric", ["test/accuracy_low", "epochs_to_solve", "val/gradient_norm"])
+def test_a_metric_that_may_be_good_high_or_low_is_refused(tmp_path: Path, metric: str) -> None:
+    found = sweep(_accuracy, model__units=(10, 40), seed=SEEDS)
+    with pytest.raises(SettingError, match=r"it must be one of test/accuracy, test/loss"):
+        sweep_page.write(found, {}, tmp_path, metric)
+
+
+def test_seeds_that_several_jobs_share_count_once(tmp_path: Path) -> None:
+    made = sweep(_accuracy, model__units=[10], seed=(1, 2))
+    both = Job(FINISHED, "both", {"model.units": 10, "seed": 2, "replicas": 2}, "x", [2, 3])
+    scores = {"test/accuracy": np.array([0.202, 0.203])}
+    jobs = [*made.jobs, dataclasses.replace(both, scores=scores)]
+    said, _ = sweep_page.write(dataclasses.replace(made, jobs=jobs), {}, tmp_path)
+    assert said == "units 10: 0.2020 (0.1995 to 0.2045, 3 seeds)."
+
+
+def test_the_name_of_a_sweep_is_no_markup(tmp_path: Path) -> None:
+    found = sweep(_accuracy, model__units=(10, 40), seed=SEEDS)
+    evil = dataclasses.replace(found, name="</title><script>alert(1)</script>")
+    sweep_page.write(evil, {}, tmp_path)
+    assert "<script>" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_factor_that_no_finished_job_has_is_not_drawn(tmp_path: Path) -> None:
+    found = sweep(_accuracy, model__units=(10, 40), seed=SEEDS)
+    more = dataclasses.replace(found, axes=["model.units", "model.heads", "a.b", "seed"])
+    sweep_page.write(more, {}, tmp_path, "test/loss")
+    assert "parallel" not in _drawn(tmp_path)
 
 
 def test_names_of_settings_are_no_markup(tmp_path: Path) -> None:

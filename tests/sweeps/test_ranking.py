@@ -85,7 +85,9 @@ def test_failed_seeds_are_no_part_of_a_mean_and_told() -> None:
         ({"a": GOOD, "b": POOR, "c": POOR}, "all 2 others are worse."),
         ({"a": GOOD, "b": FAIR, "c": POOR}, "; b cannot be told apart."),
         ({f"s{n}": FAIR for n in range(6)}, "; none of the 5 others can be told apart."),
-        ({"a": (1.0, 1.0), "b": (0.5, 0.5)}, "so few seeds cannot tell the 2 settings apart"),
+        ({"a": (1.0, 1.0), "b": (0.5, 0.5)}, "b cannot be told apart."),
+        ({"a": (1.0,) * 5, "b": (0.5,) * 5}, "the other is worse."),
+        ({"a": (1.0,), "b": (0.5, 0.6)}, "its 1 seed cannot tell the 2 settings apart"),
         ({"a": (1.0, 1.0), "b": (1.0, 1.0)}, "b cannot be told apart."),
     ],
 )

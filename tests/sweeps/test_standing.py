@@ -53,6 +53,18 @@ def test_a_point_stands_at_the_number_of_jobs_that_have_ended(
     assert values["sweep/networks_a_minute"] == 20  # one had finished before
 
 
+def test_only_networks_that_were_trained_since_the_start_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    parent = _Parent()
+    told = Standing(cast("Run", parent), 1, {2: 5}, known=[0])
+    now[0] += 60
+    told.tell(ENDED, last=True)
+    assert parent.points[0][1]["sweep/networks_a_minute"] == 5
+
+
 def test_nothing_is_said_twice_or_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])

@@ -60,6 +60,12 @@ def test_jobs_with_the_same_settings_are_one_seed() -> None:
     assert _ranking([*ROWS, (again, ROWS[0][1])]) == _ranking(ROWS)
 
 
+def test_seeds_that_several_jobs_share_count_once() -> None:
+    rows = [_row(n, f"model.units=5 seed={n}", 0.5, replicas=3) for n in (1, 2, 4)]
+    of = [(dataclasses.replace(j, varied={"seed": j.number, "replicas": 3}), r) for j, r in rows]
+    assert _ranking(of)[1][-1] == "6"  # of 1 to 3 and 4 to 6
+
+
 def test_a_setting_without_seeds_that_count_is_not_ranked() -> None:
     assert [line[0] for line in _ranking([ROWS[0], ROWS[3]])[1:]] == ["model.units=5"]
 

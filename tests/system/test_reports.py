@@ -11,7 +11,7 @@ from .conftest import Program
 from .nursery import Nursery
 
 SWEEP = ("-m", "model.units=5,20", "seed=1,2", "epochs=100", "batch_size=7")
-FAILING = ("-m", "batch_size=7,8", "epochs=25")
+FAILING = ("-m", "batch_size=7,8", "optimizer.learning_rate=1e-3,-1", "epochs=25")
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +81,14 @@ def test_a_job_that_another_sweep_has_finished_counts_in_this_one(program: Progr
 
 
 def test_what_failed_is_in_the_report(program: Program) -> None:
+    """A setting that is wrong beforehand, and one that a job finds out."""
     assert program.run(*FAILING).returncode == 1
     done = program.report("sweep=last")
     assert done.returncode == 0, done.stderr
-    assert "1 of 2 jobs: FAILED: batch_size=8 is not allowed" in done.stdout
+    assert "2 of 4 jobs: FAILED: batch_size=8 is not allowed" in done.stdout
+    assert "1 of 4 jobs: FAILED: optimizer.learning_rate=-1 is not allowed" in done.stdout
+    written = next(program.folder.glob("outputs/reports/sweeps/*/report.md"))
+    assert "optimizer.learning_rate=-1 is not allowed" in written.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,13 @@ def test_a_run_is_written_by_one_process_at_a_time(folder: Path, store: Store) -
     other.close()
 
 
+def test_an_answer_that_a_signal_left_unread_is_not_taken_for_the_next(store: Store) -> None:
+    run = store.create_run("a run", {}, {}, {})
+    store._write(("children", {"run_id": run.run_id}, 0))  # whoever asked was interrupted
+    assert store.request("claimed", things=[]) == {}
+    assert run.finish() is None
+
+
 def test_a_nested_run_has_its_parent(store: Store) -> None:
     parent = store.open_parent("parent", {"sweep": "abc"}, {}, {}, "sweep")
     child = store.create_run("child", {}, {}, {}, parent=parent.run_id)

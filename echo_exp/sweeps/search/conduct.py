@@ -18,7 +18,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial
 
-from echo_exp import running, terminal
+from echo_exp import configuration, running, terminal
 from echo_exp.configuration import mistakes
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import conduct, descriptions, forecast, plan, stacks
@@ -85,7 +85,8 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
         trials = Trials(search.settings, search.space, code, int(config.seed), store, asked.folder)
     with conduct.parent_run(asked, store, config) as parent:
         best = functools.partial(best_of, search.settings)
-        standing, total = Standing(parent, int(config.replicas)), search.settings.trials
+        standing = Standing(parent, int(config.replicas), known=trials.results())
+        total = search.settings.trials
         with watching("search", "trial", asked.folder, total, best, standing.tell) as watch:
             _search(search, asked, trials, store, parent, launch, watch)
         standing.tell(trials.results(), last=True)
@@ -103,14 +104,16 @@ def _asked(search: Search, config: DictConfig, code: str, shared: Mapping[str, s
         reason = "a search goes on; hydra.sweeper.name=... begins another"
         raise SettingError("sweep.again", settings.again, reason)
     name = study_name(search.settings, search.space, code)
+    distributions = search.space.distributions.items()
+    varied = {configuration.setting(key): str(found) for key, found in distributions}
     return Sweep(
         name=search.name,
         command=search.command,
         jobs=(),
         settings=settings,
         folder=Path(config.hydra.sweep.dir).absolute() / name,
-        axes=tuple(search.space.distributions),
-        parameters={**shared, **{k: str(v) for k, v in search.space.distributions.items()}},
+        axes=tuple(varied),
+        parameters={**shared, **varied},
         about=descriptions.search(
             search.settings.objectives, search.settings.constraints, search.space.distributions
         ),

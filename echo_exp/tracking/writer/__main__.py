@@ -26,8 +26,8 @@ BEAT_SECONDS = 1.0
 MOST_COMMANDS = 1000
 """So many commands wait in memory; after that the program waits."""
 
-Message = tuple[str, dict[str, Any], bool]
-"""A command, its arguments, and whether the program waits for an answer."""
+Message = tuple[str, dict[str, Any], int | None]
+"""A command, its arguments, and the number of the answer that the program waits for, if it does."""
 
 
 def _read(stream: IO[bytes], commands: "queue.Queue[Message | None]") -> None:
@@ -51,22 +51,22 @@ def _serve(writer: Writer, commands: "queue.Queue[Any]", answers: IO[bytes]) -> 
 
 
 def _carry_out(writer: Writer, message: Message, answers: IO[bytes]) -> None:
-    command, arguments, answered = message
+    command, arguments, number = message
     try:
         answer = ("answer", getattr(writer, command)(**arguments))
     except Exception as error:
         answer = writer.refusal(error)
-        if not answered:
+        if number is None:
             if isinstance(error, OutboxFullError):
                 raise
             writer.refused(arguments["run_id"], f"{command}: {answer[1]}")
-    if answered:
-        _answer(answers, *answer)
+    if number is not None:
+        _answer(answers, number, *answer)
 
 
-def _answer(answers: IO[bytes], kind: str, what: Any) -> None:
+def _answer(answers: IO[bytes], number: int | None, kind: str, what: Any) -> None:
     with contextlib.suppress(BrokenPipeError):
-        pickle.dump((kind, what), answers)
+        pickle.dump((number, kind, what), answers)
         answers.flush()
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     try:
         _serve(writer, commands, answers)
     except OutboxFullError as error:
-        _answer(answers, "error", reason(error))
+        _answer(answers, None, "error", reason(error))
         sys.exit(1)
     writer.abandon()
     gc.freeze()  # else Python looks through all of MLflow once more as it ends

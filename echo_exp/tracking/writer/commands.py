@@ -185,7 +185,7 @@ class Writer:
         with self.claims.held(f"parent/{tags[key]}"):
             found = self._search(_query({key: tags[key]}))
             run = found[0] if found else self.client.create_run(experiment_id, None, tags, name)
-            if not found:
+            if not run.data.params:  # a start before may have ended between the two
                 self._parameters(run.info.run_id, params)
             if delivery.ERROR_TAG in run.data.tags:
                 self.client.delete_tag(run.info.run_id, delivery.ERROR_TAG)
@@ -212,7 +212,11 @@ class Writer:
         self.describe(tags)
         experiment = self.client.get_experiment(self.experiment.experiment_id)
         for key in outdated(experiment.tags):
-            self.client.delete_experiment_tag(experiment.experiment_id, key)
+            try:
+                self.client.delete_experiment_tag(experiment.experiment_id, key)
+            except MlflowException as error:  # somebody else may have been quicker
+                if mends(error):
+                    raise
 
     def children(self, run_id: str) -> list[StoredRun]:
         return [self._stored(run) for run in self._search(_query({PARENT_TAG: run_id}), None)]
@@ -314,9 +318,9 @@ class Writer:
         pkgutil.resolve_name(make)(self._beside(run_id, file), **arguments)
         self._put(run_id, "artifact", file=file)
 
-    def report(self, run_id: str, make: str, folder: str) -> str:
-        said = pkgutil.resolve_name(make)(Path(folder), self.access, run_id)
-        self._put(run_id, "files", folder=folder, name="report")
+    def report(self, run_id: str, make: str, folder: str, arguments: dict[str, Any]) -> str:
+        said = pkgutil.resolve_name(make)(Path(folder), self.access, run_id, **arguments)
+        self._put(run_id, "report", folder=folder)
         return str(said)
 
     def settle(self) -> None:

@@ -88,7 +88,7 @@ class Delivery:
         """Does one thing in the store, or keeps why that is refused for good."""
         arguments = dict(operation)
         name = arguments.pop("do")
-        self.uploading = name in ("files", "model")
+        self.uploading = name in ("files", "model", "report")
         try:
             getattr(self, name)(**arguments)
         except Exception as error:
@@ -139,6 +139,14 @@ class Delivery:
         if not Path(folder).is_dir():
             raise LookupError(f"{folder} is gone")
         self.artifacts.log_artifacts(folder, name)
+
+    def report(self, folder: str) -> None:
+        """Copies a report; it can be made again, so that it is missing is no failure of the run."""
+        try:
+            self.artifacts.log_artifacts(folder, "report")
+        except Exception as error:
+            if mends(error) or deletion(self.client, error) is not None:
+                raise
 
     def model(self, folder: str) -> None:
         """Logs the model that lies in a folder beside the outbox."""
