@@ -55,7 +55,8 @@ class Standing:
             for number, result in results.items()
             if result.status == Status.FINISHED and number not in self._known
         )
-        scores["sweep/networks_a_minute"] = 60 * trained / max(now - self._began, LOOK_SECONDS)
+        pace = 60 * trained / max(now - self._began, LOOK_SECONDS)
+        scores["sweep/networks_a_minute"] = round(pace, 1)
         self._parent.log_metrics([len(results)], {name: [v] for name, v in scores.items()})
 
 

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
 
+from echo_exp import terminal
 from echo_exp.settings import SettingError
 from echo_exp.task.data import EchoDataModule
 from echo_exp.tracking import Run
@@ -171,7 +172,7 @@ def _array(values: torch.Tensor) -> Floats:
 def _progress(display: str, epochs: int, callbacks: Sequence[pl.Callback]) -> list[pl.Callback]:
     if display == Display.NONE or any(isinstance(each, ProgressBar) for each in callbacks):
         return []
-    bar = display == Display.BAR or (display == Display.AUTO and sys.stderr.isatty())
+    bar = display == Display.BAR or (display == Display.AUTO and terminal.redraws(sys.stderr))
     return [Progress(epochs, bar)]
 
 

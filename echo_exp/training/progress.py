@@ -28,13 +28,13 @@ class Progress(pl.Callback):
 
     Args:
         epochs: Tutorial epochs of the whole training.
-        bar: Whether to draw a bar, where lines can be drawn anew; otherwise lines are printed.
+        bar: Whether to draw a bar, in a file once at the end; otherwise lines are printed.
         now: Tells the time, in seconds.
     """
 
     def __init__(self, epochs: int, bar: bool, now: Callable[[], float] = time.monotonic) -> None:
         self.epochs = epochs
-        self.bar = bar and terminal.redraws(sys.stderr)
+        self.bar = bar
         self._now = now
         self._evaluation = _Evaluation(self.bar, now)
         self._bar: Bar | None = None

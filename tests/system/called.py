@@ -1,6 +1,7 @@
 """A command called in the process of the test: what it starts and answers, without the imports."""
 
 import importlib
+import logging
 import subprocess
 
 import pytest
@@ -27,8 +28,11 @@ class Called:
     def __call__(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         self._monkeypatch.setattr("sys.argv", [name, *arguments])
         code = 0
+        before = logging.root.manager.disable
         try:
             importlib.import_module(f"echo_exp.commands.{COMMANDS[name]}").main()
         except SystemExit as end:
             code = int(end.code or 0)
+        finally:
+            logging.disable(before)  # commands silence what libraries log
         return subprocess.CompletedProcess(arguments, code, *self._capsys.readouterr())
