@@ -26,7 +26,7 @@ class EncoderDecoder(nn.Module):
         stateful: Whether the states are carried from batch to batch of a sequence.
         forget_bias: The bias that the encoder's forget gates begin with.
         chrono: Timesteps of the encoder's longest dependency, for which its gates' biases are
-            drawn, see `GateBiases`; None draws none.
+            drawn, see `~echo_exp.models.gate_biases.GateBiases`; None draws none.
         decoder_forget_bias: The same of the decoder.
         decoder_chrono: The same of the decoder.
 

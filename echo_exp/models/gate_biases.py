@@ -44,7 +44,7 @@ class GateBiases:
             raise settings.SettingError(key, self.forget, reason)
 
     def draw(self, units: int, generators: initializers.Generators) -> nn.Parameter:
-        """Returns biases [R, 1, 4U] in the order of `LSTM`: output, input, forget, candidate."""
+        """Returns biases [R, 1, 4U], a gate after the other: output, input, forget, candidate."""
         bias = initializers.zeros(4 * units, generators)
         _, i, f, _ = bias.detach().chunk(4, -1)
         f.fill_(self.forget)

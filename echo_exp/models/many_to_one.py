@@ -26,7 +26,7 @@ class ManyToOne(nn.Module):
         stateful: Whether the state is carried from batch to batch of a sequence.
         forget_bias: The bias that the forget gates begin with.
         chrono: Timesteps of the longest dependency, for which the gates' biases are drawn, see
-            `GateBiases`; None draws none.
+            `~echo_exp.models.gate_biases.GateBiases`; None draws none.
 
     Raises:
         SettingError: A setting is not allowed.

@@ -29,7 +29,7 @@ class Seq2Seq(nn.Module):
         stateful: Whether the state is carried from batch to batch of a sequence.
         forget_bias: The bias that the forget gates begin with.
         chrono: Timesteps of the longest dependency, for which the gates' biases are drawn, see
-            `GateBiases`; None draws none.
+            `~echo_exp.models.gate_biases.GateBiases`; None draws none.
         padding: On which side of the targets the padding is: ``post``, where an integer is echoed
             at its own timestep, ``pre``, where it is echoed at the end of the window, or None.
 

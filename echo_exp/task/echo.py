@@ -100,7 +100,7 @@ class EchoProblem:
 
     @property
     def due(self) -> list[int]:
-        """The place of the window that each answer repeats: before, it has not been read."""
+        """The place of the window that each answer repeats, before which it has not been read."""
         places = list(range(self.offset, self.offset + self.n_out))
         return places if self.order == FORWARD else places[::-1]
 

@@ -132,7 +132,7 @@ def _stop_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def check(body: Callable[[DictConfig], None], config: DictConfig) -> None:
         if body is app._echo:
             configuration.read(config)
-        if body is report._report and config.study is not None:
+        if body is report._report and config.get("study") is not None:
             study.read(config, configuration.overrides(HydraConfig.get()))
         raise Reached
 

@@ -184,7 +184,7 @@ def test_a_sweeps_page_says_what_is_swept_and_what_was_best(
 ) -> None:
     page.goto(_address(ui, _named(store, "sweep of 20")))
     page.get_by_text("Show more").click()
-    expect(page.get_by_role("row", name="model.units 5, 10, 20, 40")).to_be_visible()
+    expect(page.get_by_role("row", name="model.units 5, 10, 20, 40").first).to_be_visible()
     expect(page.get_by_text("Best: units 40: ")).to_be_visible()
     expect(page.get_by_text("sweep/best_accuracy")).to_be_visible()
     expect(page.get_by_role("cell", name="5, 10, 20, 40").first).to_be_visible()
