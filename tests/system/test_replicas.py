@@ -96,7 +96,7 @@ def test_final_metrics_of_each_replica_are_a_table(together: Done) -> None:
 
 def test_each_replica_is_the_run_of_its_seed(together: Done, alone: Program) -> None:
     curves, table = _curves(together[0]), _table(together[0])
-    runs = [run for run in alone.runs() if "seed" in run.data.params]
+    runs = [run for run in alone.runs() if run.data.tags["kind"] == "run"]
     assert sorted(int(run.data.params["seed"]) for run in runs) == SEEDS
     weights = together[0].weights()
     for run in runs:
