@@ -33,8 +33,8 @@ SIZE: ViewportSize = {"width": 1400, "height": 900}
 EXPECTED = "/ajax-api/2.0/mlflow/users/current"
 """MLflow's UI asks for it to find out whether the server knows users; ours does not."""
 DRAWN_EARLY = "Error: <"
-"""How Chromium tells of an attribute of SVG: MLflow draws parallel coordinates once before their card
-has a size, and again when it has."""
+"""How Chromium tells of an attribute of SVG: MLflow draws parallel coordinates once before their
+card has a size, and again when it has."""
 
 MADE = (
     ("experiment=seq2seq_baseline",),
