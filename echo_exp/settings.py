@@ -56,10 +56,15 @@ def number(key: str, value: Any, above: float, below: float = math.inf) -> float
         SettingError: It is not.
     """
     span = f"above {above:g}" + ("" if math.isinf(below) else f" and below {below:g}")
-    real = isinstance(value, int | float) and not isinstance(value, bool)
+    real = is_number(value)
     if not (real and math.isfinite(value) and above < value < below):
         raise SettingError(key, value, f"it must be a number {span}")
     return float(value)
+
+
+def is_number(value: Any) -> bool:
+    """Returns whether a value is a number, which True and False are not meant to be."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def choice(key: str, value: Any, allowed: Sequence[Any]) -> None:

@@ -13,7 +13,7 @@ from echo_exp import configuration
 from echo_exp.commands import hydra_main as command
 from echo_exp.settings import SettingError, choice, redacted
 from echo_exp.tracking import TrackingError
-from echo_exp.tracking.settings import existing
+from echo_exp.tracking.settings import existing, served
 from echo_exp.training.interrupts import Interrupts
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def _clean(config: DictConfig) -> None:
     logging.disable()  # MLflow logs what it raises, with its trace
     asked = _asked(config)
     settings = configuration.tracking(config)
-    served = existing(settings).startswith(("http://", "https://"))
-    if served and DELETED in asked:
+    if served(existing(settings)) and DELETED in asked:
         reason = "only its server deletes for good: `mlflow gc`, given where that runs"
         raise SettingError("remove", DELETED, reason)
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from echo_exp import configuration
 from echo_exp.commands import hydra_main as command
 from echo_exp.settings import SettingError, integer, redacted
-from echo_exp.tracking.settings import TrackingSettings, existing
+from echo_exp.tracking.settings import TrackingSettings, existing, served
 from echo_exp.tracking.ui.view import VIEW, VIEWS, page
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ def _show(config: DictConfig) -> None:
 
     access = reader.opened(settings)
     uri = access.uri
-    served = uri.startswith(("http://", "https://"))
+    elsewhere = served(uri)
     if config.sweep is not None:
         opened = _sweep_page(access, settings, config.run, str(config.sweep))
     else:
-        opened = _page(access.client, settings.experiment, config.run, served)
-    if served:
+        opened = _page(access.client, settings.experiment, config.run, elsewhere)
+    if elsewhere:
         print(f"Look at the runs: {redacted(uri).rstrip('/')}/{opened}")
         return
 

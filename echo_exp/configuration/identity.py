@@ -9,6 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from echo_exp.configuration.groups import CALLBACKS, LAUNCH
 from echo_exp.configuration.renamed import ADDED, as_first_written
+from echo_exp.configuration.swept import setting
+from echo_exp.settings import is_number
 from echo_exp.training.schedule import CONSTANT, needs_end
 
 INCIDENTAL = (
@@ -83,8 +85,8 @@ def stack_key(config: DictConfig) -> str:
 
 
 def _stacks(key: str, value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return key in ("seed", "replicas", "epochs") or (key.startswith("optimizer.") and number)
+    number = key.startswith("optimizer.") and is_number(value)
+    return key in ("seed", "replicas", "epochs") or number
 
 
 def fingerprint(config: DictConfig, but: str | None = None) -> str:
@@ -115,7 +117,7 @@ def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str])
         What is different, in words, by the setting's name.
     """
     before, now = ADDED | _measured(stored), ADDED | _measured(given)
-    named = [override.lstrip("+~").split("=")[0].split("@")[0] for override in overrides]
+    named = [setting(override.partition("=")[0]) for override in overrides]
     everything = "experiment" in named
     return {
         key: f"{key} is {now.get(key)} here and {before.get(key)} there"

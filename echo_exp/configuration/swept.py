@@ -73,11 +73,16 @@ def _word(key: str, value: Any, keys: Sequence[str]) -> str:
     return f"{short(key, keys)} {shown(value)}"
 
 
-def shown(value: Any) -> str:
-    """Returns a value as it is written in YAML, a number in few digits."""
+def word(value: Any) -> str:
+    """Returns a value as it is written in YAML."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
+    return str(value)
+
+
+def shown(value: Any) -> str:
+    """Returns a value as it is written in YAML, a number in few digits."""
     if not isinstance(value, float):
-        return str(value)
+        return word(value)
     few = f"{value:g}"
     return few if float(few) == value else repr(value)

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from echo_exp import settings
-from echo_exp.models import initializers
+from echo_exp.models import initializers, stack
 from echo_exp.models.dense import Dense, project
-from echo_exp.models.lstm import MOST_UNITS, State
+from echo_exp.models.lstm import State
 from echo_exp.models.seq2seq import answered
-from echo_exp.models.stack import MOST_LAYERS
 
 
 class MinGRU(nn.Module):
@@ -45,8 +44,7 @@ class MinGRU(nn.Module):
         padding: str | None = None,
     ) -> None:
         super().__init__()
-        settings.integer("model.units", units, 1, MOST_UNITS)
-        settings.integer("model.layers", layers, 1, MOST_LAYERS)
+        stack.check_sizes(units, layers)
         settings.choice("model.stateful", stateful, (True, False))
         self.stateful, self.answers = stateful, answered(n_in, n_out, padding)
         generators = initializers.generators(seeds)
@@ -67,11 +65,8 @@ class MinGRU(nn.Module):
         Returns:
             Outputs [R, B, n_out, V] and the states after the last timestep.
         """
-        after: State = ()
-        for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
-            x = layer(x, before, present)  # [R, B, T, U]
-            after += (x[:, :, -1],)  # [R, B, U]
-        return self.dense(x[:, :, self.answers]), after  # [R, B, n_out, V]
+        hidden, state = stack.run(self.layers, x, state, present)  # [R, B, T, U]
+        return self.dense(hidden[:, :, self.answers]), state  # [R, B, n_out, V]
 
 
 class MinGRULayer(nn.Module):

@@ -33,8 +33,7 @@ class Stack(nn.Module):
         biases: GateBiases = UNIT_FORGET,
     ) -> None:
         super().__init__()
-        settings.integer("model.units", units, 1, MOST_UNITS)
-        settings.integer("model.layers", layers, 1, MOST_LAYERS)
+        check_sizes(units, layers)
         self.first = LSTM(n_features, units, generators, biases)
         self.others = nn.ModuleList(
             LSTM(units, units, generators, biases) for _ in range(layers - 1)
@@ -67,3 +66,35 @@ class Stack(nn.Module):
             hidden, above = layer(hidden, before, present)
             after += above
         return hidden, after
+
+
+def check_sizes(units: int, layers: int) -> None:
+    """Checks the sizes that all networks with layers have.
+
+    Raises:
+        SettingError: ``model.units`` or ``model.layers`` is not allowed.
+    """
+    settings.integer("model.units", units, 1, MOST_UNITS)
+    settings.integer("model.layers", layers, 1, MOST_LAYERS)
+
+
+def run(
+    layers: nn.ModuleList, x: Tensor, state: State | None, present: Tensor | None
+) -> tuple[Tensor, State]:
+    """Runs layers whose state is their hidden one over a window, each on top of the one before.
+
+    Args:
+        layers: L of them, each [R, B, T, F] -> [R, B, T, U].
+        x: [R, B, T, F] features, or [R, B, T] integers, each a category out of F.
+        state: Hidden state of each layer, [R, B, U]; zero where not given.
+        present: [R, B, T], False where a timestep leaves all states untouched.
+
+    Returns:
+        The hidden states of the highest layer, [R, B, T, U], and those of all layers after the
+        last timestep.
+    """
+    after: State = ()
+    for layer, before in zip(layers, state or [None] * len(layers), strict=True):
+        x = layer(x, before, present)  # [R, B, T, U]
+        after += (x[:, :, -1],)  # [R, B, U]
+    return x, after

@@ -10,9 +10,9 @@ from torch.nn import functional
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense, project
-from echo_exp.models.lstm import MOST_UNITS, State
+from echo_exp.models.lstm import State
 from echo_exp.models.seq2seq import answered
-from echo_exp.models.stack import MOST_LAYERS
+from echo_exp.models.stack import check_sizes
 
 NONE, SINUSOIDAL, LEARNED, ROTARY = POSITIONS = ("none", "sinusoidal", "learned", "rotary")
 
@@ -182,8 +182,7 @@ def turned(x: Tensor, angles: Tensor) -> Tensor:
 
 
 def _check(units: int, layers: int, heads: int, position: str, stateful: bool) -> None:
-    settings.integer("model.units", units, 1, MOST_UNITS)
-    settings.integer("model.layers", layers, 1, MOST_LAYERS)
+    check_sizes(units, layers)
     settings.integer("model.heads", heads, 1, units)
     settings.choice("model.position", position, POSITIONS)
     settings.choice("model.stateful", stateful, (True, False))

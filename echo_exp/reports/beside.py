@@ -16,7 +16,8 @@ from echo_exp import configuration
 from echo_exp.configuration.swept import shown
 from echo_exp.reports import rendering, style, sweep_figures
 from echo_exp.reports.estimates import Estimate
-from echo_exp.reports.jobs import CURVE, Curve, Job, Setting, curves, job
+from echo_exp.reports.jobs import CURVE, Job, Setting, curves, job
+from echo_exp.reports.records import Curve
 from echo_exp.reports.rendering import ENVIRONMENT, estimated, safe
 from echo_exp.settings import SettingError
 from echo_exp.sweeps.ranking import interval

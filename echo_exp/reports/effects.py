@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from echo_exp.reports.jobs import Setting
+from echo_exp.settings import is_number
 from echo_exp.training.replicas import Floats
 
 MOST_LEVELS = 12
@@ -81,8 +82,7 @@ def effects(settings: Sequence[Setting], factors: Sequence[str], metric: str) ->
 def order(values: Sequence[Any]) -> list[Any]:
     """Returns values without repetition, numbers in their order."""
     found = list(dict.fromkeys(values))
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in found)
-    return sorted(found) if numbers else found
+    return sorted(found) if all(map(is_number, found)) else found
 
 
 def _groups(scores: Sequence[tuple[Setting, Floats]], factor: str) -> Mapping[Any, Floats]:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-CONFIDENCE = 0.95
 SHARES = ("accuracy", "within_1", "within_5")
 """How the names of shares of what is right end."""
 

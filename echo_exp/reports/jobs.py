@@ -6,31 +6,28 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from mlflow.entities import Run
 
 from echo_exp import configuration
+from echo_exp.reports import records
 from echo_exp.reports.estimates import SHARES
+from echo_exp.reports.records import FAILED, FINISHED, NEVER_RUN, Curve
 from echo_exp.settings import SettingError
 from echo_exp.sweeps.ranking import Ranked, Score, rank
 from echo_exp.tracking.access import bulk, reader
 from echo_exp.tracking.access.connection import Access
-from echo_exp.tracking.access.rows import typed
+from echo_exp.tracking.access.rows import pages, typed
 from echo_exp.tracking.access.selection import of_sweep
 from echo_exp.tracking.ui.view import SWEPT_TAG
 from echo_exp.training.replicas import Floats
 
-FINISHED, FAILED, NEVER_RUN = "FINISHED", "FAILED", "never run"
-PAGE = 1000
 CURVE = "val/accuracy"
 LOW = ("/loss", "/mae", "fit_seconds")
 """How the names of scores end that are good when they are low."""
-Curve = tuple[Floats, Floats]
-"""Epochs [E] and the values of some seeds [E, n]."""
 
 
 @dataclass(frozen=True)
@@ -219,20 +216,9 @@ def read(access: Access, parent: Run, reasons: Mapping[int, str] | None = None) 
 
 def _runs(access: Access, parent: Run) -> list[Run]:
     """Returns the runs of a sweep, the oldest first."""
-    found: list[Run] = []
-    token = None
-    while True:
-        page = access.client.search_runs(
-            [parent.info.experiment_id],
-            f"{of_sweep(parent)} and tags.kind = 'run'",
-            max_results=PAGE,
-            order_by=["attributes.start_time ASC"],
-            page_token=token,
-        )
-        found += page
-        token = page.token
-        if not token:
-            return found
+    query, order = f"{of_sweep(parent)} and tags.kind = 'run'", ["attributes.start_time ASC"]
+    experiments = [parent.info.experiment_id]
+    return list(pages(partial(access.client.search_runs, experiments, query, order_by=order)))
 
 
 def _plan(
@@ -304,9 +290,7 @@ def _seeds(
     if parameters.get("replicas", 1) == 1:
         scores = {name: np.array([score]) for name, score in metrics.items()}
         return [int(parameters["seed"])], scores
-    with reader.artifact(access, run, "replicas.json") as path:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    columns = dict(zip(table["columns"], np.array(table["data"], dtype=float).T, strict=True))
+    columns = records.seeds_of(access, run)
     return columns.pop("seed").astype(int).tolist(), columns
 
 
@@ -359,10 +343,5 @@ def _of_singles(access: Access, ids: Sequence[str], metric: str) -> dict[str, Cu
 
 def _of_replicas(access: Access, job: Job, metric: str) -> Curve | None:
     with suppress(SettingError, KeyError, ValueError, OSError):  # such as a run without validations
-        run = access.client.get_run(str(job.run_id))
-        with reader.artifact(access, run, "curves.parquet") as path:
-            frame = pd.read_parquet(path, columns=["epoch", metric]).dropna()
-        wide = frame.assign(seed=frame.groupby("epoch").cumcount())
-        table = wide.pivot_table(metric, "epoch", "seed")
-        return table.index.to_numpy(float), table.to_numpy(float)
+        return records.curves_of(access, access.client.get_run(str(job.run_id)))[metric]
     return None

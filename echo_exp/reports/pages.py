@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from echo_exp import configuration
+from echo_exp.configuration.swept import word
 from echo_exp.reports import answers, figures, statistics, style
 from echo_exp.reports.answers import Answers
 from echo_exp.reports.estimates import Estimate
@@ -27,7 +28,7 @@ from echo_exp.reports.rendering import (
     verdict,
 )
 from echo_exp.sweeps import failures
-from echo_exp.sweeps.study import Cell, word
+from echo_exp.sweeps.study import Cell
 
 MOST_CELLS = 10
 """So many cells are named on the screen that did not finish for the same reason."""

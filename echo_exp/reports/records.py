@@ -165,27 +165,37 @@ def _of_all(name: str, values: Floats) -> Floats:
     return np.nan_to_num(values) if name.endswith(SHARES) else values
 
 
-Curves = dict[str, tuple[Floats, Floats]]
+Curve = tuple[Floats, Floats]
+"""Epochs [E] and the values of some seeds [E, n]."""
+Curves = dict[str, Curve]
 
 
 def _many(access: Access, run: Run) -> tuple[dict[str, Floats], Curves]:
     """Returns a run's table of seeds, a column [R] each, and its curves."""
+    return seeds_of(access, run), curves_of(access, run)
+
+
+def seeds_of(access: Access, run: Run) -> dict[str, Floats]:
+    """Returns the table of the seeds of a run with replicas, a column [R] each."""
     with reader.artifact(access, run, "replicas.json") as path:
         stored = json.loads(path.read_text(encoding="utf-8"))
+    rows = pd.DataFrame(stored["data"], columns=stored["columns"]).astype(float)
+    return {str(name): rows[name].to_numpy() for name in rows}
+
+
+def curves_of(access: Access, run: Run) -> Curves:
+    """Returns the curves of the validations of a run with replicas."""
     with reader.artifact(access, run, "curves.parquet") as path:
         frame = pd.read_parquet(path)
-    rows = pd.DataFrame(stored["data"], columns=stored["columns"]).astype(float)
-    table = {name: rows[name].to_numpy() for name in rows}
-    curves: Curves = {}
-    replicas = len(rows)
-    for name in frame:
-        if str(name).startswith("val/"):
-            values = frame[name].to_numpy(float).reshape(replicas, -1).T  # [epochs, R]
-            measured = np.flatnonzero(
-                frame["val/loss"].notna().to_numpy().reshape(replicas, -1).any(0)
-            )
-            curves[str(name)] = (measured.astype(np.float64) + 1, values[measured])
-    return {str(name): column for name, column in table.items()}, curves
+    replicas = frame["seed"].nunique()
+    measured = np.flatnonzero(frame["val/loss"].notna().to_numpy().reshape(replicas, -1).any(0))
+    values = {
+        str(name): frame[name].to_numpy(float).reshape(replicas, -1).T  # [epochs, R]
+        for name in frame
+        if str(name).startswith("val/")
+    }
+    epochs = measured.astype(np.float64) + 1
+    return {name: (epochs, every[measured]) for name, every in values.items()}
 
 
 def _one(client: MlflowClient, run: Run) -> tuple[dict[str, Floats], Curves]:

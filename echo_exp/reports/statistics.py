@@ -17,7 +17,8 @@ from lifelines.utils import median_survival_times
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from echo_exp.reports.estimates import CONFIDENCE, Estimate
+from echo_exp.reports.estimates import Estimate
+from echo_exp.sweeps.ranking import CONFIDENCE
 from echo_exp.training.replicas import Floats
 
 RESAMPLES = 4999

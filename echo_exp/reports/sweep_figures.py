@@ -13,7 +13,8 @@ from echo_exp import configuration
 from echo_exp.configuration.swept import shown
 from echo_exp.reports import style
 from echo_exp.reports.effects import MOST_LEVELS, Effects, order
-from echo_exp.reports.jobs import Curve, Setting
+from echo_exp.reports.jobs import Setting
+from echo_exp.reports.records import Curve
 from echo_exp.sweeps.ranking import Ranked
 from echo_exp.training.figures import GREY
 from echo_exp.training.replicas import Floats
@@ -42,7 +43,7 @@ def scores(
     if len(factors) == 2 and all(len(setting.values) == 2 for setting in settings):
         return _two(settings, factors, means, metric)
     if len(factors) > 1:
-        return _many(settings, factors, metric)
+        return _many(settings, factors, means, metric)
     figure, ((axes,),) = style.grid(1, 1)
     _over(axes, settings, factors[0] if factors else None, means, metric)
     style.same_height([axes], metric)
@@ -60,8 +61,7 @@ def _two(settings: Sequence[Setting], factors: Sequence[str], means: Means, metr
     for setting in settings:
         place = levels[1].index(setting.values[other]), levels[0].index(setting.values[x])
         values[place] = means[setting.named].mean
-    share = metric.endswith(style.FROM_0_TO_1)
-    low, high = (0.0, 1.0) if share else (float(np.nanmin(values)), float(np.nanmax(values)))
+    low, high = _limits(values, metric)
     middle = low + 0.6 * (high - low)
     drawn = heat.imshow(values, aspect="auto", origin="lower", cmap="viridis", vmin=low, vmax=high)
     if values.size <= MOST_ANNOTATED:
@@ -84,13 +84,13 @@ def _two(settings: Sequence[Setting], factors: Sequence[str], means: Means, metr
     return figure
 
 
-def _many(settings: Sequence[Setting], factors: Sequence[str], metric: str) -> Figure:
+def _many(settings: Sequence[Setting], factors: Sequence[str], means: Means, metric: str) -> Figure:
     """Draws a panel a factor: the mean of every setting, and that of all with the same value."""
     rows = -(-len(factors) // style.COLUMNS)
     figure, grid = style.grid(rows, min(len(factors), style.COLUMNS))
     panels = [axes for row in grid for axes in row]
     for axes, factor in zip(panels, factors, strict=False):
-        _marginal(axes, [s for s in settings if factor in s.values], factor, metric)
+        _marginal(axes, [s for s in settings if factor in s.values], factor, means)
     style.same_height(panels[: len(factors)], metric)
     for axes in panels[len(factors) :]:
         axes.remove()
@@ -99,21 +99,19 @@ def _many(settings: Sequence[Setting], factors: Sequence[str], metric: str) -> F
     return figure
 
 
-def _marginal(axes: Axes, settings: Sequence[Setting], factor: str, metric: str) -> None:
+def _marginal(axes: Axes, settings: Sequence[Setting], factor: str, means: Means) -> None:
     levels = order([setting.values[factor] for setting in settings])
     scattered = len(levels) > MOST_LEVELS and style.numbers(levels)
     places = levels if scattered else range(len(levels))
     place = dict(zip(levels, places, strict=True))
     random = np.random.default_rng(0)  # of the jitter
     width = 0.0 if scattered else 0.15
-    found = [(place[setting.values[factor]], _mean(setting, metric)) for setting in settings]
+    found = [(place[setting.values[factor]], means[setting.named].mean) for setting in settings]
     x = np.array([at for at, _ in found]) + random.uniform(-width, width, len(found))
     axes.plot(x, [mean for _, mean in found], "o", color=style.COLORS[0], alpha=0.3, ms=3)
     if not scattered:
-        means = [
-            np.nanmean([m for at, m in found if at == here] or [np.nan]) for here in place.values()
-        ]
-        axes.plot(list(place.values()), means, "o-", color=style.COLORS[0], mec="black", ms=7)
+        marginal = [np.mean([m for at, m in found if at == here]) for here in place.values()]
+        axes.plot(list(place.values()), marginal, "o-", color=style.COLORS[0], mec="black", ms=7)
         _levels(axes.xaxis, levels)
         axes.set_xlim(-0.6, len(levels) - 0.4)
     axes.set_xlabel(configuration.short(factor))
@@ -192,8 +190,7 @@ def parallel(
     random = np.random.default_rng(0)
     scored = sorted(settings, key=lambda s: means[s.named].mean)
     measured = [means[s.named].mean for s in scored]
-    share = metric.endswith(style.FROM_0_TO_1)
-    low, high = (0.0, 1.0) if share else (min(measured), max(measured))
+    low, high = _limits(np.array(measured), metric)
     colors = ScalarMappable(Normalize(low, high if high > low else low + 1), "viridis")
     figure.colorbar(colors, ax=axes, label=style.named(metric))
     for setting, score in zip(scored, measured, strict=True):
@@ -247,10 +244,11 @@ def curves(found: Mapping[str, Curve], metric: str) -> Figure:
     return figure
 
 
-def _mean(setting: Setting, metric: str) -> float:
-    values: Floats = setting.scores(metric)
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else np.nan
+def _limits(values: Floats, metric: str) -> tuple[float, float]:
+    """Returns the ends of a scale of colours, of a share from 0 to 1."""
+    if metric.endswith(style.FROM_0_TO_1):
+        return 0.0, 1.0
+    return float(np.nanmin(values)), float(np.nanmax(values))
 
 
 def _levels(axis: Any, levels: Sequence[Any]) -> None:

@@ -11,7 +11,8 @@ from mlflow.entities import Run
 
 from echo_exp.reports import rendering, style, sweep_figures
 from echo_exp.reports.effects import Effects, effects
-from echo_exp.reports.jobs import CURVE, Curve, Job, Jobs, curves, read
+from echo_exp.reports.jobs import CURVE, Job, Jobs, curves, read
+from echo_exp.reports.records import Curve
 from echo_exp.reports.rendering import ENVIRONMENT, number, p_value, safe
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import failures

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from echo_exp.settings import program, redacted
 from echo_exp.tracking import Store, StoredRun, Waiting
+from echo_exp.tracking.settings import served
 from echo_exp.tracking.ui.view import page
 
 
@@ -37,7 +38,7 @@ def directions(
     look = "Look at them:" if sweep else "Look at it:"
     setting, run_id = ("sweep", None) if sweep else ("run", stored.run_id)
     opened = page(stored.experiment_id, run_id, shown=stored.run_id)
-    if store.uri.startswith(("http://", "https://")):
+    if served(store.uri):
         return f"{look} {redacted(store.uri).rstrip('/')}/{opened}"
     ui = program("echo-exp-ui")
     command = redacted(shlex.join([ui, f"{setting}={stored.run_id}", *where(overrides)]))

@@ -19,6 +19,7 @@ from echo_exp.sweeps.rounds import planned
 from echo_exp.sweeps.stacks import Stack
 from echo_exp.sweeps.table import varied
 from echo_exp.tracking.settings import check_uri, may_exist
+from echo_exp.tracking.store import PARENT_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -216,7 +217,7 @@ def _state(runs: "Sequence[Run]", parent: str | None, again: str) -> str:
     """Returns what runs with the settings of a job say of it."""
     if any(run.info.status == "FINISHED" for run in runs):
         return DONE
-    own = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent]
+    own = [run for run in runs if run.data.tags.get(PARENT_TAG) == parent]
     if again == Again.NEW and any(run.info.status != "RUNNING" for run in own):
         return LEFT
     return ON if runs else RUN

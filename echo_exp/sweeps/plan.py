@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from echo_exp import configuration
 from echo_exp.configuration import mistakes
 from echo_exp.running import resume
-from echo_exp.settings import SettingError, choice, integer, redacted
+from echo_exp.settings import SettingError, choice, integer, is_number, redacted
 from echo_exp.sweeps import composition, descriptions, failures, job
 from echo_exp.sweeps.job import JobResult, Status
 
@@ -172,7 +172,7 @@ class Sweep:
         """The settings among the axes that are numbers in all jobs, but for seeds."""
         every = [job.parameters for job in self.jobs if job.parameters]
         settings = [axis for axis in self.axes if axis not in configuration.REPETITIONS]
-        return tuple(axis for axis in settings if all(_number(run.get(axis)) for run in every))
+        return tuple(axis for axis in settings if all(is_number(run.get(axis)) for run in every))
 
     def table(self) -> str:
         """Returns its jobs as a table of MLflow, in JSON."""
@@ -201,10 +201,6 @@ class Sweep:
             configuration.measured(j.overrides) for j in self.jobs
         )
         return descriptions.sweep(about, self.command, best, summary, failed, answer)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def report_folder(config: DictConfig, run_id: str) -> Path:

@@ -17,6 +17,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import configuration
+from echo_exp.configuration.swept import word
 from echo_exp.settings import SettingError, choice
 from echo_exp.sweeps.composition import compose_all
 
@@ -245,13 +246,6 @@ def composed(cells: Iterable[Cell]) -> Iterator[DictConfig]:
     for _, config in compose_all(cell.overrides for cell in cells):
         configuration.read(config)
         yield config
-
-
-def word(value: Any) -> str:
-    """Returns a value as it is written in YAML."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return str(value)
 
 
 def lines(params: Values) -> list[str]:

@@ -49,25 +49,26 @@ def tell(
     """
     rows = [(each, results[each.number]) for each in asked.jobs]
     settings = ranked(asked.jobs, results, asked.axes)
-    failed = failures.lines(job.reasons(results), "job")
+    reasons = job.reasons(results)
+    failed = failures.lines(reasons, "job")
+    said = answer(settings) if settings else ""
     _print_tables(rows, settings)
     print(summary(rows))
     for line in failed:
         terminal.console().print(line, style="red", soft_wrap=True)
-    if settings:
-        print(answer(settings))
+    if said:
+        print(said)
     if store is None or parent is None:
         return
     parent.log_table(columns(rows), "jobs.json")
     best = ranking(settings)[: 1 + DESCRIBED] if len(settings) > 1 else []
-    said = answer(settings) if settings else ""
     parent.set_tag(NOTE_TAG, asked.note(best, summary(rows), failed, said))
     if configuration.STUDY in asked.tags:
         for each in asked.jobs:
             if results[each.number].failed:
                 parent.set_tag(FAILED_TAG + each.fingerprint, results[each.number].line)
     if folder is not None and settings:
-        _report(parent, folder, job.reasons(results))
+        _report(parent, folder, reasons)
     print(running.directions(store, parent.stored, asked.command, sweep=True))
 
 

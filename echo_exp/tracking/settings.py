@@ -61,6 +61,11 @@ def check_uri(uri: Any) -> str:
     return str(uri)
 
 
+def served(uri: str) -> bool:
+    """Returns whether a store is a server: its database and artifacts may be elsewhere."""
+    return uri.startswith(("http://", "https://"))
+
+
 def absolute(uri: str) -> str:
     """Returns a URI with the path of an SQLite file made absolute: others look from elsewhere."""
     path = uri.removeprefix("sqlite:///")

@@ -21,6 +21,8 @@ from echo_exp.tracking.settings import PATIENCE, SPOOL, absolute, check_uri
 SEND_SECONDS = 0.25
 """Metrics are sent to the writer about this often, and written by it as often."""
 
+PARENT_TAG = "mlflow.parentRunId"
+"""How MLflow nests a run under another."""
 PRUNED_TAG = "pruned"
 """The epoch at which a search gave up a run."""
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from echo_exp import configuration
-from echo_exp.reports.jobs import FAILED, FINISHED, Job, Jobs
+from echo_exp.reports.jobs import Job, Jobs
+from echo_exp.reports.records import FAILED, FINISHED
 
 Accuracy = Callable[[Mapping[str, Any]], float]
 

@@ -12,7 +12,8 @@ from scipy import stats
 
 from echo_exp.reports import beside
 from echo_exp.reports.estimates import Estimate
-from echo_exp.reports.jobs import FINISHED, Job
+from echo_exp.reports.jobs import Job
+from echo_exp.reports.records import FINISHED
 from echo_exp.settings import SettingError
 from echo_exp.tracking.access.connection import Access, reach
 

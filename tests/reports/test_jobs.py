@@ -11,6 +11,7 @@ from mlflow.entities import Metric, Param, Run
 from mlflow.tracking import MlflowClient
 
 from echo_exp.reports import jobs
+from echo_exp.reports.records import NEVER_RUN
 from echo_exp.settings import SettingError
 from echo_exp.tracking.access.connection import Access, reach
 from echo_exp.tracking.ui.view import MEMBER, SWEPT_TAG, member
@@ -77,7 +78,7 @@ def test_a_job_that_was_planned_has_the_newest_finished_run_else_the_newest(acce
     assert [(job.status, job.run_id) for job in found.jobs] == [
         ("FINISHED", finished),
         ("KILLED", killed),
-        (jobs.NEVER_RUN, None),
+        (NEVER_RUN, None),
     ]
     assert found.jobs[2].named == "job 2"
 

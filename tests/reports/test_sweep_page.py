@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from echo_exp.reports import sweep_page
-from echo_exp.reports.jobs import FINISHED, NEVER_RUN, Job, Jobs
+from echo_exp.reports.jobs import Job, Jobs
+from echo_exp.reports.records import FINISHED, NEVER_RUN
 from echo_exp.settings import SettingError
 
 from .sweeps import sweep

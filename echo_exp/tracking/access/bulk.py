@@ -15,9 +15,9 @@ from echo_exp.tracking.access import database, server
 from echo_exp.tracking.access.connection import Access, mends
 from echo_exp.tracking.access.rows import Info
 from echo_exp.tracking.access.selection import ELSEWHERE, Selection, queries
+from echo_exp.tracking.settings import served
 
 Floats = NDArray[np.float64]
-SERVERS = ("http://", "https://")
 INFINITE = sys.float_info.max
 """What MLflow keeps in place of infinity."""
 
@@ -60,7 +60,7 @@ def read(access: Access, asked: Selection) -> StoredRuns:
     Raises:
         SettingError: What is selected is not there, or MLflow refuses the filter.
     """
-    search = server.search if access.uri.startswith(SERVERS) else database.search
+    search = server.search if served(access.uri) else database.search
     infos: list[Info] = []
     params: dict[str, list[str | None]] = {}
     scores: dict[str, list[float | None]] = {}
@@ -77,7 +77,7 @@ def read(access: Access, asked: Selection) -> StoredRuns:
 
 def histories(access: Access, ids: Sequence[str], metrics: Sequence[str]) -> Points:
     """Reads every point of some metrics of some runs."""
-    if access.uri.startswith(SERVERS):
+    if served(access.uri):
         found = server.histories(access, ids, metrics)
     else:
         found = database.histories(access.uri, ids, metrics)

@@ -19,6 +19,7 @@ from mlflow.utils.rest_utils import http_request_safe
 from echo_exp.settings import redacted
 from echo_exp.tracking.access import schema
 from echo_exp.tracking.access.locations import local_folder, relocate
+from echo_exp.tracking.settings import served
 
 LONGEST_REASON = 500
 ALONE = ("SET lock_timeout = '60s'", "SELECT pg_advisory_lock(hashtext('echo_exp'))")
@@ -99,7 +100,7 @@ def reach(uri: str, artifacts: str | None) -> Access:
 
 
 def _connect(uri: str) -> MlflowClient:
-    if uri.startswith(("http://", "https://")):
+    if served(uri):
         _ask(uri)
         return MlflowClient(uri)
     with _opened(uri):

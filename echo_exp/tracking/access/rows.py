@@ -1,6 +1,6 @@
 """Runs as rows: what a database and a server both give, however many runs there are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,6 +9,8 @@ from echo_exp.tracking.access.connection import Access
 KIND = "kind"
 """The tag that tells trainings (``run``) from what they are nested under."""
 RUN = "run"
+PAGE = 1000
+"""Runs in one answer."""
 WORDS: dict[str, bool | None] = {"None": None, "True": True, "False": False}
 
 
@@ -67,6 +69,17 @@ class Query:
     experiments: Sequence[str]
     filter: str = ""
     ids: Sequence[str] | None = None
+
+
+def pages(search: Callable[..., Any]) -> Iterator[Any]:
+    """Yields all that a search of MLflow's client finds, which gives a page at a time."""
+    token = None
+    while True:
+        page = search(max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def typed(word: str) -> Any:

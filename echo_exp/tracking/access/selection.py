@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking.access.connection import Access, mends
 from echo_exp.tracking.access.deletions import check_experiment, check_run
-from echo_exp.tracking.access.rows import KIND, RUN, Query
+from echo_exp.tracking.access.rows import KIND, RUN, Query, pages
 from echo_exp.tracking.errors import DeletedError
+from echo_exp.tracking.store import PARENT_TAG
 from echo_exp.tracking.ui.view import MEMBER, SWEPT_TAG, member
 
 LAST = "last"
@@ -72,7 +72,7 @@ def queries(access: Access, asked: Selection) -> Iterator[Query]:
     Raises:
         SettingError: There is no such sweep, study, scale or experiment, or it was deleted.
     """
-    every = _experiments(access.client)
+    every: list[Experiment] = list(pages(access.client.search_experiments))
     numbers = [found.experiment_id for found in every]
     if asked.sweep is not None:
         parents = [_sweep(access, numbers, asked.sweep)]
@@ -95,18 +95,7 @@ def of_sweep(parent: Run) -> str:
     run_id = parent.info.run_id
     if SWEPT_TAG in parent.data.tags:
         return f"tags.`{member(run_id)}` = '{MEMBER}'"
-    return f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'"  # of a version that had no such tags
-
-
-def _experiments(client: MlflowClient) -> list[Experiment]:
-    found: list[Experiment] = []
-    token = None
-    while True:
-        page = client.search_experiments(page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
+    return f"tags.`{PARENT_TAG}` = '{run_id}'"  # of a version that had no such tags
 
 
 def _sweep(access: Access, numbers: Sequence[str], which: str) -> Run:
@@ -133,7 +122,7 @@ def _sweep(access: Access, numbers: Sequence[str], which: str) -> Run:
         )
         raise SettingError("sweep", which, reason) from None
     if run.data.tags.get(KIND, RUN) == RUN:
-        parent = run.data.tags.get(MLFLOW_PARENT_RUN_ID)
+        parent = run.data.tags.get(PARENT_TAG)
         hint = f"sweep={parent} has it" if parent else "runs=[...] takes it"
         raise SettingError("sweep", which, f"it is a single training; {hint}")
     return run

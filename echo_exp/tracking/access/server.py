@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from mlflow.entities import Run
@@ -10,10 +11,8 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request_safe
 
 from echo_exp.tracking.access.connection import Access
-from echo_exp.tracking.access.rows import KIND, RUN, History, Info, Query, Rows, chunks
+from echo_exp.tracking.access.rows import KIND, RUN, History, Info, Query, Rows, chunks, pages
 
-PAGE = 1000
-"""Runs in one answer."""
 IDS = 100
 """Runs that one question names."""
 CURVES, CURVES_AT_ONCE, MOST_POINTS = "/api/2.0/mlflow/metrics/get-history-bulk-interval", 50, 2500
@@ -27,7 +26,7 @@ def search(query: Query) -> Iterator[Rows]:
     Raises:
         MlflowException: The server refuses the filter, or could not answer.
     """
-    runs = [run for asked in _filters(query) for run in _pages(query, asked) if _training(run)]
+    runs = [run for asked in _filters(query) for run in _found(query, asked) if _training(run)]
     infos = [
         Info(i.run_id, i.run_name, i.status, i.start_time, i.end_time)
         for i in (run.info for run in runs)
@@ -58,16 +57,10 @@ def _filters(query: Query) -> Iterator[str]:
         yield " and ".join(filter(None, [f"attributes.run_id IN ({named})", query.filter]))
 
 
-def _pages(query: Query, asked: str) -> Iterator[Run]:
-    order, token = ["attributes.start_time ASC"], None
-    while True:
-        page = query.access.client.search_runs(
-            list(query.experiments), asked, max_results=PAGE, order_by=order, page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
+def _found(query: Query, asked: str) -> Iterator[Run]:
+    order = ["attributes.start_time ASC"]
+    search = query.access.client.search_runs
+    return pages(partial(search, list(query.experiments), asked, order_by=order))
 
 
 def _training(run: Run) -> bool:

@@ -15,10 +15,11 @@ from mlflow.store.tracking.dbmodels.models import SqlLoggedModel, SqlRun, SqlTag
 
 from echo_exp.tracking.access.connection import Access
 from echo_exp.tracking.access.locations import UntrustedError
+from echo_exp.tracking.access.rows import KIND, pages
+from echo_exp.tracking.settings import served
+from echo_exp.tracking.store import PARENT_TAG
 
 ENDED = ("FINISHED", "FAILED", "KILLED")
-KIND, PARENT = "kind", "mlflow.parentRunId"
-PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,6 @@ class Known:
         return run.status not in ENDED or (parent is not None and parent.status not in ENDED)
 
 
-def served(access: Access) -> bool:
-    """Returns whether a store is a server, whose artifacts and database are not this machine's."""
-    return access.uri.startswith(("http://", "https://"))
-
-
 def session(access: Access) -> Any:
     """Opens MLflow's session on a database, for a ``with`` block."""
     store: Any = access.client._tracking_client.store
@@ -98,7 +94,7 @@ def known(access: Access) -> Known:
     Raises:
         Exception: It cannot be reached.
     """
-    if served(access):
+    if served(access.uri):
         return Known({run.run_id: run for run in _of_server(access)}, {})
     with session(access) as opened:
         models = {model.model_id: model for model in _models(access, opened)}  # made after its run
@@ -108,7 +104,7 @@ def known(access: Access) -> Known:
 def _runs(access: Access, opened: Any) -> Iterator[KnownRun]:
     tags: dict[str, dict[str, str]] = {}
     column: Any = SqlTag.key
-    for row in opened.query(SqlTag).filter(column.in_((KIND, PARENT))):
+    for row in opened.query(SqlTag).filter(column.in_((KIND, PARENT_TAG))):
         tags.setdefault(row.run_uuid, {})[row.key] = row.value
     for row in opened.query(SqlRun):
         its = tags.get(row.run_uuid, {})
@@ -118,7 +114,7 @@ def _runs(access: Access, opened: Any) -> Iterator[KnownRun]:
             status=row.status,
             deleted=row.lifecycle_stage == LifecycleStage.DELETED,
             kind=its.get(KIND, "run"),
-            parent=its.get(PARENT),
+            parent=its.get(PARENT_TAG),
             folder=_folder(access, row.artifact_uri, row.run_uuid),
         )
 
@@ -140,11 +136,11 @@ def _models(access: Access, opened: Any) -> Iterator[KnownModel]:
 
 
 def _of_server(access: Access) -> Iterator[KnownRun]:
-    experiments = list(_pages(partial(access.client.search_experiments, ViewType.ALL)))
+    experiments = list(pages(partial(access.client.search_experiments, ViewType.ALL)))
     if not experiments:
         return
     numbers = [experiment.experiment_id for experiment in experiments]
-    for run in _pages(partial(access.client.search_runs, numbers, "", ViewType.ALL)):
+    for run in pages(partial(access.client.search_runs, numbers, "", ViewType.ALL)):
         tags = run.data.tags
         yield KnownRun(
             run_id=run.info.run_id,
@@ -152,19 +148,9 @@ def _of_server(access: Access) -> Iterator[KnownRun]:
             status=run.info.status,
             deleted=run.info.lifecycle_stage == LifecycleStage.DELETED,
             kind=tags.get(KIND, "run"),
-            parent=tags.get(PARENT),
+            parent=tags.get(PARENT_TAG),
             folder=None,
         )
-
-
-def _pages(search: Any) -> Iterator[Any]:
-    token = None
-    while True:
-        page = search(max_results=PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _folder(access: Access, uri: str, name: str) -> Path | None:

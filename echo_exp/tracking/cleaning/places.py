@@ -9,7 +9,8 @@ import sqlalchemy
 
 from echo_exp.tracking.access.connection import Access
 from echo_exp.tracking.cleaning.files import Scale
-from echo_exp.tracking.cleaning.known import KnownRun, served, session
+from echo_exp.tracking.cleaning.known import KnownRun, session
+from echo_exp.tracking.settings import served
 
 RUNS = "runs"
 """Folder of the runs whose artifacts are not on this machine, or that are not tracked."""
@@ -44,7 +45,7 @@ class Places:
         return cls(
             output=output.absolute(),
             spool=spool.absolute(),
-            artifacts=Path(str(access.artifacts)) if here and not served(access) else None,
+            artifacts=Path(str(access.artifacts)) if here and not served(access.uri) else None,
             database=None if file == access.uri else Path(file),
         )
 

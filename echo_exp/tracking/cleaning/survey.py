@@ -11,9 +11,10 @@ from echo_exp.tracking.cleaning import leftovers, spool
 from echo_exp.tracking.cleaning.checkpoints import Checkpoints, Naming
 from echo_exp.tracking.cleaning.deleted import deleted
 from echo_exp.tracking.cleaning.files import Removable, Scale, names
-from echo_exp.tracking.cleaning.known import Known, KnownRun, known, served
+from echo_exp.tracking.cleaning.known import Known, KnownRun, known
 from echo_exp.tracking.cleaning.orphans import orphans, there
 from echo_exp.tracking.cleaning.places import RUNS, Places
+from echo_exp.tracking.settings import served
 from echo_exp.tracking.writer.outbox import SUFFIX
 
 DELETED, CHECKPOINTS, ORPHANS, LEFTOVERS = "deleted", "checkpoints", "orphans", "leftovers"
@@ -175,7 +176,7 @@ def _look(access: Access, places: Places, naming: Naming) -> Seen:
 
 def _removable(seen: Seen) -> Iterator[tuple[str, Iterable[Removable]]]:
     access, places = seen.access, seen.places
-    yield DELETED, () if served(access) else deleted(access, seen.stored, seen.busy, seen.scale)
+    yield DELETED, () if served(access.uri) else deleted(access, seen.stored, seen.busy, seen.scale)
     yield CHECKPOINTS, _surplus(seen)
     yield (
         ORPHANS,

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from mlflow.tracking import MlflowClient
 from echo_exp.settings import redacted
 from echo_exp.tracking.access.connection import Access, mends, reach, reason
 from echo_exp.tracking.access.deletions import check_experiment, check_run, deletion
+from echo_exp.tracking.access.rows import pages
 from echo_exp.tracking.errors import DeletedError
-from echo_exp.tracking.store import PRUNED_TAG, Series, StoredRun, Waiting
+from echo_exp.tracking.store import PARENT_TAG, PRUNED_TAG, Series, StoredRun, Waiting
 from echo_exp.tracking.ui.view import outdated
 from echo_exp.tracking.writer import delivery
 from echo_exp.tracking.writer.claims import Claims
@@ -28,9 +30,6 @@ from echo_exp.tracking.writer.delivery import Courier, Delivery, Turns
 from echo_exp.tracking.writer.outbox import Outbox, OutboxFullError, named
 
 CONFIG = "config.yaml"
-PARENT_TAG = "mlflow.parentRunId"
-PAGE = 1000
-"""Runs in one answer of MLflow."""
 CLAIM_SECONDS = 60
 """A claim without a sign of life for so long is void."""
 
@@ -436,20 +435,10 @@ class Writer:
 
     def _search(self, query: str, most: int | None = 50) -> list[MlflowRun]:
         """Returns the runs of the experiment that a query finds, the newest first."""
-        found: list[MlflowRun] = []
-        token: str | None = None
-        while True:
-            page = self.client.search_runs(
-                [self.experiment.experiment_id],
-                query,
-                max_results=most or PAGE,
-                order_by=["attributes.start_time DESC"],
-                page_token=token,
-            )
-            found += page
-            token = page.token
-            if most is not None or not token:
-                return found
+        order = ["attributes.start_time DESC"]
+        experiments = [self.experiment.experiment_id]
+        search = partial(self.client.search_runs, experiments, query, order_by=order)
+        return list(pages(search) if most is None else search(max_results=most))
 
     def _stored(self, run: MlflowRun, config: str | None = None) -> StoredRun:
         return StoredRun(
