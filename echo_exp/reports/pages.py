@@ -13,7 +13,8 @@ import pandas as pd
 
 from echo_exp import configuration
 from echo_exp.configuration.swept import word
-from echo_exp.reports import answers, figures, statistics, style
+from echo_exp.metrics import definition
+from echo_exp.reports import answers, figures, statistics
 from echo_exp.reports.answers import Answers
 from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
@@ -52,7 +53,7 @@ def write(found: Answers, folder: Path) -> str:
         runs=_runs(found),
         metrics=found.metrics,
         compared_metrics={comparison.metric for comparison in found.comparisons},
-        named=lambda metric: style.named(metric).replace("\n", " "),
+        named=lambda metric: definition(metric).label.replace("\n", " "),
         safe=safe,
         cell=lambda cell: _cell(cell, safe),
         place=lambda record: _place(found, record),
