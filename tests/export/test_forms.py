@@ -36,6 +36,10 @@ GRAPHS = [
     ("gru", "scaled", "sentinel"),
     ("min_gru", "one_hot", "mask"),
     ("min_gru", "scaled", "drop"),
+    ("selective_ssm", "one_hot", "mask"),
+    ("selective_ssm", "scaled", "drop"),
+    ("ssm", "one_hot", "mask"),
+    ("ssm", "scaled", "sentinel"),
     ("transformer", "one_hot", "mask"),
     ("transformer", "scaled", "sentinel"),
 ]
@@ -100,6 +104,8 @@ def test_the_mlflow_model_of_a_network_of_ones_own_is_a_graph(tmp_path: Path) ->
         ("gru", ("model.reset=before",)),
         ("attention", ("model.layers=2", "missing=mask")),
         ("min_gru", ("model.layers=2", "missing=mask")),
+        ("ssm", ("model.layers=2", "missing=mask")),
+        ("selective_ssm", ("missing=mask",)),
         ("transformer", ("missing=mask",)),
     ],
 )

@@ -88,6 +88,11 @@ CASES = {
     ("trainer.clip_norm=0",): ("trainer.clip_norm=0", "above 0"),
     ("trainer.progress=loud",): ("trainer.progress=loud", "bar", "lines"),
     ("trainer.accelerator=abacus",): ("trainer.accelerator=abacus", "cpu"),
+    ("model=ssm", "model.r_min=0.9", "model.r_max=0.5"): (
+        "model.r_min=0.9",
+        "below model.r_max=0.5",
+    ),
+    ("model=selective_ssm", "model.states=0"): ("model.states=0", "from 1"),
     ("model=seq2sqe",): ("model=seq2sqe", "encoder_decoder or gru or many_to_one or min_gru"),
     ("experiment=baseline",): ("experiment=baseline", "seq2seq_baseline"),
     ("modle=seq2seq",): ("modle=seq2seq", "did you mean model?"),
