@@ -111,7 +111,9 @@ class Outcome:
         return columns
 
     def __str__(self) -> str:
-        return "\n".join(f"{title:<20} {text}" for title, text in self.lines())
+        lines = self.lines()
+        width = max(20, *(len(title) for title, _ in lines))
+        return "\n".join(f"{title:<{width}} {text}" for title, text in lines)
 
     def lines(self) -> list[Line]:
         """Returns what to tell of it, line by line."""

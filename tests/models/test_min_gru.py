@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from echo_exp.models.initializers import generators
-from echo_exp.models.min_gru import MinGRU, MinGRULayer, scan
+from echo_exp.models.min_gru import MinGRU, MinGRULayer
+from echo_exp.models.scan import scan
 
 Array = NDArray[np.float64]
 SIZES = st.integers(1, 5)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from echo_exp.models import Transformer
 from echo_exp.models.initializers import generators
-from echo_exp.models.transformer import POSITIONS, Block, growing, turned
+from echo_exp.models.rotation import turned
+from echo_exp.models.transformer import POSITIONS, Block, growing
 from echo_exp.settings import SettingError
 
 EVERY_POSITION = pytest.mark.parametrize("position", POSITIONS)
