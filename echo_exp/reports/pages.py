@@ -14,7 +14,7 @@ import pandas as pd
 from echo_exp import configuration
 from echo_exp.configuration.swept import word
 from echo_exp.metrics import definition
-from echo_exp.reports import answers, figures, statistics
+from echo_exp.reports import answers, figures, lengths, spans, statistics
 from echo_exp.reports.answers import Answers
 from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
@@ -28,6 +28,7 @@ from echo_exp.reports.rendering import (
     save,
     verdict,
 )
+from echo_exp.reports.sections import Section
 from echo_exp.sweeps import failures
 from echo_exp.sweeps.study import Cell
 
@@ -38,14 +39,19 @@ MOST_CELLS = 10
 def write(found: Answers, folder: Path) -> str:
     """Writes a report into a folder and returns its comparisons as lines for the screen."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, frame in _tables(found).items():
+    sections = _sections(found)
+    tables = _tables(found) | {n: t for section in sections for n, t in section.tables.items()}
+    for name, frame in tables.items():
         file = folder / f"{name}.csv"
         frame.to_csv(file, index=False, lineterminator="\n", float_format="%.7g")  # as measured
     images = {}
     for draw in (figures.scores, figures.solving, figures.curves):
         images[draw.__name__] = save(draw(found), folder / draw.__name__)
+    for section in sections:
+        images |= {name: save(drawn, folder / name) for name, drawn in section.figures.items()}
     text = ENVIRONMENT.get_template("report.md.j2").render(
-        answer=answers.sentence(found),
+        answer=_answer(found, sections),
+        sections=sections,
         found=found,
         study=found.study,
         missing=_missing(found.records),
@@ -69,7 +75,17 @@ def write(found: Answers, folder: Path) -> str:
     )
     (folder / "report.md").write_text(text, encoding="utf-8")
     (folder / "report.html").write_text(html(text, found.study.name, images), encoding="utf-8")
-    return "\n".join(_lines(found))
+    return "\n".join(_lines(found, _answer(found, sections)))
+
+
+def _sections(found: Answers) -> list[Section]:
+    every = (spans.section(found), lengths.section(found))
+    return [section for section in every if section is not None]
+
+
+def _answer(found: Answers, sections: Sequence[Section]) -> str:
+    """Returns what leads the report: what the study asks for, or else its comparisons."""
+    return " ".join(section.answer for section in sections) or answers.sentence(found)
 
 
 def _runs(found: Answers) -> list[Record]:
@@ -96,12 +112,12 @@ def explained(records: Sequence[Record]) -> Iterator[str]:
         yield f"{named}{more}{count}: {reason}"
 
 
-def _lines(found: Answers) -> Iterator[str]:
+def _lines(found: Answers, answer: str) -> Iterator[str]:
     metric = found.study.metric
     done = sum(record.finished for record in found.records)
     seeds = sum(len(record.seeds) for record in _runs(found))
     yield f"{found.study.question}\n"
-    yield f"{answers.sentence(found)}\n"
+    yield f"{answer}\n"
     yield f"{done} of {len(found.records)} cells finished, {seeds} seeds"
     yield from (f"  {line}" for line in explained(found.records))
     yield f"\n{metric}, mean and 95 % interval; p corrected for their number (Holm)"

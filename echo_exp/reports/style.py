@@ -14,6 +14,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 WIDTH, HEIGHT = 3.5, 2.9  # inches of a panel
+LEGEND = 1.8  # inches
 COLUMNS = 2
 
 
@@ -57,6 +58,18 @@ def grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows + 0.2), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     return figure, [list(row) for row in panels]
+
+
+def legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """Puts one legend beside the panels, with each label that one of them has."""
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(str(label), handle)
+    figure.set_figwidth(figure.get_figwidth() + LEGEND)
+    figure.legend(
+        list(handles.values()), list(handles), loc="outside right upper", frameon=False, fontsize=8
+    )
 
 
 def uncluttered(axes: Axes) -> None:
