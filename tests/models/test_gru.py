@@ -8,13 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from echo_exp.models.dense import project
 from echo_exp.models.gru import GRU, GRULayer
 from echo_exp.models.initializers import generators
 from echo_exp.models.lstm import MANY
 from echo_exp.settings import SettingError
+
+from ..parity.torch_nets import gru as torch_gru
+from ..parity.torch_nets import torch_order
 
 Array = NDArray[np.float64]
 SIZES = st.integers(1, 5)
@@ -31,26 +33,6 @@ def _layer(features: int, units: int, replicas: int = 1, reset: str = "after") -
     return layer
 
 
-def _torch_order(gates: Tensor) -> Tensor:
-    """Our gates lie as z, r, candidate; those of torch as r, z, candidate."""
-    z, r, candidate = gates.chunk(3, -1)
-    return torch.cat([r, z, candidate], -1)
-
-
-def _peer(layer: GRULayer, replica: int = 0) -> nn.GRU:
-    """`torch.nn.GRU` with the weights of one replica."""
-    peer = nn.GRU(layer.kernel.shape[1], layer.units, batch_first=True).double()
-    peer.load_state_dict(
-        {
-            "weight_ih_l0": _torch_order(layer.kernel[replica]).T,
-            "weight_hh_l0": _torch_order(layer.recurrent_kernel[replica]).T,
-            "bias_ih_l0": _torch_order(layer.bias[replica, 0]),
-            "bias_hh_l0": _torch_order(layer.recurrent_bias[replica, 0]),
-        }
-    )
-    return peer
-
-
 @given(st.integers(1, 3), SIZES, SIZES, SIZES, SIZES)
 @settings(max_examples=25, deadline=None)
 def test_every_replica_equals_torchs_layer(
@@ -62,21 +44,21 @@ def test_every_replica_equals_torchs_layer(
     state = torch.randn(replicas, batch, units).double()
     outputs = layer(x, state)
     for r in range(replicas):
-        expected, _ = _peer(layer, r)(x[r], state[r : r + 1])
+        expected, _ = torch_gru(layer, r)(x[r], state[r : r + 1])
         torch.testing.assert_close(outputs[r], expected)
 
 
 def test_gradients_equal_those_of_torchs_layer() -> None:
     torch.manual_seed(0)
     layer = _layer(3, 4)
-    peer = _peer(layer)
+    peer = torch_gru(layer)
     x, state = torch.randn(1, 2, 6, 3).double(), torch.randn(1, 2, 4).double()
     weights = torch.randn(2, 6, 4).double()
     (layer(x, state)[0] * weights).sum().backward()
     (peer(x[0], state)[0] * weights).sum().backward()
     for ours, theirs in zip(layer.parameters(), peer.parameters(), strict=True):
         assert ours.grad is not None
-        torch.testing.assert_close(_torch_order(ours.grad[0]).T.squeeze(), theirs.grad)
+        torch.testing.assert_close(torch_order(ours.grad[0]).T.squeeze(), theirs.grad)
 
 
 def _cho(layer: GRULayer, x: Array, h: Array) -> Array:
