@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from echo_exp import settings
@@ -110,5 +109,4 @@ class MinGRULayer(nn.Module):
         z = gate.sigmoid()
         if present is not None:
             z = z * present.unsqueeze(-1)
-        kept, new = scan(1 - z, z * candidate)  # [R, B, T, U]
-        return new if hidden is None else torch.addcmul(new, kept, hidden.unsqueeze(2))
+        return scan(1 - z, z * candidate, hidden)  # [R, B, T, U]

@@ -136,9 +136,7 @@ class SelectiveRecurrence(nn.Module):
         new = (step * x).unsqueeze(-1) * written  # [R, B, T, U, S]
         rate = self.rate_log.exp().unsqueeze(1).unsqueeze(1)  # [R, 1, 1, U, S]
         kept = (-step.unsqueeze(-1) * rate).exp()  # [R, B, T, U, S]
-        decayed, states = scan(kept.flatten(3), new.flatten(3))  # [R, B, T, U*S]
-        if state is not None:
-            states = torch.addcmul(states, decayed, state.unsqueeze(2))
+        states = scan(kept.flatten(3), new.flatten(3), state)  # [R, B, T, U*S]
         read = project(x, self.read_kernel).unsqueeze(-1)  # [R, B, T, S, 1]
         outputs = (states.unflatten(-1, rate.shape[-2:]) @ read).squeeze(-1)  # [R, B, T, U]
         return outputs + self.skip.unsqueeze(1) * x, states[:, :, -1]

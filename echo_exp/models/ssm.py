@@ -161,10 +161,8 @@ class LinearRecurrence(nn.Module):
             kept = torch.where(there, kept, 1.0)
             driven = driven * there
         angles = turns * self.phase_log.exp().unsqueeze(1)  # [R, B or 1, T, S]
-        decayed, new = scan(kept, turned(driven, -angles))  # [R, B, T, 2S]
-        if state is not None:
-            new = torch.addcmul(new, decayed, state.unsqueeze(2))
-        states = turned(new, angles)  # [R, B, T, 2S]
+        decayed = scan(kept, turned(driven, -angles), state)  # [R, B, T, 2S]
+        states = turned(decayed, angles)  # [R, B, T, 2S]
         outputs = project(states, self.read_kernel) + self.skip.unsqueeze(1) * x
         return outputs, states[:, :, -1]
 

@@ -138,12 +138,12 @@ class Block(nn.Module):
         return x + made
 
     def _found(self, x: Tensor, seen: Tensor, angles: Tensor | None) -> Tensor:
-        kernels = (self.query_kernel, self.key_kernel, self.value_kernel)
-        q, k, v = (
-            project(x, kernel).unflatten(-1, (self.heads, -1)).transpose(2, 3) for kernel in kernels
-        )  # [R, B, H, T, D]
+        kernel = torch.cat([self.query_kernel, self.key_kernel, self.value_kernel], -1)
+        read = project(x, kernel).unflatten(-1, (3 * self.heads, -1)).transpose(2, 3)
+        qk, v = read.split((2 * self.heads, self.heads), 2)  # [R, B, 2H, T, D], [R, B, H, T, D]
         if angles is not None:
-            q, k = turned(q, angles), turned(k, angles)
+            qk = turned(qk, angles)
+        q, k = qk.chunk(2, 2)  # [R, B, H, T, D]
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # [R, B, H, T, T]
         weights = scores.masked_fill(~seen, -math.inf).softmax(-1)  # [R, B, H, T, T]
         found: Tensor = weights @ v  # [R, B, H, T, D]
