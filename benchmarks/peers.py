@@ -234,19 +234,20 @@ class _LinearRecurrence(nn.Module):
         self.decay = nn.Parameter(torch.randn(states))
         self.phase = nn.Parameter(torch.rand(states))
         self.gain = nn.Parameter(torch.zeros(states))
-        self.write = nn.Parameter(torch.randn(units, states, dtype=torch.complex64) / 6)
-        self.read = nn.Parameter(torch.randn(states, units, dtype=torch.complex64) / 6)
+        self.write = nn.Parameter(torch.randn(units, states, 2) / 6)
+        self.read = nn.Parameter(torch.randn(states, units, 2) / 6)
         self.skip = nn.Parameter(torch.randn(units))
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept = torch.polar((-self.decay.exp()).exp(), self.phase)
-        driven = x.to(torch.complex64) @ self.write * self.gain.exp()
+        driven = x.to(torch.complex64) @ torch.view_as_complex(self.write) * self.gain.exp()
         s = torch.zeros_like(driven[:, 0]) if state is None else state
         states = []
         for new in driven.unbind(1):
             s = kept * s + new
             states.append(s)
-        return (torch.stack(states, 1) @ self.read).real + self.skip * x, s
+        read = torch.stack(states, 1) @ torch.view_as_complex(self.read)
+        return read.real + self.skip * x, s
 
 
 class _SelectiveRecurrence(nn.Module):
