@@ -17,7 +17,7 @@ LONG = (
     "problem=echo_partial",
     "batch_size=21",
     "model.units=40",
-    "epochs=1200",
+    "epochs=800",
     OFTEN,
 )
 

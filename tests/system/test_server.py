@@ -332,11 +332,9 @@ def test_a_kill_of_program_and_writer_together(tmp_path: Path, record_property: 
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("count", [8, 32])
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_many_writers_at_once(
     kind: str,
-    count: int,
     tmp_path: Path,
     request: pytest.FixtureRequest,
     record_property: Record,
@@ -344,6 +342,7 @@ def test_many_writers_at_once(
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     if kind == "postgresql":
         uri = request.getfixturevalue("postgres").uri
+    count = 32
     crowd_of = f"crowd of {count}"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([crowd.__name__])
