@@ -1,12 +1,17 @@
 """What all tests share."""
 
+import contextlib
+import functools
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
 from hydra.core.hydra_config import HydraConfig
+
+from .system import writers
+from .system.nursery import Nursery
 
 # A test's arithmetic is small; two threads would fight for the cores with the processes it starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,6 +36,34 @@ def _no_command() -> Iterator[None]:
     """Has a command that a test runs in its own process be over with the test, also for Hydra."""
     yield
     HydraConfig.instance().cfg = None
+
+
+@pytest.fixture(scope="session")
+def lazy_nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Nursery]]:
+    """Where processes are born that have their libraries imported; the first call makes it."""
+    with contextlib.ExitStack() as at_end:
+
+        @functools.cache
+        def nursery() -> Nursery:
+            made = Nursery(tmp_path_factory.mktemp("programs"))
+            at_end.callback(made.close)
+            return made
+
+        yield nursery
+
+
+@pytest.fixture(scope="session")
+def nursery(lazy_nursery: Callable[[], Nursery]) -> Nursery:
+    return lazy_nursery()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_writers(lazy_nursery: Callable[[], Nursery]) -> Iterator[None]:
+    """Has the writer of each store that a test opens in its own process be born there."""
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in = writers.forking(lambda: lazy_nursery().address)
+        patch.setattr("echo_exp.tracking.store.subprocess", stand_in)
+        yield
 
 
 pytest_plugins = ["tests.places", "tests.quick"]

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,14 +127,6 @@ def _completed(process: Process) -> Completed:
 def _quick() -> None:
     """Has `pytest --quick` skip all that is here: it runs the program, be it in this process."""
     begins("the program")
-
-
-@pytest.fixture(scope="session")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    begins("the program")
-    nursery = Nursery(tmp_path_factory.mktemp("programs"))
-    yield nursery
-    nursery.close()
 
 
 @pytest.fixture

@@ -5,15 +5,19 @@ process as any other, which can be stopped and killed, has its own folder, envir
 and ends as Python ends. The imports, which most tests do not care about, would take longer than all
 else that it does.
 
-    python -m tests.system.nursery    reads orders, a line of JSON each; writes pids and ends
+    python -m tests.system.nursery FD    reads orders, a line of JSON each; writes pids and ends
+
+Writers are forked for those who ask for one at the socket FD.
 """
 
+import gc
 import importlib
 import json
 import os
 import runpy
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,11 +25,17 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from sqlalchemy.orm import configure_mappers
+
+from echo_exp.tracking import store
+
+from . import writers
 from .waiting import TIMEOUT
 
 IMPORTED = (
     *("torch", "pytorch_lightning", "hydra", "matplotlib.figure", "echo_exp.training.experiment"),
     *("mlflow.tracking", "pandas", "scipy.stats", "statsmodels.api", "lifelines"),
+    *("mlflow.store.tracking.sqlalchemy_store", "echo_exp.tracking.writer.commands"),
 )
 LOOK_SECONDS = 0.02
 
@@ -74,15 +84,22 @@ class Nursery:
         self._count = 0
         self._pids: list[int] = []
         self._one_at_a_time = threading.Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        with writers.listen(self.address) as asked:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(asked.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+                pass_fds=[asked.fileno()],
+            )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
+
+    @property
+    def address(self) -> Path:
+        """The socket at which writers are asked for."""
+        return self.logs / "nursery"
 
     def start(self, module: str, arguments: list[str], cwd: Path, env: Mapping[str, str]) -> Born:
         """Starts ``python -m module arguments``."""
@@ -119,18 +136,20 @@ class Nursery:
                 self.ends[int(numbers[0])] = int(numbers[1])
 
 
-def _serve() -> str | None:
+def _serve(asked: socket.socket) -> str | None:
     """Forks on order; returns what a child is to run, None when there are no more orders."""
     while True:
-        ready, _, _ = select.select([0], [], [], LOOK_SECONDS)
-        if ready:
+        ready, _, _ = select.select([0, asked.fileno()], [], [], LOOK_SECONDS)
+        if asked.fileno() in ready and writers.fork_writer(asked):
+            return writers.MODULE
+        if 0 in ready:
             line = _line()
             if not line:
                 return None
             order = json.loads(line)
             pid = os.fork()
             if pid == 0:
-                return _become(order)
+                return _become(order, asked.getsockname())
             _tell("born", pid)
         _tell_ends()
 
@@ -155,8 +174,9 @@ def _tell(kind: str, *numbers: int) -> None:
     os.write(1, f"{kind} {' '.join(map(str, numbers))}\n".encode())
 
 
-def _become(order: dict[str, object]) -> str:
+def _become(order: dict[str, object], address: str) -> str:
     """Makes this the process that was ordered; returns its module."""
+    vars(store)["subprocess"] = writers.forking(lambda: Path(address))
     for number, path, flags in (
         (0, os.devnull, os.O_RDONLY),
         (1, str(order["out"]), os.O_WRONLY | os.O_CREAT),
@@ -180,6 +200,10 @@ def _become(order: dict[str, object]) -> str:
 if __name__ == "__main__":
     for name in IMPORTED:
         importlib.import_module(name)
-    ordered = _serve()
+    configure_mappers()
+    gc.collect()
+    gc.freeze()  # else each looks through all of that once more as it ends
+    with socket.socket(fileno=int(sys.argv[1])) as asked_at:
+        ordered = _serve(asked_at)
     if ordered is not None:
         runpy.run_module(ordered, run_name="__main__", alter_sys=True)

@@ -16,7 +16,7 @@ from .nursery import Nursery
 from .servers import Postgres, Server
 
 EVERYTHING = ("remove=[deleted,checkpoints,orphans,leftovers]", "yes=true")
-EPOCHS = 1500
+EPOCHS = 600
 SHORT = ("epochs=25", "trainer.progress=none")
 LONG = (f"epochs={EPOCHS}", "trainer.progress=none", "trainer.checkpoint_seconds=0.2")
 

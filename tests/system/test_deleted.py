@@ -12,7 +12,7 @@ from .called import Called
 from .conftest import TIMEOUT, Completed, Process, Program, _completed, wait_for
 from .nursery import Nursery
 
-EPOCHS = 1500
+EPOCHS = 600
 SHORT = ("epochs=5", "trainer.progress=none")
 LONG = (f"epochs={EPOCHS}", "trainer.progress=none", "trainer.checkpoint_seconds=0.2")
 

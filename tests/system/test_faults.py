@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ LONG = (
     "problem=echo_partial",
     "batch_size=21",
     "model.units=40",
-    "epochs=1200",
+    "epochs=800",
     OFTEN,
 )
 
@@ -96,7 +97,8 @@ def test_a_diverging_loss_ends_the_run_as_failed_with_its_curve(program: Program
     assert len(program.history(run, "train/loss")) >= 25
 
 
-def test_a_kill_of_the_writer_ends_the_run_with_a_message(program: Program) -> None:
+def test_a_kill_of_the_writer_ends_the_run_with_a_message(tmp_path: Path) -> None:
+    program = Program(tmp_path)  # whose writer is a child of its own
     process = program.start(*LONG)
     wait_for(lambda: program.epochs() > 0, process)
     subprocess.run(

@@ -43,10 +43,10 @@ study:
 STUDIES = ("--config-dir", "my_conf", "study=mine")
 
 COMMANDS = (
-    ("echo_exp", *SMALL, "inspect=true"),
-    ("echo_exp", "-m", *SMALL, "seed=1,2", "launch=joblib"),
+    ("echo_exp", *SMALL),
+    ("echo_exp", "-m", *SMALL, "seed=1,2", "launch=joblib", "export=false"),
     ("echo_exp", "-m", *SMALL, "model.units=range(3, 9)", "hydra/sweeper=optuna",
-     "hydra.sweeper.trials=2"),
+     "hydra.sweeper.trials=2", "export=false"),
     ("echo_exp", *STUDIES, "export=false"),
     ("echo_exp.commands.report", *STUDIES),
     ("echo_exp.commands.predict", "[1,2,3,4,5]"),

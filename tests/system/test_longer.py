@@ -55,8 +55,8 @@ def test_kills_while_it_is_trained_on_cost_nothing(
 ) -> None:
     assert program.run(*LONG, "epochs=60").returncode == 0
     (shorter,) = program.runs()
-    command = (f"resume={shorter.info.run_id}", "epochs=700", "trainer.checkpoint_seconds=0.1")
-    for epochs in (100, 250):
+    command = (f"resume={shorter.info.run_id}", "epochs=400", "trainer.checkpoint_seconds=0.1")
+    for epochs in (80, 200):
         process = program.start(*command)
         wait_for(functools.partial(_beyond, epochs, program, shorter), process)
         process.kill()
@@ -65,7 +65,7 @@ def test_kills_while_it_is_trained_on_cost_nothing(
     done = program.run("resume=last")
     assert done.returncode == 0, done.stderr
     _, longer = program.runs()
-    _assert_same(program, longer, *_alone(nursery, tmp_path / "alone", *LONG, "epochs=700"))
+    _assert_same(program, longer, *_alone(nursery, tmp_path / "alone", *LONG, "epochs=400"))
 
 
 def _beyond(epochs: int, program: Program, but: Run) -> bool:

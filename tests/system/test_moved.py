@@ -184,7 +184,7 @@ def test_a_hostile_store_sends_no_command_to_another_folder(
 def test_an_interrupted_run_that_was_moved_resumes_bit_for_bit(
     tmp_path: Path, nursery: Nursery
 ) -> None:
-    long = ("epochs=600", "trainer.checkpoint_seconds=0.2")
+    long = ("epochs=300", "trainer.checkpoint_seconds=0.2")
     whole, first = Program(tmp_path / "whole", nursery), Program(tmp_path / "first", nursery)
     for each in (whole, first):
         each.folder.mkdir()

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
-from .browser import make_runs
 from .conftest import Program
 from .nursery import Nursery
 
@@ -17,9 +16,10 @@ FAILING = ("-m", "batch_size=7,8", "optimizer.learning_rate=1e-3,-1", "epochs=25
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Program:
     """A store with a sweep."""
-    folder = tmp_path_factory.mktemp("reports")
-    make_runs(folder, (SWEEP, ("seed=7", "epochs=25")))
-    return Program(folder, nursery)
+    program = Program(tmp_path_factory.mktemp("reports"), nursery)
+    for arguments in (SWEEP, ("seed=7", "epochs=25")):
+        assert program.run(*arguments).returncode == 0
+    return program
 
 
 def _parent(program: Program) -> Run:

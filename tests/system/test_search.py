@@ -72,7 +72,7 @@ def test_a_search_that_was_killed_goes_on_with_the_trial_it_was_at(program: Prog
     arguments = (
         *SEARCH,
         "hydra.sweeper.trials=2",
-        "epochs=700",
+        "epochs=400",
         "trainer.checkpoint_seconds=0.1",
     )
     process = program.start(*arguments)
@@ -91,7 +91,7 @@ def test_a_search_that_was_killed_goes_on_with_the_trial_it_was_at(program: Prog
     assert parent.info.status == "FINISHED"
     assert len(jobs) == 2
     for job in jobs:
-        assert [step for step, _ in program.history(job, "train/loss")] == list(range(1, 701))
+        assert [step for step, _ in program.history(job, "train/loss")] == list(range(1, 401))
 
     again = program.run(*arguments)  # nothing is left to do
     assert again.returncode == 0, again.stderr

@@ -68,22 +68,6 @@ def test_a_job_that_is_finished_is_so_for_both_ways(program: Program) -> None:
     assert len(jobs(program)) == 2
 
 
-def test_a_killed_stack_goes_on_where_its_jobs_were(program: Program, tmp_path: Path) -> None:
-    process = program.start(*LONG)
-    wait_for(lambda: program.epochs() > 0, process)
-    process.kill()
-    process.communicate()
-    done = program.run(*LONG)
-    assert done.returncode == 0, done.stderr
-    assert "3 of 3 jobs succeeded" in done.stdout
-    runs = [run for run in program.runs() if run.data.tags["kind"] == "run"]
-    assert len(runs) == 3
-    for run in runs:
-        assert run.info.status == "FINISHED"
-        steps = [step for step, _ in program.history(run, "train/loss")]
-        assert steps == list(range(1, 601))
-
-
 def test_a_stopped_stack_is_killed_job_by_job(program: Program) -> None:
     process = program.start(*LONG)
     wait_for(lambda: program.epochs() > 0, process)

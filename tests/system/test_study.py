@@ -132,7 +132,7 @@ def test_a_report_without_a_finished_cell_says_why_there_is_none(program: Progra
 
 def test_a_study_that_was_killed_goes_on_where_it_stopped(program: Program) -> None:
     mine = (
-        *_own(program, FAILING.replace("1e38", "3e-3").replace("50", "2000")),
+        *_own(program, FAILING.replace("1e38", "3e-3").replace("50", "600")),
         "trainer.checkpoint_seconds=0.2",
         "sweep.fused=false",
     )
@@ -141,15 +141,18 @@ def test_a_study_that_was_killed_goes_on_where_it_stopped(program: Program) -> N
     wait_for(lambda: len(list(checkpoints.glob("**/last.ckpt"))) == 2, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 128 + signal.SIGINT
     assert "the same command goes on where it stopped" in err
-    first, *_ = (run for run in program.runs() if run.data.tags["kind"] == "run")
+    parent, first, second = program.runs()
+    statuses = [run.info.status for run in (parent, first, second)]
+    assert statuses == ["KILLED", "FINISHED", "KILLED"]
     done = program.run(*mine)
     assert done.returncode == 0, done.stderr
     parent, *jobs = program.runs()
     assert [run.info.status for run in (parent, *jobs)] == ["FINISHED"] * 4
     assert jobs[0].info.end_time == first.info.end_time  # it was not touched again
     for job in jobs:
-        assert [step for step, _ in program.history(job, "train/loss")] == list(range(1, 2001))
+        assert [step for step, _ in program.history(job, "train/loss")] == list(range(1, 601))
 
 
 SCALES = """

@@ -3,8 +3,6 @@
 import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +13,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from echo_exp.tracking.ui.view import page as address
 
 from .browser import Ui, Watched, browser, make_runs, new_page, start_ui
-from .conftest import TIMEOUT, Program
+from .conftest import Program
+from .nursery import Nursery
 
 METRICS = ["test/accuracy", "test/sequence_accuracy", "val/accuracy", "epochs_to_solve"]
 PARAMETERS = ["model", "representation", "model.units", "epochs", "seed", "replicas"]
@@ -25,7 +24,7 @@ SWEEP = re.compile("sweep of 20")
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Program:
+def store(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Program:
     """The runs, made once for all workers that test at the same time."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "ui"
@@ -33,7 +32,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Program:
         if not folder.exists():
             folder.mkdir()
             make_runs(folder)
-    return Program(folder)
+    return Program(folder, nursery)
 
 
 @pytest.fixture(scope="session")
@@ -234,9 +233,10 @@ def test_the_curves_of_a_run_are_drawn(store: Program, ui: Ui, page: Page) -> No
 
 
 def test_of_a_server_of_others_it_says_the_address_of_the_same_view(
-    program: Program, ui: Ui, page: Page
+    program: Program, ui: Ui, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = _run(program, "tracking=server", server=ui.root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", ui.root)
+    done = program.call("echo_exp.commands.ui", "tracking=server")
     assert done.stdout == f"Look at the runs: {ui.address}&viewStateShareKey=echo\n"
     page.goto(f"{ui.address}&viewStateShareKey=echo")
     expect(page.get_by_role("button", name="Scores and curves")).to_be_visible()
@@ -252,23 +252,9 @@ def test_ctrl_c_ends_it_without_a_word(store: Program) -> None:
     assert (started.process.returncode, err) == (0, "")
 
 
-def _run(
-    program: Program, *arguments: str, server: str | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "echo_exp.commands.ui", *arguments],
-        cwd=program.folder,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        env=os.environ | ({} if server is None else {"MLFLOW_TRACKING_URI": server}),
-        check=False,
-    )
-
-
 def _says(program: Program, *arguments: str) -> str:
     """Runs `echo-exp-ui` where it has nothing to show, and returns why."""
-    done = _run(program, *arguments)
+    done = program.call("echo_exp.commands.ui", *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     return done.stderr
