@@ -13,7 +13,8 @@ import pandas as pd
 
 from echo_exp import configuration
 from echo_exp.configuration.swept import word
-from echo_exp.reports import answers, figures, statistics, style
+from echo_exp.reports import aggregate_figures, aggregates, answers, figures, statistics, style
+from echo_exp.reports.aggregates import Aggregate, Ranking
 from echo_exp.reports.answers import Answers
 from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
@@ -30,6 +31,7 @@ from echo_exp.reports.rendering import (
 from echo_exp.sweeps import failures
 from echo_exp.sweeps.study import Cell
 
+NOTHING = Estimate(math.nan, math.nan, math.nan)
 MOST_CELLS = 10
 """So many cells are named on the screen that did not finish for the same reason."""
 
@@ -37,14 +39,25 @@ MOST_CELLS = 10
 def write(found: Answers, folder: Path) -> str:
     """Writes a report into a folder and returns its comparisons as lines for the screen."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, frame in _tables(found).items():
+    ranked = aggregates.rankings(found)
+    said = " ".join(filter(None, [aggregates.sentence(found, ranked), answers.sentence(found)]))
+    tables = _tables(found)
+    if ranked:
+        tables["aggregates"] = pd.DataFrame(_aggregate_rows(found, ranked))
+        tables["profiles"] = pd.DataFrame(_profile_rows(found, ranked))
+    for name, frame in tables.items():
         file = folder / f"{name}.csv"
         frame.to_csv(file, index=False, lineterminator="\n", float_format="%.7g")  # as measured
     images = {}
     for draw in (figures.scores, figures.solving, figures.curves):
         images[draw.__name__] = save(draw(found), folder / draw.__name__)
+    for draw_all in (aggregate_figures.interquartile, aggregate_figures.profiles) if ranked else ():
+        images[draw_all.__name__] = save(draw_all(found, ranked), folder / draw_all.__name__)
     text = ENVIRONMENT.get_template("report.md.j2").render(
-        answer=answers.sentence(found),
+        answer=said,
+        ranked=ranked,
+        tables=list(tables),
+        group=lambda ranking: safe(aggregates.place(found.study, ranking)),
         found=found,
         study=found.study,
         missing=_missing(found.records),
@@ -68,7 +81,7 @@ def write(found: Answers, folder: Path) -> str:
     )
     (folder / "report.md").write_text(text, encoding="utf-8")
     (folder / "report.html").write_text(html(text, found.study.name, images), encoding="utf-8")
-    return "\n".join(_lines(found))
+    return "\n".join(_lines(found, said))
 
 
 def _runs(found: Answers) -> list[Record]:
@@ -95,12 +108,12 @@ def explained(records: Sequence[Record]) -> Iterator[str]:
         yield f"{named}{more}{count}: {reason}"
 
 
-def _lines(found: Answers) -> Iterator[str]:
+def _lines(found: Answers, said: str) -> Iterator[str]:
     metric = found.study.metric
     done = sum(record.finished for record in found.records)
     seeds = sum(len(record.seeds) for record in _runs(found))
     yield f"{found.study.question}\n"
-    yield f"{answers.sentence(found)}\n"
+    yield f"{said}\n"
     yield f"{done} of {len(found.records)} cells finished, {seeds} seeds"
     yield from (f"  {line}" for line in explained(found.records))
     yield f"\n{metric}, mean and 95 % interval; p corrected for their number (Holm)"
@@ -168,6 +181,39 @@ def _comparison_rows(found: Answers) -> Iterator[dict[str, Any]]:
             "test": "log-rank",
             "p_holm": s.p,
         }
+
+
+def _aggregate_rows(found: Answers, ranked: Sequence[Ranking]) -> Iterator[dict[str, Any]]:
+    for ranking, aggregate in _aggregates(ranked):
+        yield {
+            **_group(found, ranking, aggregate),
+            "tasks": len(ranking.tasks),
+            "seeds": aggregate.seeds,
+            **_flat("iqm", aggregate.iqm),
+            "reference": ranking.reference,
+            **_flat("improvement", aggregate.improvement or NOTHING),
+            **_flat("behind", aggregate.behind or NOTHING),
+        }
+
+
+def _profile_rows(found: Answers, ranked: Sequence[Ranking]) -> Iterator[dict[str, Any]]:
+    for ranking, aggregate in _aggregates(ranked):
+        p = aggregate.profile
+        for threshold, *values in zip(aggregates.THRESHOLDS, p.share, p.low, p.high, strict=True):
+            yield {
+                **_group(found, ranking, aggregate),
+                "threshold": threshold,
+                **_flat("share", Estimate(*values)),
+            }
+
+
+def _aggregates(ranked: Sequence[Ranking]) -> Iterator[tuple[Ranking, Aggregate]]:
+    return ((ranking, aggregate) for ranking in ranked for aggregate in ranking.aggregates)
+
+
+def _group(found: Answers, ranking: Ranking, aggregate: Aggregate) -> dict[str, Any]:
+    group = {found.study.group: ranking.group} if found.study.group else {}
+    return {"measure": ranking.metric, **group, found.study.compare: aggregate.level}
 
 
 def _where(found: Answers, record: Record) -> dict[str, Any]:

@@ -75,6 +75,8 @@ class Study:
         x: The setting on the horizontal axis of the figures.
         select: Settings of which only the values with the best validation are compared.
         law: The settings on whose powers the epochs until an accuracy are fitted to depend.
+        tasks: ``panel`` or ``x``, by its setting or label: over its values, as tasks, the scores of
+            each compared value are aggregated too.
         arguments: What the user gave on the command line beside the study.
     """
 
@@ -90,6 +92,7 @@ class Study:
     x: str | None = None
     select: Sequence[str] = ()
     law: Sequence[str] = ()
+    tasks: str | None = None
     arguments: Sequence[str] = ()
     cells: Sequence[Cell] = field(init=False, default=())
 
@@ -112,6 +115,8 @@ class Study:
                 self._check_attribute(f"study.{key}", name)
         self._check_law()
         self._check_places()
+        if self.tasks is not None:
+            choice("study.tasks", self.tasks, [name for name in (self.panel, self.x) if name])
 
     @property
     def command(self) -> str:
@@ -131,6 +136,12 @@ class Study:
     def axes(self) -> tuple[str, ...]:
         """The settings and labels that tell cells apart: panel, x, compared and selected ones."""
         return tuple(name for name in (self.panel, self.x, self.compare, *self.select) if name)
+
+    @property
+    def group(self) -> str | None:
+        """The one of panel and x whose values are aggregated each by itself, if there is one."""
+        others = [name for name in (self.panel, self.x) if name and name != self.tasks]
+        return others[0] if self.tasks and others else None
 
     @property
     def columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
