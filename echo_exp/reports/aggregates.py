@@ -2,7 +2,7 @@
 
 After Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
 (arXiv:2108.13264), where a task has a few seeds and a method is judged by all tasks together. All
-intervals are percentiles of a stratified bootstrap: seeds are drawn anew within each task, and tasks
+intervals are percentiles of a stratified bootstrap: seeds are drawn anew within each task; tasks
 are not. Its random numbers have a fixed seed, so the same scores give the same intervals.
 """
 
