@@ -32,7 +32,7 @@ export JUPYTER_RUNTIME_DIR := $(CURDIR)/$(VENV)/cache/jupyter
 export MLFLOW_DISABLE_TELEMETRY := true
 
 # The longest first, so that two at a time end together.
-STUDIES := architectures longer_echoes linear_representation topologies missing_values ignore_state
+STUDIES := architectures recall longer_echoes linear_representation topologies missing_values ignore_state
 SCALE ?= full
 
 .PHONY: help baseline ui studies findings check quick test docs system setup lint types package constraints \
