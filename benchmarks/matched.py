@@ -58,9 +58,7 @@ class Multiplications(TorchDispatchMode):
         count: How many there were.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
+    count = 0
 
     def __torch_dispatch__(
         self,

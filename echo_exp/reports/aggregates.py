@@ -188,7 +188,8 @@ def improvement(scores: Scores, reference: Scores) -> Estimate:
     """
 
     def of_all(first: Sequence[Floats], second: Sequence[Floats]) -> Floats:
-        return np.mean([_above(a, b) for a, b in zip(first, second, strict=True)], axis=0)
+        above = [_above(a, b) for a, b in zip(first, second, strict=True)]  # [B] each
+        return np.stack(above).mean(0)
 
     drawn = of_all(list(resampled(scores)), list(resampled(reference, seed=1)))  # [B]
     value = of_all([s[None] for s in scores], [s[None] for s in reference])

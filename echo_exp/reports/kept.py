@@ -65,7 +65,7 @@ def scale(study: Study, file: Path) -> str:
         raise SettingError(KEY, str(file), "there is no such file") from error
     except (OSError, pa.ArrowException) as error:
         raise SettingError(KEY, str(file), "it cannot be read as a Parquet file") from error
-    name, which = (own.get(key, b"").decode() for key in (b"study", b"scale"))
+    name, which = (str(own.get(key, b""), "utf-8") for key in (b"study", b"scale"))
     if not name:
         raise SettingError(KEY, str(file), f"it must be the {NAME} of a report")
     if name != study.name:
@@ -128,7 +128,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
 
 def _record(cell: Cell, rows: Sequence[Mapping[str, Any]]) -> Record:
     """Returns the record of a cell from its rows; of none, one that was never run."""
-    first = rows[0] if rows else {"status": records.NEVER_RUN}
+    first: Mapping[str, Any] = rows[0] if rows else {"status": records.NEVER_RUN}
     seeds = [row for row in rows if row["seed"] is not None]
     scores = [name for name in first if name not in COLUMNS and first[name] is not None]
     curves = {}
