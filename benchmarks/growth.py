@@ -16,6 +16,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -69,10 +70,7 @@ def point(net: str, n_values: int, n_in: int, units: int, replicas: int) -> dict
     module = EchoModule(model, problem, OneHot(n_values), 7 if whole else 21)
 
     def fit(epochs: int) -> float:
-        data = EchoDataModule(problem, module.epochs + epochs, seeds, 5, validation_sequences=10)
-        began = time.perf_counter()
-        make_trainer(limit_val_batches=0).fit(module, data)
-        return (time.perf_counter() - began) / epochs
+        return trained(module, seeds, epochs)
 
     fit(2)
     epochs = round(SECONDS / fit(2))
@@ -86,6 +84,14 @@ def point(net: str, n_values: int, n_in: int, units: int, replicas: int) -> dict
         "validated_mb": _megabytes() - before,
         "weights_mb": sum(p.numel() for p in module.parameters()) * 4 / 2**20,
     }
+
+
+def trained(module: EchoModule, seeds: Sequence[int], epochs: int) -> float:
+    """Trains so many epochs more without validation; returns the seconds of each."""
+    data = EchoDataModule(module.problem, module.epochs + epochs, seeds, 5)
+    began = time.perf_counter()
+    make_trainer(limit_val_batches=0).fit(module, data)
+    return (time.perf_counter() - began) / epochs
 
 
 def _megabytes() -> float:

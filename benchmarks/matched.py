@@ -82,9 +82,10 @@ def multiplications(network: Callable[..., Any], timesteps: int) -> int:
     x = torch.zeros(1, 1, timesteps, dtype=torch.long)
     with torch.no_grad():
         _, state = network(x)
-        with Multiplications() as counted:
+        counted = Multiplications()  # type: ignore[no-untyped-call]
+        with counted:
             network(x, state or None)
-    return counted.count
+    return int(counted.count)
 
 
 def parameters(network: nn.Module) -> int:

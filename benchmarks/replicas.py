@@ -2,7 +2,6 @@
 
     python -m benchmarks.replicas [--rounds 3]        about half an hour
     python -m benchmarks.replicas --only seq2seq      one network; --replicas 16 64: only these
-    python -m benchmarks.replicas --only gru          seq2seq with GRU layers, without JAX
     python -m benchmarks.replicas --from-results      prints and draws again
 
 For each baseline and each number of replicas R, in turn: `echo-exp replicas=R` (everything
@@ -29,13 +28,11 @@ from echo_exp.training.figures import BLUE, GREY, ORANGE
 
 JSON = RESULTS / "replicas.json"
 REPLICAS = (1, 4, 16, 64, 256)
-NETS = (*BASELINES, "gru")
 EPOCHS = {  # enough for seconds, few enough for minutes
     "seq2seq": dict.fromkeys(REPLICAS, 500),
     "encoder_decoder": {1: 1000, 4: 1000, 16: 400, 64: 100, 256: 100},
-    "gru": {1: 500, 4: 500, 16: 300, 64: 150, 256: 100},
 }
-BARE_EPOCHS = {"seq2seq": 500, "encoder_decoder": 1000, "gru": 300}
+BARE_EPOCHS = {"seq2seq": 500, "encoder_decoder": 1000}
 TWO = {"seq2seq": 64, "encoder_decoder": 16}  # replicas of each of two processes
 
 Row = dict[str, Any]
@@ -55,11 +52,10 @@ def measure(net: str, replicas: int, round_: int) -> Row:
         "bare": 1000 * bare.fit / told["epochs"],
         "megabytes": own.megabytes,
     }
-    if net in BASELINES:
-        jax, compiled = peer("jax_peer", net, f"--replicas={replicas}", f"--epochs={epochs}")
-        row["jax"] = 1000 * jax.fit / epochs / replicas
-        row["jax_compile_seconds"] = compiled["compile_seconds"]
-        row["jax_megabytes"] = jax.megabytes
+    jax, compiled = peer("jax_peer", net, f"--replicas={replicas}", f"--epochs={epochs}")
+    row["jax"] = 1000 * jax.fit / epochs / replicas
+    row["jax_compile_seconds"] = compiled["compile_seconds"]
+    row["jax_megabytes"] = jax.megabytes
     return row
 
 
@@ -80,9 +76,7 @@ def two_at_once(net: str) -> float:
 def report(net: str, rows: list[Row]) -> None:
     print(f"\n**{net}**: medians; ratios round by round: median (range)\n")
     print("| R | echo-exp, ms an epoch and seed | bare | ours / bare | our memory, MB ", end="")
-    if net in BASELINES:
-        print("| JAX | ours / JAX | JAX compiles, s | JAX's memory ", end="")
-    print("|\n" + "|---" * (9 if net in BASELINES else 5) + "|")
+    print("| JAX | ours / JAX | JAX compiles, s | JAX's memory |\n" + "|---" * 9 + "|")
     for replicas in sorted({row["replicas"] for row in rows}):
         chosen = [row for row in rows if row["replicas"] == replicas]
         columns = {name: [row[name] for row in chosen] for name in chosen[0]}
@@ -90,12 +84,9 @@ def report(net: str, rows: list[Row]) -> None:
         cells = [
             f"{replicas}", f"{median['echo-exp']:.3f}", f"{median['bare']:.3f}",
             ratio(columns["echo-exp"], columns["bare"]), f"{median['megabytes']:.0f}",
+            f"{median['jax']:.3f}", ratio(columns["echo-exp"], columns["jax"]),
+            f"{median['jax_compile_seconds']:.1f}", f"{median['jax_megabytes']:.0f}",
         ]  # fmt: skip
-        if net in BASELINES:
-            cells += [
-                f"{median['jax']:.3f}", ratio(columns["echo-exp"], columns["jax"]),
-                f"{median['jax_compile_seconds']:.1f}", f"{median['jax_megabytes']:.0f}",
-            ]  # fmt: skip
         print(f"| {' | '.join(cells)} |")
 
 
@@ -132,7 +123,7 @@ def draw(rows: list[Row]) -> Figure:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=NETS)
+    parser.add_argument("--only", choices=BASELINES)
     parser.add_argument("--replicas", type=int, nargs="+", choices=REPLICAS, default=REPLICAS)
     parser.add_argument("--from-results", action="store_true")
     arguments = parser.parse_args()

@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from echo_exp.inspection.inspect_network import Inspection, inspect
     from echo_exp.models import (
         GRU,
+        SSM,
         Attention,
         EncoderDecoder,
         ManyToOne,
         MinGRU,
         OneToOne,
+        SelectiveSSM,
         Seq2Seq,
         Transformer,
     )
@@ -53,8 +55,10 @@ _HOMES = {
     "OneHot": "task.representation",
     "OneToOne": "models",
     "Problem": "task.problem",
+    "SSM": "models",
     "Scaled": "task.representation",
     "SelectiveEcho": "task.selective_echo",
+    "SelectiveSSM": "models",
     "Sentinel": "task.missing",
     "Seq2Seq": "models",
     "SettingError": "settings",
@@ -70,6 +74,7 @@ _HOMES = {
 
 __all__ = [
     "GRU",
+    "SSM",
     "Adam",
     "AssociativeRecall",
     "Attention",
@@ -89,6 +94,7 @@ __all__ = [
     "Problem",
     "Scaled",
     "SelectiveEcho",
+    "SelectiveSSM",
     "Sentinel",
     "Seq2Seq",
     "SettingError",

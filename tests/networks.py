@@ -9,7 +9,7 @@ from echo_exp.network import TrainedNetwork
 
 SMALL = ("problem.length=9", "problem.n_values=7", "problem.n_in=3", "problem.n_out=2")
 """A problem that every network can have that need not echo the whole window."""
-WHOLE = ("gru", "min_gru", "seq2seq", "transformer")
+WHOLE = ("gru", "min_gru", "selective_ssm", "seq2seq", "ssm", "transformer")
 
 
 def untrained(*overrides: str) -> TrainedNetwork:

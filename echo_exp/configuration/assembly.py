@@ -1,12 +1,19 @@
 """Builds the parts of an experiment from its configuration."""
 
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
 from omegaconf import DictConfig
 
 from echo_exp.configuration.building import build, takes
 from echo_exp.configuration.checking import Settings
 from echo_exp.configuration.memory import check_memory, training_bytes
 from echo_exp.configuration.shapes import network
+from echo_exp.settings import SettingError
 from echo_exp.task.data import EchoDataModule
+from echo_exp.task.problem import at_other_lengths
 from echo_exp.training.experiment import Parts
 from echo_exp.training.module import EchoModule, MakeOptimizer
 from echo_exp.training.trainer import check_device
@@ -18,31 +25,67 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
     Raises:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
     """
-    problem, seeds = settings.problem, settings.seeds
     check_device(settings.trainer.accelerator)
-    representation, make_model, outputs = network(config, settings)
-    check_memory(config, training_bytes(make_model(seeds=()), outputs), len(seeds))
-    model = make_model(seeds=seeds)
-    optimizer = make_optimizer(config, settings)
+    _, make_model, outputs = network(config, settings)
+    check_memory(config, training_bytes(make_model(seeds=()), outputs), len(settings.seeds))
+    lengths = {}
+    for length, problem in at_other_lengths(settings.problem).items():
+        other = dataclasses.replace(settings, problem=problem)
+        _check_same_weights(make_model, network(config, other)[1], length)
+        lengths[length] = partial(_at_length, config, other)
+    parts = _parts(config, settings, make_optimizer(config, settings), lengths)
+    parts.module.configure_optimizers()  # a bad value shows now, before anything is written
+    return parts
+
+
+def _parts(
+    config: DictConfig,
+    settings: Settings,
+    optimizer: MakeOptimizer,
+    lengths: Mapping[int, Callable[[Sequence[int]], Parts]],
+) -> Parts:
+    representation, make_model, _ = network(config, settings)
     module = EchoModule(
-        model,
-        problem,
+        make_model(seeds=settings.seeds),
+        settings.problem,
         representation,
         settings.batch_size,
         optimizer,
         settings.missing,
         settings.trainer.clip_norm,
     )
-    module.configure_optimizers()  # a bad value shows now, before anything is written
     data = EchoDataModule(
-        problem,
+        settings.problem,
         settings.epochs,
-        seeds,
+        settings.seeds,
         block=settings.trainer.block,
         validation_sequences=settings.trainer.validation_sequences,
         test_sequences=settings.trainer.test_sequences,
     )
-    return Parts(module, data)
+    return Parts(module, data, lengths)
+
+
+def _at_length(config: DictConfig, settings: Settings, seeds: Sequence[int]) -> Parts:
+    """Returns what tests networks of these seeds on a problem of another length."""
+    replaced = dataclasses.replace(settings, seeds=seeds)
+    return _parts(config, replaced, make_optimizer(config, replaced), {})
+
+
+def _check_same_weights(
+    make_model: Callable[..., Any], make_other: Callable[..., Any], length: int
+) -> None:
+    """Refuses a length at which a network has other weights than it is trained with."""
+    one, other = (
+        {name: tuple(value.shape) for name, value in make(seeds=()).state_dict().items()}
+        for make in (make_model, make_other)
+    )
+    differ = [name for name, shape in one.items() if other.get(name) != shape]
+    if differ:
+        reason = (
+            f"this network has other weights at this length ({', '.join(differ)}): it must be one "
+            "that reads any number of timesteps"
+        )
+        raise SettingError("problem.test_lengths", length, reason)
 
 
 def make_optimizer(config: DictConfig, settings: Settings) -> MakeOptimizer:

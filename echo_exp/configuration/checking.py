@@ -13,7 +13,7 @@ from echo_exp.configuration.groups import CALLBACKS, FOLDER, GROUPS, ROOT, TARGE
 from echo_exp.configuration.identity import flat
 from echo_exp.settings import SettingError, choice, integer
 from echo_exp.task.missing import Missing
-from echo_exp.task.problem import Problem, check_batch_size, check_stateful
+from echo_exp.task.problem import Problem, at_other_lengths, check_batch_size, check_stateful
 from echo_exp.tracking import TrackingSettings
 from echo_exp.training.settings import TrainerSettings
 
@@ -66,7 +66,8 @@ def read(config: DictConfig) -> Settings:
     callbacks(config)
     missing = build(config.missing, "missing")
     task = problem(config)
-    _check_network(task, config.model)
+    for each in (task, *at_other_lengths(task).values()):
+        _check_network(each, config.model)
     choice("inspect", config.get("inspect", False), (True, False))
     replicas = integer("replicas", config.get("replicas"), 1, MOST_REPLICAS)
     seed = integer("seed", config.get("seed"), 0, 2**63 - replicas)

@@ -13,6 +13,7 @@ CLASSES = {"echo_exp.task.problem.Problem": "echo_exp.task.echo.EchoProblem"}
 ADDED = {
     "problem.offset": 0,
     "problem.order": "forward",
+    "problem.test_lengths": [],
     "model.forget_bias": 1,
     "model.chrono": None,
     "model.decoder_forget_bias": 1,

@@ -1,16 +1,19 @@
-"""A trained network of the tutorial's as arrays and a description: to run it, NumPy is enough.
+"""A trained recurrent network as arrays and a description: to run it, NumPy is enough.
 
-`echo_network.Layers` runs it. What any other network does, one's own too, only its code says: of
-such a one torch.export makes a graph, see `network`.
+`echo_network.Layers` runs it: the tutorial's networks, and those of GRU and minimal GRU layers.
+What any other network does, one's own too, only its code says: of such a one torch.export makes a
+graph, see `network`.
 """
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+from torch import nn
 
 from echo_exp.export.network import describe, export_pt2
-from echo_exp.models import EncoderDecoder, ManyToOne, OneToOne, Seq2Seq
+from echo_exp.models import GRU, EncoderDecoder, ManyToOne, MinGRU, OneToOne, Seq2Seq
 from echo_exp.models.dense import Dense
 from echo_exp.models.stack import Stack
 from echo_exp.network import TrainedNetwork
@@ -18,7 +21,15 @@ from echo_exp.task.missing import Drop, Mask, Sentinel
 from echo_exp.task.representation import OneHot, Scaled
 
 ARRAYS = "network.npz"
-NETWORKS = (EncoderDecoder, ManyToOne, OneToOne, Seq2Seq)
+LAYERS = {
+    EncoderDecoder: "lstm",
+    GRU: "gru",
+    ManyToOne: "lstm",
+    MinGRU: "min_gru",
+    OneToOne: "lstm",
+    Seq2Seq: "lstm",
+}
+"""The layers of each network that can be arrays."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +37,8 @@ class Steps:
     """How the arrays are used.
 
     Attributes:
-        layers: LSTM layers that read, and as many that write.
+        layer: What the layers are, see `LAYERS`.
+        layers: Layers that read, and as many that write.
         writes: Whether layers write, which read the last output of those that read, repeated.
         whole: Whether the window is one timestep, its integers features.
         masked: Whether a missing integer is skipped.
@@ -37,6 +49,7 @@ class Steps:
         last: The timestep before which it stops; None reads all.
     """
 
+    layer: str
     layers: int
     writes: bool
     whole: bool
@@ -66,10 +79,10 @@ def write_network(trained: TrainedNetwork, folder: Path) -> Path:
 
 
 def can_be_arrays(trained: TrainedNetwork) -> bool:
-    """Returns whether a network is one of `NETWORKS`, its representation and policy of here too."""
+    """Returns whether a network is one of `LAYERS`, its representation and policy of here too."""
     module = trained.module
     return (
-        type(module.model) in NETWORKS
+        type(module.model) in LAYERS
         and type(module.representation) in (OneHot, Scaled)
         and type(module.missing) in (Drop, Mask, Sentinel)
     )
@@ -82,30 +95,39 @@ def write_arrays(trained: TrainedNetwork, folder: Path) -> Path:
         trained: A network that `can_be_arrays`.
         folder: Where to.
     """
-    model = trained.module.model
-    reader = model.encoder if isinstance(model, EncoderDecoder) else model.lstm  # type: ignore[attr-defined]
-    stacks: dict[str, Stack] = {"reader": reader}
-    if isinstance(model, EncoderDecoder):
-        stacks["writer"] = model.decoder
-    dense: Dense = model.dense  # type: ignore[attr-defined]
+    model = cast("nn.Module", trained.module.model)
+    stacks = _stacks(model)
+    dense: Dense = model.dense  # type: ignore[assignment]
     weights = {
         f"{name}.{number}.{part}": value
-        for name, stack in stacks.items()
-        for number, layer in enumerate([stack.first, *stack.others])
+        for name, layers in stacks.items()
+        for number, layer in enumerate(layers)
         for part, value in layer.named_parameters()
     }
     weights |= {f"dense.{part}": value for part, value in dense.named_parameters()}
-    describe(trained, folder, steps=asdict(_steps(trained, 1 + len(reader.others))))
+    describe(trained, folder, steps=asdict(_steps(trained, len(stacks["reader"]))))
     path = folder / ARRAYS
     np.savez(path, **{name: value.detach().numpy()[0] for name, value in weights.items()})
     return path
+
+
+def _stacks(model: nn.Module) -> dict[str, list[nn.Module]]:
+    """Returns the layers that read, and those that write."""
+    if isinstance(model, GRU | MinGRU):
+        return {"reader": list(model.layers)}
+    stacks: dict[str, Stack] = (
+        {"reader": model.encoder, "writer": model.decoder}
+        if isinstance(model, EncoderDecoder)
+        else {"reader": model.lstm}  # type: ignore[dict-item]
+    )
+    return {name: [stack.first, *stack.others] for name, stack in stacks.items()}
 
 
 def _steps(trained: TrainedNetwork, layers: int) -> Steps:
     module = trained.module
     model, representation = module.model, module.representation
     answers = slice(None)
-    if isinstance(model, Seq2Seq):
+    if isinstance(model, GRU | MinGRU | Seq2Seq):
         answers = model.answers
     elif isinstance(model, ManyToOne):
         answers = slice(-1, None)
@@ -113,6 +135,7 @@ def _steps(trained: TrainedNetwork, layers: int) -> Steps:
     if isinstance(representation, Scaled):
         categories, missing, marks = 0, representation.missing, representation.n_features - 1
     return Steps(
+        layer=LAYERS[type(model)],
         layers=layers,
         writes=isinstance(model, EncoderDecoder),
         whole=isinstance(model, OneToOne),

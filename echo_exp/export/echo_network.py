@@ -83,7 +83,7 @@ class Echo:
 
 
 class Layers:
-    """A network of LSTM layers and a dense one, in NumPy.
+    """A network of recurrent layers and a dense one, in NumPy.
 
     Args:
         arrays: Its weights, by their names.
@@ -101,10 +101,10 @@ class Layers:
         """Answers a batch, see `Network`."""
         steps = self.steps
         present = windows >= 0 if steps["masked"] else None  # [B, T]
-        projected = self._read(windows, present)  # [B, T or 1, 4U]
+        projected = self._read(windows, present)  # [B, T or 1, gates]
         if steps["whole"]:
             present = None
-        half = 2 * steps["layers"]
+        half = len(state) // 2 if steps["writes"] else len(state)
         hidden, after = self._stack("reader", projected, state[:half], present)
         if steps["writes"]:
             context = hidden[:, -1:] @ self.arrays["writer.0.kernel"]  # [B, 1, 4U]
@@ -117,7 +117,7 @@ class Layers:
         return [outputs, self._decoded(outputs), *after]
 
     def _read(self, windows: Array, present: Array | None) -> Array:
-        """Returns the product of windows with the lowest kernel, [B, T, 4U]; of a whole T is 1."""
+        """Returns the product of windows with the lowest kernel, [B, T or 1, gates]."""
         kernel, whole = self.arrays["reader.0.kernel"], self.steps["whole"]
         categories, length = self.steps["categories"], windows.shape[1]
         if categories:  # one-hot vectors select rows of the kernel
@@ -143,21 +143,20 @@ class Layers:
     def _stack(
         self, name: str, projected: Array, state: Sequence[Array], present: Array | None
     ) -> tuple[Array, list[Array]]:
-        """Runs LSTM layers over what the lowest has projected, [B, T, 4U].
+        """Runs recurrent layers over what the lowest has projected, [B, T, gates].
 
         Returns:
             The hidden states of the highest, [B, T, U], and the states after the last timestep.
         """
         hidden, after = projected, []
-        for layer in range(self.steps["layers"]):
-            kernel, recurrent, bias = (
-                self.arrays[f"{name}.{layer}.{part}"]
-                for part in ("kernel", "recurrent_kernel", "bias")
-            )
-            x = hidden @ kernel if layer else projected
-            before = state[2 * layer], state[2 * layer + 1]
-            hidden, cell = _lstm(x + bias, recurrent, before, present)
-            after += [hidden[:, -1], cell]
+        run, layers = _LAYERS[self.steps["layer"]], self.steps["layers"]
+        each = len(state) // layers
+        for layer in range(layers):
+            weights = _below(self.arrays, f"{name}.{layer}.")
+            x = hidden @ weights["kernel"] if layer else projected
+            before = state[each * layer : each * (layer + 1)]
+            hidden, *rest = run(x + weights["bias"], weights, before, present)
+            after += [hidden[:, -1], *rest]
         return hidden, after
 
     def _decoded(self, outputs: Array) -> Array:
@@ -169,9 +168,14 @@ class Layers:
         return nearest.clip(0, self.largest).astype(np.int64)
 
 
+def _below(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """Returns the arrays whose names begin with this, by the rest of their names."""
+    return {k.removeprefix(prefix): array for k, array in arrays.items() if k.startswith(prefix)}
+
+
 def _lstm(
-    x: Array, recurrent: Array, state: tuple[Array, Array], present: Array | None
-) -> tuple[Array, Array]:
+    x: Array, weights: Mapping[str, Array], state: Sequence[Array], present: Array | None
+) -> list[Array]:
     """Runs one layer over its inputs, [B, T, 4U], whose bias is added already.
 
     The gates lie in the order output, input, forget, candidate.
@@ -182,7 +186,7 @@ def _lstm(
     hidden, cell = state
     units, hiddens = hidden.shape[1], []
     for t in range(x.shape[1]):
-        gates = x[:, t] + hidden @ recurrent
+        gates = x[:, t] + hidden @ weights["recurrent_kernel"]
         o, i, f = np.split(_sigmoid(gates[:, : 3 * units]), 3, 1)
         new_cell = f * cell + i * np.tanh(gates[:, 3 * units :])
         new_hidden = o * np.tanh(new_cell)
@@ -192,7 +196,53 @@ def _lstm(
             new_cell = np.where(here, new_cell, cell)
         hidden, cell = new_hidden, new_cell
         hiddens.append(hidden)
-    return np.stack(hiddens, 1), cell
+    return [np.stack(hiddens, 1), cell]
+
+
+def _gru(
+    x: Array, weights: Mapping[str, Array], state: Sequence[Array], present: Array | None
+) -> list[Array]:
+    """Runs one layer over its inputs, [B, T, 3U]: the gates update, reset and candidate.
+
+    Where the reset gate acts after the product with the recurrent kernel, that has a bias.
+
+    Returns:
+        The hidden states, [B, T, U].
+    """
+    (hidden,) = state
+    units, hiddens, after = hidden.shape[1], [], "recurrent_bias" in weights
+    to_gates, to_new = np.split(weights["recurrent_kernel"], [2 * units], 1)
+    bias = weights.get("recurrent_bias", np.zeros((1, 3 * units), x.dtype))
+    for_gates, for_new = np.split(bias, [2 * units], 1)
+    for t in range(x.shape[1]):
+        gates = x[:, t, : 2 * units] + hidden @ to_gates + for_gates
+        z, r = np.split(_sigmoid(gates), 2, 1)
+        kept = r * (hidden @ to_new + for_new) if after else (r * hidden) @ to_new
+        new = z * hidden + (1 - z) * np.tanh(x[:, t, 2 * units :] + kept)
+        hidden = new if present is None else np.where(present[:, t, None], new, hidden)
+        hiddens.append(hidden)
+    return [np.stack(hiddens, 1)]
+
+
+def _min_gru(
+    x: Array, _weights: Mapping[str, Array], state: Sequence[Array], present: Array | None
+) -> list[Array]:
+    """Runs one layer over its inputs, [B, T, 2U]: gate and candidate, which read nothing else.
+
+    Returns:
+        The hidden states, [B, T, U].
+    """
+    (hidden,) = state
+    gates, candidates = np.split(x, 2, 2)
+    z = _sigmoid(gates) if present is None else _sigmoid(gates) * present[..., None]
+    hiddens = []
+    for t in range(x.shape[1]):
+        hidden = (1 - z[:, t]) * hidden + z[:, t] * candidates[:, t]
+        hiddens.append(hidden)
+    return [np.stack(hiddens, 1)]
+
+
+_LAYERS = {"lstm": _lstm, "gru": _gru, "min_gru": _min_gru}
 
 
 def _sigmoid(x: Array) -> Array:

@@ -19,18 +19,22 @@ from echo_exp.models.lstm import LSTM, State
 from echo_exp.models.many_to_one import ManyToOne
 from echo_exp.models.min_gru import MinGRU
 from echo_exp.models.one_to_one import OneToOne
+from echo_exp.models.selective_ssm import SelectiveSSM
 from echo_exp.models.seq2seq import Seq2Seq
+from echo_exp.models.ssm import SSM
 from echo_exp.models.transformer import Transformer
 
 __all__ = [
     "GRU",
     "LSTM",
+    "SSM",
     "Attention",
     "EncoderDecoder",
     "ManyToOne",
     "MinGRU",
     "Model",
     "OneToOne",
+    "SelectiveSSM",
     "Seq2Seq",
     "State",
     "Transformer",

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import initializers, stack
 from echo_exp.models.dense import Dense, project
+from echo_exp.models.gru_recurrences import reset_after, reset_before
 from echo_exp.models.lstm import State
 from echo_exp.models.seq2seq import answered
 
@@ -129,12 +130,34 @@ class GRULayer(nn.Module):
         Returns:
             The hidden states of all timesteps, [R, B, T, U].
         """
-        read = project(x, self.kernel) + self.bias.unsqueeze(1)  # [R, B, T, 3U]
+        projected = project(x, self.kernel)  # [R, B, T, 3U]
+        if torch.compiler.is_exporting():
+            return self.unrolled(projected, hidden, present)
+        weights = (self.recurrent_kernel, self.bias)
+        if self.reset == AFTER:
+            return reset_after(projected, *weights, self.recurrent_bias, hidden, present)
+        return reset_before(projected, *weights, hidden, present)
+
+    def unrolled(
+        self, projected: Tensor, hidden: Tensor | None = None, present: Tensor | None = None
+    ) -> Tensor:
+        """Runs over projected inputs one timestep after the other, by its definition.
+
+        The same as `forward`, for graphs in which there is no backward by hand.
+
+        Args:
+            projected: [R, B, T, 3U].
+            hidden: The hidden state before, [R, B, U]; zero where not given.
+            present: [R, B, T], False where a timestep leaves the state untouched.
+
+        Returns:
+            The hidden states of all timesteps, [R, B, T, U].
+        """
         if hidden is None:
-            hidden = read.new_zeros(*read.shape[:2], self.units)  # [R, B, U]
+            hidden = projected.new_zeros(*projected.shape[:2], self.units)  # [R, B, U]
         step = self._reset_after if self.reset == AFTER else self._reset_before
         hiddens = []
-        for t, now in enumerate(read.unbind(2)):  # [R, B, 3U]
+        for t, now in enumerate((projected + self.bias.unsqueeze(1)).unbind(2)):  # [R, B, 3U]
             new = step(now, hidden)  # [R, B, U]
             hidden = new if present is None else new.where(present[:, :, t, None], hidden)
             hiddens.append(hidden)

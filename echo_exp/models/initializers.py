@@ -4,6 +4,7 @@ Rules: Glorot & Bengio 2010 (uniform), Saxe et al. 2014 (orthogonal), as in `ker
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,16 @@ def orthogonal(n_in: int, n_out: int, generators: Generators) -> nn.Parameter:
 def zeros(size: int, generators: Generators) -> nn.Parameter:
     """Returns [R, 1, size] biases of zero."""
     return nn.Parameter(torch.zeros(len(generators), 1, size))
+
+
+def normal(n_in: int, n_out: int, generators: Generators, deviation: float) -> nn.Parameter:
+    """Returns [R, n_in, n_out] kernels, normal with mean 0."""
+    return _draw(n_in, n_out, generators, partial(nn.init.normal_, std=deviation))
+
+
+def fractions(size: int, generators: Generators) -> Tensor:
+    """Returns [R, 1, size] numbers, uniform in [0, 1)."""
+    return _draw(1, size, generators, nn.init.uniform_).data
 
 
 def uniform(size: int, generators: Generators, least: float, most: float) -> Tensor:

@@ -178,7 +178,7 @@ class _Recurrence(torch.autograd.Function):
         h, c, tanh_c = hiddens.unbind(), cells.unbind(), squashed.unbind()
         for first, given in ((h[0], hidden), (c[0], cell)):
             first.zero_() if given is None else first.copy_(given)
-        tanh = _tanh_of_many if gates.is_cpu and h[0].numel() >= MANY else torch.tanh
+        tanh = tanh_for(h[0])
         views = (gates, gates[..., : 3 * units], *gates.chunk(4, -1))
         for t, (gate, oif, o, i, f, g) in enumerate(
             zip(*(view.unbind() for view in views), strict=True)
@@ -236,6 +236,11 @@ class _Recurrence(torch.autograd.Function):
         d_bias = after.sum(1, keepdim=True)  # [R, 1, 4U]
         d_state = (d_hidden, d_cell) if asked else (None, None)
         return d_gates.permute(1, 2, 0, 3), d_kernel, d_bias, *d_state
+
+
+def tanh_for(x: Tensor) -> Callable[..., Tensor]:
+    """Returns the fastest ``tanh(x, out=)`` for tensors like one."""
+    return _tanh_of_many if x.is_cpu and x.numel() >= MANY else torch.tanh
 
 
 def _tanh_of_many(x: Tensor, out: Tensor) -> Tensor:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from echo_exp import settings
 from echo_exp.models import initializers, stack
 from echo_exp.models.dense import Dense, project
 from echo_exp.models.lstm import State
+from echo_exp.models.scan import scan
 from echo_exp.models.seq2seq import answered
 
 
@@ -109,25 +109,4 @@ class MinGRULayer(nn.Module):
         z = gate.sigmoid()
         if present is not None:
             z = z * present.unsqueeze(-1)
-        kept, new = scan(1 - z, z * candidate)  # [R, B, T, U]
-        return new if hidden is None else torch.addcmul(new, kept, hidden.unsqueeze(2))
-
-
-def scan(kept: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
-    """Composes the maps ``h -> kept * h + new`` of the timesteps up to each, [R, B, T, U].
-
-    In log2(T) rounds (Hillis & Steele 1986): after each, an element stands for twice as many
-    timesteps. Nothing is divided by and no logarithm taken, so it is as exact as a loop.
-
-    Returns:
-        ``kept`` and ``new`` of the composed maps, each [R, B, T, U].
-    """
-    distance = 1
-    while distance < kept.shape[2]:
-        earlier_kept, earlier_new = kept[:, :, :-distance], new[:, :, :-distance]
-        later_kept, later_new = kept[:, :, distance:], new[:, :, distance:]
-        composed = torch.addcmul(later_new, later_kept, earlier_new)
-        new = torch.cat([new[:, :, :distance], composed], 2)
-        kept = torch.cat([kept[:, :, :distance], later_kept * earlier_kept], 2)
-        distance *= 2
-    return kept, new
+        return scan(1 - z, z * candidate, hidden)  # [R, B, T, U]

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense, project
 from echo_exp.models.lstm import State
+from echo_exp.models.norm import Norm
+from echo_exp.models.rotation import turned
 from echo_exp.models.seq2seq import answered
 from echo_exp.models.stack import check_sizes
 
@@ -137,48 +138,22 @@ class Block(nn.Module):
         return x + made
 
     def _found(self, x: Tensor, seen: Tensor, angles: Tensor | None) -> Tensor:
-        kernels = (self.query_kernel, self.key_kernel, self.value_kernel)
-        q, k, v = (
-            project(x, kernel).unflatten(-1, (self.heads, -1)).transpose(2, 3) for kernel in kernels
-        )  # [R, B, H, T, D]
+        kernel = torch.cat([self.query_kernel, self.key_kernel, self.value_kernel], -1)
+        read = project(x, kernel).unflatten(-1, (3 * self.heads, -1)).transpose(2, 3)
+        qk, v = read.split((2 * self.heads, self.heads), 2)  # [R, B, 2H, T, D], [R, B, H, T, D]
         if angles is not None:
-            q, k = turned(q, angles), turned(k, angles)
+            qk = turned(qk, angles)
+        q, k = qk.chunk(2, 2)  # [R, B, H, T, D]
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # [R, B, H, T, T]
         weights = scores.masked_fill(~seen, -math.inf).softmax(-1)  # [R, B, H, T, T]
         found: Tensor = weights @ v  # [R, B, H, T, D]
         return found.transpose(2, 3).flatten(3)  # [R, B, T, U]
 
 
-class Norm(nn.Module):
-    """Layer normalisation (Ba et al. 2016) with a leading replica axis.
-
-    Args:
-        units: Features of the input (U).
-        generators: One a replica.
-    """
-
-    def __init__(self, units: int, generators: initializers.Generators) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.ones(len(generators), 1, units))  # [R, 1, U]
-        self.bias = initializers.zeros(units, generators)  # [R, 1, U]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[R, B, T, U] -> [R, B, T, U], each timestep of mean 0 and deviation 1 at first."""
-        normal = functional.layer_norm(x, x.shape[-1:])
-        return torch.addcmul(self.bias.unsqueeze(1), normal, self.gain.unsqueeze(1))
-
-
 def growing(timesteps: int, width: int) -> Tensor:
     """Returns angles that grow with the timestep t, t / 10000^(2i/width), [T, ceil(width/2)]."""
     frequencies = 10_000.0 ** (-torch.arange(0, width, 2) / width)
     return torch.arange(timesteps).unsqueeze(1) * frequencies
-
-
-def turned(x: Tensor, angles: Tensor) -> Tensor:
-    """Turns the plane of features i and i + D/2 by its angle, [.., T, D] by [T, D/2]."""
-    a, b = x.chunk(2, -1)
-    sin, cos = angles.sin(), angles.cos()
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
 
 def _check(units: int, layers: int, heads: int, position: str, stateful: bool) -> None:

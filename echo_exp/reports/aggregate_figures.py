@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from echo_exp.configuration.swept import word
+from echo_exp.metrics import definition
 from echo_exp.reports import aggregates, style
 from echo_exp.reports.aggregates import THRESHOLDS, Ranking
 from echo_exp.reports.answers import Answers
@@ -52,4 +53,4 @@ def profiles(found: Answers, ranked: Sequence[Ranking]) -> Figure:
 
 
 def _metric(ranking: Ranking) -> str:
-    return style.named(ranking.metric).split("\n", maxsplit=1)[0]
+    return definition(ranking.metric).title

@@ -15,9 +15,10 @@ from scipy import stats
 
 from echo_exp import configuration
 from echo_exp.configuration.swept import word
+from echo_exp.metrics import definition
 from echo_exp.reports import answers
 from echo_exp.reports.answers import Answers
-from echo_exp.reports.estimates import SHARES, Estimate
+from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
 from echo_exp.reports.rendering import estimated
 from echo_exp.reports.statistics import RESAMPLES
@@ -107,13 +108,18 @@ def rankings(found: Answers) -> list[Ranking]:
     groups: dict[Any, list[Record]] = {}
     for record in found.compared:
         groups.setdefault(answers.group(found.study, record), []).append(record)
-    metrics = [metric for metric in found.metrics if metric.endswith(SHARES)]
+    metrics = [metric for metric in found.metrics if _counts(metric)]
     every = (
         _ranking(found, metric, group, records)
         for metric in metrics
         for group, records in groups.items()
     )
     return [ranking for ranking in every if ranking is not None]
+
+
+def _counts(metric: str) -> bool:
+    """Returns whether a metric is a share of what is right, of which a diverged seed has 0."""
+    return definition(metric).diverged == 0
 
 
 def _ranking(found: Answers, metric: str, group: Any, records: Sequence[Record]) -> Ranking | None:
@@ -189,7 +195,7 @@ def improvement(scores: Scores, reference: Scores) -> Estimate:
 
     def of_all(first: Sequence[Floats], second: Sequence[Floats]) -> Floats:
         above = [_above(a, b) for a, b in zip(first, second, strict=True)]  # [B] each
-        return np.stack(above).mean(0)
+        return np.asarray(np.stack(above).mean(0))
 
     drawn = of_all(list(resampled(scores)), list(resampled(reference, seed=1)))  # [B]
     value = of_all([s[None] for s in scores], [s[None] for s in reference])

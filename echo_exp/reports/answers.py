@@ -163,7 +163,7 @@ def answer(study: Study, records: Sequence[Record]) -> Answers:
         metrics=metrics,
         comparisons=[c for name in metrics for c in _comparisons(pairs[name], name)],
         solving=_solving(pairs[study.metric]),
-        laws=[_law(study, compared, accuracy) for accuracy in LAW_AT if study.law and compared],
+        laws=[law(study.law, compared, accuracy) for accuracy in LAW_AT if study.law and compared],
     )
 
 
@@ -280,11 +280,12 @@ def _solving(pairs: Sequence[Pair]) -> list[Solving]:
     return [Solving(a, b, p) for (a, b), p in zip(pairs, corrected, strict=True)]
 
 
-def _law(study: Study, compared: Sequence[Record], accuracy: float) -> Law:
+def law(names: Sequence[str], compared: Sequence[Record], accuracy: float) -> Law:
+    """Fits how the epochs until an accuracy grow with some settings, or labels, of records."""
     counts = [len(record.seeds) for record in compared]
     factors = {
         name: np.repeat([float(record.cell.attributes[name]) for record in compared], counts)
-        for name in study.law
+        for name in names
     }
     reached = np.concatenate([_epochs_to(record, accuracy) for record in compared])
     epochs = np.repeat([float(record.epochs) for record in compared], counts)

@@ -14,7 +14,8 @@ from mlflow.exceptions import MlflowException
 
 from echo_exp import configuration
 from echo_exp.configuration.swept import shown
-from echo_exp.reports import rendering, style, sweep_figures
+from echo_exp.metrics import definition
+from echo_exp.reports import rendering, sweep_figures
 from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.jobs import CURVE, Job, Setting, curves, job
 from echo_exp.reports.records import Curve
@@ -155,7 +156,7 @@ def write(found: Beside, lines: Mapping[str, Curve], folder: Path) -> list[str]:
         found=found,
         images=images,
         metrics=found.metrics,
-        named=lambda name: style.named(name).replace("\n", " "),
+        named=lambda name: definition(name).label.replace("\n", " "),
         safe=safe,
         score=lambda each, metric: estimated(score(each, metric)),
         setting=_setting,

@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-SHARES = ("accuracy", "within_1", "within_5")
-"""How the names of shares of what is right end."""
-
 
 @dataclass(frozen=True)
 class Estimate:

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from echo_exp import configuration
 from echo_exp.configuration.swept import word
+from echo_exp.metrics import definition
 from echo_exp.reports import answers, statistics, style
 from echo_exp.reports.answers import Answers
 from echo_exp.reports.records import Record
@@ -28,7 +29,7 @@ def scores(found: Answers) -> Figure:
     for row, metric in zip(grid, found.metrics, strict=True):
         for axes, panel in zip(row, panels, strict=True):
             _scores(axes, found, found.of_panel(panel), metric)
-        row[0].set_ylabel(style.named(metric))
+        row[0].set_ylabel(definition(metric).label)
         style.same_height(row, metric)
     for axes, panel in zip(grid[0], panels, strict=True):
         axes.set_title(_title(panel), fontsize=10)

@@ -13,8 +13,8 @@ import numpy as np
 from mlflow.entities import Run
 
 from echo_exp import configuration
+from echo_exp.metrics import Better, definition
 from echo_exp.reports import records
-from echo_exp.reports.estimates import SHARES
 from echo_exp.reports.records import FAILED, FINISHED, NEVER_RUN, Curve
 from echo_exp.settings import SettingError
 from echo_exp.sweeps.ranking import Ranked, Score, rank
@@ -26,8 +26,6 @@ from echo_exp.tracking.ui.view import SWEPT_TAG
 from echo_exp.training.replicas import Floats
 
 CURVE = "val/accuracy"
-LOW = ("/loss", "/mae", "fit_seconds")
-"""How the names of scores end that are good when they are low."""
 
 
 @dataclass(frozen=True)
@@ -157,11 +155,10 @@ class Jobs:
         Raises:
             SettingError: It is not known whether the metric is good when it is high.
         """
-        high = metric.endswith(SHARES)
-        if not (high or metric.endswith(LOW)):
-            known = sorted(
-                {n for j in self.finished for n in j.scores if n.endswith((*SHARES, *LOW))}
-            )
+        judged = definition(metric)
+        if judged.better is None:
+            named = {name for job in self.finished for name in job.scores}
+            known = sorted(name for name in named if definition(name).better)
             raise SettingError("metric", metric, f"it must be one of {', '.join(known)}")
         scores = [
             (setting.named, Score(float(score), seeds=int(found), lost=int(not found)))
@@ -169,7 +166,7 @@ class Jobs:
             for score in setting.scores(metric)
             for found in [np.isfinite(score)]
         ]
-        return rank(scores, high, high)
+        return rank(scores, judged.share, judged.better is Better.HIGHER)
 
 
 _NONE = object()

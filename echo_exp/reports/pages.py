@@ -13,8 +13,8 @@ import pandas as pd
 
 from echo_exp import configuration
 from echo_exp.configuration.swept import word
-from echo_exp.reports import aggregate_figures, aggregates, answers, figures, statistics, style
-from echo_exp.reports.aggregates import Aggregate, Ranking
+from echo_exp.metrics import definition
+from echo_exp.reports import aggregate_section, answers, figures, lengths, spans, statistics
 from echo_exp.reports.answers import Answers
 from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
@@ -28,10 +28,10 @@ from echo_exp.reports.rendering import (
     save,
     verdict,
 )
+from echo_exp.reports.sections import Section
 from echo_exp.sweeps import failures
 from echo_exp.sweeps.study import Cell
 
-NOTHING = Estimate(math.nan, math.nan, math.nan)
 MOST_CELLS = 10
 """So many cells are named on the screen that did not finish for the same reason."""
 
@@ -39,25 +39,19 @@ MOST_CELLS = 10
 def write(found: Answers, folder: Path) -> str:
     """Writes a report into a folder and returns its comparisons as lines for the screen."""
     folder.mkdir(parents=True, exist_ok=True)
-    ranked = aggregates.rankings(found)
-    said = " ".join(filter(None, [aggregates.sentence(found, ranked), answers.sentence(found)]))
-    tables = _tables(found)
-    if ranked:
-        tables["aggregates"] = pd.DataFrame(_aggregate_rows(found, ranked))
-        tables["profiles"] = pd.DataFrame(_profile_rows(found, ranked))
+    sections = _sections(found)
+    tables = _tables(found) | {n: t for section in sections for n, t in section.tables.items()}
     for name, frame in tables.items():
         file = folder / f"{name}.csv"
         frame.to_csv(file, index=False, lineterminator="\n", float_format="%.7g")  # as measured
     images = {}
     for draw in (figures.scores, figures.solving, figures.curves):
         images[draw.__name__] = save(draw(found), folder / draw.__name__)
-    for draw_all in (aggregate_figures.interquartile, aggregate_figures.profiles) if ranked else ():
-        images[draw_all.__name__] = save(draw_all(found, ranked), folder / draw_all.__name__)
+    for section in sections:
+        images |= {name: save(drawn, folder / name) for name, drawn in section.figures.items()}
     text = ENVIRONMENT.get_template("report.md.j2").render(
-        answer=said,
-        ranked=ranked,
-        tables=list(tables),
-        group=lambda ranking: safe(aggregates.place(found.study, ranking)),
+        answer=_answer(found, sections),
+        sections=sections,
         found=found,
         study=found.study,
         missing=_missing(found.records),
@@ -65,7 +59,7 @@ def write(found: Answers, folder: Path) -> str:
         runs=_runs(found),
         metrics=found.metrics,
         compared_metrics={comparison.metric for comparison in found.comparisons},
-        named=lambda metric: style.named(metric).replace("\n", " "),
+        named=lambda metric: definition(metric).label.replace("\n", " "),
         safe=safe,
         cell=lambda cell: _cell(cell, safe),
         place=lambda record: _place(found, record),
@@ -81,7 +75,17 @@ def write(found: Answers, folder: Path) -> str:
     )
     (folder / "report.md").write_text(text, encoding="utf-8")
     (folder / "report.html").write_text(html(text, found.study.name, images), encoding="utf-8")
-    return "\n".join(_lines(found, said))
+    return "\n".join(_lines(found, _answer(found, sections)))
+
+
+def _sections(found: Answers) -> list[Section]:
+    every = (aggregate_section.section(found), spans.section(found), lengths.section(found))
+    return [section for section in every if section is not None]
+
+
+def _answer(found: Answers, sections: Sequence[Section]) -> str:
+    """Returns what leads the report: what the study asks for, or else its comparisons."""
+    return " ".join(section.answer for section in sections) or answers.sentence(found)
 
 
 def _runs(found: Answers) -> list[Record]:
@@ -108,12 +112,12 @@ def explained(records: Sequence[Record]) -> Iterator[str]:
         yield f"{named}{more}{count}: {reason}"
 
 
-def _lines(found: Answers, said: str) -> Iterator[str]:
+def _lines(found: Answers, answer: str) -> Iterator[str]:
     metric = found.study.metric
     done = sum(record.finished for record in found.records)
     seeds = sum(len(record.seeds) for record in _runs(found))
     yield f"{found.study.question}\n"
-    yield f"{said}\n"
+    yield f"{answer}\n"
     yield f"{done} of {len(found.records)} cells finished, {seeds} seeds"
     yield from (f"  {line}" for line in explained(found.records))
     yield f"\n{metric}, mean and 95 % interval; p corrected for their number (Holm)"
@@ -181,39 +185,6 @@ def _comparison_rows(found: Answers) -> Iterator[dict[str, Any]]:
             "test": "log-rank",
             "p_holm": s.p,
         }
-
-
-def _aggregate_rows(found: Answers, ranked: Sequence[Ranking]) -> Iterator[dict[str, Any]]:
-    for ranking, aggregate in _aggregates(ranked):
-        yield {
-            **_group(found, ranking, aggregate),
-            "tasks": len(ranking.tasks),
-            "seeds": aggregate.seeds,
-            **_flat("iqm", aggregate.iqm),
-            "reference": ranking.reference,
-            **_flat("improvement", aggregate.improvement or NOTHING),
-            **_flat("behind", aggregate.behind or NOTHING),
-        }
-
-
-def _profile_rows(found: Answers, ranked: Sequence[Ranking]) -> Iterator[dict[str, Any]]:
-    for ranking, aggregate in _aggregates(ranked):
-        p = aggregate.profile
-        for threshold, *values in zip(aggregates.THRESHOLDS, p.share, p.low, p.high, strict=True):
-            yield {
-                **_group(found, ranking, aggregate),
-                "threshold": threshold,
-                **_flat("share", Estimate(*values)),
-            }
-
-
-def _aggregates(ranked: Sequence[Ranking]) -> Iterator[tuple[Ranking, Aggregate]]:
-    return ((ranking, aggregate) for ranking in ranked for aggregate in ranking.aggregates)
-
-
-def _group(found: Answers, ranking: Ranking, aggregate: Aggregate) -> dict[str, Any]:
-    group = {found.study.group: ranking.group} if found.study.group else {}
-    return {"measure": ranking.metric, **group, found.study.compare: aggregate.level}
 
 
 def _where(found: Answers, record: Record) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from echo_exp.reports.estimates import SHARES
+from echo_exp.metrics import definition
 from echo_exp.sweeps import plan
 from echo_exp.sweeps.study import Cell
 from echo_exp.tracking.access import reader
@@ -161,8 +161,8 @@ def _record(access: Access, cell: Cell, epochs: int, run: Run | None, error: str
 
 
 def _of_all(name: str, values: Floats) -> Floats:
-    """Returns a metric with 0 for diverged seeds where it is a share of what is right."""
-    return np.nan_to_num(values) if name.endswith(SHARES) else values
+    """Returns a metric of all seeds, those that diverged too."""
+    return np.where(np.isnan(values), definition(name).diverged, values)
 
 
 Curve = tuple[Floats, Floats]

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from echo_exp.reports.estimates import SHARES
+from echo_exp.metrics import definition
 from echo_exp.training.figures import GREY
 
 # Okabe & Ito: told apart by everybody; the markers tell the same without colour.
@@ -14,35 +14,20 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 WIDTH, HEIGHT = 3.5, 2.9  # inches of a panel
+LEGEND = 1.8  # inches
 COLUMNS = 2
-NAMES = {
-    "test/accuracy": "accuracy\n(share of integers right)",
-    "test/sequence_accuracy": "whole echoes right\n(share)",
-    "test/incomplete_accuracy": "accuracy on\nincomplete windows (share)",
-    "test/within_1": "off by at most 1\n(share of integers)",
-    "test/mae": "mean absolute error\n(integers)",
-    "test/loss": "loss",
-    "val/saturation": "saturated cell states\n(share)",
-}
-LOGARITHMIC = ("val/gradient_norm",)
-FROM_0_TO_1 = (*SHARES, "saturation")
-
-
-def named(metric: str) -> str:
-    """Returns what a metric is called on an axis."""
-    return NAMES.get(metric, metric.rsplit("/", 1)[-1].replace("_", " "))
 
 
 def same_height(row: Sequence[Axes], metric: str) -> None:
     """Gives the panels of a row the same vertical axis, of a share from 0 to 1."""
-    if metric.startswith(LOGARITHMIC):
+    if definition(metric).logarithmic:
         for axes in row:
             axes.set_yscale("log")
     low = min(axes.get_ylim()[0] for axes in row)
     high = max(axes.get_ylim()[1] for axes in row)
-    if metric.endswith(FROM_0_TO_1):
+    if definition(metric).share:
         low, high = -0.03, 1.03
-    elif not metric.startswith(LOGARITHMIC):
+    elif not definition(metric).logarithmic:
         low = min(low, 0)
     for axes in row:
         axes.set_ylim(low, high)
@@ -73,6 +58,18 @@ def grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows + 0.2), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     return figure, [list(row) for row in panels]
+
+
+def legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """Puts one legend beside the panels, with each label that one of them has."""
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(str(label), handle)
+    figure.set_figwidth(figure.get_figwidth() + LEGEND)
+    figure.legend(
+        list(handles.values()), list(handles), loc="outside right upper", frameon=False, fontsize=8
+    )
 
 
 def uncluttered(axes: Axes) -> None:

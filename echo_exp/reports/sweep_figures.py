@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from echo_exp import configuration
 from echo_exp.configuration.swept import shown
+from echo_exp.metrics import definition
 from echo_exp.reports import style
 from echo_exp.reports.effects import MOST_LEVELS, Effects, order
 from echo_exp.reports.jobs import Setting
@@ -70,7 +71,7 @@ def _two(settings: Sequence[Setting], factors: Sequence[str], means: Means, metr
             color = "white" if value < middle else "black"  # on the dark half of the colours
             told: dict[str, Any] = {"color": color, "ha": "center", "va": "center", "size": 8}
             heat.text(column, row, f"{value:.3g}", **told)
-    figure.colorbar(drawn, ax=heat, label=style.named(metric))
+    figure.colorbar(drawn, ax=heat, label=definition(metric).label)
     _levels(heat.xaxis, levels[0])
     _levels(heat.yaxis, levels[1])
     heat.set_xlabel(configuration.short(x))
@@ -95,7 +96,7 @@ def _many(settings: Sequence[Setting], factors: Sequence[str], means: Means, met
     for axes in panels[len(factors) :]:
         axes.remove()
     for row in grid:
-        row[0].set_ylabel(style.named(metric))
+        row[0].set_ylabel(definition(metric).label)
     return figure
 
 
@@ -150,7 +151,7 @@ def _over(
     _levels(axes.xaxis, levels)
     axes.set_xlim(-0.6, len(levels) - 0.4)
     axes.set_xlabel(configuration.short(factor) if factor else "all seeds")
-    axes.set_ylabel(style.named(metric))
+    axes.set_ylabel(definition(metric).label)
     style.uncluttered(axes)
 
 
@@ -192,7 +193,7 @@ def parallel(
     measured = [means[s.named].mean for s in scored]
     low, high = _limits(np.array(measured), metric)
     colors = ScalarMappable(Normalize(low, high if high > low else low + 1), "viridis")
-    figure.colorbar(colors, ax=axes, label=style.named(metric))
+    figure.colorbar(colors, ax=axes, label=definition(metric).label)
     for setting, score in zip(scored, measured, strict=True):
         heights = np.array([order_of[factor][setting.values[factor]] for factor in factors])
         heights += random.uniform(-0.02, 0.02, len(factors))  # else lines hide one another
@@ -237,7 +238,7 @@ def curves(found: Mapping[str, Curve], metric: str) -> Figure:
     style.same_height([axes], metric)
     axes.set_xlim(left=0)
     axes.set_xlabel("epochs (one fresh sequence each)")
-    axes.set_ylabel(f"{style.named(metric)}\n(median, 5–95 % of seeds)")
+    axes.set_ylabel(f"{definition(metric).label}\n(median, 5–95 % of seeds)")
     if any(found):
         figure.legend(loc="outside right center", frameon=False, fontsize=8)
     style.uncluttered(axes)
@@ -246,7 +247,7 @@ def curves(found: Mapping[str, Curve], metric: str) -> Figure:
 
 def _limits(values: Floats, metric: str) -> tuple[float, float]:
     """Returns the ends of a scale of colours, of a share from 0 to 1."""
-    if metric.endswith(style.FROM_0_TO_1):
+    if definition(metric).share:
         return 0.0, 1.0
     return float(np.nanmin(values)), float(np.nanmax(values))
 

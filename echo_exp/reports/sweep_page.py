@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from mlflow.entities import Run
 
-from echo_exp.reports import rendering, style, sweep_figures
+from echo_exp.metrics import definition
+from echo_exp.reports import rendering, sweep_figures
 from echo_exp.reports.effects import Effects, effects
 from echo_exp.reports.jobs import CURVE, Job, Jobs, curves, read
 from echo_exp.reports.records import Curve
@@ -102,7 +103,7 @@ def write(
         most=MOST_NAMED,
         most_curves=MOST_CURVES,
         most_ranked=MOST_RANKED,
-        named=lambda name: style.named(name).replace("\n", " "),
+        named=lambda name: definition(name).label.replace("\n", " "),
         number=number,
         p=p_value,
         ranking=ranking,

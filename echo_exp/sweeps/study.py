@@ -77,6 +77,8 @@ class Study:
         law: The settings on whose powers the epochs until an accuracy are fitted to depend.
         tasks: ``panel`` or ``x``, by its setting or label: over its values, as tasks, the scores of
             each compared value are aggregated too.
+        span: The numeric setting or label whose largest value that is still learnt is asked for.
+        lengths: The metric that is shown over the lengths of the test (`problem.test_lengths`).
         arguments: What the user gave on the command line beside the study.
     """
 
@@ -93,6 +95,8 @@ class Study:
     select: Sequence[str] = ()
     law: Sequence[str] = ()
     tasks: str | None = None
+    span: str | None = None
+    lengths: str | None = None
     arguments: Sequence[str] = ()
     cells: Sequence[Cell] = field(init=False, default=())
 
@@ -108,15 +112,13 @@ class Study:
                 raise SettingError(f"study.{key}", names, "it must be a list of names")
             object.__setattr__(self, key, tuple(names))
         object.__setattr__(self, "cells", tuple(self._cells()))
-        for key in ("compare", "panel", "x"):
+        for key in ("compare", "panel", "x", "span"):
             self._check_attribute(f"study.{key}", getattr(self, key))
         for key in ("select", "law"):
             for name in getattr(self, key):
                 self._check_attribute(f"study.{key}", name)
-        self._check_law()
+        self._check_wishes()
         self._check_places()
-        if self.tasks is not None:
-            choice("study.tasks", self.tasks, [name for name in (self.panel, self.x) if name])
 
     @property
     def command(self) -> str:
@@ -181,13 +183,21 @@ class Study:
                 reason = f"every cell must have it; one has only {', '.join(cell.attributes)}"
                 raise SettingError(key, name, reason)
 
-    def _check_law(self) -> None:
+    def _check_wishes(self) -> None:
+        """Checks the keys of what the report is asked for beyond comparisons."""
         for name in self.law:
-            for cell in self.cells:
-                value = cell.attributes[name]
-                if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-                    reason = f"its values must be numbers above 0; one is {word(value)}"
-                    raise SettingError("study.law", name, reason)
+            self._check_numbers("study.law", name)
+        if self.span is not None:
+            self._check_numbers("study.span", self.span)
+        if self.tasks is not None:
+            choice("study.tasks", self.tasks, [name for name in (self.panel, self.x) if name])
+
+    def _check_numbers(self, key: str, name: str) -> None:
+        for cell in self.cells:
+            value = cell.attributes[name]
+            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+                reason = f"its values must be numbers above 0; one is {word(value)}"
+                raise SettingError(key, name, reason)
 
     def _check_places(self) -> None:
         places: set[str] = set()
@@ -232,20 +242,35 @@ def _expand(grid: Any, given: Mapping[str, Override]) -> list[Cell]:
     labels = grid.get(LABELS) or {}
     if not isinstance(labels, Mapping) or any(isinstance(v, list | dict) for v in labels.values()):
         raise SettingError("study.scales", labels, "labels must be a mapping of names to one value")
-    axes = {
-        str(key): value if isinstance(value, list) else [value]
-        for key, value in grid.items()
-        if key != LABELS
-    }
-    for key, values in axes.items():
-        if not values:
-            raise SettingError("study.scales", f"{key}: []", "a setting needs at least one value")
-    axes |= {key: [given[key].value()] for key in axes.keys() & given.keys()}
+    axes = [_axis(str(key), value, given) for key, value in grid.items() if key != LABELS]
     lines = {key: override.input_line or "" for key, override in given.items()}
-    return [
-        Cell(dict(zip(axes, values, strict=True)), labels, lines)
-        for values in itertools.product(*axes.values())
-    ]
+    return [_cell(places, labels, lines) for places in itertools.product(*axes)]
+
+
+def _axis(key: str, values: Any, given: Mapping[str, Override]) -> list[dict[str, Any]]:
+    """Returns the settings of each value of a key, which may name several that vary together."""
+    names = [name.strip() for name in key.split(",")]
+    rows = values if isinstance(values, list) else [values]
+    if not rows:
+        raise SettingError("study.scales", f"{key}: []", "a setting needs at least one value")
+    if len(names) == 1:
+        rows = [[row] for row in ([given[key].value()] if key in given else rows)]
+    for row in rows:
+        if not (isinstance(row, list) and len(row) == len(names)):
+            reason = f"each of its values must be a list of {len(names)}, one for each name"
+            raise SettingError("study.scales", f"{key}: {word(row)}", reason)
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _cell(
+    places: Iterable[Mapping[str, Any]], labels: Mapping[str, Any], lines: Mapping[str, str]
+) -> Cell:
+    """Returns the cell that has a value of each axis; names that begin with `LABELS` are labels."""
+    every = {name: value for place in places for name, value in place.items()}
+    prefix = f"{LABELS}."
+    named = {name.removeprefix(prefix): v for name, v in every.items() if name.startswith(prefix)}
+    settings = {name: value for name, value in every.items() if not name.startswith(prefix)}
+    return Cell(settings, {**labels, **named}, lines)
 
 
 def composed(cells: Iterable[Cell]) -> Iterator[DictConfig]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from echo_exp import settings
 from echo_exp.settings import SettingError
-from echo_exp.task.problem import Integers, Windows
+from echo_exp.task.problem import Integers, Windows, check_test_lengths
 from echo_exp.task.samples import Samples, distinct
 
 MOST_PAIRS = 1000
@@ -27,6 +27,7 @@ class AssociativeRecall(Samples):
     Args:
         n_values: Keys and values are integers from 0 to ``n_values - 1``; no key stands twice.
         n_windows: Windows in a sequence.
+        test_lengths: Values of ``n_pairs`` at which a trained network is tested too.
         n_pairs: Pairs to read.
         n_queries: Keys whose values are to be answered, each of another pair.
 
@@ -38,6 +39,8 @@ class AssociativeRecall(Samples):
     n_pairs: int = 4
     n_queries: int = 2
 
+    LENGTH = "n_pairs"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         settings.integer("problem.n_pairs", self.n_pairs, 1, MOST_PAIRS)
@@ -48,6 +51,7 @@ class AssociativeRecall(Samples):
         if self.n_queries > self.n_pairs:
             reason = f"each of problem.n_pairs={self.n_pairs} pairs is asked for at most once"
             raise SettingError("problem.n_queries", self.n_queries, reason)
+        object.__setattr__(self, "test_lengths", check_test_lengths(self))
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from echo_exp import settings
-from echo_exp.task.problem import BLANK, GO, Integers, Windows
+from echo_exp.task.problem import BLANK, GO, Integers, Windows, check_test_lengths
 from echo_exp.task.samples import MOST_TIMESTEPS, Samples
 
 
@@ -24,6 +24,7 @@ class DelayedEcho(Samples):
     Args:
         n_values: Integers are drawn uniformly from 0 to ``n_values - 1``.
         n_windows: Windows in a sequence.
+        test_lengths: Values of ``delay`` at which a trained network is tested too.
         n_items: Integers to repeat.
         delay: Blanks between them and the mark after which they are to be repeated.
 
@@ -37,10 +38,13 @@ class DelayedEcho(Samples):
 
     marks = (BLANK, GO)
 
+    LENGTH = "delay"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         settings.integer("problem.n_items", self.n_items, 1, MOST_TIMESTEPS)
         settings.integer("problem.delay", self.delay, 0, MOST_TIMESTEPS)
+        object.__setattr__(self, "test_lengths", check_test_lengths(self))
 
     @property
     def name(self) -> str:

@@ -13,8 +13,8 @@ The rows that shifting leaves incomplete are dropped, or kept with `MISSING` in 
              [_  _  _  _  3]  [_  _  _  3  1]  [_  _  3  1  4]  [_  3  1  4  1]  [3  1  4  1  5]
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -38,6 +38,8 @@ class EchoProblem:
         n_out: Integers of a window that are to be repeated.
         offset: Integers of a window that are older than these; ``offset + n_out <= n_in``.
         order: ``forward``, the oldest first, or ``reversed``.
+        test_lengths: Timesteps of the windows on which a trained network is tested too. Where whole
+            windows are repeated, these are.
         incomplete: Whether the rows that shifting leaves incomplete are kept; a sequence then has
             as many rows as integers.
 
@@ -51,6 +53,7 @@ class EchoProblem:
     n_out: int = 5
     offset: int = 0
     order: str = FORWARD
+    test_lengths: Sequence[int] = field(default=(), kw_only=True)
     incomplete: bool = False
 
     marks: ClassVar[tuple[str, ...]] = ()
@@ -82,6 +85,7 @@ class EchoProblem:
                 f"a window of problem.n_in={self.n_in} integers has problem.n_out={self.n_out} "
                 f"behind {self.n_in - self.n_out} at most",
             )
+        object.__setattr__(self, "test_lengths", problem.check_test_lengths(self))
 
     @property
     def name(self) -> str:
@@ -113,6 +117,25 @@ class EchoProblem:
     def n_incomplete(self) -> int:
         """Incomplete windows at the beginning of each sequence."""
         return self.n_in - 1 if self.incomplete else 0
+
+    def of_length(self, length: int) -> "EchoProblem":
+        """Returns the echo of windows of another length, as many in a sequence.
+
+        Raises:
+            SettingError: Such windows have fewer integers than are to be repeated, or incomplete
+                windows are kept.
+        """
+        if self.incomplete:
+            reason = "how many windows are incomplete depends on the length; use missing=drop"
+            raise settings.SettingError("problem.incomplete", "true", reason)
+        whole = self.n_out == self.n_in
+        return replace(
+            self,
+            length=length + self.n_windows - 1,
+            n_in=length,
+            n_out=length if whole else self.n_out,
+            test_lengths=(),
+        )
 
     def generate(self, random: np.random.Generator, count: int) -> Integers:
         """Draws fresh random sequences, [count, length] integers from 0 to ``n_values - 1``."""

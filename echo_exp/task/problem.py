@@ -9,11 +9,12 @@ blank, each of which is written as a sign. How a network sees them is the busine
 import operator
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_exp import settings
 from echo_exp.settings import SettingError
 
 Integers = NDArray[np.int64]
@@ -131,6 +132,50 @@ class Problem(Protocol):
         Raises:
             SettingError: It is none of this problem.
         """
+
+
+@runtime_checkable
+class WithLengths(Protocol):
+    """A problem with windows of other lengths, on which a trained network can be tested too."""
+
+    @property
+    def test_lengths(self) -> Sequence[int]:
+        """The lengths at which it is to be tested, besides that of the training."""
+
+    def of_length(self, length: int) -> Problem:
+        """Returns the same problem at another length, with as many windows in a sequence.
+
+        Raises:
+            SettingError: It has no such length.
+        """
+
+
+def check_test_lengths(problem: WithLengths) -> tuple[int, ...]:
+    """Returns the lengths at which a problem is to be tested.
+
+    Raises:
+        SettingError: They are no list of different lengths that the problem can have.
+    """
+    key = "problem.test_lengths"
+    lengths: Any = problem.test_lengths
+    if isinstance(lengths, str) or not isinstance(lengths, Sequence):
+        raise SettingError(key, lengths, "it must be a list of lengths, such as [10,20]")
+    for length in lengths:
+        settings.integer(key, length, 0)
+        try:
+            problem.of_length(length)
+        except SettingError as error:
+            raise SettingError(key, length, f"at this length {error}") from error
+    if len(set(lengths)) < len(lengths):
+        raise SettingError(key, list(lengths), "each length can be there only once")
+    return tuple(lengths)
+
+
+def at_other_lengths(problem: Problem) -> dict[int, Problem]:
+    """Returns the problem at each length at which a network is to be tested besides its own."""
+    if not isinstance(problem, WithLengths):
+        return {}
+    return {length: problem.of_length(length) for length in problem.test_lengths}
 
 
 def check_batch_size(problem: Problem, batch_size: Any) -> int:

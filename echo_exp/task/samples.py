@@ -6,8 +6,8 @@ by their number and by `GO`. Its answers are due at its last timesteps.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ class Samples(ABC):
     Args:
         n_values: Answers are integers from 0 to ``n_values - 1``.
         n_windows: Windows in a sequence.
+        test_lengths: Values of the setting `LENGTH` at which a trained network is tested too.
 
     Raises:
         SettingError: A size is not allowed.
@@ -34,6 +35,10 @@ class Samples(ABC):
 
     n_values: int
     n_windows: int = 21
+    test_lengths: Sequence[int] = field(default=(), kw_only=True)
+
+    LENGTH: ClassVar[str]
+    """The setting that says how long a window is."""
 
     marks: ClassVar[tuple[str, ...]] = ()
     independent: ClassVar[bool] = True
@@ -42,6 +47,14 @@ class Samples(ABC):
     def __post_init__(self) -> None:
         settings.integer("problem.n_values", self.n_values, 2, 1_000_000)
         settings.integer("problem.n_windows", self.n_windows, 1, 1_000_000)
+
+    def of_length(self, length: int) -> Self:
+        """Returns the problem with another value of `LENGTH`.
+
+        Raises:
+            SettingError: It cannot have this value.
+        """
+        return replace(self, **{self.LENGTH: length, "test_lengths": ()})  # type: ignore[arg-type]
 
     @property
     @abstractmethod

@@ -4,8 +4,8 @@ import contextlib
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,18 @@ LEVELS = {
 
 @dataclass(frozen=True)
 class Parts:
-    """The objects of an experiment."""
+    """The objects of an experiment.
+
+    Attributes:
+        module: The network and its training.
+        data: The sequences.
+        lengths: For each other length at which the trained network is tested, what makes the
+            objects of that test for networks of some seeds.
+    """
 
     module: EchoModule
     data: EchoDataModule
+    lengths: Mapping[int, Callable[[Sequence[int]], "Parts"]] = field(default_factory=dict)
 
 
 def last_checkpoint(folder: Path, parts: Parts) -> dict[str, Any] | None:
@@ -115,8 +123,18 @@ def train(
             parts.module.on_load_checkpoint(checkpoint)
             recorder.load_state_dict(checkpoint["callbacks"][recorder.state_key])
         trainer.test(parts.module, parts.data, verbose=False)
+        test_lengths(parts, settings)
     (outcome,) = outcomes(parts, [recorder])
     return outcome
+
+
+def test_lengths(parts: Parts, settings: TrainerSettings) -> None:
+    """Tests a network that has been tested on windows of other lengths too; the scores join."""
+    for length, make in parts.lengths.items():
+        other = make(parts.data.seeds)
+        other.module.load_state_dict(parts.module.state_dict())
+        lightning_trainer(settings, []).test(other.module, other.data, verbose=False)
+        parts.module.join_test(other.module, f"at_{length}")
 
 
 def outcomes(parts: Parts, recorders: Sequence[Recorder]) -> Iterator[Outcome]:
@@ -129,7 +147,6 @@ def outcomes(parts: Parts, recorders: Sequence[Recorder]) -> Iterator[Outcome]:
     module, problem, seeds = parts.module, parts.module.problem, parts.data.seeds
     samples = {name: _array(v) for name, v in module.samples.items() if name.startswith("test/")}
     windows = problem.n_windows - problem.n_incomplete
-    answers = {"test/accuracy": windows * problem.n_out, "test/sequence_accuracy": windows}
     diverged = _array(module.diverged)
     sequence = parts.data.listing_sequence()  # [R, length]
     shown = problem.windows(sequence[None])  # [1, R, n_windows, n_in]
@@ -146,7 +163,7 @@ def outcomes(parts: Parts, recorders: Sequence[Recorder]) -> Iterator[Outcome]:
             scores={name: _array(module.scores[name][own]) for name in samples},
             intervals={
                 name: share(samples[name][:, own.start], count)
-                for name, count in answers.items()
+                for name, count in module.answers.items()
                 if own.stop - own.start == 1
             },
             windows=windows * len(samples["test/loss"]),

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.lines import Line2D
 
+from echo_exp.metrics import definition
 from echo_exp.training.replicas import Floats
 
 # Okabe & Ito: told apart by everybody.
@@ -94,10 +95,10 @@ def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Frame:
     shown = {name: _quantiles(curves[name]) for name in DRAWN if name in curves}
     panels = [
         Panel("loss", f"loss ({loss_name})", 0, _top(shown, "loss")),
-        Panel("accuracy", "accuracy (share of integers right)", -0.02, 1.02),
+        Panel("accuracy", _words("accuracy"), -0.02, 1.02),
     ]
     if "val/mae" in curves:
-        panels.append(Panel("mae", "mean absolute error (integers)", 0, _top(shown, "mae")))
+        panels.append(Panel("mae", _words("mae"), 0, _top(shown, "mae")))
     losses = {kind: curves[f"{kind}/loss"] for kind in WORDS if f"{kind}/loss" in curves}
     legend = tuple((kind, _label(kind, curve)) for kind, curve in losses.items())
     last = max(epochs[-1] for epochs, _ in curves.values())
@@ -110,6 +111,10 @@ def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Frame:
             if name in shown:
                 _draw(axes, curves[name], shown[name], STYLES[kind])
     return frame
+
+
+def _words(name: str) -> str:
+    return definition(name).label.replace("\n", " ")
 
 
 def _top(shown: Mapping[str, Floats], name: str) -> float:

@@ -70,6 +70,7 @@ class EchoModule(pl.LightningModule):
         diverged: The first epoch without a finite loss of each replica, [R]; 0 where there is none.
         samples: Scores of each sequence of the last validation and test, [S, R], by metric name.
         scores: Their means over the sequences, [R].
+        answers: Of how many answers a sequence's share in the test is, by metric name.
 
     Raises:
         SettingError: The batch size or the norm is not allowed, or a state is carried that means
@@ -100,6 +101,11 @@ class EchoModule(pl.LightningModule):
         self.epochs = 0
         self.samples: dict[str, Tensor] = {}
         self.scores: dict[str, Tensor] = {}
+        complete = problem.n_windows - problem.n_incomplete
+        self.answers = {
+            "test/accuracy": complete * problem.n_out,
+            "test/sequence_accuracy": complete,
+        }
         self.make_optimizer = optimizer
         if clip_norm is not None:
             settings.number("trainer.clip_norm", clip_norm, above=0)
@@ -218,6 +224,18 @@ class EchoModule(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Logs ``test/loss``, ``test/accuracy``, ``test/sequence_accuracy`` and so on."""
         self._log_scores("test")
+
+    def join_test(self, other: "EchoModule", suffix: str) -> None:
+        """Takes over what another module with the same weights has scored in its test.
+
+        Args:
+            other: That module.
+            suffix: What the names of its scores end with here.
+        """
+        tested = {name: f"{name}_{suffix}" for name in other.samples if name.startswith("test/")}
+        self.samples |= {new: other.samples[name] for name, new in tested.items()}
+        self.scores |= {new: other.scores[name] for name, new in tested.items()}
+        self.answers |= {tested[name]: count for name, count in other.answers.items()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the number of epochs and torch's random state beside the weights."""

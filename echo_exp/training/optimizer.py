@@ -115,7 +115,8 @@ class Adam(torch.optim.Optimizer):
 
     def _move(self, parameters: list[Tensor], spans: Sequence[tuple[_Span, int]]) -> None:
         means, squares = zip(*map(self._moments, parameters), strict=True)
-        gradients = [p.grad for p in parameters if p.grad is not None]
+        # The fused operation goes through the memory in its order, whatever the strides are.
+        gradients = [p.grad.contiguous() for p in parameters if p.grad is not None]
         if len(spans) == 1:
             _update(spans[0][0], parameters, gradients, means, squares)
             return

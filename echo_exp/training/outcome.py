@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from echo_exp.metrics import definition
 from echo_exp.training.evaluation import SOLVED, Listing, Share
 from echo_exp.training.replicas import Floats, plain, statistics
 
@@ -110,7 +111,9 @@ class Outcome:
         return columns
 
     def __str__(self) -> str:
-        return "\n".join(f"{title:<20} {text}" for title, text in self.lines())
+        lines = self.lines()
+        width = max(20, *(len(title) for title, _ in lines))
+        return "\n".join(f"{title:<{width}} {text}" for title, text in lines)
 
     def lines(self) -> list[Line]:
         """Returns what to tell of it, line by line."""
@@ -131,7 +134,7 @@ class Outcome:
             mean, std, least, most = (float(v) for v in statistics(name, values).values())
             return title, f"{mean:.4f} ± {std:.4f} ({least:.4f} to {most:.4f})"
         if name in self.intervals:
-            return title, f"{self.intervals[name]}  {_MEANING[title]}"
+            return title, f"{self.intervals[name]}  {definition(name).unit}, 95 % interval"
         return title, f"{float(values[0]):.4f}"
 
     def _solved(self) -> Line:
@@ -152,9 +155,3 @@ class Outcome:
             return []
         named = ", ".join(seeds[:MOST_NAMED]) + ", ..." * (len(seeds) > MOST_NAMED)
         return [("diverged", f"{len(seeds)} of {len(self.seeds)} replicas: {named}")]
-
-
-_MEANING = {
-    "accuracy": "single integers, 95 % interval",
-    "sequence accuracy": "whole outputs",
-}

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from echo_exp.task.data import EchoDataModule
 from echo_exp.tracking import Run
 from echo_exp.training.checkpoints import CheckpointFile, Checkpoints, Kept
-from echo_exp.training.experiment import Parts, outcomes, quiet
+from echo_exp.training.experiment import Parts, outcomes, quiet, test_lengths
 from echo_exp.training.interrupts import Interrupted, Interrupts
 from echo_exp.training.module import DivergedError, EchoModule, MakeOptimizer
 from echo_exp.training.outcome import Outcome
@@ -296,7 +296,9 @@ def _test(parts: Parts, members: Sequence[Member], settings: TrainerSettings) ->
     data = _data(parts.data, members, 0, 1)
     with quiet():
         lightning_trainer(settings, []).test(module, data, verbose=False)
-    return outcomes(Parts(module, data), [member.recorder for member in members])
+        tested = Parts(module, data, parts.lengths)
+        test_lengths(tested, settings)
+    return outcomes(tested, [member.recorder for member in members])
 
 
 def _put(module: EchoModule, members: Sequence[Member]) -> None:

@@ -22,6 +22,7 @@ PACKAGE = Path(echo_exp.__file__).parent
 
 NOT_MEASURING = {
     "configuration": "checks settings, and tells configurations apart",
+    "metrics": "says how scores are shown and which are better, not what they are",
     "running": "hands over what `outcome` and `recorder` have made",
     "settings": "refuses values",
     "tracking": "carries numbers to the store as they are",

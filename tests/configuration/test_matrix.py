@@ -24,10 +24,18 @@ from echo_exp.training.stack import Member, check_stackable, train_stack
 
 from ..trainers import Recorder, make_trainer
 
-WHOLE = ("gru", "min_gru", "seq2seq", "stateless", "transformer")
+WHOLE = ("gru", "min_gru", "selective_ssm", "seq2seq", "ssm", "stateless", "transformer")
 """Networks that echo the whole window, as they come."""
 STATELESS = ("stateless", "transformer")
-STATES = {"attention": 4, "encoder_decoder": 4, "gru": 1, "min_gru": 1, "transformer": 0}
+STATES = {
+    "attention": 4,
+    "encoder_decoder": 4,
+    "gru": 1,
+    "min_gru": 1,
+    "selective_ssm": 1,
+    "ssm": 1,
+    "transformer": 0,
+}
 """Tensors of the state for each layer, where these are not two."""
 
 

@@ -27,15 +27,19 @@ PAIRS = [
     ("many_to_one", "scaled", "drop"),
     ("one_to_one", "one_hot", "mask"),
     ("one_to_one", "scaled", "sentinel"),
+    ("gru", "one_hot", "mask"),
+    ("gru", "scaled", "sentinel"),
+    ("min_gru", "one_hot", "mask"),
+    ("min_gru", "scaled", "drop"),
 ]
 """Each topology with each representation and with a mask; each representation with each policy."""
 GRAPHS = [
     ("attention", "one_hot", "mask"),
     ("attention", "scaled", "sentinel"),
-    ("gru", "one_hot", "mask"),
-    ("gru", "scaled", "sentinel"),
-    ("min_gru", "one_hot", "mask"),
-    ("min_gru", "scaled", "drop"),
+    ("selective_ssm", "one_hot", "mask"),
+    ("selective_ssm", "scaled", "drop"),
+    ("ssm", "one_hot", "mask"),
+    ("ssm", "scaled", "sentinel"),
     ("transformer", "one_hot", "mask"),
     ("transformer", "scaled", "sentinel"),
 ]
@@ -62,6 +66,14 @@ def test_the_arrays_answer_as_the_original(
     write_arrays(network, tmp_path)
     asked = {"carry": True, "outputs": True}
     predict = echo_network.load(tmp_path).predict
+    assert forms.compare(network, lambda windows: predict(windows, asked)) < 1e-6
+
+
+def test_the_arrays_know_where_a_reset_gate_acts(tmp_path: Path) -> None:
+    network = small("gru", "model.reset=before", "missing=mask", "model.layers=2")
+    write_arrays(network, tmp_path)
+    predict = echo_network.load(tmp_path).predict
+    asked = {"carry": True, "outputs": True}
     assert forms.compare(network, lambda windows: predict(windows, asked)) < 1e-6
 
 
@@ -100,6 +112,8 @@ def test_the_mlflow_model_of_a_network_of_ones_own_is_a_graph(tmp_path: Path) ->
         ("gru", ("model.reset=before",)),
         ("attention", ("model.layers=2", "missing=mask")),
         ("min_gru", ("model.layers=2", "missing=mask")),
+        ("ssm", ("model.layers=2", "missing=mask")),
+        ("selective_ssm", ("missing=mask",)),
         ("transformer", ("missing=mask",)),
     ],
 )

@@ -8,15 +8,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
+from echo_exp.models.dense import project
 from echo_exp.models.gru import GRU, GRULayer
 from echo_exp.models.initializers import generators
+from echo_exp.models.lstm import MANY
 from echo_exp.settings import SettingError
+
+from ..parity.torch_nets import gru as torch_gru
+from ..parity.torch_nets import torch_order
 
 Array = NDArray[np.float64]
 SIZES = st.integers(1, 5)
 ORDERS = pytest.mark.parametrize("reset", ["after", "before"])
+MASKED = pytest.mark.parametrize("masked", [False, True])
 
 
 def _layer(features: int, units: int, replicas: int = 1, reset: str = "after") -> GRULayer:
@@ -26,26 +31,6 @@ def _layer(features: int, units: int, replicas: int = 1, reset: str = "after") -
             if "bias" in name:
                 parameter.uniform_(-1, 1)
     return layer
-
-
-def _torch_order(gates: Tensor) -> Tensor:
-    """Our gates lie as z, r, candidate; those of torch as r, z, candidate."""
-    z, r, candidate = gates.chunk(3, -1)
-    return torch.cat([r, z, candidate], -1)
-
-
-def _peer(layer: GRULayer, replica: int = 0) -> nn.GRU:
-    """`torch.nn.GRU` with the weights of one replica."""
-    peer = nn.GRU(layer.kernel.shape[1], layer.units, batch_first=True).double()
-    peer.load_state_dict(
-        {
-            "weight_ih_l0": _torch_order(layer.kernel[replica]).T,
-            "weight_hh_l0": _torch_order(layer.recurrent_kernel[replica]).T,
-            "bias_ih_l0": _torch_order(layer.bias[replica, 0]),
-            "bias_hh_l0": _torch_order(layer.recurrent_bias[replica, 0]),
-        }
-    )
-    return peer
 
 
 @given(st.integers(1, 3), SIZES, SIZES, SIZES, SIZES)
@@ -59,21 +44,21 @@ def test_every_replica_equals_torchs_layer(
     state = torch.randn(replicas, batch, units).double()
     outputs = layer(x, state)
     for r in range(replicas):
-        expected, _ = _peer(layer, r)(x[r], state[r : r + 1])
+        expected, _ = torch_gru(layer, r)(x[r], state[r : r + 1])
         torch.testing.assert_close(outputs[r], expected)
 
 
 def test_gradients_equal_those_of_torchs_layer() -> None:
     torch.manual_seed(0)
     layer = _layer(3, 4)
-    peer = _peer(layer)
+    peer = torch_gru(layer)
     x, state = torch.randn(1, 2, 6, 3).double(), torch.randn(1, 2, 4).double()
     weights = torch.randn(2, 6, 4).double()
     (layer(x, state)[0] * weights).sum().backward()
     (peer(x[0], state)[0] * weights).sum().backward()
     for ours, theirs in zip(layer.parameters(), peer.parameters(), strict=True):
         assert ours.grad is not None
-        torch.testing.assert_close(_torch_order(ours.grad[0]).T.squeeze(), theirs.grad)
+        torch.testing.assert_close(torch_order(ours.grad[0]).T.squeeze(), theirs.grad)
 
 
 def _cho(layer: GRULayer, x: Array, h: Array) -> Array:
@@ -101,15 +86,64 @@ def test_a_reset_before_the_product_is_that_of_the_paper() -> None:
 
 
 @ORDERS
-def test_gradients_equal_finite_differences(reset: str) -> None:
+@MASKED
+@pytest.mark.parametrize("timesteps", [1, 4])
+def test_the_backward_by_hand_passes_gradcheck(reset: str, masked: bool, timesteps: int) -> None:
     torch.manual_seed(0)
     layer = _layer(3, 2, replicas=2, reset=reset)
-    x = torch.randn(2, 3, 4, 3, dtype=torch.double, requires_grad=True)
+    x = torch.randn(2, 3, timesteps, 3, dtype=torch.double, requires_grad=True)
     state = torch.randn(2, 3, 2, dtype=torch.double, requires_grad=True)
-    present = torch.rand(2, 3, 4) < 0.7
+    present = torch.rand(2, 3, timesteps) < 0.7 if masked else None
     assert torch.autograd.gradcheck(
         lambda x, state, *_: layer(x, state, present), (x, state, *layer.parameters())
     )
+
+
+@ORDERS
+@MASKED
+@pytest.mark.parametrize("given_state", [True, False])
+def test_gradients_equal_autograd_through_the_unrolled_layer(
+    reset: str, masked: bool, given_state: bool
+) -> None:
+    torch.manual_seed(0)
+    layer = _layer(3, 4, replicas=2, reset=reset)
+    x = torch.randn(2, 3, 5, 3).double()
+    state = torch.randn(2, 3, 4, dtype=torch.double, requires_grad=True) if given_state else None
+    present = torch.rand(2, 3, 5) < 0.5 if masked else None
+    asked = [*layer.parameters(), *([state] if state is not None else [])]
+    weights = torch.randn(2, 3, 5, 4).double()
+    by_hand = layer(x, state, present)
+    unrolled = layer.unrolled(project(x, layer.kernel), state, present)
+    ours, autograds = (
+        torch.autograd.grad((outputs * weights).sum(), asked) for outputs in (by_hand, unrolled)
+    )
+    torch.testing.assert_close(by_hand, unrolled)
+    torch.testing.assert_close(ours, autograds)
+
+
+@ORDERS
+def test_a_window_run_in_two_parts_equals_the_whole(reset: str) -> None:
+    layer = _layer(3, 4, reset=reset)
+    x, state = torch.randn(1, 2, 5, 3).double(), torch.randn(1, 2, 4).double()
+    head = layer(x[:, :, :2], state)
+    tail = layer(x[:, :, 2:], head[:, :, -1])
+    torch.testing.assert_close(torch.cat([head, tail], 2), layer(x, state))
+
+
+@ORDERS
+def test_many_elements_give_what_few_give(reset: str) -> None:
+    layer = _layer(3, 4, reset=reset).float()
+    x = torch.randn(1, MANY, 5, 3)
+    torch.testing.assert_close(layer(x)[:, :7], layer(x[:, :7]))
+
+
+@ORDERS
+def test_what_goes_in_is_not_changed(reset: str) -> None:
+    layer = _layer(3, 4, reset=reset)
+    given_ = [*layer.parameters(), torch.randn(1, 1, 2, 3).double(), torch.randn(1, 1, 4).double()]
+    copies = [part.detach().clone() for part in given_]
+    layer(*given_[-2:]).sum().backward()
+    torch.testing.assert_close([part.detach() for part in given_], copies)
 
 
 @ORDERS

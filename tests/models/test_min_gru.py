@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from echo_exp.models.initializers import generators
-from echo_exp.models.min_gru import MinGRU, MinGRULayer, scan
+from echo_exp.models.min_gru import MinGRU, MinGRULayer
+from echo_exp.models.scan import rounds, scan
 
 Array = NDArray[np.float64]
 SIZES = st.integers(1, 5)
@@ -75,15 +76,28 @@ def test_a_long_window_is_exact_in_32_bits(scale: float) -> None:
         assert error < 1e-5
 
 
-def test_gradients_equal_finite_differences() -> None:
+@pytest.mark.parametrize("timesteps", [1, 2, 5])
+def test_gradients_equal_finite_differences(timesteps: int) -> None:
     torch.manual_seed(0)
     layer = _layer(3, 2, replicas=2)
-    x = torch.randn(2, 3, 5, 3, dtype=torch.double, requires_grad=True)
+    x = torch.randn(2, 3, timesteps, 3, dtype=torch.double, requires_grad=True)
     state = torch.randn(2, 3, 2, dtype=torch.double, requires_grad=True)
-    present = torch.rand(2, 3, 5) < 0.7
+    present = torch.rand(2, 3, timesteps) < 0.7
     assert torch.autograd.gradcheck(
         lambda x, state, *_: layer(x, state, present), (x, state, *layer.parameters())
     )
+
+
+@pytest.mark.parametrize("timesteps", [1, 2, 7, 64])
+def test_the_backward_of_a_scan_is_that_of_autograd(timesteps: int) -> None:
+    torch.manual_seed(0)
+    kept, new, weights = torch.rand(3, 2, 3, timesteps, 4).double()
+    asked = (kept.requires_grad_(), new.requires_grad_())
+    by_hand, autograds = (
+        torch.autograd.grad((run(*asked) * weights).sum(), asked, materialize_grads=True)
+        for run in (scan, rounds)
+    )
+    torch.testing.assert_close(by_hand, autograds)
 
 
 def test_integers_stand_for_their_one_hot_vectors() -> None:
@@ -94,15 +108,15 @@ def test_integers_stand_for_their_one_hot_vectors() -> None:
 
 
 def test_the_rounds_of_a_scan_grow_with_the_logarithm() -> None:
-    def rounds(timesteps: int) -> int:
+    def count(timesteps: int) -> int:
         kept = torch.rand(1, 1, timesteps, 1, requires_grad=True)
-        node, count = scan(kept, kept)[0].grad_fn, 0
+        node, found = rounds(kept, kept).grad_fn, 0
         while node is not None and node.next_functions:
-            count += "Cat" in node.name()
+            found += "Cat" in node.name()
             node = node.next_functions[-1][0]
-        return count
+        return found
 
-    assert [rounds(timesteps) for timesteps in (1, 2, 5, 64, 1000)] == [0, 1, 3, 6, 10]
+    assert [count(timesteps) for timesteps in (1, 2, 5, 64, 1000)] == [0, 1, 3, 6, 10]
 
 
 def test_it_has_two_kernels_and_biases_a_layer() -> None:

@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from echo_exp.models import Transformer
 from echo_exp.models.initializers import generators
-from echo_exp.models.transformer import POSITIONS, Block, growing, turned
+from echo_exp.models.rotation import turned
+from echo_exp.models.transformer import POSITIONS, Block, growing
 from echo_exp.settings import SettingError
+
+from ..parity.torch_nets import encoder_layer
 
 EVERY_POSITION = pytest.mark.parametrize("position", POSITIONS)
 
@@ -20,33 +23,6 @@ def _network(**changes: Any) -> Transformer:
         "layers": 2, "seeds": [0, 1],
     }  # fmt: skip
     return Transformer(**sizes | changes)
-
-
-def _peer(block: Block, replica: int) -> nn.TransformerEncoderLayer:
-    """Torch's block with the weights of one replica, its attention without biases."""
-    units = block.query_kernel.shape[1]
-    peer = nn.TransformerEncoderLayer(
-        units, block.heads, 4 * units, dropout=0, batch_first=True, norm_first=True
-    ).double()
-    own = {name: value.detach()[replica] for name, value in block.named_parameters()}
-    kernels = [own[f"{name}_kernel"].T for name in ("query", "key", "value")]
-    peer.load_state_dict(
-        {
-            "self_attn.in_proj_weight": torch.cat(kernels),
-            "self_attn.in_proj_bias": torch.zeros(3 * units),
-            "self_attn.out_proj.weight": own["found_kernel"].T,
-            "self_attn.out_proj.bias": torch.zeros(units),
-            "linear1.weight": own["wide.kernel"].T,
-            "linear1.bias": own["wide.bias"][0],
-            "linear2.weight": own["narrow.kernel"].T,
-            "linear2.bias": own["narrow.bias"][0],
-            "norm1.weight": own["norm_attention.gain"][0],
-            "norm1.bias": own["norm_attention.bias"][0],
-            "norm2.weight": own["norm_dense.gain"][0],
-            "norm2.bias": own["norm_dense.bias"][0],
-        }
-    )
-    return peer
 
 
 def test_every_replica_of_a_block_equals_torchs() -> None:
@@ -61,7 +37,7 @@ def test_every_replica_of_a_block_equals_torchs() -> None:
     outputs = block(x, seen)
     (outputs**3).sum().backward()
     for r in range(2):
-        peer = _peer(block, r)
+        peer = encoder_layer(block, r)
         expected = peer(x[r], ~seen)
         torch.testing.assert_close(outputs[r], expected)
         (expected**3).sum().backward()

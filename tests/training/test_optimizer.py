@@ -47,6 +47,18 @@ def test_updates_are_those_of_keras(scale: float) -> None:
     torch.testing.assert_close(_run(Adam, gradients), expected, rtol=1e-4, atol=1e-8)
 
 
+def test_a_gradient_may_lie_in_memory_as_it_likes() -> None:
+    """As that of a kernel that a network transposes, or of a part of another tensor."""
+    gradient = torch.arange(24.0).view(2, 4, 3)
+    values = []
+    for given in (gradient.transpose(1, 2), gradient.transpose(1, 2).contiguous()):
+        parameter = nn.Parameter(torch.zeros(2, 3, 4))
+        parameter.grad = given
+        Adam([parameter], epsilon=1.0).step()
+        values.append(parameter.detach())
+    torch.testing.assert_close(*values, rtol=0, atol=0)
+
+
 def test_torchs_epsilon_means_something_else() -> None:
     gradients = _gradients(3, scale=1e-5)
     torchs = _run(lambda p: torch.optim.Adam(p, eps=1e-7), gradients)

@@ -142,7 +142,7 @@ def test_one_is_told_with_its_interval() -> None:
     assert _alone().lines() == [
         ("tested on", "2,100 complete windows of fresh sequences"),
         ("loss", "1.0000"),
-        ("accuracy", "0.9000 [0.8800, 0.9200]  single integers, 95 % interval"),
+        ("accuracy", "0.9000 [0.8800, 0.9200]  share of integers right, 95 % interval"),
         ("training took", "6.0 s"),
     ]
 

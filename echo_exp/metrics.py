@@ -1,0 +1,89 @@
+"""What a run is judged by: each metric defined once, for whoever draws, ranks or describes it."""
+
+import math
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+PARTS = re.compile(r"(?:train|val|test)/(?P<incomplete>incomplete_)?|sweep/")
+"""How the names in MLflow begin: when it was measured, and on which windows."""
+SPREAD = ("low", "high", "std", "min", "max")
+"""How the names end of what says how far a metric varies."""
+
+
+class Better(StrEnum):
+    """Which of two values of a metric is the better."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric.
+
+    Attributes:
+        name: Its name in MLflow, without what it was measured on.
+        title: What it is, in words.
+        unit: What it counts.
+        better: Which values are better; None where neither is.
+        share: Whether it lies between 0 and 1.
+        logarithmic: Whether its values spread over orders of magnitude.
+    """
+
+    name: str
+    title: str
+    unit: str = ""
+    better: Better | None = None
+    share: bool = False
+    logarithmic: bool = False
+
+    @property
+    def diverged(self) -> float:
+        """Its value where a network diverged: nothing is right then, and nothing else is known."""
+        return 0.0 if self.share and self.better is Better.HIGHER else math.nan
+
+    @property
+    def label(self) -> str:
+        """Its title and unit, for an axis."""
+        return f"{self.title}\n({self.unit})" if self.unit else self.title
+
+
+KNOWN = (
+    Metric("loss", "loss", "", Better.LOWER),
+    Metric("accuracy", "accuracy", "share of integers right", Better.HIGHER, share=True),
+    Metric(
+        "sequence_accuracy",
+        "sequence accuracy",
+        "share of whole echoes right",
+        Better.HIGHER,
+        share=True,
+    ),
+    Metric("within_1", "off by at most 1", "share of integers", Better.HIGHER, share=True),
+    Metric("within_5", "off by at most 5", "share of integers", Better.HIGHER, share=True),
+    Metric("mae", "mean absolute error", "integers", Better.LOWER),
+    Metric("saturation", "saturated cell states", "share", share=True),
+    Metric("gradient_norm", "gradient norm", logarithmic=True),
+    Metric("epochs_to_solve", "epochs to solve"),  # a network that never does has none
+    Metric("fit_seconds", "training time", "s", Better.LOWER),
+    Metric("parameters", "parameters", "", Better.LOWER),
+)
+
+
+def definition(name: str) -> Metric:
+    """Returns the metric that a name in MLflow stands for.
+
+    Args:
+        name: Such as ``test/accuracy``, ``val/gradient_norm_encoder`` or ``test/incomplete_mae``. A
+            score of a user's own representation or callback is known by its name only.
+    """
+    found = PARTS.match(name)
+    kind = name[found.end() :] if found else name
+    for known in KNOWN:
+        if kind == known.name or kind.startswith((f"{known.name}_", f"{known.name}/")):
+            part = kind.removeprefix(known.name).strip("_/").replace("_", " ")
+            windows = "incomplete windows" if found and found["incomplete"] else ""
+            title = ", ".join(filter(None, (known.title, part, windows)))
+            better = None if part in SPREAD else known.better
+            return replace(known, title=title, better=better)
+    return Metric(kind, kind.replace("_", " "))

@@ -1,0 +1,100 @@
+"""Residual blocks of a recurrence and a gated layer: the body of the state-space networks."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from echo_exp.models import initializers
+from echo_exp.models.dense import Dense, project
+from echo_exp.models.lstm import State
+from echo_exp.models.norm import Norm
+
+
+class Recurrence(Protocol):
+    """What a block asks of its recurrence."""
+
+    def __call__(
+        self, x: Tensor, state: Tensor | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns outputs [R, B, T, U] for inputs [R, B, T, U], and the state after them."""
+
+
+class GatedBlocks(nn.Module):
+    """Blocks on top of one another, then a dense layer at each timestep.
+
+    Each block adds to what it reads, x::
+
+        x + (y @ V + c) * sigmoid(y @ W + b),  y = gelu(recurrence(norm(x)))
+
+    That is the block of S4D and of the LRU (Gu et al. 2022, Orvieto et al. 2023).
+
+    Args:
+        n_features: Features, or categories, of an input timestep (F).
+        n_outputs: Outputs for one integer (V for one-hot integers).
+        units: Width of each block (U).
+        recurrences: One a block (L of them).
+        generators: One a replica; the initial weights are drawn from them.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_outputs: int,
+        units: int,
+        recurrences: Sequence[nn.Module],
+        generators: initializers.Generators,
+    ) -> None:
+        super().__init__()
+        self.kernel = initializers.glorot_uniform(n_features, units, generators)  # [R, F, U]
+        self.bias = initializers.zeros(units, generators)  # [R, 1, U]
+        self.blocks = nn.ModuleList(GatedBlock(units, each, generators) for each in recurrences)
+        self.norm = Norm(units, generators)
+        self.dense = Dense(units, n_outputs, generators)
+
+    def forward(
+        self, x: Tensor, answers: slice, state: State | None, present: Tensor | None
+    ) -> tuple[Tensor, State]:
+        """Runs all blocks over a window.
+
+        Args:
+            x: [R, B, T, F] features or [R, B, T] categories.
+            answers: The timesteps that are answered, n_out of them.
+            state: The state of each block; zero where not given.
+            present: [R, B, T], False at the timesteps to skip.
+
+        Returns:
+            Outputs [R, B, n_out, V] and the states after the last timestep.
+        """
+        x = project(x, self.kernel) + self.bias.unsqueeze(1)  # [R, B, T, U]
+        after: State = ()
+        for block, before in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
+            x, last = block(x, before, present)
+            after += (last,)
+        return self.dense(self.norm(x[:, :, answers])), after  # [R, B, n_out, V]
+
+
+class GatedBlock(nn.Module):
+    """One block.
+
+    Args:
+        units: Its width (U).
+        recurrence: Its recurrence.
+        generators: One a replica; the initial weights are drawn from them.
+    """
+
+    def __init__(
+        self, units: int, recurrence: nn.Module, generators: initializers.Generators
+    ) -> None:
+        super().__init__()
+        self.norm = Norm(units, generators)
+        self.recurrence = recurrence
+        self.gated = Dense(units, 2 * units, generators)
+
+    def forward(
+        self, x: Tensor, state: Tensor | None, present: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """[R, B, T, U] -> [R, B, T, U], and the state after the last timestep."""
+        y, after = self.recurrence(self.norm(x), state, present)
+        return x + functional.glu(self.gated(functional.gelu(y)), -1), after

@@ -1,0 +1,26 @@
+"""Layer normalisation, which networks of residual blocks begin each block with."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from echo_exp.models import initializers
+
+
+class Norm(nn.Module):
+    """Layer normalisation (Ba et al. 2016) with a leading replica axis.
+
+    Args:
+        units: Features of the input (U).
+        generators: One a replica.
+    """
+
+    def __init__(self, units: int, generators: initializers.Generators) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(len(generators), 1, units))  # [R, 1, U]
+        self.bias = initializers.zeros(units, generators)  # [R, 1, U]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[R, B, T, U] -> [R, B, T, U], each timestep of mean 0 and deviation 1 at first."""
+        normal = functional.layer_norm(x, x.shape[-1:])
+        return torch.addcmul(self.bias.unsqueeze(1), normal, self.gain.unsqueeze(1))

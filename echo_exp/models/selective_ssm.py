@@ -1,0 +1,142 @@
+"""The seq2seq network with a linear recurrence whose input says what to keep: the core of Mamba."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from echo_exp import settings
+from echo_exp.models import initializers
+from echo_exp.models.dense import project
+from echo_exp.models.gated_blocks import GatedBlocks
+from echo_exp.models.lstm import State
+from echo_exp.models.scan import scan
+from echo_exp.models.seq2seq import answered
+from echo_exp.models.stack import check_sizes
+
+MOST_STATES = 4096
+STEPS = (1e-3, 1e-1)
+"""Between these the steps are at first, evenly spread over their logarithms."""
+UNITS_A_RANK = 16
+"""The step of each unit is read from a sixteenth as many numbers."""
+
+
+class SelectiveSSM(nn.Module):
+    """Blocks of selective state-space layers (Gu & Dao 2023), answering at every timestep.
+
+    Of Mamba it has the recurrence, without the convolution before it.
+
+    Args:
+        n_features: Features, or categories, of an input timestep (F).
+        n_outputs: Outputs for one integer (V for one-hot integers).
+        n_in: Timesteps of the input (T).
+        n_out: Integers to echo; without padding it must be ``n_in``.
+        units: Width of each block (U).
+        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
+        layers: Blocks (L).
+        states: States of each unit (S).
+        stateful: Whether the state is carried from batch to batch of a sequence.
+        padding: On which side of the targets the padding is, as in `Seq2Seq`.
+
+    Raises:
+        SettingError: A setting is not allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_features: int,
+        n_outputs: int,
+        n_in: int,
+        n_out: int,
+        units: int,
+        seeds: Sequence[int],
+        layers: int = 1,
+        states: int = 8,
+        stateful: bool = True,
+        padding: str | None = None,
+    ) -> None:
+        super().__init__()
+        check_sizes(units, layers)
+        settings.integer("model.states", states, 1, MOST_STATES)
+        settings.choice("model.stateful", stateful, (True, False))
+        self.stateful, self.answers = stateful, answered(n_in, n_out, padding)
+        generators = initializers.generators(seeds)
+        recurrences = [SelectiveRecurrence(units, states, generators) for _ in range(layers)]
+        self.body = GatedBlocks(n_features, n_outputs, units, recurrences, generators)
+
+    def forward(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Answers a batch of windows.
+
+        Args:
+            x: [R, B, T, F] features or [R, B, T] categories.
+            state: The state of each block, [R, B, U*S]; zero where not given.
+            present: [R, B, T], False at the timesteps to skip.
+
+        Returns:
+            Outputs [R, B, n_out, V] and the states after the last timestep.
+        """
+        outputs: tuple[Tensor, State] = self.body(x, self.answers, state, present)
+        return outputs
+
+
+class SelectiveRecurrence(nn.Module):
+    """Selective state-space layer (S6, Gu & Dao 2023, arXiv:2312.00752).
+
+    Each unit has S states and a step that the input decides, and so it does what is written to the
+    states and read from them::
+
+        s = exp(-step * rate) * s_before + step * x * (x @ W)
+        y = s @ (x @ C) + d * x,  step = softplus(x @ P @ Q + b)
+
+    At first the rates of each unit are 1, 2, ..., S, and its step is between 0.001 and 0.1.
+
+    Args:
+        units: Features of the input and the output (U).
+        states: States of each unit (S).
+        generators: One a replica; the initial weights are drawn from them.
+    """
+
+    def __init__(self, units: int, states: int, generators: initializers.Generators) -> None:
+        super().__init__()
+        rank = math.ceil(units / UNITS_A_RANK)
+        self.write_kernel = initializers.glorot_uniform(units, states, generators)  # [R, U, S]
+        self.read_kernel = initializers.glorot_uniform(units, states, generators)  # [R, U, S]
+        self.narrow_kernel = initializers.glorot_uniform(units, rank, generators)  # [R, U, rank]
+        self.step_kernel = initializers.glorot_uniform(rank, units, generators)  # [R, rank, U]
+        low, high = map(math.log, STEPS)
+        step = (low + (high - low) * initializers.fractions(units, generators)).exp()
+        self.step_bias = nn.Parameter(step.expm1().log())  # what softplus makes the step, [R, 1, U]
+        rates = torch.arange(1, states + 1).log().repeat(len(generators), units, 1)
+        self.rate_log = nn.Parameter(rates)  # [R, U, S]
+        self.skip = nn.Parameter(torch.ones(len(generators), 1, units))  # d, [R, 1, U]
+
+    def forward(
+        self, x: Tensor, state: Tensor | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Runs the recurrence over a window.
+
+        Args:
+            x: [R, B, T, U].
+            state: The states before, [R, B, U*S]; zero where not given.
+            present: [R, B, T], False where a timestep leaves the states untouched.
+
+        Returns:
+            The outputs [R, B, T, U] and the states after the last timestep, [R, B, U*S].
+        """
+        step = project(project(x, self.narrow_kernel), self.step_kernel)  # [R, B, T, U]
+        step = functional.softplus(step + self.step_bias.unsqueeze(1))
+        if present is not None:
+            step = step * present.unsqueeze(-1)
+        written = project(x, self.write_kernel).unsqueeze(-2)  # [R, B, T, 1, S]
+        new = (step * x).unsqueeze(-1) * written  # [R, B, T, U, S]
+        rate = self.rate_log.exp().unsqueeze(1).unsqueeze(1)  # [R, 1, 1, U, S]
+        kept = (-step.unsqueeze(-1) * rate).exp()  # [R, B, T, U, S]
+        states = scan(kept.flatten(3), new.flatten(3), state)  # [R, B, T, U*S]
+        read = project(x, self.read_kernel).unsqueeze(-1)  # [R, B, T, S, 1]
+        outputs = (states.unflatten(-1, rate.shape[-2:]) @ read).squeeze(-1)  # [R, B, T, U]
+        return outputs + self.skip.unsqueeze(1) * x, states[:, :, -1]

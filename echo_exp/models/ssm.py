@@ -1,0 +1,176 @@
+"""The seq2seq network with diagonal linear recurrences: a state-space model."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from echo_exp import settings
+from echo_exp.models import initializers
+from echo_exp.models.dense import project
+from echo_exp.models.gated_blocks import GatedBlocks
+from echo_exp.models.lstm import State
+from echo_exp.models.rotation import turned
+from echo_exp.models.scan import scan
+from echo_exp.models.seq2seq import answered
+from echo_exp.models.stack import check_sizes
+
+MOST_STATES = 4096
+LEAST_SQUARE = 1e-8
+"""The least square of an initial decay, whose logarithm is taken."""
+
+
+class SSM(nn.Module):
+    """Blocks of linear recurrent units (Orvieto et al. 2023), answering at every timestep.
+
+    Args:
+        n_features: Features, or categories, of an input timestep (F).
+        n_outputs: Outputs for one integer (V for one-hot integers).
+        n_in: Timesteps of the input (T).
+        n_out: Integers to echo; without padding it must be ``n_in``.
+        units: Width of each block (U).
+        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
+        layers: Blocks (L).
+        states: Complex states of each block (S).
+        r_min: The least that a state keeps of itself at each timestep, at first.
+        r_max: The most.
+        max_phase: By how much a state turns at each timestep at most, at first, in radians.
+        stateful: Whether the state is carried from batch to batch of a sequence.
+        padding: On which side of the targets the padding is, as in `Seq2Seq`.
+
+    Raises:
+        SettingError: A setting is not allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_features: int,
+        n_outputs: int,
+        n_in: int,
+        n_out: int,
+        units: int,
+        seeds: Sequence[int],
+        layers: int = 1,
+        states: int = 32,
+        r_min: float = 0.0,
+        r_max: float = 1.0,
+        max_phase: float = 2 * math.pi,
+        stateful: bool = True,
+        padding: str | None = None,
+    ) -> None:
+        super().__init__()
+        check_sizes(units, layers)
+        settings.integer("model.states", states, 1, MOST_STATES)
+        _check_ring(r_min, r_max, max_phase)
+        settings.choice("model.stateful", stateful, (True, False))
+        self.stateful, self.answers = stateful, answered(n_in, n_out, padding)
+        generators = initializers.generators(seeds)
+        recurrences = [
+            LinearRecurrence(units, states, generators, (r_min, r_max), max_phase)
+            for _ in range(layers)
+        ]
+        self.body = GatedBlocks(n_features, n_outputs, units, recurrences, generators)
+
+    def forward(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Answers a batch of windows.
+
+        Args:
+            x: [R, B, T, F] features or [R, B, T] categories.
+            state: The state of each block, [R, B, 2S]; zero where not given.
+            present: [R, B, T], False at the timesteps to skip.
+
+        Returns:
+            Outputs [R, B, n_out, V] and the states after the last timestep.
+        """
+        outputs: tuple[Tensor, State] = self.body(x, self.answers, state, present)
+        return outputs
+
+
+class LinearRecurrence(nn.Module):
+    """Linear recurrent unit (LRU, Orvieto et al. 2023, arXiv:2303.06349).
+
+    Each of S complex states decays and turns by itself, and its input is normalised::
+
+        s = a * s_before + g * (x @ B),  a = exp(-exp(n) + i * exp(p))
+        y = Re(s @ C) + d * x
+
+    At first the a are spread evenly over the ring between the radii ``r_min`` and ``r_max``, with
+    phases from 0 to ``max_phase``, and g = sqrt(1 - |a|^2).
+
+    Complex numbers are pairs of real ones. In a frame that turns with each state only the decay is
+    left, which is real, so one scan of real numbers computes all timesteps.
+
+    Args:
+        units: Features of the input and the output (U).
+        states: Complex states (S).
+        generators: One a replica; the initial weights are drawn from them.
+        ring: ``r_min`` and ``r_max``.
+        max_phase: The largest phase.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        states: int,
+        generators: initializers.Generators,
+        ring: tuple[float, float],
+        max_phase: float,
+    ) -> None:
+        super().__init__()
+        low, high = (radius**2 for radius in ring)
+        square = low + (high - low) * initializers.fractions(states, generators)  # [R, 1, S]
+        square = square.clamp(LEAST_SQUARE, 1 - LEAST_SQUARE)
+        phase = max_phase * initializers.fractions(states, generators)  # [R, 1, S]
+        self.decay_log = nn.Parameter((-square.log() / 2).log())  # n, [R, 1, S]
+        self.phase_log = nn.Parameter(phase.clamp(min=LEAST_SQUARE).log())  # p, [R, 1, S]
+        self.gain_log = nn.Parameter((1 - square).log() / 2)  # log g, [R, 1, S]
+        self.kernel = initializers.normal(  # real parts of B, then imaginary ones, [R, U, 2S]
+            units, 2 * states, generators, math.sqrt(1 / (2 * units))
+        )
+        self.read_kernel = initializers.normal(  # real parts of C, then minus imaginary, [R, 2S, U]
+            2 * states, units, generators, math.sqrt(1 / states)
+        )
+        self.skip = initializers.normal(1, units, generators, 1.0)  # d, [R, 1, U]
+
+    def forward(
+        self, x: Tensor, state: Tensor | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Runs the recurrence over a window.
+
+        Args:
+            x: [R, B, T, U].
+            state: The state before, real parts and then imaginary ones, [R, B, 2S]; zero where not
+                given.
+            present: [R, B, T], False where a timestep leaves the state untouched.
+
+        Returns:
+            The outputs [R, B, T, U] and the state after the last timestep, [R, B, 2S].
+        """
+        gain = self.gain_log.exp().repeat(1, 1, 2).unsqueeze(1)  # [R, 1, 1, 2S]
+        driven = project(x, self.kernel) * gain  # [R, B, T, 2S]
+        decay = (-self.decay_log.exp()).exp().repeat(1, 1, 2).unsqueeze(1)  # [R, 1, 1, 2S]
+        turns = torch.arange(1, x.shape[2] + 1, device=x.device).view(1, 1, -1, 1)  # [1, 1, T, 1]
+        kept = decay.expand_as(driven)
+        if present is not None:
+            there = present.unsqueeze(-1)  # [R, B, T, 1]
+            turns = there.cumsum(2)  # [R, B, T, 1]
+            kept = torch.where(there, kept, 1.0)
+            driven = driven * there
+        angles = turns * self.phase_log.exp().unsqueeze(1)  # [R, B or 1, T, S]
+        decayed = scan(kept, turned(driven, -angles), state)  # [R, B, T, 2S]
+        states = turned(decayed, angles)  # [R, B, T, 2S]
+        outputs = project(states, self.read_kernel) + self.skip.unsqueeze(1) * x
+        return outputs, states[:, :, -1]
+
+
+def _check_ring(r_min: float, r_max: float, max_phase: float) -> None:
+    if not (settings.is_number(r_max) and 0 < r_max <= 1):
+        raise settings.SettingError("model.r_max", r_max, "it must be a number above 0, at most 1")
+    if not (settings.is_number(r_min) and 0 <= r_min < r_max):
+        reason = f"it must be a number from 0 on, below model.r_max={r_max:g}"
+        raise settings.SettingError("model.r_min", r_min, reason)
+    settings.number("model.max_phase", max_phase, above=0)

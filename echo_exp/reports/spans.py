@@ -1,0 +1,207 @@
+"""How long a span each arm of a study learns: a section of a study's report."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from statsmodels.stats.proportion import proportion_confint
+
+from echo_exp import configuration
+from echo_exp.configuration.swept import word
+from echo_exp.reports import answers, style
+from echo_exp.reports.answers import Answers
+from echo_exp.reports.estimates import Estimate
+from echo_exp.reports.records import Record
+from echo_exp.reports.rendering import ENVIRONMENT, estimated, number, safe
+from echo_exp.reports.sections import Section
+from echo_exp.sweeps.ranking import CONFIDENCE
+from echo_exp.training.evaluation import SOLVED
+from echo_exp.training.replicas import Floats
+
+Learnt = NDArray[np.bool_]
+
+RESAMPLES = 4999
+LEARNT = 0.5
+"""A span is learnt where at least this share of the seeds learns it."""
+LAW_AT = 0.9
+"""The accuracy of the validation whose epochs are fitted to grow with the span."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """What spans an arm has learnt.
+
+    Attributes:
+        panel: The panel of the study.
+        level: The value of what is compared.
+        spans: The spans that were tried, in their order, [n].
+        learnt: Of each whether each seed learnt it, [R] booleans.
+        shares: The share of seeds that learnt each, with Wilson's interval.
+        longest: The longest that was learnt, with its bootstrap interval; 0 where none was.
+        power: The power of the span with which the epochs until `LAW_AT` grow; None where the seeds
+            do not determine it.
+    """
+
+    panel: Any
+    level: Any
+    spans: Sequence[float]
+    learnt: Sequence[Learnt]
+    shares: Sequence[Estimate]
+    longest: Estimate
+    power: Estimate | None
+
+    @property
+    def bound(self) -> bool:
+        """Whether the longest span that was tried was learnt, so that a longer one may be too."""
+        return self.longest.value == self.spans[-1]
+
+    def __str__(self) -> str:
+        if self.longest.value == 0:
+            return f"none, the shortest being {number(self.spans[0])}"
+        least = "at least " if self.bound else ""
+        between = ""
+        if self.longest.low != self.longest.high:
+            between = f" ({_whole(self.longest.low)} to {_whole(self.longest.high)})"
+        return f"{least}{_whole(self.longest.value)}{between}"
+
+
+def section(found: Answers) -> Section | None:
+    """Returns the section on spans, where the study asks for them and something has finished."""
+    if found.study.span is None or not found.compared:
+        return None
+    spans = list(_spans(found))
+    name = configuration.short(found.study.span)
+    text = ENVIRONMENT.get_template("spans.md.j2").render(
+        name=name,
+        compare=configuration.short(found.study.compare),
+        spans=spans,
+        tried=sorted({span for each in spans for span in each.spans}),
+        solved=SOLVED,
+        law_at=LAW_AT,
+        safe=safe,
+        estimate=estimated,
+        whole=_whole,
+    )
+    figures = {"spans": _figure(found, spans)}
+    return Section(_answer(name, spans), text, figures, {"spans": pd.DataFrame(_rows(spans))})
+
+
+def _spans(found: Answers) -> Iterator[Span]:
+    for panel in found.panels():
+        for level in found.levels():
+            mine = [r for r in found.of_panel(panel) if answers.level(found.study, r) == level]
+            if mine:
+                yield _span(found, panel, level, mine)
+
+
+def _span(found: Answers, panel: Any, level: Any, records: Sequence[Record]) -> Span:
+    name = str(found.study.span)
+    ordered = sorted(records, key=lambda record: float(record.cell.attributes[name]))
+    spans = [float(record.cell.attributes[name]) for record in ordered]
+    learnt = [record.scores[found.study.metric] >= SOLVED for record in ordered]
+    power = answers.law([name], ordered, LAW_AT).exponents if len(spans) > 1 else None
+    return Span(
+        panel=panel,
+        level=level,
+        spans=spans,
+        learnt=learnt,
+        shares=[_share(each) for each in learnt],
+        longest=_longest(spans, learnt),
+        power=power[name] if power else None,
+    )
+
+
+def _share(learnt: Learnt) -> Estimate:
+    """Estimates the share of seeds that learn a span (Wilson 1927)."""
+    low, high = proportion_confint(learnt.sum(), len(learnt), 1 - CONFIDENCE, method="wilson")
+    return Estimate(float(learnt.mean()), float(low), float(high))
+
+
+def _longest(spans: Sequence[float], learnt: Sequence[Learnt]) -> Estimate:
+    """Estimates the longest span up to which all that were tried are learnt, 0 where none is.
+
+    The interval is the percentile bootstrap's: seeds are drawn anew at each span.
+    """
+    random = np.random.default_rng(0)
+    shares = np.stack([random.binomial(len(e), e.mean(), RESAMPLES) / len(e) for e in learnt])
+    resampled = np.array([_reached(spans, column) for column in shares.T])
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(resampled, [tail, 100 - tail], method="nearest")
+    value = _reached(spans, np.array([each.mean() for each in learnt]))
+    return Estimate(value, float(low), float(high))
+
+
+def _reached(spans: Sequence[float], shares: Floats) -> float:
+    missed = shares < LEARNT
+    first = int(missed.argmax()) if missed.any() else len(spans)
+    return spans[first - 1] if first else 0.0
+
+
+def _answer(name: str, spans: Sequence[Span]) -> str:
+    told = []
+    for panel in dict.fromkeys(each.panel for each in spans):
+        mine = sorted(
+            (each for each in spans if each.panel == panel), key=lambda s: -s.longest.value
+        )
+        where = "" if panel is None else f"{word(panel)}: "
+        told.append(where + ", ".join(f"{word(each.level)} {each}" for each in mine))
+    return f"Longest {name} that at least half of the seeds learn: {'; '.join(told)}."
+
+
+def _rows(spans: Sequence[Span]) -> Iterator[dict[str, Any]]:
+    for each in spans:
+        for span, learnt, share in zip(each.spans, each.learnt, each.shares, strict=True):
+            yield {
+                "panel": each.panel,
+                "level": each.level,
+                "span": span,
+                "seeds": len(learnt),
+                "learnt": int(learnt.sum()),
+                "share": share.value,
+                "share_low": share.low,
+                "share_high": share.high,
+                "longest": each.longest.value,
+                "longest_low": each.longest.low,
+                "longest_high": each.longest.high,
+            }
+
+
+def _figure(found: Answers, spans: Sequence[Span]) -> Figure:
+    """Draws the share of seeds that learn a span over the spans, a panel a panel of the study."""
+    panels = found.panels()
+    figure, (row,) = style.grid(1, len(panels))
+    for axes, panel in zip(row, panels, strict=True):
+        _panel(axes, found.levels(), [each for each in spans if each.panel == panel])
+        axes.set_title("" if panel is None else word(panel), fontsize=10)
+        axes.set_xlabel(configuration.short(str(found.study.span)))
+        style.uncluttered(axes)
+    row[0].set_ylabel(f"seeds with accuracy ≥ {SOLVED}\n(share, 95 % interval)")
+    style.legend(figure, row)
+    return figure
+
+
+def _panel(axes: Axes, levels: Sequence[Any], spans: Sequence[Span]) -> None:
+    for each in spans:
+        number = levels.index(each.level)
+        shares = [share.value for share in each.shares]
+        low = [share.low for share in each.shares]
+        high = [share.high for share in each.shares]
+        axes.plot(
+            each.spans,
+            shares,
+            color=style.color(number),
+            marker=style.marker(number),
+            linestyle=style.line_style(number // len(style.COLORS)),
+            label=word(each.level),
+        )
+        axes.fill_between(each.spans, low, high, color=style.color(number), alpha=0.1, linewidth=0)
+    axes.set_ylim(-0.03, 1.03)
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else number(value)

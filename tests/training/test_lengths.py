@@ -1,0 +1,153 @@
+"""A trained network is tested on windows of other lengths than it was trained on."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose
+from hydra.initialize import initialize_config_dir
+from torch import Tensor, nn
+
+from echo_exp import configuration
+from echo_exp.configuration.assembly import assemble
+from echo_exp.settings import SettingError
+from echo_exp.task.echo import EchoProblem
+from echo_exp.task.problem import at_other_lengths
+from echo_exp.training import experiment
+from echo_exp.training.experiment import Parts
+from echo_exp.training.interrupts import Interrupts
+from echo_exp.training.stack import Member, train_stack
+from echo_exp.training.trainer import lightning_trainer
+
+SMALL = ("problem.n_values=5", "problem.length=12", "problem.n_in=4", "problem.n_out=4")
+SETTINGS = ("model.units=8", "epochs=2", "trainer.test_sequences=3", "trainer.progress=none")
+
+
+def _parts(*overrides: str, seeds: range | None = None) -> tuple[Parts, configuration.Settings]:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        config = compose("config", [*SMALL, *SETTINGS, "batch_size=9", *overrides])
+    settings = configuration.read(config)
+    if seeds is not None:
+        settings = dataclasses.replace(settings, seeds=seeds)
+    return assemble(config, settings), settings
+
+
+def _train(folder: Path, *overrides: str) -> Any:
+    parts, settings = _parts(*overrides)
+    return experiment.train(parts, settings.trainer, None, folder, Interrupts())
+
+
+class Copies(nn.Module):
+    """Answers each timestep with what it reads, up to a number of timesteps; else with 0."""
+
+    stateful = False
+
+    def __init__(self, values: int, up_to: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1, 1))
+        self.values, self.up_to = values, up_to
+
+    def forward(
+        self, x: Tensor, state: None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        read = x if x.shape[2] <= self.up_to else torch.zeros_like(x)
+        return nn.functional.one_hot(read, self.values) * self.scale.view(-1, 1, 1, 1), ()
+
+
+def test_each_length_has_scores_of_its_own(tmp_path: Path) -> None:
+    parts, settings = _parts("problem.test_lengths=[6,8]")
+    parts.module.model = Copies(5, up_to=6)
+
+    def copies(make: Any) -> Any:
+        def made(seeds: Any) -> Parts:
+            other: Parts = make(seeds)
+            other.module.model = Copies(5, up_to=6)
+            return other
+
+        return made
+
+    lengths = {length: copies(make) for length, make in parts.lengths.items()}
+    parts = dataclasses.replace(parts, lengths=lengths)
+    with experiment.quiet():
+        trainer = lightning_trainer(settings.trainer, [])
+        trainer.test(parts.module, parts.data, verbose=False)
+        experiment.test_lengths(parts, settings.trainer)
+    scores = parts.module.scores
+    assert scores["test/accuracy"] == scores["test/accuracy_at_6"] == 1
+    assert 0 < scores["test/accuracy_at_8"] < 0.5
+    assert parts.module.answers["test/accuracy_at_8"] == 9 * 8
+
+
+def test_the_training_and_its_test_are_as_without_lengths(tmp_path: Path) -> None:
+    plain = _train(tmp_path / "plain")
+    tested = _train(tmp_path / "tested", "problem.test_lengths=[6]")
+    assert {name: tested.scores[name] for name in plain.scores} == plain.scores
+    assert sorted(set(tested.scores) - set(plain.scores)) == [
+        "test/accuracy_at_6",
+        "test/loss_at_6",
+        "test/sequence_accuracy_at_6",
+    ]
+    assert tested.intervals["test/accuracy_at_6"].low <= tested.scores["test/accuracy_at_6"][0]
+
+
+def test_its_own_length_gives_the_scores_of_the_test(tmp_path: Path) -> None:
+    scores = _train(tmp_path, "problem.test_lengths=[4]").scores
+    assert scores["test/loss_at_4"] == pytest.approx(scores["test/loss"], abs=1e-6)
+
+
+def test_in_a_stack_each_run_has_the_scores_that_it_has_alone(tmp_path: Path) -> None:
+    lengths = "problem.test_lengths=[6]"
+    parts, settings = _parts(lengths, seeds=range(1, 3))
+    make = parts.module.make_optimizer
+    members = [Member([s], e, make, None, tmp_path / str(s)) for s, e in ((1, 2), (2, 1))]
+    ended = dict(
+        pair
+        for some in train_stack(parts, members, settings.trainer, Interrupts())
+        for pair in some
+    )
+    for member, epochs in zip(members, (2, 1), strict=True):
+        seed = member.seeds[0]
+        alone = _train(tmp_path / f"alone{seed}", lengths, f"seed={seed}", f"epochs={epochs}")
+        outcome = ended[member]
+        assert not isinstance(outcome, Exception)
+        for name, value in alone.scores.items():
+            assert outcome.scores[name] == pytest.approx(value, abs=1e-5), name
+
+
+@pytest.mark.parametrize(
+    ("problem", "name", "expected"),
+    [
+        ("echo_whole", "5→5", "9→9"),
+        ("echo_partial", "5→2", "9→2"),
+        ("delayed_echo", "5 after 10", "5 after 9"),
+        ("selective_echo", "5 among 10", "5 among 9"),
+        ("associative_recall", "2 of 4 pairs", "2 of 9 pairs"),
+    ],
+)
+def test_what_a_length_is_depends_on_the_problem(problem: str, name: str, expected: str) -> None:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        config = compose("config", [f"problem={problem}", "problem.test_lengths=[9]"])
+    task = configuration.checking.problem(config)
+    (other,) = at_other_lengths(task).values()
+    assert (task.name, other.name) == (name, expected)
+    assert other.n_windows == task.n_windows
+
+
+def test_a_problem_at_another_length_is_tested_at_no_further() -> None:
+    other = EchoProblem(test_lengths=[9]).of_length(9)
+    assert at_other_lengths(other) == {}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model=transformer", "model.position=learned"),
+        ("model=one_to_one",),
+        ("model=many_to_one",),
+    ],
+)
+def test_a_network_whose_weights_do_not_fit_is_refused(overrides: tuple[str, ...]) -> None:
+    with pytest.raises(SettingError, match=r"problem\.test_lengths=6 .* other weights"):
+        _parts("problem.test_lengths=[6]", *overrides)
