@@ -36,6 +36,8 @@ NETWORKS = {
     "LSTM": ("model=seq2seq_last",),
     "GRU": ("model=gru", "model.padding=pre"),
     "minimal GRU": ("model=min_gru", "model.layers=2", "model.padding=pre"),
+    "SSM": ("model=ssm", "model.layers=2", "model.padding=pre"),
+    "selective SSM": ("model=selective_ssm", "model.layers=2", "model.padding=pre"),
     "encoder-decoder": ("model=encoder_decoder",),
     "attention": ("model=attention",),
     "transformer": ("model=transformer", "model.padding=pre"),

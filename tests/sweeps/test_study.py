@@ -43,6 +43,7 @@ def test_the_tutorials_five_questions_are_there_and_those_beyond() -> None:
         "ignore_state",
         "linear_representation",
         "longer_echoes",
+        "memory_span",
         "missing_values",
         "recall",
         "topologies",
