@@ -32,7 +32,8 @@ export JUPYTER_RUNTIME_DIR := $(CURDIR)/$(VENV)/cache/jupyter
 export MLFLOW_DISABLE_TELEMETRY := true
 
 # The longest first, so that two at a time end together.
-STUDIES := memory_span length_generalisation longer_echoes linear_representation topologies missing_values ignore_state
+STUDIES := architectures memory_span recall length_generalisation longer_echoes \
+	linear_representation topologies missing_values ignore_state
 SCALE ?= full
 
 .PHONY: help baseline ui studies findings check quick test docs system setup lint types package constraints \
@@ -69,7 +70,8 @@ findings:
 	for study in $(STUDIES); do \
 		mkdir -p docs/findings/$$study; \
 		cp outputs/reports/$$study/$(SCALE)/report.md outputs/reports/$$study/$(SCALE)/*.csv \
-			outputs/reports/$$study/$(SCALE)/*.png docs/findings/$$study/; \
+			outputs/reports/$$study/$(SCALE)/*.png outputs/reports/$$study/$(SCALE)/runs.parquet \
+			docs/findings/$$study/; \
 	done
 
 check: lint types quick

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from echo_exp.reports.answers import Answers
     from echo_exp.tracking.access.connection import Access
 
-SWEEP, RUNS = "sweep", "runs"
+SWEEP, RUNS, FROM = "sweep", "runs", "from"
 ASKED = (configuration.STUDY, SWEEP, RUNS)
 """The settings that say what a report is of."""
 
@@ -44,6 +44,8 @@ def _report(config: DictConfig) -> None:
     if len(asked) != 1:
         given = ", ".join(asked) or None
         raise SettingError("study", given, f"name one of {', '.join(f'{key}=' for key in ASKED)}")
+    if config.get(FROM) is not None and asked != [configuration.STUDY]:
+        raise SettingError(FROM, config[FROM], "only the report of a study is made from a file")
     if asked == [configuration.STUDY]:
         _study(config)
     elif asked == [SWEEP]:
@@ -56,21 +58,48 @@ def _study(config: DictConfig) -> None:
     given = configuration.overrides(HydraConfig.get())
     if any(override.startswith("metric=") for override in given):
         raise SettingError("metric", config.metric, "a study says itself what it compares")
-    asked = study.read(config, given)
+    of_study = [o for o in given if not re.match(rf"[+~]*{FROM}=", o)]
+    asked = study.read(config, of_study)
     named = any(re.match(rf"[+~]*{configuration.STUDY}\.scale=", override) for override in given)
+    if config.get(FROM) is not None:
+        _write(config, _kept(asked, Path(str(config[FROM])), named))
+        return
     found, access = _answers(config, asked, [asked.scale] if named else asked.by_size)
-    asked = found.study
-
-    from echo_exp.reports import pages
-
-    folder = Path(config.output_dir) / "reports" / asked.name / asked.scale
-    with _writable(folder):
-        text = pages.write(found, folder)
-    print(text)
-    _written(folder)
-    parent = _parent(access, config, asked)
+    folder = _write(config, found)
+    parent = _parent(access, config, found.study)
     if parent is not None:
         _log(access, parent, folder)
+
+
+def _write(config: DictConfig, found: "Answers") -> Path:
+    """Writes the report of a study and returns its folder."""
+    from echo_exp.reports import kept, pages
+
+    study = found.study
+    folder = Path(config.output_dir) / "reports" / study.name / study.scale
+    with _writable(folder):
+        text = pages.write(found, folder)
+        kept.write(study, found.records, folder / kept.NAME)
+    print(text)
+    _written(folder)
+    return folder
+
+
+def _kept(asked: Study, file: Path, named: bool) -> "Answers":
+    """Returns the answers of the runs that a file has.
+
+    Args:
+        asked: The study.
+        file: The file.
+        named: Whether the user asked for the study's scale; else it is that of the file.
+    """
+    from echo_exp.reports import answers, kept
+
+    scale = kept.scale(asked, file)
+    if named and scale != asked.scale:
+        raise SettingError("study.scale", asked.scale, f"{file} has the runs of scale {scale}")
+    found = dataclasses.replace(asked, scale=scale)
+    return answers.answer(found, kept.read(found, file))
 
 
 def _sweep(config: DictConfig) -> None:

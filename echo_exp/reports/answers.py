@@ -128,6 +128,16 @@ def position(study: Study, record: Record) -> Any:
     return record.cell.attributes[study.x] if study.x else None
 
 
+def task(study: Study, record: Record) -> Any:
+    """Returns the task that a record belongs to, of a study that names its tasks."""
+    return record.cell.attributes[study.tasks] if study.tasks else None
+
+
+def group(study: Study, record: Record) -> Any:
+    """Returns what a record is aggregated with; None where the study has but one group."""
+    return record.cell.attributes[study.group] if study.group else None
+
+
 def level(study: Study, record: Record) -> Any:
     """Returns a record's value of what is compared."""
     return record.cell.attributes[study.compare]

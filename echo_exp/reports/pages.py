@@ -14,7 +14,7 @@ import pandas as pd
 from echo_exp import configuration
 from echo_exp.configuration.swept import word
 from echo_exp.metrics import definition
-from echo_exp.reports import answers, figures, lengths, spans, statistics
+from echo_exp.reports import aggregate_section, answers, figures, lengths, spans, statistics
 from echo_exp.reports.answers import Answers
 from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
@@ -79,7 +79,7 @@ def write(found: Answers, folder: Path) -> str:
 
 
 def _sections(found: Answers) -> list[Section]:
-    every = (spans.section(found), lengths.section(found))
+    every = (aggregate_section.section(found), spans.section(found), lengths.section(found))
     return [section for section in every if section is not None]
 
 

@@ -75,6 +75,8 @@ class Study:
         x: The setting on the horizontal axis of the figures.
         select: Settings of which only the values with the best validation are compared.
         law: The settings on whose powers the epochs until an accuracy are fitted to depend.
+        tasks: ``panel`` or ``x``, by its setting or label: over its values, as tasks, the scores of
+            each compared value are aggregated too.
         span: The numeric setting or label whose largest value that is still learnt is asked for.
         lengths: The metric that is shown over the lengths of the test (`problem.test_lengths`).
         arguments: What the user gave on the command line beside the study.
@@ -92,6 +94,7 @@ class Study:
     x: str | None = None
     select: Sequence[str] = ()
     law: Sequence[str] = ()
+    tasks: str | None = None
     span: str | None = None
     lengths: str | None = None
     arguments: Sequence[str] = ()
@@ -114,10 +117,7 @@ class Study:
         for key in ("select", "law"):
             for name in getattr(self, key):
                 self._check_attribute(f"study.{key}", name)
-        for name in self.law:
-            self._check_numbers("study.law", name)
-        if self.span is not None:
-            self._check_numbers("study.span", self.span)
+        self._check_wishes()
         self._check_places()
 
     @property
@@ -138,6 +138,12 @@ class Study:
     def axes(self) -> tuple[str, ...]:
         """The settings and labels that tell cells apart: panel, x, compared and selected ones."""
         return tuple(name for name in (self.panel, self.x, self.compare, *self.select) if name)
+
+    @property
+    def group(self) -> str | None:
+        """The one of panel and x whose values are aggregated each by itself, if there is one."""
+        others = [name for name in (self.panel, self.x) if name and name != self.tasks]
+        return others[0] if self.tasks and others else None
 
     @property
     def columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -176,6 +182,15 @@ class Study:
             if name is not None and name not in cell.attributes:
                 reason = f"every cell must have it; one has only {', '.join(cell.attributes)}"
                 raise SettingError(key, name, reason)
+
+    def _check_wishes(self) -> None:
+        """Checks the keys of what the report is asked for beyond comparisons."""
+        for name in self.law:
+            self._check_numbers("study.law", name)
+        if self.span is not None:
+            self._check_numbers("study.span", self.span)
+        if self.tasks is not None:
+            choice("study.tasks", self.tasks, [name for name in (self.panel, self.x) if name])
 
     def _check_numbers(self, key: str, name: str) -> None:
         for cell in self.cells:

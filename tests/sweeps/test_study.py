@@ -37,12 +37,15 @@ def _read(**changes: Any) -> Study:
     return study.read(OmegaConf.create({"study": node}))
 
 
-def test_the_tutorials_five_questions_are_there() -> None:
+def test_the_tutorials_five_questions_are_there_and_those_beyond() -> None:
     assert NAMES == [
+        "architectures",
         "ignore_state",
         "linear_representation",
         "longer_echoes",
+        "memory_span",
         "missing_values",
+        "recall",
         "topologies",
     ]
 

@@ -1,0 +1,56 @@
+"""The figures of what many tasks say together: interquartile means and performance profiles."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from echo_exp.configuration.swept import word
+from echo_exp.metrics import definition
+from echo_exp.reports import aggregates, style
+from echo_exp.reports.aggregates import THRESHOLDS, Ranking
+from echo_exp.reports.answers import Answers
+
+
+def interquartile(found: Answers, ranked: Sequence[Ranking]) -> Figure:
+    """Draws the interquartile mean of each compared value with its interval, a panel a ranking."""
+    figure, (row,) = style.grid(1, len(ranked))
+    levels = found.levels()
+    for axes, ranking in zip(row, ranked, strict=True):
+        for place, aggregate in enumerate(reversed(ranking.aggregates)):
+            number, iqm = levels.index(aggregate.level), aggregate.iqm
+            color, marker = style.color(number), style.marker(number)
+            axes.hlines(place, iqm.low, iqm.high, color=color, linewidth=5, alpha=0.35)
+            axes.plot(iqm.value, place, marker, color=color, mec="black")
+        names = [word(aggregate.level) for aggregate in reversed(ranking.aggregates)]
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_xlabel(f"{_metric(ranking)}\n(interquartile mean, 95 % interval)")
+        axes.set_title(aggregates.place(found.study, ranking), fontsize=10)
+        style.uncluttered(axes)
+    return figure
+
+
+def profiles(found: Answers, ranked: Sequence[Ranking]) -> Figure:
+    """Draws the share of seeds above each score, a line a compared value, a panel a ranking."""
+    figure, (row,) = style.grid(1, len(ranked))
+    levels = found.levels()
+    for axes, ranking in zip(row, ranked, strict=True):
+        for aggregate in ranking.aggregates:
+            number, profile = levels.index(aggregate.level), aggregate.profile
+            look = {"color": style.color(number), "linestyle": style.line_style(number)}
+            axes.plot(THRESHOLDS, profile.share, **look, label=word(aggregate.level))
+            axes.fill_between(
+                THRESHOLDS, profile.low, profile.high, color=look["color"], alpha=0.1, linewidth=0
+            )
+        axes.set_xlim(0, 1)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_xlabel(f"{_metric(ranking)} τ")
+        axes.set_title(aggregates.place(found.study, ranking), fontsize=10)
+        style.uncluttered(axes)
+    row[0].set_ylabel("seeds of all tasks above τ\n(share, 95 % interval)")
+    row[-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _metric(ranking: Ranking) -> str:
+    return definition(ranking.metric).title

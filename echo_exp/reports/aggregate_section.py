@@ -1,0 +1,83 @@
+"""What a study's tasks say together: a section of its report."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from echo_exp.metrics import definition
+from echo_exp.reports import aggregate_figures, aggregates
+from echo_exp.reports.aggregates import Aggregate, Ranking
+from echo_exp.reports.answers import Answers
+from echo_exp.reports.estimates import Estimate
+from echo_exp.reports.rendering import ENVIRONMENT, estimated, safe
+from echo_exp.reports.sections import Section
+
+NOTHING = Estimate(math.nan, math.nan, math.nan)
+
+
+def section(found: Answers) -> Section | None:
+    """Returns the section on all tasks together, where the study names its tasks."""
+    ranked = aggregates.rankings(found)
+    if not ranked:
+        return None
+    text = ENVIRONMENT.get_template("aggregates.md.j2").render(
+        study=found.study,
+        ranked=ranked,
+        place=lambda ranking: _place(found, ranking),
+        safe=safe,
+        estimate=estimated,
+    )
+    figures = {
+        "interquartile": aggregate_figures.interquartile(found, ranked),
+        "profiles": aggregate_figures.profiles(found, ranked),
+    }
+    tables = {
+        "aggregates": pd.DataFrame(_aggregate_rows(found, ranked)),
+        "profiles": pd.DataFrame(_profile_rows(found, ranked)),
+    }
+    return Section(aggregates.sentence(found, ranked), text, figures, tables)
+
+
+def _place(found: Answers, ranking: Ranking) -> str:
+    where = safe(aggregates.place(found.study, ranking))
+    title = definition(ranking.metric).title
+    return f"{title}, {where}" if where else title
+
+
+def _aggregate_rows(found: Answers, ranked: Sequence[Ranking]) -> Iterator[dict[str, Any]]:
+    for ranking, aggregate in _aggregates(ranked):
+        yield {
+            **_group(found, ranking, aggregate),
+            "tasks": len(ranking.tasks),
+            "seeds": aggregate.seeds,
+            **_ends("iqm", aggregate.iqm),
+            "reference": ranking.reference,
+            **_ends("improvement", aggregate.improvement or NOTHING),
+            **_ends("behind", aggregate.behind or NOTHING),
+        }
+
+
+def _profile_rows(found: Answers, ranked: Sequence[Ranking]) -> Iterator[dict[str, Any]]:
+    for ranking, aggregate in _aggregates(ranked):
+        p = aggregate.profile
+        for threshold, *values in zip(aggregates.THRESHOLDS, p.share, p.low, p.high, strict=True):
+            yield {
+                **_group(found, ranking, aggregate),
+                "threshold": threshold,
+                **_ends("share", Estimate(*values)),
+            }
+
+
+def _aggregates(ranked: Sequence[Ranking]) -> Iterator[tuple[Ranking, Aggregate]]:
+    return ((ranking, aggregate) for ranking in ranked for aggregate in ranking.aggregates)
+
+
+def _group(found: Answers, ranking: Ranking, aggregate: Aggregate) -> dict[str, Any]:
+    group = {found.study.group: ranking.group} if found.study.group else {}
+    return {"measure": ranking.metric, **group, found.study.compare: aggregate.level}
+
+
+def _ends(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
