@@ -89,6 +89,25 @@ class Transformer(nn.Module):
         Returns:
             Outputs [R, B, n_out, V] and no states.
         """
+        x, seen, angles = self._placed(x, present)
+        for block in self.blocks:
+            x = block(x, seen, angles)  # [R, B, T, U]
+        return self.dense(self.norm(x[:, :, self.answers])), ()  # [R, B, n_out, V]
+
+    def attention(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Returns how much each timestep looks at each, [R, B, T, T], by block and head."""
+        x, seen, angles = self._placed(x, present)
+        found = {}
+        for number, block in enumerate(self.blocks, start=1):
+            for head, weights in enumerate(block.weights(x, seen, angles).unbind(2), start=1):
+                found[f"block {number} head {head}"] = weights
+            x = block(x, seen, angles)  # [R, B, T, U]
+        return found
+
+    def _placed(self, x: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Returns what the lowest block reads, and what each block is told besides."""
         x = project(x, self.kernel) * self.scale  # [R, B, T, U]
         if self.position == SINUSOIDAL:
             x = x + torch.cat([self.angles.sin(), self.angles.cos()], -1)[:, : x.shape[-1]]
@@ -99,9 +118,7 @@ class Transformer(nn.Module):
         if present is not None:  # one that is missing sees itself, or it would see nothing
             seen = seen & (present.unsqueeze(2) | (timesteps == timesteps.unsqueeze(1)))
             seen = seen.unsqueeze(2)  # [R, B, 1, T, T]
-        for block in self.blocks:
-            x = block(x, seen, self.angles if self.position == ROTARY else None)  # [R, B, T, U]
-        return self.dense(self.norm(x[:, :, self.answers])), ()  # [R, B, n_out, V]
+        return x, seen, self.angles if self.position == ROTARY else None
 
 
 class Block(nn.Module):
@@ -136,17 +153,24 @@ class Block(nn.Module):
         made: Tensor = self.narrow(self.wide(self.norm_dense(x)).relu())  # [R, B, T, U]
         return x + made
 
+    def weights(self, x: Tensor, seen: Tensor, angles: Tensor | None = None) -> Tensor:
+        """Returns how much each timestep looks at each, [R, B, H, T, T]; arguments as `forward`."""
+        return self._weights(self.norm_attention(x), seen, angles)
+
     def _found(self, x: Tensor, seen: Tensor, angles: Tensor | None) -> Tensor:
-        kernels = (self.query_kernel, self.key_kernel, self.value_kernel)
-        q, k, v = (
-            project(x, kernel).unflatten(-1, (self.heads, -1)).transpose(2, 3) for kernel in kernels
-        )  # [R, B, H, T, D]
+        found = self._weights(x, seen, angles) @ self._heads(x, self.value_kernel)
+        return found.transpose(2, 3).flatten(3)  # [R, B, T, U]
+
+    def _weights(self, x: Tensor, seen: Tensor, angles: Tensor | None) -> Tensor:
+        q, k = self._heads(x, self.query_kernel), self._heads(x, self.key_kernel)
         if angles is not None:
             q, k = turned(q, angles), turned(k, angles)
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # [R, B, H, T, T]
-        weights = scores.masked_fill(~seen, -math.inf).softmax(-1)  # [R, B, H, T, T]
-        found: Tensor = weights @ v  # [R, B, H, T, D]
-        return found.transpose(2, 3).flatten(3)  # [R, B, T, U]
+        return scores.masked_fill(~seen, -math.inf).softmax(-1)
+
+    def _heads(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """[R, B, T, U] -> [R, B, H, T, D]."""
+        return project(x, kernel).unflatten(-1, (self.heads, -1)).transpose(2, 3)
 
 
 class Norm(nn.Module):
