@@ -6,8 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
+from echo_exp.inspection.looks import Attention, Gradient
 from echo_exp.inspection.measurements import (
     CARRIED,
     KINDS,
@@ -22,7 +24,7 @@ from echo_exp.inspection.measurements import (
     Skill,
     States,
 )
-from echo_exp.inspection.recording import GATES, reads
+from echo_exp.inspection.recording import reads
 from echo_exp.training.figures import BLUE, GREY, ORANGE
 from echo_exp.training.replicas import Floats
 
@@ -30,6 +32,7 @@ DPI = 150
 SIGNED, UNSIGNED = "RdBu_r", "viridis"
 MOST_NUMBERS = 8
 """In a table of more columns the shares are colours only."""
+MOST_COLUMNS = 4
 MOST_TICKS = 21
 """Timesteps that have a label each."""
 FARTHEST = 10
@@ -44,12 +47,13 @@ STARTS = {
 
 
 def states(found: States, layer: str) -> Figure:
-    """Draws hidden and cell states over one window, a row a unit."""
-    figure = Figure(figsize=(_width(found.hidden.shape[0]), 4.8), layout="constrained")
+    """Draws hidden states, and cell states if there are any, over one window, a row a unit."""
+    parts = {"hidden": found.hidden} | ({} if found.cell is None else {"cell": found.cell})
+    width = _width(len(found.hidden)) * len(parts) / 2
+    figure = Figure(figsize=(max(width, 5.0), 4.8), layout="constrained")
     order = _by_peak(np.abs(found.hidden[1:]))
-    for axes, (name, values) in zip(
-        figure.subplots(1, 2), (("hidden", found.hidden), ("cell", found.cell)), strict=True
-    ):
+    panels = figure.subplots(1, len(parts), squeeze=False)[0]
+    for axes, (name, values) in zip(panels, parts.items(), strict=True):
         limit = float(np.abs(values).max()) or 1.0
         image = axes.imshow(
             values.T[order],
@@ -72,13 +76,19 @@ def states(found: States, layer: str) -> Figure:
 
 def gates(found: Gates, layer: str) -> Figure:
     """Draws how open the gates are: of each unit the mean, of all the share open and closed."""
-    timesteps = found.mean.shape[1]
-    figure = Figure(figsize=(1.6 * _width(timesteps), 6.6), layout="constrained")
-    upper, lower = figure.subplots(2, 4, height_ratios=(2, 1), squeeze=False)
-    order = _by_peak(found.mean[1])
-    names = [f"{gate} gate" for gate in GATES[:3]] + [f"size of the {GATES[3]}"]
+    timesteps, count = found.mean.shape[1], len(found.open)
+    columns = max(len(found.mean), count + 1)  # the last has the legend
+    width = 0.4 * columns * _width(timesteps)
+    figure = Figure(figsize=(width, 6.6), layout="constrained")
+    upper, lower = figure.subplots(2, columns, height_ratios=(2, 1), squeeze=False)
+    taken = found.names.index("input") if "input" in found.names else 0
+    order = _by_peak(found.mean[taken])
+    names = [f"{gate} gate" for gate in found.names[:count]]
+    names += [f"size of the {name}" for name in found.names[count:]]
     labels = [str(t + 1) for t in range(timesteps)]
-    for axes, name, mean in zip(upper, names, found.mean, strict=True):
+    for axes in upper[len(names) :]:
+        axes.axis("off")
+    for axes, name, mean in zip(upper, names, found.mean, strict=False):
         image = axes.imshow(
             mean.T[order],
             cmap=UNSIGNED,
@@ -91,10 +101,12 @@ def gates(found: Gates, layer: str) -> Figure:
         axes.set_yticks([])
         _label_timesteps(axes, labels, layer)
     upper[0].set_yticks(*_ticks([str(rank + 1) for rank in range(len(order))]))
-    upper[0].set_ylabel(f"unit of {layer}, by the timestep\nat which it takes in most")
+    upper[0].set_ylabel(
+        f"unit of {layer}, by the timestep\nat which the {found.names[taken]} gate is most open"
+    )
     figure.colorbar(image, ax=list(upper), label="mean activation")
     steps = range(timesteps)
-    for axes, opened, closed in zip(lower[:3], found.open, found.closed, strict=True):
+    for axes, opened, closed in zip(lower, found.open, found.closed, strict=False):
         axes.plot(steps, opened, color=BLUE, marker="o", markersize=3, label="open (above 0.9)")
         axes.plot(
             steps,
@@ -110,9 +122,10 @@ def gates(found: Gates, layer: str) -> Figure:
         _plain(axes)
         _label_timesteps(axes, labels, layer)
     lower[0].set_ylabel("share of units and windows")
-    lower[3].axis("off")
+    for axes in lower[count:]:
+        axes.axis("off")
     lines, texts = lower[0].get_legend_handles_labels()
-    lower[3].legend(lines, texts, loc="center", frameon=False)
+    lower[count].legend(lines, texts, loc="center", frameon=False)
     figure.suptitle(f"Gates of {layer}, over {found.windows:,} windows", fontsize=10)
     return figure
 
@@ -122,13 +135,15 @@ def probes(found: Mapping[str, Probe], layer: str) -> Figure:
     timesteps, positions = next(iter(found.values())).accuracy.value.shape[1:]
     size = min(0.62, 5.5 / max(timesteps, positions))  # inches of a cell
     width, height = max(2.4, size * positions), max(1.0, size * timesteps)
+    kinds = KINDS[: len(next(iter(found.values())).accuracy.value)]
     figure = Figure(
-        figsize=(3 * (width + 0.6) + 1.4, len(found) * (height + 1.2) + 0.7), layout="constrained"
+        figsize=(max(5.0, len(kinds) * (width + 0.6) + 1.4), len(found) * (height + 1.2) + 0.7),
+        layout="constrained",
     )
-    grid = figure.subplots(len(found), len(KINDS), squeeze=False)
+    grid = figure.subplots(len(found), len(kinds), squeeze=False)
     for row, (start, probe) in zip(grid, found.items(), strict=True):
         for axes, kind, shares, above, shuffled in zip(
-            row, KINDS, probe.accuracy.value, probe.above_chance(), probe.shuffled, strict=True
+            row, kinds, probe.accuracy.value, probe.above_chance(), probe.shuffled, strict=True
         ):
             image = axes.imshow(
                 shares, cmap=UNSIGNED, vmin=0, vmax=1, aspect="auto", interpolation="nearest"
@@ -154,6 +169,55 @@ def probes(found: Mapping[str, Probe], layer: str) -> Figure:
         fontsize=9,
     )
     return figure
+
+
+def attention(found: Attention) -> Figure:
+    """Draws how much is looked at each timestep, a heat map a head."""
+    rows, timesteps = next(iter(found.weights.values())).shape
+    columns = min(MOST_COLUMNS, len(found.weights))
+    lines = -(-len(found.weights) // columns)
+    width, height = (float(np.clip(0.45 * size, 2.2, 5.5)) for size in (timesteps, rows))
+    figure = Figure(
+        figsize=(max(5.0, columns * (width + 0.5) + 1.2), lines * (height + 0.9) + 0.6),
+        layout="constrained",
+    )
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for axes in grid.flat[len(found.weights) :]:
+        axes.axis("off")
+    for axes, (name, weights) in zip(grid.flat, found.weights.items(), strict=False):
+        image = _heat(axes, weights, 1.0)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("timestep looked at")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("answer" if found.by_answer else "looking timestep")
+    figure.colorbar(image, ax=grid, label="mean weight")
+    figure.suptitle(f"What is looked at, over {found.windows:,} windows", fontsize=10)
+    return figure
+
+
+def gradient(found: Gradient) -> Figure:
+    """Draws how much each answer depends on each timestep of the window."""
+    rows, timesteps = found.norm.shape
+    width, height = (float(np.clip(0.45 * size, 2.2, 7.0)) for size in (timesteps, rows))
+    figure = Figure(figsize=(max(5.0, width + 2.2), height + 1.3), layout="constrained")
+    axes = figure.subplots()
+    image = _heat(axes, found.share, 1.0)
+    axes.set_xlabel("timestep of the window")
+    axes.set_ylabel("answer")
+    figure.colorbar(image, ax=axes, label="share of the gradient's norm")
+    title = f"Gradient of each answer by what is read, over {found.windows:,} windows"
+    figure.suptitle(title, fontsize=10, wrap=True)
+    return figure
+
+
+def _heat(axes: Axes, values: Floats, most: float) -> AxesImage:
+    """Draws [rows, timesteps] from 0 to ``most``."""
+    image = axes.imshow(
+        values, cmap=UNSIGNED, vmin=0, vmax=most, aspect="auto", interpolation="nearest"
+    )
+    axes.set_xticks(*_ticks([str(t + 1) for t in range(values.shape[1])]))
+    axes.set_yticks(*_ticks([str(row + 1) for row in range(values.shape[0])]))
+    return image
 
 
 def confusion(found: Confusion) -> Figure:

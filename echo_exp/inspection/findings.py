@@ -26,21 +26,21 @@ def findings(inspection: "Inspection") -> list[str]:
         found.append(_wrong(inspection.errors))
     if inspection.skill is not None:
         found.append(_depends(inspection.skill))
-    left_out = inspection.left_out
-    if left_out:
-        found.append(f"Not made: {', '.join(left_out)} ({next(iter(left_out.values()))}).")
+    for reason in dict.fromkeys(inspection.left_out.values()):
+        names = [name for name, why in inspection.left_out.items() if why == reason]
+        found.append(f"Not made: {', '.join(names)} ({reason}).")
     return found
 
 
 def _read(layer: str, probe: Probe) -> str:
     """Says what a layer holds of each position at the end of the window."""
-    shares, above = probe.accuracy.value[2, -1], probe.above_chance()[2, -1]
+    shares, above = probe.accuracy.value[-1, -1], probe.above_chance()[-1, -1]
     order = sorted(range(len(shares)), key=lambda p: -shares[p])
     told = sorted(p for p in order[:MOST_POSITIONS] if above[p])
     named = _listed([f"{shares[p]:.2f} of those at position {p + 1}" for p in told])
     return (
         f"From the states of {layer} after the window a linear probe tells "
-        f"{named or 'no integer'} (from shuffled integers {probe.shuffled[2, 0]:.3f}; "
+        f"{named or 'no integer'} (from shuffled integers {probe.shuffled[-1, 0]:.3f}; "
         f"{probe.windows:,} windows to learn from)."
     )
 

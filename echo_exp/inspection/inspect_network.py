@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from echo_exp.inspection import measurements, recording, walks
+from echo_exp.inspection import looks, measurements, recording, walks
 from echo_exp.inspection.findings import findings
+from echo_exp.inspection.looks import Attention, Gradient
 from echo_exp.inspection.measurements import (
     CARRIED,
     ZERO,
@@ -23,6 +24,7 @@ from echo_exp.inspection.measurements import (
 )
 from echo_exp.inspection.settings import FIGURES, INSIDE, SEQUENCES, check
 from echo_exp.inspection.traces import affordable, trace
+from echo_exp.models import WithAttention, WithGates
 from echo_exp.settings import SettingError
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ MOST_PROBED = 1000
 
 @dataclass(frozen=True)
 class Layer:
-    """What was measured of one LSTM layer; None, or empty, where it was not asked for.
+    """What was measured of one recurrent layer; None, or empty, where it was not asked for.
 
     Attributes:
         states: Its states over one window.
@@ -58,7 +60,9 @@ class Inspection:
 
     Attributes:
         sequences: Fresh sequences that were drawn.
-        layers: Of each LSTM layer, by its name.
+        layers: Of each recurrent layer, by its name.
+        attention: What its attention looks at.
+        gradient: What its answers depend on.
         confusion: Which integers were answered for which.
         errors: Where wrong integers stand.
         skill: How the share of right integers depends on the state.
@@ -67,6 +71,8 @@ class Inspection:
 
     sequences: int
     layers: Mapping[str, Layer]
+    attention: Attention | None
+    gradient: Gradient | None
     confusion: Confusion | None
     errors: Errors | None
     skill: Skill | None
@@ -85,7 +91,7 @@ def inspect(
         network: The network.
         folder: Where the figures and ``measurements.json`` are written; None writes nothing.
         sequences: Fresh sequences to draw; the probes learn from one half of them.
-        figures: Which to make: states, gates, probes, confusion, errors, skill.
+        figures: Which to make, some of `echo_exp.inspection.settings.FIGURES`.
 
     Raises:
         SettingError: There is no such figure, or the number of sequences is not allowed.
@@ -93,7 +99,7 @@ def inspect(
     asked = check(sequences, figures)
     module = network.module
     windows = walks.fresh(module, network.seed, sequences)
-    left_out = _left_out(network, asked)
+    left_out = _left_out(network, asked, windows)
     if left_out and set(asked) <= left_out.keys():
         name = asked[0]
         raise SettingError("figures", name, left_out[name])
@@ -102,6 +108,8 @@ def inspect(
     inspection = Inspection(
         sequences=sequences,
         layers=_layers(network, windows, possible),
+        attention=looks.attention(module, windows) if "attention" in possible else None,
+        gradient=looks.gradient(module, windows) if "gradient" in possible else None,
         confusion=measurements.confusion(module, windows, echoes) if "confusion" in asked else None,
         errors=measurements.errors(module, windows, echoes) if "errors" in asked else None,
         skill=measurements.skill(module, windows, network.seed) if "skill" in asked else None,
@@ -112,24 +120,29 @@ def inspect(
     return inspection
 
 
-def _left_out(network: "TrainedNetwork", asked: Collection[str]) -> dict[str, str]:
+def _left_out(network: "TrainedNetwork", asked: Collection[str], windows: Tensor) -> dict[str, str]:
     """Returns the figures that cannot be made of a network, and why."""
-    if not recording.layers(network.module.model):
-        reason = f"{type(network.module.model).__name__} has no LSTM layer of echo_exp"
-        return {name: reason for name in INSIDE if name in asked}
-    if "probes" in asked and network.problem.n_values > MOST_PROBED:
-        reason = f"of more than {MOST_PROBED:,} different integers too few windows are drawn"
-        return {"probes": reason}
-    if "probes" in asked and network.problem.marks:
-        return {"probes": "a probe tells integers, and windows of this problem have marks"}
-    return {}
+    model, problem = network.module.model, network.problem
+    name = type(model).__name__
+    why = {}
+    if problem.n_values > MOST_PROBED:
+        why["probes"] = f"of more than {MOST_PROBED:,} different integers too few windows are drawn"
+    elif problem.marks:
+        why["probes"] = "a probe tells integers, and windows of this problem have marks"
+    if not (recording.layers(model) or isinstance(model, WithGates)):
+        why |= dict.fromkeys(INSIDE, f"{name} shows no recurrent layer")
+    if not isinstance(model, WithAttention):
+        why["attention"] = f"{name} shows no weights of attention"
+    if "gradient" in asked and not looks.reads_features(network.module, windows):
+        why["gradient"] = f"{name} has no gradient by what it reads"
+    return {figure: why[figure] for figure in asked if figure in why}
 
 
 def _layers(network: "TrainedNetwork", windows: Tensor, asked: Collection[str]) -> dict[str, Layer]:
     if not set(INSIDE) & set(asked):
         return {}
     module = network.module
-    windows = windows[: affordable(module, len(windows))]
+    windows = windows[: affordable(module, windows)]
     trained = trace(module, windows, walks.as_trained(module))
     zero = trained
     if "probes" in asked and measurements.carries(module):
@@ -162,6 +175,10 @@ def draw(inspection: Inspection) -> "dict[str, Figure]":
             figures[f"gates{suffix}"] = drawing.gates(layer.gates, name)
         if layer.probes:
             figures[f"probes{suffix}"] = drawing.probes(layer.probes, name)
+    if inspection.attention is not None:
+        figures["attention"] = drawing.attention(inspection.attention)
+    if inspection.gradient is not None:
+        figures["gradient"] = drawing.gradient(inspection.gradient)
     if inspection.confusion is not None:
         figures["confusion"] = drawing.confusion(inspection.confusion)
     if inspection.errors is not None:

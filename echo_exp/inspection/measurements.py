@@ -23,7 +23,7 @@ from echo_exp.training.replicas import Floats
 ZERO, CARRIED, SWAPPED, NOISE = "zero", "carried", "another sequence's", "noise"
 """States that a window begins with; carried: as it comes out of the batch before."""
 KINDS = ("hidden", "cell", "hidden and cell")
-"""States that a probe reads."""
+"""States that a probe reads; only the first where a layer has no cells."""
 MOST_GROUPS = 100
 """Of more integers the confusion is that of so many groups of neighbours."""
 SHUFFLES = 40
@@ -62,14 +62,14 @@ class States:
         echo: Those that it answers, [n_out].
         carried: Whether the window began with a state that was carried to it, not with zero.
         hidden: [T+1, U], the state before the first timestep in front.
-        cell: [T+1, U].
+        cell: [T+1, U]; None where the layer has no cells.
     """
 
     window: list[int | str]
     echo: list[int]
     carried: bool
     hidden: Floats
-    cell: Floats
+    cell: Floats | None
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,15 @@ class Gates:
     """How open the gates of a layer are over a window.
 
     Attributes:
+        names: What the gates are called: of an LSTM output, input, forget, and the candidate.
         windows: How many windows were measured.
-        mean: Mean activation of the output, input and forget gate, and mean size of the candidate,
-            [4, T, U].
-        open: Share of the activations of each gate, over units and windows, above 0.9, [3, T].
-        closed: Share below 0.1, [3, T].
+        mean: Mean activation of each of G gates, and of an LSTM the mean size of the candidate,
+            [G or G+1, T, U].
+        open: Share of the activations of each gate, over units and windows, above 0.9, [G, T].
+        closed: Share below 0.1, [G, T].
     """
 
+    names: tuple[str, ...]
     windows: int
     mean: Floats
     open: Floats
@@ -95,10 +97,11 @@ class Probe:
     """What a linear probe tells of the integer at each position after each timestep of a layer.
 
     Attributes:
-        accuracy: On held-out sequences, [3, T, n_in]: `KINDS`, timesteps, positions.
+        accuracy: On held-out sequences, [K, T, n_in]: `KINDS`, of which there are three or one,
+            timesteps, positions.
         chance: That of guessing, 1 / n_values.
         shuffled: That of probes which were trained on shuffled integers: mean, 2.5 % and 97.5 %
-            quantile for each of `KINDS`, [3, 3].
+            quantile for each of `KINDS`, [K, 3].
         windows: Windows that each probe was trained on.
         held_out: Windows that it was tested on.
     """
@@ -110,7 +113,7 @@ class Probe:
     held_out: int
 
     def above_chance(self) -> NDArray[np.bool_]:
-        """Returns where it is better than shuffled integers nearly ever are, [3, T, n_in]."""
+        """Returns where it is better than shuffled integers nearly ever are, [K, T, n_in]."""
         above: NDArray[np.bool_] = self.accuracy.value > self.shuffled[:, 2, None, None]
         return above
 
@@ -188,7 +191,7 @@ def states(module: EchoModule, windows: Tensor, trace: Trace) -> States:
         echo=walks.echoes(module, windows[:1])[0, row].tolist(),
         carried=carries(module) and row >= module.batch_size,
         hidden=trace.hidden[0, row].double().numpy(),
-        cell=trace.cell[0, row].double().numpy(),
+        cell=None if trace.cell is None else trace.cell[0, row].double().numpy(),
     )
 
 
@@ -197,6 +200,7 @@ def gates(trace: Trace) -> Gates:
     count = trace.windows
     activations = count * trace.hidden.shape[-1]
     return Gates(
+        names=trace.names,
         windows=count,
         mean=(trace.gates.double() / count).numpy(),
         open=(trace.open.double() / activations).numpy(),
@@ -216,15 +220,16 @@ def probe(module: EchoModule, windows: Tensor, trace: Trace, carried: bool, seed
     """
     rows = walks.complete(windows)
     rows[: module.batch_size * carried] = False
-    windows, hidden, cell = windows[:, rows], trace.hidden[:, rows], trace.cell[:, rows]
+    windows, hidden = windows[:, rows], trace.hidden[:, rows, 1:]  # [S, rows, T, U]
     half, n_values = len(windows) // 2, module.problem.n_values
     labels = windows[:half].flatten(0, 1)  # [N, n_in]
     answers = windows[half:]  # [S/2, rows, n_in]
     random = torch.Generator().manual_seed(seed)
-    both = torch.cat([hidden, cell], -1)[:, :, 1:]  # [S, rows, T, 2U]
-    units = hidden.shape[-1]
-    parts = (both[..., :units], both[..., units:], both)
-    timesteps = both.shape[2]
+    parts = [hidden]
+    if trace.cell is not None:
+        cell = trace.cell[:, rows, 1:]  # [S, rows, T, U]
+        parts += [cell, torch.cat([hidden, cell], -1)]
+    timesteps = hidden.shape[2]
     shuffles = -(-SHUFFLES // timesteps)
     right, chance = [], []
     for part in parts:
@@ -243,9 +248,9 @@ def probe(module: EchoModule, windows: Tensor, trace: Trace, carried: bool, seed
         levels = torch.stack(guesses)
         quantiles = levels.quantile(levels.new_tensor([0.025, 0.975]))
         chance.append([float(levels.mean()), *quantiles.tolist()])
-    table = torch.stack(right, 1).unflatten(1, (3, timesteps, -1))  # [S/2, 3, T, n_in, rows]
+    table = torch.stack(right, 1).unflatten(1, (len(parts), timesteps, -1))
     return Probe(
-        accuracy=Shares.of(table),
+        accuracy=Shares.of(table),  # [S/2, K, T, n_in, rows]
         chance=1 / n_values,
         shuffled=np.array(chance),
         windows=len(labels),

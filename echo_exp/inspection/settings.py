@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from echo_exp.settings import SettingError, integer
 
 INSIDE = ("states", "gates", "probes")
-"""Figures of what the LSTM layers do."""
+"""Figures of what recurrent layers do."""
+LOOKS = ("attention", "gradient")
+"""Figures of what in the window is looked at."""
 AROUND = ("confusion", "errors", "skill")
 """Figures of what the network answers."""
-FIGURES = (*INSIDE, *AROUND)
+FIGURES = (*INSIDE, *LOOKS, *AROUND)
 SEQUENCES = 400
 LEAST_SEQUENCES, MOST_SEQUENCES = 20, 100_000
 

@@ -1,4 +1,4 @@
-"""What each LSTM layer does along sequences: all its states, and how open its gates are."""
+"""What each layer does along sequences: all its states, and how open its gates are."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from echo_exp.inspection import recording, walks
-from echo_exp.inspection.recording import Recording
-from echo_exp.inspection.walks import Carry
+from echo_exp.inspection.recording import GATES, Recording
+from echo_exp.inspection.walks import Batch, Carry
+from echo_exp.models import Gated, WithGates
 from echo_exp.task.problem import MISSING
 from echo_exp.training.module import EchoModule
 
@@ -24,16 +25,18 @@ class Trace:
 
     Attributes:
         hidden: Hidden states, the one before the first timestep in front, [S, rows, T+1, U].
-        cell: Cell states, likewise.
+        cell: Cell states of an LSTM layer, likewise; None of one that has none.
+        names: What the gates are called; the size of an LSTM's candidate stands last among them.
         windows: Complete windows, over which the gates are counted.
-        gates: Sum over these of the activations of the output, input and forget gate and of the
-            size of the candidate, [4, T, U].
-        open: How many activations of each gate are above `OPEN`, [3, T].
-        closed: How many are below `CLOSED`, [3, T].
+        gates: Sum over these of the activations of each of G gates, and of the size of the
+            candidate of an LSTM, [G or G+1, T, U].
+        open: How many activations of each gate are above `OPEN`, [G, T].
+        closed: How many are below `CLOSED`, [G, T].
     """
 
     hidden: Tensor
-    cell: Tensor
+    cell: Tensor | None
+    names: tuple[str, ...]
     windows: int
     gates: Tensor
     open: Tensor
@@ -42,7 +45,7 @@ class Trace:
 
 @torch.inference_mode()
 def trace(module: EchoModule, windows: Tensor, carry: Carry) -> dict[str, Trace]:
-    """Records what each LSTM layer does along sequences.
+    """Records what each layer does along sequences.
 
     Args:
         module: The network; one replica (R = 1).
@@ -50,46 +53,81 @@ def trace(module: EchoModule, windows: Tensor, carry: Carry) -> dict[str, Trace]
         carry: What is done with the state between the batches.
 
     Returns:
-        By the name of the layer; empty where the network has no layer of this package.
+        By the name of the layer; empty where the network neither has an LSTM layer of this package
+        nor is `WithGates`.
     """
     portions = defaultdict(list)
     for portion in walks.portions(module, windows):
         batches = defaultdict(list)
         with recording.recorded(module.model) as recordings:
             for batch in walks.walk(module, portion, carry):
+                if isinstance(module.model, WithGates):
+                    for name, shown in module.model.gates(*batch.given).items():
+                        batches[name].append(_of_gated(shown, batch))
                 for name, found in recordings.items():
-                    batches[name].append(_of(found, batch.windows))
+                    batches[name].append(_of_lstm(found, batch))
         for name, traces in batches.items():
             portions[name].append(_joined(traces, 1))
     return {name: _joined(traces, 0) for name, traces in portions.items()}
 
 
-def affordable(module: EchoModule, sequences: int) -> int:
-    """Returns how many of some sequences can be traced in memory, at least 4."""
-    units = sum(layer.units for layer in recording.layers(module.model).values())
-    numbers = 2 * units * (module.problem.n_in + 1) * module.problem.n_windows
-    return min(sequences, max(4, MOST_NUMBERS // max(1, numbers)))
+@torch.inference_mode()
+def affordable(module: EchoModule, windows: Tensor) -> int:
+    """Returns how many of some sequences, [S, rows, n_in], can be traced in memory, at least 4."""
+    _, state = module.model(*next(walks.walk(module, windows[:1], walks.reset)).given)
+    kept = sum(part.shape[-1] for part in state)  # of a timestep
+    numbers = kept * (module.problem.n_in + 1) * module.problem.n_windows
+    return min(len(windows), max(4, MOST_NUMBERS // max(1, numbers)))
 
 
-def _of(recorded: Recording, windows: Tensor) -> Trace:
-    """Returns the trace of one batch of sequences, [S, B, n_in]."""
-    complete = (windows != MISSING).all(-1).flatten()  # [S*B]
-    gates = recorded.gates[:, 0, complete]  # [4, S*B, T, U]
-    gates[3].abs_()
+def _of_lstm(recorded: Recording, batch: Batch) -> Trace:
+    gates = recorded.gates[:, 0]  # [4, S*B, T, U]
+    return _of(recorded.hidden, recorded.cell, GATES, gates[:3], gates[3:].abs(), batch)
+
+
+def _of_gated(shown: Gated, batch: Batch) -> Trace:
+    gates = torch.stack([gate[0] for gate in shown.gates.values()])  # [G, S*B, T, U]
+    return _of(shown.hidden, None, tuple(shown.gates), gates, gates[:0], batch)
+
+
+def _of(
+    hidden: Tensor,
+    cell: Tensor | None,
+    names: tuple[str, ...],
+    gates: Tensor,
+    candidates: Tensor,
+    batch: Batch,
+) -> Trace:
+    """Returns the trace of one batch of sequences.
+
+    Args:
+        hidden: [1, S*B, T+1, U].
+        cell: The same, or None.
+        names: What the gates are called, and the candidate.
+        gates: Their activations, [G, S*B, T, U].
+        candidates: The size of the candidate, [1 or 0, S*B, T, U].
+        batch: The batch.
+    """
+    complete = (batch.windows != MISSING).all(-1).flatten()  # [S*B]
+    shape = batch.windows.shape[:2]
+    gates = gates[:, complete]
     return Trace(
-        hidden=recorded.hidden[0].unflatten(0, windows.shape[:2]),
-        cell=recorded.cell[0].unflatten(0, windows.shape[:2]),
+        hidden=hidden[0].unflatten(0, shape),
+        cell=None if cell is None else cell[0].unflatten(0, shape),
+        names=names,
         windows=int(complete.sum()),
-        gates=gates.sum(1),
-        open=(gates[:3] > OPEN).sum((1, 3)),
-        closed=(gates[:3] < CLOSED).sum((1, 3)),
+        gates=torch.cat([gates, candidates[:, complete]]).sum(1),
+        open=(gates > OPEN).sum((1, 3)),
+        closed=(gates < CLOSED).sum((1, 3)),
     )
 
 
 def _joined(traces: list[Trace], axis: int) -> Trace:
+    cells = [trace.cell for trace in traces if trace.cell is not None]
     return Trace(
         hidden=torch.cat([trace.hidden for trace in traces], axis),
-        cell=torch.cat([trace.cell for trace in traces], axis),
+        cell=torch.cat(cells, axis) if cells else None,
+        names=traces[0].names,
         windows=sum(trace.windows for trace in traces),
         gates=torch.stack([trace.gates for trace in traces]).sum(0),
         open=torch.stack([trace.open for trace in traces]).sum(0),

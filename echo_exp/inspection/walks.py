@@ -73,10 +73,12 @@ class Batch:
 
     Attributes:
         windows: [S, B, n_in] integers.
+        given: What the network was called with: input, state and which timesteps are present.
         outputs: [S, B, n_out, V].
     """
 
     windows: Tensor
+    given: tuple[Tensor, State | None, Tensor | None]
     outputs: Tensor
 
 
@@ -92,12 +94,13 @@ def walk(module: EchoModule, windows: Tensor, carry: Carry) -> Iterator[Batch]:
     for batch in windows.split(module.batch_size, 1):  # [S, B, n_in]
         rows = batch.flatten(0, 1)  # [S*B, n_in]
         present = module.missing.present(rows)
-        outputs, after = module.model(
+        given = (
             module.representation.encode(rows).unsqueeze(0),
             state,
             None if present is None else present.unsqueeze(0),
         )
-        yield Batch(batch, outputs[0].unflatten(0, batch.shape[:2]))
+        outputs, after = module.model(*given)
+        yield Batch(batch, given, outputs[0].unflatten(0, batch.shape[:2]))
         state = carry(after)
 
 

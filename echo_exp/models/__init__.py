@@ -7,7 +7,7 @@ state from batch to batch. Every tensor has a leading replica axis R: independen
 the network that share nothing but the program.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from echo_exp.models.min_gru import MinGRU
 from echo_exp.models.one_to_one import OneToOne
 from echo_exp.models.selective_ssm import SelectiveSSM
 from echo_exp.models.seq2seq import Seq2Seq
+from echo_exp.models.shown import Gated
 from echo_exp.models.ssm import SSM
 from echo_exp.models.transformer import Transformer
 
@@ -30,6 +31,7 @@ __all__ = [
     "SSM",
     "Attention",
     "EncoderDecoder",
+    "Gated",
     "ManyToOne",
     "MinGRU",
     "Model",
@@ -38,7 +40,9 @@ __all__ = [
     "Seq2Seq",
     "State",
     "Transformer",
+    "WithAttention",
     "WithCells",
+    "WithGates",
 ]
 
 
@@ -72,3 +76,30 @@ class WithCells(Protocol):
 
     def cell_states(self, state: State) -> State:
         """Returns the cell states among the states that it returned, each [R, B, U]."""
+
+
+@runtime_checkable
+class WithGates(Protocol):
+    """A network that shows the hidden states and gates of its layers, where these are no LSTMs."""
+
+    def gates(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> Mapping[str, Gated]:
+        """Returns what each layer does in a batch, by the layer's name; arguments as it is called.
+
+        A layer reads the window, or writes the echo where its name begins with ``decoder``.
+        """
+
+
+@runtime_checkable
+class WithAttention(Protocol):
+    """A network that shows what it looks at: weights over the timesteps that it has read."""
+
+    def attention(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> Mapping[str, Tensor]:
+        """Returns the weights of each head by its name, [R, B, Q, T]; arguments as it is called.
+
+        Q is the answers where the name begins with ``decoder``, else the timesteps of the window,
+        each of which looks at others. The weights of one of them, over T timesteps, add up to 1.
+        """

@@ -75,18 +75,32 @@ class Attention(nn.Module):
         Returns:
             Outputs [R, B, n_out, V] and the states after the last timesteps.
         """
+        outputs, state, _ = self._answered(x, state, present)
+        return outputs, state
+
+    def attention(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Returns how much each answer looks at each timestep, ``decoder`` [R, B, n_out, T]."""
+        return {"decoder": torch.stack(self._answered(x, state, present)[2], 2)}
+
+    def _answered(
+        self, x: Tensor, state: State | None, present: Tensor | None
+    ) -> tuple[Tensor, State, list[Tensor]]:
+        """Returns what `forward` does, and the weights of each answer, [R, B, T]."""
         half = 2 * (1 + len(self.encoder.others))
         read, encoded = self.encoder(x, state and state[:half], present)  # [R, B, T, U]
         keys = project(read, self.key_kernel)  # [R, B, T, U]
         zero = torch.zeros_like(read[:, :, 0])  # [R, B, U]
         decoded = state[half:] if state else (zero,) * half
-        hiddens = []
+        hiddens, looks = [], []
         for _ in range(self.n_out):
             weights = self.weights(keys, decoded[-2], present)  # [R, B, T]
             context = weights.unsqueeze(2) @ read  # [R, B, 1, U]
             hidden, decoded = self.decoder(context, decoded)  # [R, B, 1, U]
             hiddens.append(hidden)
-        return self.dense(torch.cat(hiddens, 2)), encoded + decoded  # [R, B, n_out, V]
+            looks.append(weights)
+        return self.dense(torch.cat(hiddens, 2)), encoded + decoded, looks
 
     def weights(self, keys: Tensor, hidden: Tensor, present: Tensor | None = None) -> Tensor:
         """Returns how much the decoder looks at each timestep, [R, B, T]; they add up to 1.

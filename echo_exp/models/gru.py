@@ -1,6 +1,6 @@
 """The seq2seq network with gated recurrent units in place of the LSTM."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from echo_exp.models.dense import Dense, project
 from echo_exp.models.gru_recurrences import reset_after, reset_before
 from echo_exp.models.lstm import State
 from echo_exp.models.seq2seq import answered
+from echo_exp.models.shown import Gated
 
 AFTER, BEFORE = "after", "before"
 
@@ -74,6 +75,12 @@ class GRU(nn.Module):
         """
         hidden, state = stack.run(self.layers, x, state, present)  # [R, B, T, U]
         return self.dense(hidden[:, :, self.answers]), state  # [R, B, n_out, V]
+
+    def gates(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> dict[str, Gated]:
+        """Returns the hidden states and the gates of each layer, ``gru``, ``gru 2`` and so on."""
+        return stack.shown("gru", self.layers, x, state, present)
 
 
 class GRULayer(nn.Module):
@@ -153,26 +160,47 @@ class GRULayer(nn.Module):
         Returns:
             The hidden states of all timesteps, [R, B, T, U].
         """
+        steps = self._steps(projected, hidden, present)
+        return torch.stack([hidden for hidden, *_ in steps], 2)
+
+    def shown(self, x: Tensor, hidden: Tensor | None, present: Tensor | None) -> Gated:
+        """Returns what the layer does in a window: its gates are ``update`` (z) and ``reset`` (r).
+
+        Args:
+            x: As in `forward`.
+            hidden: The hidden state before, [R, B, U]; zero where not given.
+            present: [R, B, T], False where a timestep leaves the state untouched.
+        """
+        hiddens, z, r = (
+            torch.stack(each, 2)
+            for each in zip(*self._steps(project(x, self.kernel), hidden, present), strict=True)
+        )
+        before = torch.zeros_like(hiddens[:, :, 0]) if hidden is None else hidden  # [R, B, U]
+        hiddens = torch.cat([before.unsqueeze(2), hiddens], 2)  # [R, B, T+1, U]
+        return Gated(hiddens, {"update": z, "reset": r})
+
+    def _steps(
+        self, projected: Tensor, hidden: Tensor | None, present: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yields the hidden state and the two gates, z and r, of each timestep, [R, B, U] each."""
         if hidden is None:
             hidden = projected.new_zeros(*projected.shape[:2], self.units)  # [R, B, U]
         step = self._reset_after if self.reset == AFTER else self._reset_before
-        hiddens = []
         for t, now in enumerate((projected + self.bias.unsqueeze(1)).unbind(2)):  # [R, B, 3U]
-            new = step(now, hidden)  # [R, B, U]
+            new, z, r = step(now, hidden)  # [R, B, U]
             hidden = new if present is None else new.where(present[:, :, t, None], hidden)
-            hiddens.append(hidden)
-        return torch.stack(hiddens, 2)
+            yield hidden, z, r
 
-    def _reset_after(self, now: Tensor, hidden: Tensor) -> Tensor:
+    def _reset_after(self, now: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         kept = torch.baddbmm(self.recurrent_bias, hidden, self.recurrent_kernel)  # [R, B, 3U]
         sizes = (2 * self.units, self.units)
         (gates, new), (gates_kept, new_kept) = now.split(sizes, -1), kept.split(sizes, -1)
         z, r = (gates + gates_kept).sigmoid().chunk(2, -1)  # [R, B, U]
-        return torch.lerp(torch.addcmul(new, r, new_kept).tanh(), hidden, z)
+        return torch.lerp(torch.addcmul(new, r, new_kept).tanh(), hidden, z), z, r
 
-    def _reset_before(self, now: Tensor, hidden: Tensor) -> Tensor:
+    def _reset_before(self, now: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         sizes = (2 * self.units, self.units)
         gates, new = now.split(sizes, -1)
         to_gates, to_new = self.recurrent_kernel.split(sizes, -1)  # [R, U, 2U], [R, U, U]
         z, r = torch.baddbmm(gates, hidden, to_gates).sigmoid().chunk(2, -1)  # [R, B, U]
-        return torch.lerp(torch.baddbmm(new, r * hidden, to_new).tanh(), hidden, z)
+        return torch.lerp(torch.baddbmm(new, r * hidden, to_new).tanh(), hidden, z), z, r

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from echo_exp import settings
@@ -10,6 +11,7 @@ from echo_exp.models.dense import Dense, project
 from echo_exp.models.lstm import State
 from echo_exp.models.scan import scan
 from echo_exp.models.seq2seq import answered
+from echo_exp.models.shown import Gated
 
 
 class MinGRU(nn.Module):
@@ -68,6 +70,12 @@ class MinGRU(nn.Module):
         hidden, state = stack.run(self.layers, x, state, present)  # [R, B, T, U]
         return self.dense(hidden[:, :, self.answers]), state  # [R, B, n_out, V]
 
+    def gates(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> dict[str, Gated]:
+        """Returns the hidden states and the gate of each layer, ``min_gru`` and so on."""
+        return stack.shown("min_gru", self.layers, x, state, present)
+
 
 class MinGRULayer(nn.Module):
     """Minimal GRU (Feng et al. 2024): the gate and the candidate read the input only.
@@ -104,9 +112,27 @@ class MinGRULayer(nn.Module):
         Returns:
             The hidden states of all timesteps, [R, B, T, U].
         """
+        return self._run(x, hidden, present)[0]
+
+    def shown(self, x: Tensor, hidden: Tensor | None, present: Tensor | None) -> Gated:
+        """Returns what the layer does in a window: its one gate is ``update`` (z).
+
+        Args:
+            x: As in `forward`.
+            hidden: The hidden state before, [R, B, U]; zero where not given.
+            present: [R, B, T], False where a timestep leaves the state untouched.
+        """
+        hiddens, z = self._run(x, hidden, present)
+        before = torch.zeros_like(hiddens[:, :, 0]) if hidden is None else hidden  # [R, B, U]
+        return Gated(torch.cat([before.unsqueeze(2), hiddens], 2), {"update": z})
+
+    def _run(
+        self, x: Tensor, hidden: Tensor | None, present: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the hidden states and the gates of all timesteps, [R, B, T, U] each."""
         read = project(x, self.kernel) + self.bias.unsqueeze(1)  # [R, B, T, 2U]
         gate, candidate = read.chunk(2, -1)  # [R, B, T, U]
         z = gate.sigmoid()
         if present is not None:
             z = z * present.unsqueeze(-1)
-        return scan(1 - z, z * candidate, hidden)  # [R, B, T, U]
+        return scan(1 - z, z * candidate, hidden), z

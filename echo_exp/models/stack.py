@@ -1,11 +1,15 @@
 """LSTM layers on top of one another."""
 
+from collections.abc import Sequence
+from typing import Protocol, cast
+
 from torch import Tensor, nn
 
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.gate_biases import UNIT_FORGET, GateBiases
 from echo_exp.models.lstm import LSTM, MOST_UNITS, State
+from echo_exp.models.shown import Gated, names
 
 MOST_LAYERS = 64
 
@@ -98,3 +102,23 @@ def run(
         x = layer(x, before, present)  # [R, B, T, U]
         after += (x[:, :, -1],)  # [R, B, U]
     return x, after
+
+
+class Showing(Protocol):
+    """A layer that shows what it does in a window."""
+
+    def shown(self, x: Tensor, hidden: Tensor | None, present: Tensor | None) -> Gated:
+        """Returns its hidden states and gates."""
+
+
+def shown(
+    kind: str, layers: nn.ModuleList, x: Tensor, state: State | None, present: Tensor | None
+) -> dict[str, Gated]:
+    """Returns what each of the layers does when they are `run`, by names that begin with a kind."""
+    found: dict[str, Gated] = {}
+    showing = cast("Sequence[Showing]", layers)
+    befores = state or [None] * len(layers)
+    for name, layer, before in zip(names(kind, len(layers)), showing, befores, strict=True):
+        found[name] = layer.shown(x, before, present)
+        x = found[name].hidden[:, :, 1:]  # [R, B, T, U]
+    return found

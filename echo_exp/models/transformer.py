@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +91,26 @@ class Transformer(nn.Module):
         Returns:
             Outputs [R, B, n_out, V] and no states.
         """
+        x, seen, angles = self._placed(x, present)
+        for block in self.blocks:
+            x = block(x, seen, angles)  # [R, B, T, U]
+        return self.dense(self.norm(x[:, :, self.answers])), ()  # [R, B, n_out, V]
+
+    def attention(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Returns how much each timestep looks at each, [R, B, T, T], by block and head."""
+        x, seen, angles = self._placed(x, present)
+        found = {}
+        blocks = cast("Sequence[Block]", self.blocks)
+        for number, block in enumerate(blocks, start=1):
+            for head, weights in enumerate(block.weights(x, seen, angles).unbind(2), start=1):
+                found[f"block {number} head {head}"] = weights
+            x = block(x, seen, angles)  # [R, B, T, U]
+        return found
+
+    def _placed(self, x: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Returns what the lowest block reads, and what each block is told besides."""
         x = project(x, self.kernel) * self.scale  # [R, B, T, U]
         if self.position == SINUSOIDAL:
             x = x + torch.cat([self.angles.sin(), self.angles.cos()], -1)[:, : x.shape[-1]]
@@ -100,9 +121,7 @@ class Transformer(nn.Module):
         if present is not None:  # one that is missing sees itself, or it would see nothing
             seen = seen & (present.unsqueeze(2) | (timesteps == timesteps.unsqueeze(1)))
             seen = seen.unsqueeze(2)  # [R, B, 1, T, T]
-        for block in self.blocks:
-            x = block(x, seen, self.angles if self.position == ROTARY else None)  # [R, B, T, U]
-        return self.dense(self.norm(x[:, :, self.answers])), ()  # [R, B, n_out, V]
+        return x, seen, self.angles if self.position == ROTARY else None
 
 
 class Block(nn.Module):
@@ -137,17 +156,29 @@ class Block(nn.Module):
         made: Tensor = self.narrow(self.wide(self.norm_dense(x)).relu())  # [R, B, T, U]
         return x + made
 
+    def weights(self, x: Tensor, seen: Tensor, angles: Tensor | None = None) -> Tensor:
+        """Returns how much each timestep looks at each, [R, B, H, T, T]; arguments as `forward`."""
+        q, k, _ = self._read(self.norm_attention(x), angles)
+        return self._weights(q, k, seen)
+
     def _found(self, x: Tensor, seen: Tensor, angles: Tensor | None) -> Tensor:
+        q, k, v = self._read(x, angles)
+        found = self._weights(q, k, seen) @ v  # [R, B, H, T, D]
+        return found.transpose(2, 3).flatten(3)  # [R, B, T, U]
+
+    def _read(self, x: Tensor, angles: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns queries, keys and values, [R, B, H, T, D] each."""
         kernel = torch.cat([self.query_kernel, self.key_kernel, self.value_kernel], -1)
         read = project(x, kernel).unflatten(-1, (3 * self.heads, -1)).transpose(2, 3)
         qk, v = read.split((2 * self.heads, self.heads), 2)  # [R, B, 2H, T, D], [R, B, H, T, D]
         if angles is not None:
             qk = turned(qk, angles)
         q, k = qk.chunk(2, 2)  # [R, B, H, T, D]
+        return q, k, v
+
+    def _weights(self, q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # [R, B, H, T, T]
-        weights = scores.masked_fill(~seen, -math.inf).softmax(-1)  # [R, B, H, T, T]
-        found: Tensor = weights @ v  # [R, B, H, T, D]
-        return found.transpose(2, 3).flatten(3)  # [R, B, T, U]
+        return scores.masked_fill(~seen, -math.inf).softmax(-1)
 
 
 def growing(timesteps: int, width: int) -> Tensor:

@@ -1,30 +1,21 @@
-"""Every problem of independent windows with every network and every representation."""
+"""What the rest of the program does with every problem of independent windows.
 
-import dataclasses
+That each is learnt by every network is in `test_matrix`.
+"""
+
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from hydra import compose
 from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig
 
 import echo_exp
 from echo_exp import configuration, running
-from echo_exp.configuration.assembly import assemble
-from echo_exp.export import echo_network, forms
-from echo_exp.export.arrays import write_arrays
 from echo_exp.network import TrainedNetwork
 from echo_exp.settings import SettingError
-from echo_exp.training import experiment
-from echo_exp.training.interrupts import Interrupts
-from echo_exp.training.outcome import Outcome
-from echo_exp.training.stack import Member, train_stack
 
 from ..networks import untrained
-from ..trainers import Recorder, make_trainer
 
 PROBLEMS = {
     "delayed_echo": ("problem.n_items=2", "problem.delay=2"),
@@ -32,8 +23,6 @@ PROBLEMS = {
     "associative_recall": ("problem.n_pairs=2", "problem.n_queries=1"),
 }
 """Each with sizes that are soon learnt."""
-MODELS = ("seq2seq_last", "encoder_decoder", "many_to_one", "one_to_one")
-REPRESENTATIONS = ("one_hot", "scaled")
 SMALL = (
     "model.stateful=false",
     "model.units=16",
@@ -57,60 +46,6 @@ def _config(problem: str, *more: str) -> DictConfig:
 def test_each_problem_is_tried() -> None:
     named = {path.stem for path in (configuration.FOLDER / "problem").glob("*.yaml")}
     assert named == {*PROBLEMS, "echo_whole", "echo_partial"}
-
-
-@pytest.mark.parametrize("representation", REPRESENTATIONS)
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_it_trains(problem: str, model: str, representation: str) -> None:
-    config = _config(
-        problem, f"model={model}", f"representation={representation}", "epochs=60", "replicas=2"
-    )
-    parts = assemble(config, configuration.read(config))
-    recorder, shapes = Recorder(), set()
-    network: Any = parts.module.model
-    network.register_forward_hook(lambda *given: shapes.add(tuple(given[2][0].shape)))
-    make_trainer(recorder, limit_val_batches=0).fit(parts.module, parts.data)
-    outputs = 6 if representation == "one_hot" else 1
-    assert shapes == {(2, 3, parts.module.problem.n_out, outputs)}
-    losses = torch.tensor(recorder.losses)
-    assert (losses[-10:].mean(0) < losses[:5].mean(0)).all()
-
-
-@pytest.mark.parametrize("representation", REPRESENTATIONS)
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_in_a_stack_it_trains_as_alone(problem: str, representation: str, tmp_path: Path) -> None:
-    common = ("model=seq2seq_last", f"representation={representation}", "epochs=4")
-    jobs = [("seed=5", "optimizer.learning_rate=0.01"), ("seed=9", "optimizer.learning_rate=0.002")]
-    configs = [_config(problem, *common, *job) for job in jobs]
-    alone = [assemble(config, configuration.read(config)) for config in configs]
-    settings = configuration.read(configs[0]).trainer
-    members = [
-        Member(parts.data.seeds, 4, parts.module.make_optimizer, None, tmp_path / f"{number}")
-        for number, parts in enumerate(alone)
-    ]
-    both = dataclasses.replace(configuration.read(configs[0]), seeds=[5, 9])
-    together = assemble(configs[0], both)
-    (ends,) = train_stack(together, members, settings, Interrupts())
-    for parts, (_, outcome) in zip(alone, ends, strict=True):
-        expected = experiment.train(parts, settings, None, tmp_path / "alone", Interrupts())
-        assert isinstance(outcome, Outcome)
-        for name, score in expected.scores.items():
-            np.testing.assert_allclose(outcome.scores[name], score, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("representation", REPRESENTATIONS)
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_its_network_answers_in_other_forms(
-    problem: str, model: str, representation: str, tmp_path: Path
-) -> None:
-    network = _untrained(problem, f"model={model}", f"representation={representation}")
-    write_arrays(network, tmp_path)
-    predict = echo_network.load(tmp_path).predict
-    difference = forms.compare(network, lambda windows: predict(windows, forms.ASKED))
-    assert difference < 1e-6
-    assert forms.write(network, "pt2", tmp_path).difference < 1e-6
 
 
 def _untrained(problem: str, *more: str) -> TrainedNetwork:

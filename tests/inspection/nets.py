@@ -74,7 +74,7 @@ def seq2seq(problem: EchoProblem, batch_size: int, units: int, **settings: Any) 
 def newest_only(problem: EchoProblem, batch_size: int) -> EchoModule:
     """An LSTM that holds the integer just read, a unit each, and forgets everything before."""
     net = seq2seq(problem, batch_size, units=problem.n_values)
-    _set(_layer(net), output=OPEN, input_=OPEN, forget=SHUT, first=0)
+    set_gates(_layer(net), output=OPEN, input_=OPEN, forget=SHUT, first=0)
     return net
 
 
@@ -85,7 +85,7 @@ def first_only(problem: EchoProblem, batch_size: int) -> EchoModule:
     """
     net = seq2seq(problem, batch_size, units=problem.n_values + 1)
     layer = _layer(net)
-    _set(layer, output=OPEN, input_=OPEN, forget=OPEN, first=1)
+    set_gates(layer, output=OPEN, input_=OPEN, forget=OPEN, first=1)
     units = layer.units
     with torch.no_grad():
         layer.bias[..., 3 * units] = OPEN  # the candidate of the counter
@@ -98,7 +98,7 @@ def _layer(net: EchoModule) -> LSTM:
     return net.model.lstm.first
 
 
-def _set(layer: LSTM, output: float, input_: float, forget: float, first: int) -> None:
+def set_gates(layer: LSTM, output: float, input_: float, forget: float, first: int) -> None:
     """Sets all gates, and has the candidate of unit ``first + v`` be 1 for integer v, else 0."""
     units, values = layer.units, layer.kernel.shape[1]
     with torch.no_grad():

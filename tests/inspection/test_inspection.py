@@ -21,12 +21,12 @@ PROBLEM = EchoProblem(length=10, n_values=V, n_in=3, n_out=3)
 
 def test_it_writes_every_figure_and_what_was_measured(tmp_path: Path) -> None:
     echo_exp.inspect(nets.trained(nets.first_only(PROBLEM, 4)), tmp_path, sequences=40)
-    assert {path.stem for path in tmp_path.glob("*.png")} == set(FIGURES)
+    assert {path.stem for path in tmp_path.glob("*.png")} == {*FIGURES} - {"attention"}
     content = json.loads((tmp_path / "measurements.json").read_text(encoding="utf-8"))
     accuracy = content["layers"]["lstm"]["probes"]["zero"]["accuracy"]["value"]
     assert [step[0] for step in accuracy[0]] == [1, 1, 1]
     assert len(content["confusion"]["counts"]) == V
-    assert len(content["findings"]) == 3
+    assert len(content["findings"]) == 4  # one says that there is no attention
 
 
 def test_it_says_what_is_held() -> None:
@@ -73,8 +73,8 @@ def test_of_a_network_without_our_layers_only_the_answers_are_looked_at(tmp_path
     network = nets.trained(nets.module(Answering(lambda x, _: one_hot(x)), PROBLEM, 4))
     found = echo_exp.inspect(network, tmp_path, sequences=20)
     assert {path.stem for path in tmp_path.glob("*.png")} == {"confusion", "errors", "skill"}
-    assert "Answering has no LSTM layer" in findings(found)[-1]
-    with pytest.raises(SettingError, match="no LSTM layer"):
+    assert "states, gates, probes (Answering shows no recurrent layer)" in findings(found)[2]
+    with pytest.raises(SettingError, match="no recurrent layer"):
         echo_exp.inspect(network, figures=["gates"])
 
 

@@ -1,0 +1,23 @@
+"""What a network can show of its inside, beside what it answers."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Gated(NamedTuple):
+    """What a layer whose state is its hidden one does in a window.
+
+    Attributes:
+        hidden: Hidden states, the one before the first timestep in front, [R, B, T+1, U].
+        gates: How open each gate is, from 0 to 1, by its name, [R, B, T, U] each.
+    """
+
+    hidden: Tensor
+    gates: Mapping[str, Tensor]
+
+
+def names(kind: str, count: int) -> list[str]:
+    """Returns the names of layers: ``gru``, then those above it, numbered from 2: ``gru 2``."""
+    return [kind, *(f"{kind} {number}" for number in range(2, count + 1))]

@@ -1,0 +1,131 @@
+"""What a network shows of its gates and of what it looks at, where it is known."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import echo_exp
+from echo_exp import EchoModule, EchoProblem
+from echo_exp.inspection import looks, measurements, walks
+from echo_exp.inspection.findings import findings
+from echo_exp.inspection.traces import trace
+from echo_exp.models import GRU, Attention, MinGRU, Transformer, WithAttention, WithGates
+
+from . import nets
+from .nets import OPEN, SHUT, V
+
+PROBLEM = EchoProblem(length=10, n_values=V, n_in=3, n_out=3)
+SIZES: dict[str, Any] = {"n_features": V, "n_outputs": V, "n_in": 3, "n_out": 3, "units": 8}
+ATTENTIVE = {
+    "attention": Attention(**SIZES, seeds=[1], layers=2),
+    "transformer": Transformer(**SIZES, seeds=[1], layers=2, heads=2),
+}
+GATED = {
+    "gru": GRU(**SIZES, seeds=[1], layers=2),
+    "gru before": GRU(**SIZES, seeds=[1], reset="before"),
+    "min_gru": MinGRU(**SIZES, seeds=[1], layers=2),
+}
+
+
+def _windows(module: EchoModule) -> torch.Tensor:
+    return walks.fresh(module, 0, 20)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("name", ATTENTIVE)
+def test_weights_add_up_to_one_and_none_is_on_what_is_missing(name: str, masked: bool) -> None:
+    x = torch.randint(V, (1, 5, 3), generator=torch.Generator().manual_seed(0))
+    present = torch.tensor([False, True, True]).expand(1, 5, 3) if masked else None
+    model = ATTENTIVE[name]
+    assert isinstance(model, WithAttention)
+    for weights in model.attention(x, None, present).values():
+        assert weights.shape == (1, 5, 3, 3)
+        torch.testing.assert_close(weights.sum(-1), torch.ones(1, 5, 3))
+        assert not (masked and weights[:, :, 1:, 0].any())
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_states_that_are_shown_are_those_of_the_network(name: str) -> None:
+    model, x = GATED[name], torch.randint(V, (1, 5, 3))
+    present = torch.tensor([True, False, True]).expand(1, 5, 3)
+    assert isinstance(model, WithGates)
+    _, before = model(x)
+    _, after = model(x, before, present)
+    shown = model.gates(x, before, present)
+    kind = name.removesuffix(" before")
+    assert list(shown) == [kind, f"{kind} 2"][: len(after)]
+    for layer, first, last in zip(shown.values(), before, after, strict=True):
+        assert torch.equal(layer.hidden[:, :, 0], first)
+        torch.testing.assert_close(layer.hidden[:, :, -1], last)
+        for gate in layer.gates.values():
+            assert gate.shape == layer.hidden[:, :, 1:].shape
+
+
+def test_gates_that_are_set_are_measured_as_set() -> None:
+    model = GRU(**SIZES, seeds=[1])
+    with torch.no_grad():
+        for name, value in model.layers[0].named_parameters():
+            value.zero_()
+            if name == "bias":
+                value[..., :8], value[..., 8:16] = OPEN, SHUT  # update, reset
+    module = nets.module(model, PROBLEM, 4)
+    gates = measurements.gates(trace(module, _windows(module), walks.keep)["gru"])
+    assert gates.names == ("update", "reset")
+    assert np.allclose(gates.mean[0], 1)
+    assert np.allclose(gates.mean[1], 0)
+    assert gates.open.tolist() == [[1, 1, 1], [0, 0, 0]]
+    assert gates.closed.tolist() == [[0, 0, 0], [1, 1, 1]]
+
+
+def test_a_decoder_that_is_set_to_look_for_an_integer_looks_at_its_timestep() -> None:
+    model = Attention(**SIZES, seeds=[1])
+    nets.set_gates(model.encoder.first, output=OPEN, input_=OPEN, forget=SHUT, first=0)
+    with torch.no_grad():
+        model.query_kernel.zero_()
+        model.key_kernel.copy_(torch.eye(8).unsqueeze(0))
+        model.score_kernel.zero_()
+        model.score_kernel[:, 7] = 200.0
+    x = torch.tensor([[[7, 1, 2], [3, 7, 0], [4, 5, 7]]])  # [R, B, T]
+    weights = model.attention(x)["decoder"]  # [R, B, n_out, T]
+    expected = torch.eye(3).unsqueeze(1).expand(3, 3, 3).unsqueeze(0)
+    torch.testing.assert_close(weights, expected)
+
+
+def test_a_transformer_whose_queries_are_zero_looks_at_all_that_it_may_alike() -> None:
+    model = Transformer(**SIZES, seeds=[1], position="none")
+    with torch.no_grad():
+        first: Any = model.blocks[0]
+        first.query_kernel.zero_()
+    module = nets.module(model, PROBLEM, 4)
+    found = looks.attention(module, _windows(module))
+    assert not found.by_answer
+    assert found.windows == 20 * 8
+    expected = np.tril(np.ones((3, 3))) / np.arange(1, 4)[:, None]
+    assert np.allclose(found.weights["block 1 head 1"], expected)
+
+
+def test_the_gradient_is_at_the_only_timestep_that_an_answer_depends_on() -> None:
+    newest = nets.newest_only(PROBLEM, 4)
+    assert np.allclose(looks.gradient(newest, _windows(newest)).share, np.eye(3), atol=1e-6)
+    first = nets.first_only(PROBLEM, 8)
+    assert np.allclose(looks.gradient(first, _windows(first)).share[:, 0], 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (GATED["gru"], {"states_gru", "gates_gru_2", "probes_gru"}),
+        (GATED["min_gru"], {"states_min_gru", "gates_min_gru", "probes_min_gru_2"}),
+        (ATTENTIVE["attention"], {"attention", "states_encoder", "gates_decoder_2"}),
+        (ATTENTIVE["transformer"], {"attention"}),
+    ],
+)
+def test_what_each_network_shows_is_drawn(model: Any, expected: set[str], tmp_path: Path) -> None:
+    network = nets.trained(nets.module(model, PROBLEM, 4))
+    found = echo_exp.inspect(network, tmp_path, sequences=20)
+    expected |= {"gradient", "confusion", "errors", "skill"}
+    assert expected <= {path.stem for path in tmp_path.glob("*.png")}
+    assert not any("gradient" in sentence for sentence in findings(found))

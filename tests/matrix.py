@@ -1,0 +1,207 @@
+"""Every network with every problem, representation and policy for missing values, in small.
+
+What is there is found in `conf/`: a new option is in every combination by itself.
+"""
+
+import copy
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from hydra import compose
+from hydra.initialize import initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from echo_exp import configuration
+from echo_exp.configuration.assembly import assemble
+from echo_exp.network import TrainedNetwork
+from echo_exp.task.problem import Problem
+from echo_exp.training.experiment import Parts
+
+SIZES: dict[str, dict[str, int]] = {
+    "echo_whole": {"n_in": 3, "n_out": 3},
+    "echo_partial": {"n_in": 3, "n_out": 2},
+    "delayed_echo": {"n_items": 2, "delay": 1},
+    "selective_echo": {"n_items": 2, "n_noise": 1},
+    "associative_recall": {"n_pairs": 2, "n_queries": 1},
+}
+"""Sizes that are soon learnt; a problem that is not named here has those of its file."""
+COMMON = {"n_values": 3, "n_windows": 20, "length": 22}
+"""The same of all problems that have such a size: 20 complete windows in a sequence."""
+SETTINGS = (
+    "model.units=8",
+    "optimizer.learning_rate=0.05",
+    "trainer.progress=none",
+    "trainer.validate_every=2",
+    "trainer.validation_sequences=2",
+    "trainer.test_sequences=2",
+)
+CARRIED, RESET = "carried", "reset"
+PRE = "+pre"
+"""Marks a network whose padding is set to pre, so that it answers when it has read the window."""
+
+
+class Case(NamedTuple):
+    """One combination: an option of each group, and what is done with the state."""
+
+    network: str
+    problem: str
+    representation: str
+    missing: str
+    state: str
+
+    def __str__(self) -> str:
+        return "-".join(self)
+
+
+def options(group: str) -> list[str]:
+    """Returns the options of a group."""
+    return sorted(path.stem for path in (configuration.FOLDER / group).glob("*.yaml"))
+
+
+def networks() -> list[str]:
+    """Returns all networks; those that can be padded, and come without it, are there twice."""
+    every = options("model")
+    unpadded = [name for name in every if _option("model", name).get("padding", PRE) is None]
+    return [*every, *(name + PRE for name in unpadded)]
+
+
+def every() -> list[Case]:
+    """Returns all combinations."""
+    groups = [options(group) for group in ("problem", "representation", "missing")]
+    return [Case(*each) for each in itertools.product(networks(), *groups, (CARRIED, RESET))]
+
+
+def refused(case: Case) -> set[str]:
+    """Returns the settings for which a combination makes no sense; one that does has none.
+
+    Windows that have nothing to do with one another are never incomplete, and carry no state. A
+    network without a state can carry none. One that answers at every timestep has as many answers
+    as timesteps, or a padding, and may not answer before it has read what is asked for.
+    """
+    problem, model = _problem(case.problem), _model(case.network)
+    reasons = set()
+    if problem.independent and _incomplete(case.missing):
+        reasons.add("missing")
+    if case.state == CARRIED and (problem.independent or not has_state(case.network)):
+        reasons.add("model.stateful")
+    if "padding" in model:
+        first = problem.n_in - problem.n_out if model.padding == "pre" else 0
+        if any(first + answer < due for answer, due in enumerate(problem.due)):
+            reasons.add("model.padding")
+        elif model.padding is None and problem.n_out != problem.n_in:
+            reasons.add("problem.n_out")
+    return reasons
+
+
+def topology(network: str) -> str:
+    """Returns the name of a network's class."""
+    return str(_model(network)[configuration.TARGET]).rpartition(".")[2]
+
+
+@functools.cache
+def has_state(network: str) -> bool:
+    """Says whether a network has a state, by running it."""
+    case = Case(network, "echo_whole", "one_hot", "drop", RESET)
+    module = parts(case).module
+    _, state = module.model(torch.zeros(1, 1, module.problem.n_in, dtype=torch.long))
+    return bool(state)
+
+
+def pairwise(cases: Iterable[Case], of: str | None = None) -> list[Case]:
+    """Returns so many of some combinations that each pair of options is in one of them.
+
+    Pairs that are in none of the combinations are left out. Greedy: the next is the one, the first
+    of them, that has the most pairs which none before it had.
+
+    Args:
+        cases: The combinations.
+        of: One of a pair is an option of this field of `Case`; None for all pairs.
+    """
+    pairs = {case: _pairs(case, of) for case in cases}
+    left = set[tuple[Any, ...]]().union(*pairs.values())
+    chosen = []
+    while left:
+        chosen.append(max(pairs, key=lambda case: len(pairs[case] & left)))
+        left -= pairs[chosen[-1]]
+    return chosen
+
+
+def config(case: Case, **changes: Any) -> DictConfig:
+    """Returns the configuration of a combination, with other values of settings at its root."""
+    config = copy.deepcopy(_base())
+    config.model, config.problem = copy.deepcopy(_model(case.network)), _sized(case.problem)
+    config.model.stateful = case.state == CARRIED
+    config.representation = copy.deepcopy(_option("representation", case.representation))
+    config.missing = copy.deepcopy(_option("missing", case.missing))
+    config.batch_size = 11 if _incomplete(case.missing) else 10  # two batches a sequence
+    for key, value in changes.items():
+        OmegaConf.update(config, key, value)
+    return config
+
+
+def parts(case: Case, seeds: Sequence[int] = (1,), **changes: Any) -> Parts:
+    """Returns the objects of a combination, or raises the `SettingError` that refuses it."""
+    composed = config(case, **changes)
+    settings = dataclasses.replace(configuration.read(composed), seeds=seeds)
+    return assemble(composed, settings)
+
+
+def untrained(case: Case) -> TrainedNetwork:
+    """Returns the network of a combination with its initial weights, as if loaded from a run."""
+    composed = config(case)
+    settings = configuration.read(composed)
+    module = assemble(composed, settings).module.eval().requires_grad_(False)
+    return TrainedNetwork(module, composed, settings, 1, 0, None, {})
+
+
+@functools.cache
+def _base() -> DictConfig:
+    return _composed(*SETTINGS)
+
+
+@functools.cache
+def _option(group: str, name: str) -> DictConfig:
+    option: DictConfig = _composed(f"{group}={name}")[group]
+    return option
+
+
+def _composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+@functools.cache
+def _model(network: str) -> DictConfig:
+    model = copy.deepcopy(_option("model", network.removesuffix(PRE)))
+    model.units = _base().model.units
+    if network.endswith(PRE):
+        model.padding = "pre"
+    return model
+
+
+def _sized(problem: str) -> DictConfig:
+    node = copy.deepcopy(_option("problem", problem))
+    for name, size in (COMMON | SIZES.get(problem, {})).items():
+        if name in node:
+            node[name] = size
+    return node
+
+
+@functools.cache
+def _problem(name: str) -> Problem:
+    found: Problem = configuration.build(_sized(name), "problem")
+    return found
+
+
+@functools.cache
+def _incomplete(missing: str) -> bool:
+    return bool(configuration.build(_option("missing", missing), "missing").incomplete)
+
+
+def _pairs(case: Case, of: str | None) -> set[tuple[Any, ...]]:
+    pairs = itertools.combinations(case._asdict().items(), 2)
+    return {pair for pair in pairs if of is None or of in dict(pair)}
