@@ -25,7 +25,7 @@ from echo_exp.training.replicas import Floats
 
 Learnt = NDArray[np.bool_]
 
-RESAMPLES = 4999
+DRAWS = 4999
 LEARNT = 0.5
 """A span is learnt where at least this share of the seeds learns it."""
 LAW_AT = 0.9
@@ -42,7 +42,7 @@ class Span:
         spans: The spans that were tried, in their order, [n].
         learnt: Of each whether each seed learnt it, [R] booleans.
         shares: The share of seeds that learnt each, with Wilson's interval.
-        longest: The longest that was learnt, with its bootstrap interval; 0 where none was.
+        longest: The longest that was learnt, with its interval; 0 where none was.
         power: The power of the span with which the epochs until `LAW_AT` grow; None where the seeds
             do not determine it.
     """
@@ -61,13 +61,10 @@ class Span:
         return self.longest.value == self.spans[-1]
 
     def __str__(self) -> str:
-        if self.longest.value == 0:
-            return f"none, the shortest being {number(self.spans[0])}"
-        least = "at least " if self.bound else ""
-        between = ""
-        if self.longest.low != self.longest.high:
-            between = f" ({_whole(self.longest.low)} to {_whole(self.longest.high)})"
-        return f"{least}{_whole(self.longest.value)}{between}"
+        value = f"{'at least ' * self.bound}{_whole(self.longest.value)}"
+        if self.longest.low == self.longest.high:
+            return value
+        return f"{value} ({_whole(self.longest.low)} to {_whole(self.longest.high)})"
 
 
 def section(found: Answers) -> Section | None:
@@ -125,13 +122,15 @@ def _share(learnt: Learnt) -> Estimate:
 def _longest(spans: Sequence[float], learnt: Sequence[Learnt]) -> Estimate:
     """Estimates the longest span up to which all that were tried are learnt, 0 where none is.
 
-    The interval is the percentile bootstrap's: seeds are drawn anew at each span.
+    The interval is that of the shares' posteriors with Jeffreys' prior (Brown, Cai & DasGupta
+    2001): unlike a bootstrap's it has a width where all seeds, or none, have learnt a span.
     """
     random = np.random.default_rng(0)
-    shares = np.stack([random.binomial(len(e), e.mean(), RESAMPLES) / len(e) for e in learnt])
-    resampled = np.array([_reached(spans, column) for column in shares.T])
+    counts = np.array([(each.sum(), len(each)) for each in learnt])
+    right, wrong = counts[:, 0] + 0.5, counts[:, 1] - counts[:, 0] + 0.5
+    drawn = [_reached(spans, shares) for shares in random.beta(right, wrong, (DRAWS, len(counts)))]
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(resampled, [tail, 100 - tail], method="nearest")
+    low, high = np.percentile(drawn, [tail, 100 - tail], method="nearest")
     value = _reached(spans, np.array([each.mean() for each in learnt]))
     return Estimate(value, float(low), float(high))
 
@@ -204,4 +203,6 @@ def _panel(axes: Axes, levels: Sequence[Any], spans: Sequence[Span]) -> None:
 
 
 def _whole(value: float) -> str:
+    if value == 0:
+        return "none"
     return f"{value:,.0f}" if value == int(value) else number(value)

@@ -41,6 +41,7 @@ def test_the_tutorials_five_questions_are_there_and_those_beyond() -> None:
     assert NAMES == [
         "architectures",
         "ignore_state",
+        "length_generalisation",
         "linear_representation",
         "longer_echoes",
         "memory_span",
@@ -48,6 +49,32 @@ def test_the_tutorials_five_questions_are_there_and_those_beyond() -> None:
         "recall",
         "topologies",
     ]
+
+
+def test_settings_and_labels_of_a_grid_may_vary_together() -> None:
+    grid = {"labels.span, problem.n_in": [[1, 5], [2, 10]], "model.units": [3, 4]}
+    cells = Study("mine", "?", "model.units", {"full": [grid]}, x="span").cells
+    assert [cell.settings for cell in cells] == [
+        {"problem.n_in": 5, "model.units": 3},
+        {"problem.n_in": 5, "model.units": 4},
+        {"problem.n_in": 10, "model.units": 3},
+        {"problem.n_in": 10, "model.units": 4},
+    ]
+    assert [cell.labels for cell in cells] == [{"span": 1}, {"span": 1}, {"span": 2}, {"span": 2}]
+
+
+@pytest.mark.parametrize("values", [[[1]], [[1, 2, 3]], [1, 2], 5])
+def test_settings_that_vary_together_need_a_value_each(values: Any) -> None:
+    grid = {"model.units": [3, 4], "seed, epochs": values}
+    with pytest.raises(SettingError, match="a list of 2"):
+        Study("mine", "?", "model.units", {"full": [grid]})
+
+
+@pytest.mark.parametrize("span", ["model", "problem.n_in"])
+def test_a_span_is_a_number_that_every_cell_has(span: str) -> None:
+    grid = {"model.units": [3, 4], "model": "seq2seq"}
+    with pytest.raises(SettingError, match=r"study\.span"):
+        Study("mine", "?", "model.units", {"full": [grid]}, span=span)
 
 
 @pytest.mark.parametrize("name", NAMES)

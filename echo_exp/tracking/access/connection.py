@@ -22,7 +22,7 @@ from echo_exp.tracking.access.locations import local_folder, relocate
 from echo_exp.tracking.settings import served
 
 LONGEST_REASON = 500
-ALONE = ("SET lock_timeout = '60s'", "SELECT pg_advisory_lock(hashtext('echo_exp'))")
+ALONE = ("SET lock_timeout = '300s'", "SELECT pg_advisory_lock(hashtext('echo_exp'))")
 """What makes a connection to PostgreSQL the only one of this program, until it is closed."""
 
 LASTING = (

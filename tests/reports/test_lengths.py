@@ -1,0 +1,62 @@
+"""The section on other lengths, on made records with known answers."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from echo_exp.reports import answers, lengths
+from echo_exp.reports.answers import Answers
+from echo_exp.reports.sections import Section
+
+from . import made
+
+
+def _found(at: dict[int, dict[int, float]], **more: str) -> Answers:
+    """Of each arm the accuracy of all seeds at some lengths."""
+    study = made.study({"model.units": [*at]}, lengths="test/accuracy", **more)
+    records = []
+    for cell in study.cells:
+        record = made.record(cell, [1.0] * 8)
+        scores = {
+            f"test/accuracy_at_{length}": np.full(8, value)
+            for length, value in at[cell.settings["model.units"]].items()
+        }
+        records.append(dataclasses.replace(record, scores={**record.scores, **scores}))
+    return answers.answer(study, records)
+
+
+def _section(at: dict[int, dict[int, float]]) -> Section:
+    section = lengths.section(_found(at))
+    assert section is not None
+    return section
+
+
+def test_each_arm_has_a_row_a_length() -> None:
+    table = _section({1: {10: 0.9, 20: 0.5}, 2: {10: 0.8, 20: 0.7}}).tables["lengths"]
+    assert table[["model.units", "length"]].to_numpy().tolist() == [
+        [1, 10],
+        [1, 20],
+        [2, 10],
+        [2, 20],
+    ]
+    assert table["test/accuracy"].tolist() == pytest.approx([0.9, 0.5, 0.8, 0.7])
+
+
+def test_the_answer_is_of_the_greatest_length() -> None:
+    answer = _section({1: {10: 0.9, 20: 0.5}, 2: {10: 0.8, 20: 0.7}}).answer
+    assert answer == "The highest accuracy at length 20: 2 0.700 (0.700 to 0.700)."
+
+
+def test_a_length_that_an_arm_does_not_have_is_left_open() -> None:
+    text = _section({1: {10: 0.9, 20: 0.5}, 2: {10: 0.8}}).text
+    assert "| all | 2 | 0.800 (0.800 to 0.800) | – |" in text
+
+
+def test_lengths_are_drawn_in_their_order() -> None:
+    (axes,) = _section({1: {100: 0.1, 9: 0.9}, 2: {100: 0.2, 9: 0.8}}).figures["lengths"].axes
+    assert [list(line.get_xdata()) for line in axes.lines] == [[9, 100], [9, 100]]
+
+
+def test_without_other_lengths_there_is_no_section() -> None:
+    assert lengths.section(_found({1: {}, 2: {}})) is None
