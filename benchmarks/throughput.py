@@ -25,6 +25,7 @@ from pathlib import Path
 from mlflow.tracking import MlflowClient
 
 from benchmarks.commands import execute, ratio
+from echo_exp.reports import records
 from echo_exp.tracking import Store
 
 PROGRAM = [sys.executable, "-m", "echo_exp"]
@@ -160,9 +161,8 @@ def _asked(outputs: Path) -> dict[str, float]:
                 client.get_metric_history(run.info.run_id, key)
 
     def cells() -> None:
-        query = f"tags.kind = 'run' and tags.fingerprint = '{mark['fingerprint']}'"
-        for _ in range(26):
-            client.search_runs(ids, query, max_results=100)
+        sweeps = client.search_runs(ids, "tags.kind = 'sweep'", max_results=100)
+        records.runs_of(client, sweeps[0])
 
     questions: dict[str, Callable[[], object]] = {
         "log a run of 1,000 points": log,
@@ -173,7 +173,7 @@ def _asked(outputs: Path) -> dict[str, float]:
             ids, max_results=100, order_by=["metrics.`test/accuracy` DESC"]
         ),
         "compare 20 runs, two curves each": compare,
-        "the 26 cells of a report": cells,
+        "the runs of a study's report": cells,
     }
     answers = {question: _median(ask) for question, ask in questions.items()}
     ours.close()
@@ -214,7 +214,8 @@ def _fill(path: Path, size: int) -> None:
         "update tags set value = substr(run_uuid, 1, 16) "
         f"where key = 'fingerprint' and run_uuid in {copied}"
     )
-    database.execute(f"delete from tags where key = 'mlflow.parentRunId' and run_uuid in {copied}")
+    of_sweeps = "(key = 'mlflow.parentRunId' or key like 'sweep.%')"
+    database.execute(f"delete from tags where {of_sweeps} and run_uuid in {copied}")
     database.execute(
         f"update params set value = run_uuid where key = 'seed' and run_uuid in {copied}"
     )

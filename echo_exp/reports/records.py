@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,15 @@ from echo_exp.sweeps import plan
 from echo_exp.sweeps.study import Cell
 from echo_exp.tracking.access import reader
 from echo_exp.tracking.access.connection import Access
+from echo_exp.tracking.access.rows import pages
+from echo_exp.tracking.access.selection import of_sweep
 from echo_exp.training.replicas import Floats
 
 RUNNING, FINISHED, FAILED, NEVER_RUN = "RUNNING", "FINISHED", "FAILED", "never run"
 UNREADABLE = "finished, but its artifacts are gone"
 PAGE = 100
+SWEEPS = 3
+"""In so many of the latest sweeps the cells of a study are looked for together."""
 
 
 @dataclass(frozen=True)
@@ -85,33 +90,65 @@ def read(access: Access, experiment: str, cells: Sequence[tuple[Cell, int, str]]
     found = reader.experiment(access.client, experiment)
     if found is None:
         return [_unfinished(cell, epochs, None, "") for cell, epochs, _ in cells]
-    without_run = _failed(access.client, found)
+    client = access.client
+    sweeps = client.search_runs(
+        [found.experiment_id],
+        f"tags.kind = '{plan.TAG}'",
+        max_results=PAGE,
+        order_by=["attributes.start_time DESC"],
+    )
+    without_run, latest = _failed(sweeps), _latest(client, sweeps, {mark for *_, mark in cells})
     return [
         _record(
-            access, cell, epochs, _newest(access.client, found, mark), without_run.get(mark, "")
+            access,
+            cell,
+            epochs,
+            latest.get(mark) or _newest(client, found, mark),
+            without_run.get(mark, ""),
         )
         for cell, epochs, mark in cells
     ]
 
 
-def _failed(client: MlflowClient, experiment: Experiment) -> dict[str, str]:
-    """Returns why jobs failed, by their fingerprints, as the newest sweep has it that knows."""
-    parents = client.search_runs(
-        [experiment.experiment_id],
-        f"tags.kind = '{plan.TAG}'",
-        max_results=PAGE,
-        order_by=["attributes.start_time ASC"],
-    )
-    tags = [item for parent in parents for item in parent.data.tags.items()]
+def runs_of(client: MlflowClient, sweep: Run) -> list[Run]:
+    """Returns the runs of a sweep, the oldest first."""
+    query, order = f"{of_sweep(sweep)} and tags.kind = 'run'", ["attributes.start_time ASC"]
+    search = partial(client.search_runs, [sweep.info.experiment_id], query, order_by=order)
+    return list(pages(search))
+
+
+def newest(runs: Sequence[Run]) -> dict[str, Run]:
+    """Returns the newest finished run of each fingerprint, else the newest."""
+    found: dict[str, Run] = {}
+    for run in sorted(runs, key=lambda run: run.info.status == FINISHED):
+        found[run.data.tags.get("fingerprint", run.info.run_id)] = run
+    return found
+
+
+def _latest(client: MlflowClient, sweeps: Sequence[Run], marks: set[str]) -> dict[str, Run]:
+    """Returns the finished runs of some fingerprints that the latest sweeps have.
+
+    A sweep is one query, whatever else the experiment holds; a fingerprint alone is one too.
+    """
+    latest: dict[str, Run] = {}
+    for sweep in sweeps[:SWEEPS]:
+        if latest.keys() >= marks:
+            break
+        runs = newest(runs_of(client, sweep))
+        finished = {mark: run for mark, run in runs.items() if run.info.status == FINISHED}
+        latest = {mark: run for mark, run in finished.items() if mark in marks} | latest
+    return latest
+
+
+def _failed(sweeps: Sequence[Run]) -> dict[str, str]:
+    """Returns why jobs failed, by their fingerprints, as the latest sweep has it that knows."""
+    tags = [item for sweep in reversed(sweeps) for item in sweep.data.tags.items()]
     prefix = plan.FAILED_TAG
     return {name.removeprefix(prefix): why for name, why in tags if name.startswith(prefix)}
 
 
 def _newest(client: MlflowClient, experiment: Experiment, fingerprint: str) -> Run | None:
-    """Returns the newest finished run of a fingerprint, else the newest.
-
-    One query a cell: the experiment may hold many more runs than are asked for.
-    """
+    """Returns the newest finished run of a fingerprint, else the newest."""
     found = client.search_runs(
         [experiment.experiment_id],
         f"tags.kind = 'run' and tags.fingerprint = '{fingerprint}'",
