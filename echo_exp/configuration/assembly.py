@@ -4,8 +4,8 @@ from omegaconf import DictConfig
 
 from echo_exp.configuration.building import build, takes
 from echo_exp.configuration.checking import Settings
-from echo_exp.configuration.memory import check_memory, training_bytes
-from echo_exp.configuration.shapes import network
+from echo_exp.configuration.memory import check_memory
+from echo_exp.configuration.shapes import need, network
 from echo_exp.task.data import EchoDataModule
 from echo_exp.training.experiment import Parts
 from echo_exp.training.module import EchoModule, MakeOptimizer
@@ -20,8 +20,9 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
     """
     problem, seeds = settings.problem, settings.seeds
     check_device(settings.trainer.accelerator)
-    representation, make_model, outputs = network(config, settings)
-    check_memory(config, training_bytes(make_model(seeds=()), outputs), len(seeds))
+    representation, make_model = network(config, settings)
+    needed = need(make_model(seeds=()), representation, settings)
+    check_memory(config, needed, len(seeds))
     model = make_model(seeds=seeds)
     optimizer = make_optimizer(config, settings)
     module = EchoModule(
@@ -41,6 +42,7 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
         block=settings.trainer.block,
         validation_sequences=settings.trainer.validation_sequences,
         test_sequences=settings.trainer.test_sequences,
+        side_by_side=needed.side_by_side(len(seeds)),
     )
     return Parts(module, data)
 

@@ -108,6 +108,6 @@ def shown(
     found: dict[str, Gated] = {}
     befores = state or [None] * len(layers)
     for name, layer, before in zip(names(kind, len(layers)), layers, befores, strict=True):
-        found[name] = layer.shown(x, before, present)
+        found[name] = layer.shown(x, before, present)  # type: ignore[operator]
         x = found[name].hidden[:, :, 1:]  # [R, B, T, U]
     return found

@@ -101,7 +101,8 @@ class Transformer(nn.Module):
         x, seen, angles = self._placed(x, present)
         found = {}
         for number, block in enumerate(self.blocks, start=1):
-            for head, weights in enumerate(block.weights(x, seen, angles).unbind(2), start=1):
+            heads: Tensor = block.weights(x, seen, angles)  # type: ignore[operator]
+            for head, weights in enumerate(heads.unbind(2), start=1):
                 found[f"block {number} head {head}"] = weights
             x = block(x, seen, angles)  # [R, B, T, U]
         return found
@@ -158,7 +159,7 @@ class Block(nn.Module):
         return self._weights(self.norm_attention(x), seen, angles)
 
     def _found(self, x: Tensor, seen: Tensor, angles: Tensor | None) -> Tensor:
-        found = self._weights(x, seen, angles) @ self._heads(x, self.value_kernel)
+        found: Tensor = self._weights(x, seen, angles) @ self._heads(x, self.value_kernel)
         return found.transpose(2, 3).flatten(3)  # [R, B, T, U]
 
     def _weights(self, x: Tensor, seen: Tensor, angles: Tensor | None) -> Tensor:
@@ -170,7 +171,8 @@ class Block(nn.Module):
 
     def _heads(self, x: Tensor, kernel: Tensor) -> Tensor:
         """[R, B, T, U] -> [R, B, H, T, D]."""
-        return project(x, kernel).unflatten(-1, (self.heads, -1)).transpose(2, 3)
+        heads: Tensor = project(x, kernel).unflatten(-1, (self.heads, -1)).transpose(2, 3)
+        return heads
 
 
 class Norm(nn.Module):

@@ -97,7 +97,7 @@ def test_a_decoder_that_is_set_to_look_for_an_integer_looks_at_its_timestep() ->
 def test_a_transformer_whose_queries_are_zero_looks_at_all_that_it_may_alike() -> None:
     model = Transformer(**SIZES, seeds=[1], position="none")
     with torch.no_grad():
-        model.blocks[0].query_kernel.zero_()
+        model.blocks[0].query_kernel.zero_()  # type: ignore[operator]
     module = nets.module(model, PROBLEM, 4)
     found = looks.attention(module, _windows(module))
     assert not found.by_answer

@@ -79,6 +79,7 @@ def test_states_and_gates_are_those_that_were_set() -> None:
     traced = trace(module, windows, walks.reset)["lstm"]
     states = measurements.states(module, windows, traced)
     first = int(states.window[0]) + 1
+    assert states.cell is not None
     assert states.hidden.shape == states.cell.shape == (4, V + 1)
     assert states.cell[:, 0] == pytest.approx([0, 1, 2, 3])  # it counts
     assert states.cell[:, first] == pytest.approx([0, 1, 1, 1])
