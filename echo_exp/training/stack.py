@@ -158,6 +158,7 @@ def _data(
         validation_sequences=data.validation_sequences,
         test_sequences=data.test_sequences,
         begun=[member.trained for member in members for _ in member.seeds],
+        side_by_side=data.side_by_side,
     )
 
 
