@@ -21,7 +21,7 @@ class Activations:
     """The largest memory that a call of one replica takes beside its weights, in bytes.
 
     Attributes:
-        training: For the outputs of a batch and the gradients.
+        training: For the outputs of a batch and the gradients, but not for those of the weights.
         evaluation: For the outputs of a batch only.
     """
 
@@ -48,6 +48,7 @@ def measured(empty: nn.Module, x: Tensor, present: Tensor | None) -> Activations
     try:
         with _Peak() as training:
             outputs, _ = functional_call(empty, tensors | buffers, given)
+            forward = training.bytes
             gradients = torch.autograd.grad(
                 outputs.sum(), list(tensors.values()), allow_unused=True
             )
@@ -56,7 +57,8 @@ def measured(empty: nn.Module, x: Tensor, present: Tensor | None) -> Activations
             functional_call(empty, tensors | buffers, given)
     except (RuntimeError, NotImplementedError, ValueError):
         return Activations(0, 0)
-    return Activations(training.bytes, evaluation.bytes)
+    of_weights = sum(tensor.nbytes for tensor in tensors.values())
+    return Activations(max(forward, training.bytes - of_weights), evaluation.bytes)
 
 
 class _Peak(TorchDispatchMode):
