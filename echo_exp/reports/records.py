@@ -15,8 +15,8 @@ from mlflow.tracking import MlflowClient
 from echo_exp.metrics import definition
 from echo_exp.sweeps import plan
 from echo_exp.sweeps.study import Cell
-from echo_exp.tracking.access import reader
-from echo_exp.tracking.access.connection import Access
+from echo_exp.tracking.access import bulk, reader
+from echo_exp.tracking.access.connection import Access, mends
 from echo_exp.training.replicas import Floats
 
 RUNNING, FINISHED, FAILED, NEVER_RUN = "RUNNING", "FINISHED", "FAILED", "never run"
@@ -86,10 +86,9 @@ def read(access: Access, experiment: str, cells: Sequence[tuple[Cell, int, str]]
     if found is None:
         return [_unfinished(cell, epochs, None, "") for cell, epochs, _ in cells]
     without_run = _failed(access.client, found)
+    newest = _newest(access, found, [mark for _, _, mark in cells])
     return [
-        _record(
-            access, cell, epochs, _newest(access.client, found, mark), without_run.get(mark, "")
-        )
+        _record(access, cell, epochs, newest.get(mark), without_run.get(mark, ""))
         for cell, epochs, mark in cells
     ]
 
@@ -107,19 +106,14 @@ def _failed(client: MlflowClient, experiment: Experiment) -> dict[str, str]:
     return {name.removeprefix(prefix): why for name, why in tags if name.startswith(prefix)}
 
 
-def _newest(client: MlflowClient, experiment: Experiment, fingerprint: str) -> Run | None:
-    """Returns the newest finished run of a fingerprint, else the newest.
-
-    One query a cell: the experiment may hold many more runs than are asked for.
-    """
-    found = client.search_runs(
-        [experiment.experiment_id],
-        f"tags.kind = 'run' and tags.fingerprint = '{fingerprint}'",
-        max_results=PAGE,
-        order_by=["attributes.start_time DESC"],
-    )
-    finished = [run for run in found if run.info.status == FINISHED]
-    return next(iter([*finished, *found]), None)
+def _newest(access: Access, experiment: Experiment, marks: Sequence[str]) -> dict[str, Run]:
+    """Returns the newest finished run of each fingerprint, else the newest, where there is one."""
+    number, newest = experiment.experiment_id, dict[str, str]()
+    found = bulk.tagged(access, number, "fingerprint", list(dict.fromkeys(marks)))
+    for each in sorted(found, key=lambda each: each.status != FINISHED):
+        newest.setdefault(each.value, each.run_id)
+    runs = bulk.runs(access, number, list(newest.values()))
+    return {mark: runs[run_id] for mark, run_id in newest.items() if run_id in runs}
 
 
 def _unfinished(cell: Cell, epochs: int, run: Run | None, error: str) -> Record:
@@ -140,7 +134,9 @@ def _record(access: Access, cell: Cell, epochs: int, run: Run | None, error: str
         table, curves = (
             _many(access, run) if int(run.data.params["replicas"]) > 1 else _one(access.client, run)
         )
-    except (MlflowException, OSError, ValueError, KeyError):
+    except (MlflowException, OSError, ValueError, KeyError) as caught:
+        if isinstance(caught, MlflowException) and mends(caught):
+            raise
         return dataclasses.replace(_unfinished(cell, epochs, run, ""), status=UNREADABLE)
     curves = {name: (steps, _of_all(name, values)) for name, (steps, values) in curves.items()}
     last = {name: values[-1] for name, (_, values) in curves.items()}
