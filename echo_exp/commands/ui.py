@@ -48,7 +48,8 @@ def _show(config: DictConfig) -> None:
     if config.sweep is not None:
         opened = _sweep_page(access, settings, config.run, str(config.sweep))
     else:
-        opened = _page(access.client, settings.experiment, config.run, elsewhere)
+        with reader.reached(uri):
+            opened = _page(access.client, settings.experiment, config.run, elsewhere)
     if elsewhere:
         print(f"Look at the runs: {redacted(uri).rstrip('/')}/{opened}")
         return
@@ -81,15 +82,14 @@ def _page(client: "MlflowClient", experiment: str, run: str | None, shared: bool
     Raises:
         SettingError: There is no such run, the experiment has none, or it was deleted in MLflow.
     """
-    from mlflow.exceptions import MlflowException
-
     from echo_exp.tracking.access import reader
 
     if run not in (None, LAST):
-        with contextlib.suppress(MlflowException):
-            found = reader.active(client, client.get_run(str(run)))
-            return page(found.info.experiment_id, found.info.run_id)
-        raise SettingError("run", run, "it must be `last` or the id of a run in the store")
+        found = reader.existing_run(client, str(run))
+        if found is None:
+            raise SettingError("run", run, "it must be `last` or the id of a run in the store")
+        reader.active(client, found)
+        return page(found.info.experiment_id, found.info.run_id)
     known = {each.name: each for each in client.search_experiments()}
     newest = _newest(client, known[experiment]) if experiment in known else None
     if newest is None:

@@ -17,7 +17,7 @@ from echo_exp.metrics import Better, definition
 from echo_exp.reports import records
 from echo_exp.reports.records import FAILED, FINISHED, NEVER_RUN, Curve
 from echo_exp.settings import SettingError
-from echo_exp.sweeps.ranking import Ranked, Score, rank
+from echo_exp.sweeps.ranking import Ranked, Score, once, rank
 from echo_exp.tracking.access import bulk, reader
 from echo_exp.tracking.access.connection import Access
 from echo_exp.tracking.access.rows import typed
@@ -56,6 +56,12 @@ class Job:
         """Whether its scores are there."""
         return self.status == FINISHED
 
+    @property
+    def expected(self) -> Sequence[int]:
+        """Its seeds, also where it has not finished."""
+        first = int(self.parameters.get("seed", 0))
+        return self.seeds or range(first, first + int(self.parameters.get("replicas", 1)))
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -72,27 +78,21 @@ class Setting:
     jobs: Sequence[Job]
 
     def scores(self, metric: str) -> Floats:
-        """Returns a metric of all seeds, [n]; NaN of those that failed, or do not have it.
+        """Returns a metric of all seeds that count, [n]; NaN of those that failed, or have none."""
+        return np.concatenate(
+            [job.scores.get(metric, np.full(count, np.nan)) for job, count in self.counted]
+        )
 
-        A seed that several jobs share counts once, where one of them has finished as finished.
-        """
-        found: dict[int, float] = {}
-        for job in self.jobs:
-            first, count = (
-                int(job.parameters.get("seed", 0)),
-                int(job.parameters.get("replicas", 1)),
-            )
-            seeds = job.seeds or range(first, first + count)
-            scores = job.scores.get(metric, np.full(len(seeds), np.nan))
-            for seed, score in zip(seeds, scores, strict=True):
-                if not np.isfinite(found.get(seed, np.nan)):
-                    found[seed] = float(score)
-        return np.array(list(found.values()))
+    @cached_property
+    def counted(self) -> list[tuple[Job, int]]:
+        """The jobs with seeds that count, and how many these are (`ranking.once`)."""
+        counts = once([(job.expected, job.finished) for job in self.jobs])
+        return [(job, count) for job, count in zip(self.jobs, counts, strict=True) if count]
 
     @property
     def finished(self) -> list[Job]:
-        """The finished jobs."""
-        return [job for job in self.jobs if job.finished]
+        """The finished jobs that count."""
+        return [job for job, _ in self.counted if job.finished]
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from mlflow.tracking import MlflowClient
 from echo_exp.metrics import definition
 from echo_exp.sweeps import plan
 from echo_exp.sweeps.study import Cell
-from echo_exp.tracking.access import reader
-from echo_exp.tracking.access.connection import Access
+from echo_exp.tracking.access import bulk, reader
+from echo_exp.tracking.access.connection import Access, mends
 from echo_exp.tracking.access.rows import pages
 from echo_exp.tracking.access.selection import of_sweep
 from echo_exp.training.replicas import Floats
@@ -25,8 +25,6 @@ from echo_exp.training.replicas import Floats
 RUNNING, FINISHED, FAILED, NEVER_RUN = "RUNNING", "FINISHED", "FAILED", "never run"
 UNREADABLE = "finished, but its artifacts are gone"
 PAGE = 100
-SWEEPS = 3
-"""In so many of the latest sweeps the cells of a study are looked for together."""
 
 
 @dataclass(frozen=True)
@@ -90,22 +88,10 @@ def read(access: Access, experiment: str, cells: Sequence[tuple[Cell, int, str]]
     found = reader.experiment(access.client, experiment)
     if found is None:
         return [_unfinished(cell, epochs, None, "") for cell, epochs, _ in cells]
-    client = access.client
-    sweeps = client.search_runs(
-        [found.experiment_id],
-        f"tags.kind = '{plan.TAG}'",
-        max_results=PAGE,
-        order_by=["attributes.start_time DESC"],
-    )
-    without_run, latest = _failed(sweeps), _latest(client, sweeps, {mark for *_, mark in cells})
+    without_run = _failed(access.client, found)
+    newest = _newest(access, found, [mark for _, _, mark in cells])
     return [
-        _record(
-            access,
-            cell,
-            epochs,
-            latest.get(mark) or _newest(client, found, mark),
-            without_run.get(mark, ""),
-        )
+        _record(access, cell, epochs, newest.get(mark), without_run.get(mark, ""))
         for cell, epochs, mark in cells
     ]
 
@@ -125,38 +111,27 @@ def newest(runs: Sequence[Run]) -> dict[str, Run]:
     return found
 
 
-def _latest(client: MlflowClient, sweeps: Sequence[Run], marks: set[str]) -> dict[str, Run]:
-    """Returns the finished runs of some fingerprints that the latest sweeps have.
-
-    A sweep is one query, whatever else the experiment holds; a fingerprint alone is one too.
-    """
-    latest: dict[str, Run] = {}
-    for sweep in sweeps[:SWEEPS]:
-        if latest.keys() >= marks:
-            break
-        runs = newest(runs_of(client, sweep))
-        finished = {mark: run for mark, run in runs.items() if run.info.status == FINISHED}
-        latest = {mark: run for mark, run in finished.items() if mark in marks} | latest
-    return latest
-
-
-def _failed(sweeps: Sequence[Run]) -> dict[str, str]:
+def _failed(client: MlflowClient, experiment: Experiment) -> dict[str, str]:
     """Returns why jobs failed, by their fingerprints, as the latest sweep has it that knows."""
+    sweeps = client.search_runs(
+        [experiment.experiment_id],
+        f"tags.kind = '{plan.TAG}'",
+        max_results=PAGE,
+        order_by=["attributes.start_time DESC"],
+    )
     tags = [item for sweep in reversed(sweeps) for item in sweep.data.tags.items()]
     prefix = plan.FAILED_TAG
     return {name.removeprefix(prefix): why for name, why in tags if name.startswith(prefix)}
 
 
-def _newest(client: MlflowClient, experiment: Experiment, fingerprint: str) -> Run | None:
-    """Returns the newest finished run of a fingerprint, else the newest."""
-    found = client.search_runs(
-        [experiment.experiment_id],
-        f"tags.kind = 'run' and tags.fingerprint = '{fingerprint}'",
-        max_results=PAGE,
-        order_by=["attributes.start_time DESC"],
-    )
-    finished = [run for run in found if run.info.status == FINISHED]
-    return next(iter([*finished, *found]), None)
+def _newest(access: Access, experiment: Experiment, marks: Sequence[str]) -> dict[str, Run]:
+    """Returns the newest finished run of each fingerprint, else the newest, where there is one."""
+    number, newest = experiment.experiment_id, dict[str, str]()
+    found = bulk.tagged(access, number, "fingerprint", list(dict.fromkeys(marks)))
+    for each in sorted(found, key=lambda each: each.status != FINISHED):
+        newest.setdefault(each.value, each.run_id)
+    runs = bulk.runs(access, number, list(newest.values()))
+    return {mark: runs[run_id] for mark, run_id in newest.items() if run_id in runs}
 
 
 def _unfinished(cell: Cell, epochs: int, run: Run | None, error: str) -> Record:
@@ -177,7 +152,9 @@ def _record(access: Access, cell: Cell, epochs: int, run: Run | None, error: str
         table, curves = (
             _many(access, run) if int(run.data.params["replicas"]) > 1 else _one(access.client, run)
         )
-    except (MlflowException, OSError, ValueError, KeyError):
+    except (MlflowException, OSError, ValueError, KeyError) as caught:
+        if isinstance(caught, MlflowException) and mends(caught):
+            raise
         return dataclasses.replace(_unfinished(cell, epochs, run, ""), status=UNREADABLE)
     curves = {name: (steps, _of_all(name, values)) for name, (steps, values) in curves.items()}
     last = {name: values[-1] for name, (_, values) in curves.items()}

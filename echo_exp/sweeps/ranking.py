@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from scipy import stats
@@ -68,6 +68,28 @@ class Ranked:
         known += [f"{self.seeds} seed{'s' * (self.seeds > 1)}"]
         known += [f"{self.lost} failed"] if self.lost else []
         return f"{self.mean:.4f} ({', '.join(known)})"
+
+
+def once(jobs: Sequence[tuple[Collection[Hashable], bool]]) -> list[int]:
+    """Returns how many seeds of each job of a setting count, so that none counts twice.
+
+    Of finished jobs that share seeds the one with the most counts, the first of equal ones, and the
+    others not at all: of many seeds no more than the mean may be known. Of a job that failed count
+    those that no other job has.
+
+    Args:
+        jobs: Of each job its seeds, and whether it has finished.
+    """
+    counts = [0] * len(jobs)
+    taken: set[Hashable] = set()
+    order = sorted(range(len(jobs)), key=lambda place: (not jobs[place][1], -len(jobs[place][0])))
+    for place in order:
+        seeds, finished = jobs[place]
+        left = set(seeds) - taken
+        if not finished or len(left) == len(seeds):
+            counts[place] = len(left)
+            taken |= left
+    return counts
 
 
 def rank(

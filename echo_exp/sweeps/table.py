@@ -7,7 +7,7 @@ from typing import Any
 from echo_exp import configuration
 from echo_exp.sweeps.job import JobResult, counted
 from echo_exp.sweeps.plan import Job
-from echo_exp.sweeps.ranking import Ranked, Score, pool, rank
+from echo_exp.sweeps.ranking import Ranked, Score, once, pool, rank
 
 Row = tuple[Job, JobResult]
 Lines = list[Sequence[str]]
@@ -36,27 +36,28 @@ def ranked(
 def _scores(
     jobs: Sequence[Job], results: Mapping[int, JobResult], axes: Sequence[str]
 ) -> list[tuple[str, Score]]:
-    """Returns the setting and score of each job; of those that share seeds the larger counts."""
+    """Returns the setting and score of each job with seeds that count."""
     names = varied(jobs)
     factors = [axis for axis in axes if axis not in configuration.REPETITIONS]
     rows = [(job, results[job.number]) for job in jobs if job.number in results]
-    scores = []
-    counted: set[tuple[str, int | str]] = set()
-    for job, result in sorted(rows, key=lambda row: -int(row[0].varied.get("replicas", 1))):
-        setting = configuration.words(job.parameters, factors) or _setting(job, names)
-        seeds = {(setting, seed) for seed in _seeds(job)}
-        if counted.isdisjoint(seeds):
-            counted |= seeds
-            scores.append((job.number, (setting, _score(job, result))))
-    return [score for _, score in sorted(scores, key=lambda each: each[0])]
+    settings = [configuration.words(j.parameters, factors) or _setting(j, names) for j, _ in rows]
+    counts = once(
+        [
+            ([(setting, seed) for seed in _seeds(job)], result.succeeded)
+            for setting, (job, result) in zip(settings, rows, strict=True)
+        ]
+    )
+    every = zip(settings, rows, counts, strict=True)
+    return [(setting, _score(result, count)) for setting, (_, result), count in every if count]
 
 
 def _seeds(job: Job) -> Sequence[int | str]:
-    """Returns the seeds of a job, or what else tells it from others where they are not known."""
+    """Returns the seeds of a job, or names for them where they are not known."""
+    count = int(job.varied.get("replicas", 1))
     if "seed" not in job.varied:
-        return [job.fingerprint or str(job.number)]
+        return [f"{job.fingerprint or job.number} {place}" for place in range(count)]
     first = int(job.varied["seed"])
-    return range(first, first + int(job.varied.get("replicas", 1)))
+    return range(first, first + count)
 
 
 def ranking(settings: Sequence[Ranked]) -> Lines:
@@ -85,7 +86,7 @@ def jobs(rows: Sequence[Row]) -> Lines:
 def ranked_jobs(rows: Sequence[Row]) -> Lines:
     """Returns the table of jobs of which each is a setting of its own, the best first."""
     titles, *lines = jobs(rows)
-    order = rank((str(job.number), _score(job, result)) for job, result in rows)
+    order = rank((str(job.number), _score(result, len(_seeds(job)))) for job, result in rows)
     cells = {each.setting: _cells(each)[1:] for each in order}
     by_number = {line[0]: line for line in lines}
     best_first = [*cells, *(number for number in by_number if number not in cells)]
@@ -145,8 +146,7 @@ def _setting(job: Job, names: Mapping[int, Sequence[str]]) -> str:
     return "the defaults"
 
 
-def _score(job: Job, result: JobResult) -> Score:
-    seeds = int(job.varied.get("replicas", 1))
+def _score(result: JobResult, seeds: int) -> Score:
     mean = result.metrics.get(ACCURACY, math.nan)
     if not result.succeeded or math.isnan(mean):
         return Score(math.nan, 0, lost=seeds)

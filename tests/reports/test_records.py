@@ -11,6 +11,8 @@ from mlflow.tracking import MlflowClient
 
 from echo_exp.reports import records
 from echo_exp.sweeps.study import Cell
+from echo_exp.tracking import UnreachableError
+from echo_exp.tracking.access import database, server
 from echo_exp.tracking.access.connection import Access, reach
 
 CELL = Cell({"model.units": 1}, {})
@@ -137,3 +139,51 @@ def test_a_job_that_failed_before_it_had_a_run_is_known_from_its_sweep(
 def test_a_store_without_the_study_has_no_runs(access: Access, client: MlflowClient) -> None:
     (record,) = records.read(access, "study/other", [(CELL, 50, "one")])
     assert record.status == "never run"
+
+
+def test_the_cells_of_a_study_are_read_together(
+    access: Access, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = [f"together {number}" for number in range(5)]
+    made = [_run(client, mark, "FINISHED") for mark in marks]
+    asked: list[str] = []
+    search = MlflowClient.search_runs
+
+    def counted(self: MlflowClient, experiments: list[str], query: str, **given: object) -> object:
+        asked.append(query)
+        return search(self, experiments, query, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MlflowClient, "search_runs", counted)
+    cells = [(CELL, 50, mark) for mark in ("none", *marks)]
+    assert [each.run_id for each in records.read(access, "study/made", cells)] == [None, *made]
+    assert len(asked) == 2  # why jobs failed, and the runs
+
+
+def test_a_database_and_a_server_find_the_same_cells(access: Access, client: MlflowClient) -> None:
+    experiment = client.get_experiment_by_name("study/made")
+    assert experiment is not None
+    number, values = experiment.experiment_id, ["found", "also found"]
+    ids = {_run(client, "found", status) for status in ("FINISHED", "FAILED")}
+    ids.add(_run(client, "also found", "RUNNING"))
+    _run(client, "not asked for", "FINISHED")
+    client.delete_run(_run(client, "found", "FINISHED"))
+    client.create_run(number, tags={"kind": "sweep", "fingerprint": "found"})
+    other = client.create_experiment("study/other than made")
+    client.create_run(other, tags={"kind": "run", "fingerprint": "found"})
+    found = sorted(database.tagged(access.uri, number, "fingerprint", values))
+    assert {each.run_id for each in found} == ids
+    assert found == sorted(server.tagged(client, number, "fingerprint", values))
+
+
+def test_a_cell_whose_store_is_away_is_not_said_to_be_gone(
+    access: Access, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run(client, "away", "FINISHED", replicas=2)
+
+    def away(*_: object) -> None:
+        raise ConnectionError("timed out")
+
+    assert _read(access, "away").status == records.UNREADABLE
+    monkeypatch.setattr(Access, "folder", away)
+    with pytest.raises(UnreachableError, match=r"replicas\.json .*timed out"):
+        _read(access, "away")

@@ -11,8 +11,10 @@ import pytest
 
 from echo_exp.reports import sweep_page
 from echo_exp.reports.jobs import Job, Jobs
-from echo_exp.reports.records import FINISHED, NEVER_RUN
+from echo_exp.reports.records import FAILED, FINISHED, NEVER_RUN
 from echo_exp.settings import SettingError
+from echo_exp.sweeps import plan, table
+from echo_exp.sweeps.job import JobResult, Status
 
 from .sweeps import sweep
 
@@ -121,6 +123,21 @@ def test_seeds_that_several_jobs_share_count_once(tmp_path: Path) -> None:
     jobs = [*made.jobs, dataclasses.replace(both, scores=scores)]
     said, _ = sweep_page.write(dataclasses.replace(made, jobs=jobs), {}, tmp_path)
     assert said == "units 10: 0.2020 (0.1995 to 0.2045, 3 seeds)."
+
+
+def test_the_screen_and_the_report_count_the_same_seeds() -> None:
+    starts = [(1, 2, True), (2, 3, True), (4, 1, True), (1, 9, False)]  # seed, replicas, finished
+    axes, jobs, rows = ("seed", "replicas"), [], []
+    for number, (seed, replicas, done) in enumerate(starts):
+        own = {"seed": seed, "replicas": replicas}
+        seeds, scores = range(seed, seed + replicas), {"test/accuracy": np.full(replicas, 0.5)}
+        status = FINISHED if done else FAILED
+        jobs.append(Job(status, "", own, "x", seeds if done else (), scores if done else {}))
+        result = JobResult(Status.FINISHED if done else Status.FAILED, "", {"test/accuracy": 0.5})
+        rows.append((plan.Job(number, [], parameters=own, varied=own), result))
+    (report,) = Jobs("abc", "a sweep", "", axes, jobs).ranking("test/accuracy")
+    (screen,) = table.ranked([job for job, _ in rows], {j.number: r for j, r in rows}, axes)
+    assert (report.seeds, report.lost) == (screen.seeds, screen.lost) == (3, 6)
 
 
 def test_the_name_of_a_sweep_is_no_markup(tmp_path: Path) -> None:

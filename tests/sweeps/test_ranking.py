@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from echo_exp.sweeps.ranking import Ranked, Score, answer, rank
+from echo_exp.sweeps.ranking import Ranked, Score, answer, once, rank
 
 GOOD, FAIR, POOR = (0.99, 0.98, 0.97), (0.98, 0.97, 0.95), (0.2, 0.1, 0.3)
 
@@ -93,3 +93,19 @@ def test_failed_seeds_are_no_part_of_a_mean_and_told() -> None:
 )
 def test_the_answer_is_one_sentence(settings: dict[str, tuple[float, ...]], expected: str) -> None:
     assert expected in answer(_rank(**settings))
+
+
+@pytest.mark.parametrize(
+    ("jobs", "counts"),
+    [
+        ([({1}, True), ({1}, True)], [1, 0]),
+        ([({1, 2}, True), ({2, 3, 4}, True), ({5}, True)], [0, 3, 1]),
+        ([({1, 2, 3}, False), ({1}, True)], [2, 1]),
+        ([({1}, False), ({1}, False)], [1, 0]),
+        ([], []),
+    ],
+)
+def test_of_jobs_that_share_seeds_the_largest_finished_one_counts(
+    jobs: list[tuple[set[int], bool]], counts: list[int]
+) -> None:
+    assert once(jobs) == counts

@@ -4,16 +4,18 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking.access import database, server
 from echo_exp.tracking.access.connection import Access, mends
-from echo_exp.tracking.access.rows import Info
+from echo_exp.tracking.access.rows import Info, Tagged, chunks, pages
 from echo_exp.tracking.access.selection import ELSEWHERE, Selection, queries
 from echo_exp.tracking.settings import served
 
@@ -93,6 +95,32 @@ def histories(access: Access, ids: Sequence[str], metrics: Sequence[str]) -> Poi
     columns = [np.concatenate(parts) for parts in (runs, names, epochs, values)]
     order = np.lexsort(columns[-2::-1])
     return Points(*(column[order] for column in columns))
+
+
+def tagged(access: Access, experiment: str, tag: str, values: Sequence[str]) -> list[Tagged]:
+    """Finds the trainings of which a tag has one of some values, the newest first.
+
+    Args:
+        access: The store.
+        experiment: MLflow's number of the experiment in which they are.
+        tag: The tag.
+        values: The values, which are hashes or names.
+    """
+    if served(access.uri):
+        found = server.tagged(access.client, experiment, tag, values)
+    else:
+        found = database.tagged(access.uri, experiment, tag, values)
+    return sorted(found, key=lambda each: (-(each.start or 0), each.run_id))
+
+
+def runs(access: Access, experiment: str, ids: Sequence[str]) -> dict[str, Run]:
+    """Reads runs of an experiment whole, by their ids; those that are not there are left out."""
+    found: list[Run] = []
+    for some in chunks(ids, server.IDS):
+        named = ", ".join(f"'{run_id}'" for run_id in some)
+        asked = f"attributes.run_id IN ({named})"
+        found += pages(partial(access.client.search_runs, [experiment], asked))
+    return {run.info.run_id: run for run in found}
 
 
 @contextmanager

@@ -19,10 +19,10 @@ from mlflow.store.tracking.dbmodels.models import (
 )
 from mlflow.store.tracking.sqlalchemy_store import _get_sqlalchemy_filter_clauses
 from mlflow.utils.search_utils import SearchUtils
-from sqlalchemy import Connection, bindparam, case, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, and_, bindparam, case, func, select
+from sqlalchemy.orm import Session, aliased
 
-from echo_exp.tracking.access.rows import KIND, RUN, History, Info, Query, Rows, chunks
+from echo_exp.tracking.access.rows import KIND, RUN, History, Info, Query, Rows, Tagged, chunks
 
 # MLflow's tables have no types.
 RUNS: Any = SqlRun
@@ -65,6 +65,25 @@ def histories(uri: str, ids: Sequence[str], metrics: Sequence[str]) -> Iterator[
             found = database.execute(points, {"run": run_id}).all()
             if found:
                 yield History(run_id, *zip(*found, strict=True))
+
+
+def tagged(uri: str, experiment: str, tag: str, values: Sequence[str]) -> Iterator[Tagged]:
+    """Yields the trainings of an experiment of which a tag has one of some values."""
+    kind: Any = aliased(SqlTag)
+    found = (
+        select(TAGS.value, RUNS.run_uuid, RUNS.status, RUNS.start_time)
+        .join(RUNS, RUNS.run_uuid == TAGS.run_uuid)
+        .join(kind, and_(kind.run_uuid == TAGS.run_uuid, kind.key == KIND, kind.value == RUN))
+        .where(
+            TAGS.key == tag,
+            RUNS.experiment_id == int(experiment),
+            RUNS.lifecycle_stage == LifecycleStage.ACTIVE,
+        )
+    )
+    with _opened(uri) as session:
+        for some in chunks(values, CHUNK):
+            rows = session.connection().execute(found.where(TAGS.value.in_(some)))
+            yield from (Tagged(*row) for row in rows)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Finished runs as the tracking store has them, for whoever uses what was trained."""
 
+import posixpath
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking.access.connection import Access, mends, reach, reason
 from echo_exp.tracking.access.deletions import check_experiment, check_run
-from echo_exp.tracking.errors import DeletedError, TrackingError
+from echo_exp.tracking.errors import DeletedError, TrackingError, UnreachableError
 from echo_exp.tracking.settings import TrackingSettings, existing
 
 LAST = "last"
@@ -91,24 +92,39 @@ def artifact(access: Access, run: Run, path: str, hint: str = "") -> Iterator[Pa
         hint: What the error adds where there is none.
 
     Raises:
-        SettingError: There is no such artifact.
+        SettingError: There is no such artifact, or it is not where the configuration has them.
+        UnreachableError: The store could not be asked for it.
     """
     run_id = run.info.run_id
     with tempfile.TemporaryDirectory() as fetched:
         try:
-            folder = access.folder(run.info.artifact_uri)
-            if folder is not None:
-                local = folder / path
-            else:
-                place = access.place(run.info.artifact_uri)
-                local = Path(place.download_artifacts(path, fetched))
+            local = _fetched(access, run, path, fetched)
         except Exception as error:
+            if mends(error):
+                why = f"{redacted(access.uri)} did not give {path} of run {run_id}"
+                raise UnreachableError(f"{why} ({reason(error)})") from error
             why = f"its {path} cannot be read ({reason(error)}){hint}"
             raise SettingError("run", run_id, why) from error
-        if not local.exists():
+        if local is None:
+            folder = access.folder(run.info.artifact_uri)
             there = f" in {folder}" if folder else ""
             raise SettingError("run", run_id, f"it left no {path}{there}{hint}")
         yield local
+
+
+def _fetched(access: Access, run: Run, path: str, into: str) -> Path | None:
+    """Returns an artifact as a file, None where there is none."""
+    folder = access.folder(run.info.artifact_uri)
+    if folder is not None:
+        return folder / path if (folder / path).exists() else None
+    place = access.place(run.info.artifact_uri)
+    try:
+        return Path(place.download_artifacts(path, into))
+    except Exception:  # of what is not there it has no error of its own
+        beside = place.list_artifacts(posixpath.dirname(path) or None)
+        if path in [each.path for each in beside]:
+            raise
+        return None
 
 
 def find(settings: TrackingSettings, which: str) -> FinishedRun:
@@ -150,8 +166,8 @@ def sweep(access: Access, experiment_name: str, which: str) -> Run:
         newest = _newest(client, experiment_name, f"tags.kind = '{SWEEP}'", 3)
         if which == LAST and newest:
             return newest[0]
-        with suppress(MlflowException):
-            found = client.get_run(which)
+        found = existing_run(client, which)
+        if found is not None:
             if found.data.tags.get("kind") == SWEEP:
                 return active(client, found, SWEEP)
             raise SettingError(SWEEP, which, "it is the id of a single run, of no sweep's parent")
@@ -187,12 +203,9 @@ def run(access: Access, experiment: str, which: str, setting: str = "run") -> Ru
     """
     client = access.client
     if which != LAST:
-        try:
-            found = client.get_run(which)
-        except MlflowException as error:
-            if mends(error):
-                raise
-            raise SettingError(setting, which, _known(client, experiment)) from None
+        found = existing_run(client, which)
+        if found is None:
+            raise SettingError(setting, which, _known(client, experiment))
         active(client, found, setting)
         if found.data.tags.get("kind", "run") != "run":  # people may have deleted the tag
             raise SettingError(setting, which, "it is no training: name one of the runs under it")
@@ -238,6 +251,20 @@ def _newest(client: MlflowClient, name: str, query: str, most: int) -> list[Run]
         return []
     order = ["attributes.start_time DESC"]
     return list(client.search_runs([found.experiment_id], query, 1, most, order))
+
+
+def existing_run(client: MlflowClient, run_id: str) -> Run | None:
+    """Returns the run of an id, deleted or not, None where the store has none.
+
+    Raises:
+        MlflowException: The store could not answer.
+    """
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if mends(error):
+            raise
+        return None
 
 
 def active(client: MlflowClient, run: Run, setting: str = "run") -> Run:

@@ -24,6 +24,15 @@ class Info(NamedTuple):
     end: int | None
 
 
+class Tagged(NamedTuple):
+    """A run that a tag has been looked for with; it began so many milliseconds after 1970."""
+
+    value: str
+    run_id: str
+    status: str
+    start: int | None
+
+
 Param = tuple[str, str, str]
 """A run's id, the name of a setting, and its value as MLflow keeps it: as a word."""
 Score = tuple[str, str, float | None]

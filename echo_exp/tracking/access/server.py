@@ -11,7 +11,17 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request_safe
 
 from echo_exp.tracking.access.connection import Access
-from echo_exp.tracking.access.rows import KIND, RUN, History, Info, Query, Rows, chunks, pages
+from echo_exp.tracking.access.rows import (
+    KIND,
+    RUN,
+    History,
+    Info,
+    Query,
+    Rows,
+    Tagged,
+    chunks,
+    pages,
+)
 
 IDS = 100
 """Runs that one question names."""
@@ -46,6 +56,19 @@ def histories(access: Access, ids: Sequence[str], metrics: Sequence[str]) -> Ite
                 every = _whole(access.client, run_id, metric) if cut else points
                 steps, values = zip(*every, strict=True)
                 yield History(run_id, [metric] * len(steps), steps, values)
+
+
+def tagged(
+    client: MlflowClient, experiment: str, tag: str, values: Sequence[str]
+) -> Iterator[Tagged]:
+    """Yields the trainings of an experiment of which a tag has one of some values.
+
+    A question for each value: a filter of MLflow has no other way to name several.
+    """
+    for value in values:
+        asked = f"tags.`{tag}` = '{value}' and tags.{KIND} = '{RUN}'"
+        for run in pages(partial(client.search_runs, [experiment], asked)):
+            yield Tagged(value, run.info.run_id, run.info.status, run.info.start_time)
 
 
 def _filters(query: Query) -> Iterator[str]:
