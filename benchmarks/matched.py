@@ -98,7 +98,7 @@ def parameters(network: nn.Module) -> int:
 def made(config: DictConfig, units: int) -> nn.Module:
     """Returns the network of a configuration with these units, of one replica."""
     config.model.units = units
-    _, make, _ = shapes.network(config, configuration.read(config))
+    _, make = shapes.network(config, configuration.read(config))
     network: nn.Module = make(seeds=(0,))
     return network
 

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 
 from benchmarks.cells import composed
 from echo_exp import configuration
-from echo_exp.configuration.building import build
-from echo_exp.configuration.memory import training_bytes
+from echo_exp.configuration.shapes import need, network
 
 SMALL = ("problem.n_values=2", "model.units=1")
 SHORT = (
@@ -24,6 +23,19 @@ SHORT = (
     "trainer.test_sequences=2",
     "trainer.progress=none",
 )
+
+
+def _windows(timesteps: int, count: int) -> tuple[str, ...]:
+    """Returns the settings of so long windows, all of a sequence in one update."""
+    return (
+        f"problem.n_in={timesteps}",
+        f"problem.n_out={timesteps}",
+        f"problem.length={timesteps + count - 1}",
+        f"batch_size={count}",
+        "problem.n_values=10",
+    )
+
+
 LARGE = (
     ("problem.n_values=100000", "model.units=64"),
     ("problem.n_values=400000", "model.units=64"),
@@ -32,6 +44,13 @@ LARGE = (
     ("model.units=4000",),
     ("experiment=encoder_decoder_baseline", "model.units=2000"),
     ("problem.n_values=400000", "model.units=4"),
+    ("model=transformer", *_windows(1000, 4)),
+    ("model=transformer", "model.layers=4", "model.heads=8", *_windows(500, 10)),
+    ("model=attention", *_windows(200, 50)),
+    ("model=gru", "model.units=200", *_windows(100, 100)),
+    ("model=min_gru", "model.units=400", *_windows(200, 100)),
+    ("model=seq2seq", "model.units=400", *_windows(200, 100)),
+    ("model=encoder_decoder", "model.units=400", *_windows(100, 100)),
 )
 
 
@@ -51,20 +70,10 @@ def _estimate(settings: Sequence[str]) -> tuple[int, int]:
     """Returns the parameters of all replicas and the bytes that they are taken to need."""
     config = composed([*settings, *SHORT])
     read = configuration.read(config)
-    problem, values = read.problem, read.problem.n_values
-    model = build(
-        config.model,
-        "model",
-        n_features=values,
-        n_outputs=values,
-        n_in=problem.n_in,
-        n_out=problem.n_out,
-        seeds=(),
-    )
-    outputs = read.batch_size * problem.n_out * values
-    parameters = sum(parameter.shape[1:].numel() for parameter in model.parameters())
-    replicas = len(read.seeds)
-    return parameters * replicas, training_bytes(model, outputs) * replicas
+    representation, make_model = network(config, read)
+    empty, replicas = make_model(seeds=()), len(read.seeds)
+    parameters = sum(parameter.shape[1:].numel() for parameter in empty.parameters())
+    return parameters * replicas, need(empty, representation, read).bytes(replicas)
 
 
 def _peak(settings: Sequence[str]) -> int:

@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 
 from echo_exp.configuration.building import build, takes
 from echo_exp.configuration.checking import Settings
-from echo_exp.configuration.memory import check_memory, training_bytes
-from echo_exp.configuration.shapes import network
+from echo_exp.configuration.memory import check_memory
+from echo_exp.configuration.shapes import need, network
 from echo_exp.settings import SettingError
 from echo_exp.task.data import EchoDataModule
 from echo_exp.task.problem import at_other_lengths
@@ -26,16 +26,23 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
     """
     check_device(settings.trainer.accelerator)
-    _, make_model, outputs = network(config, settings)
-    check_memory(config, training_bytes(make_model(seeds=()), outputs), len(settings.seeds))
+    _check_memory(config, settings)
+    _, make_model = network(config, settings)
     lengths = {}
     for length, problem in at_other_lengths(settings.problem).items():
         other = dataclasses.replace(settings, problem=problem)
         _check_same_weights(make_model, network(config, other)[1], length)
+        _check_memory(config, other)
         lengths[length] = partial(_at_length, config, other)
     parts = _parts(config, settings, make_optimizer(config, settings), lengths)
     parts.module.configure_optimizers()  # a bad value shows now, before anything is written
     return parts
+
+
+def _check_memory(config: DictConfig, settings: Settings) -> None:
+    representation, make_model = network(config, settings)
+    needed = need(make_model(seeds=()), representation, settings)
+    check_memory(config, needed, len(settings.seeds))
 
 
 def _parts(
@@ -44,7 +51,8 @@ def _parts(
     optimizer: MakeOptimizer,
     lengths: Mapping[int, Callable[[Sequence[int]], Parts]],
 ) -> Parts:
-    representation, make_model, _ = network(config, settings)
+    representation, make_model = network(config, settings)
+    needed = need(make_model(seeds=()), representation, settings)
     module = EchoModule(
         make_model(seeds=settings.seeds),
         settings.problem,
@@ -61,6 +69,7 @@ def _parts(
         block=settings.trainer.block,
         validation_sequences=settings.trainer.validation_sequences,
         test_sequences=settings.trainer.test_sequences,
+        side_by_side=needed.side_by_side(len(settings.seeds)),
     )
     return Parts(module, data, lengths)
 

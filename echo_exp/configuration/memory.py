@@ -4,11 +4,14 @@ import contextlib
 import math
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
+from echo_exp.configuration.activations import Activations, measured
 from echo_exp.settings import SettingError
 
 if sys.platform != "win32":
@@ -20,6 +23,17 @@ that of the best network, 4 each; the rest is for what operations and the export
 BYTES_AN_OUTPUT = 24
 """Of a batch: the outputs, their logarithms, their gradients, and what operations make besides."""
 
+NEGLIGIBLE = 0.1
+"""Activations that are surely below this share of the memory are not measured, which takes a
+fraction of a second."""
+NUMBERS_A_WIDTH, NUMBERS_A_PAIR = 8, 16
+"""By which they are told: of a window, so many numbers for each timestep and column of a weight,
+and for each two timesteps."""
+MARGIN = 1.5
+"""What the heap takes for activations beside them, freed pieces that are too small for the next."""
+EVALUATION_BYTES = 2**30
+"""Sequences are evaluated side by side as long as their activations take no more than this."""
+
 STACK_PARAMETERS = 800_000
 STACK_LEAST, STACK_MOST = 8, 64
 
@@ -30,16 +44,68 @@ CONTAINER = (
 """What the kernel's control groups allow, of version 2 and 1."""
 
 
-def training_bytes(empty: torch.nn.Module, outputs: int) -> int:
-    """Estimates the memory that the training of one replica takes, from above.
+@dataclass(frozen=True)
+class Need:
+    """The memory that a training takes, estimated from above.
 
     `python -m benchmarks.memory` compares it with what trainings take.
+
+    Attributes:
+        weights: Bytes of one replica for its weights, with what an optimizer keeps of them, and for
+            the outputs of an update.
+        activations: Bytes of one replica for the activations of an update.
+        evaluated: Bytes of one replica for those of one sequence that is evaluated; 0 where those
+            of all together are negligible.
+        sequences: Sequences of an evaluation.
+        timesteps: Timesteps of a window.
+    """
+
+    weights: int
+    activations: int
+    evaluated: int
+    sequences: int
+    timesteps: int
+
+    def side_by_side(self, replicas: int) -> int:
+        """Returns how many sequences may be evaluated at once."""
+        most = EVALUATION_BYTES // max(1, self.evaluated * replicas)
+        return max(1, min(self.sequences, most))
+
+    def bytes(self, replicas: int) -> int:
+        """Returns the bytes of a training of so many networks."""
+        evaluation = self.side_by_side(replicas) * self.evaluated
+        return (self.weights + self.activations + evaluation) * replicas
+
+
+def need(
+    empty: torch.nn.Module,
+    outputs: int,
+    x: Tensor,
+    present: Tensor | None,
+    sequences: int,
+    replicas: int,
+) -> Need:
+    """Estimates the memory that a training takes.
 
     Args:
         empty: The network with no replicas.
         outputs: Outputs of the network for a batch, B · n_out · V.
+        x: What the network reads of a batch, [1, B, T, F] features or [1, B, T] categories.
+        present: [1, B, T], which timesteps it is to read; None if all.
+        sequences: Sequences of an evaluation.
+        replicas: Networks that are trained together (R).
     """
-    return BYTES_A_PARAMETER * _parameters(empty) + BYTES_AN_OUTPUT * outputs
+    rows, timesteps = x.shape[1:3]
+    columns = sum(parameter.shape[-1] for parameter in empty.parameters())
+    numbers = rows * timesteps * (NUMBERS_A_WIDTH * columns + NUMBERS_A_PAIR * timesteps)
+    activations = Activations(4 * numbers, 0)
+    if 4 * numbers * replicas * sequences > NEGLIGIBLE * _memory():
+        activations = measured(empty, x, present)
+    weights = BYTES_A_PARAMETER * _parameters(empty) + BYTES_AN_OUTPUT * outputs
+    training, evaluation = (
+        int(MARGIN * each) for each in (activations.training, activations.evaluation)
+    )
+    return Need(weights, training, evaluation, sequences, timesteps)
 
 
 def _parameters(empty: torch.nn.Module) -> int:
@@ -47,7 +113,7 @@ def _parameters(empty: torch.nn.Module) -> int:
     return sum(parameter.shape[1:].numel() for parameter in empty.parameters())
 
 
-def networks_together(empty: torch.nn.Module, outputs: int) -> int:
+def networks_together(empty: torch.nn.Module, need: Need) -> int:
     """Returns how many networks are best trained as one stack.
 
     Beyond `STACK_PARAMETERS` in all, what an update reads and writes is in no cache any more, so
@@ -56,27 +122,34 @@ def networks_together(empty: torch.nn.Module, outputs: int) -> int:
 
     Args:
         empty: The network with no replicas.
-        outputs: Outputs of the network for a batch, B · n_out · V.
+        need: The memory that it takes.
     """
     best = min(STACK_MOST, max(STACK_LEAST, STACK_PARAMETERS // max(1, _parameters(empty))))
-    room = _memory() / 2 / training_bytes(empty, outputs)
-    return max(1, int(min(best, room)))
+    return min(best, _fitting(need, _memory() / 2))
 
 
-def check_memory(config: DictConfig, network: int, replicas: int) -> None:
+def check_memory(config: DictConfig, need: Need, replicas: int) -> None:
     """Checks that this process can hold the networks.
 
     Args:
         config: The configuration.
-        network: Bytes that the training of one takes.
+        need: What they take.
         replicas: How many there are.
 
     Raises:
         SettingError: It cannot.
     """
-    needed = network * replicas
+    needed = need.bytes(replicas)
     available = _memory()
-    if network > available:
+    if need.bytes(1) > available and need.activations + need.evaluated > need.weights:
+        raise SettingError(
+            "batch_size",
+            config.batch_size,
+            f"it takes {need.bytes(1) / 2**30:,.0f} GiB to train one network on so many windows of "
+            f"{need.timesteps:,} timesteps at a time, and this machine has "
+            f"{available / 2**30:,.0f}",
+        )
+    if need.bytes(1) > available:
         raise SettingError(
             "model.units",
             config.model.get("units"),
@@ -89,8 +162,15 @@ def check_memory(config: DictConfig, network: int, replicas: int) -> None:
             replicas,
             f"it takes {needed / 2**30:,.0f} GiB to train so many networks, and "
             f"this machine has {available / 2**30:,.0f}; it may be at most "
-            f"{int(available / network):,} for these",
+            f"{_fitting(need, available):,} for these",
         )
+
+
+def _fitting(need: Need, room: float) -> int:
+    """Returns how many networks there is room for, at least 1."""
+    one = need.weights + need.activations
+    evaluation = EVALUATION_BYTES if need.evaluated else 0
+    return max(1, int(min(room / (one + need.evaluated), (room - evaluation) / one)))
 
 
 def _memory() -> float:

@@ -4,12 +4,15 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
+from torch import nn
 
+from echo_exp.configuration import memory
 from echo_exp.configuration.building import build, takes
 from echo_exp.configuration.checking import Settings, read
 from echo_exp.configuration.groups import TARGET
-from echo_exp.configuration.memory import networks_together
+from echo_exp.configuration.memory import Need, networks_together
 from echo_exp.settings import SettingError
 from echo_exp.task.representation import Representation
 
@@ -20,14 +23,33 @@ def stack_size(config: DictConfig) -> int:
     Raises:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
     """
-    _, make_model, outputs = network(config, read(config))
-    return networks_together(make_model(seeds=()), outputs)
+    settings = read(config)
+    representation, make_model = network(config, settings)
+    return networks_together(empty := make_model(seeds=()), need(empty, representation, settings))
 
 
-def network(
-    config: DictConfig, settings: Settings
-) -> tuple[Representation, Callable[..., Any], int]:
-    """Returns the representation, what makes the network, and its outputs for a batch.
+def need(empty: nn.Module, representation: Representation, settings: Settings) -> Need:
+    """Returns the memory that a training takes.
+
+    Args:
+        empty: The network with no replicas.
+        representation: How it sees integers.
+        settings: The settings.
+    """
+    problem, batch = settings.problem, settings.batch_size
+    windows = torch.zeros(1, batch, problem.n_in, dtype=torch.long)
+    return memory.need(
+        empty,
+        outputs=batch * problem.n_out * representation.n_outputs,
+        x=representation.encode(windows),
+        present=settings.missing.present(windows),
+        sequences=max(settings.trainer.validation_sequences, settings.trainer.test_sequences),
+        replicas=len(settings.seeds),
+    )
+
+
+def network(config: DictConfig, settings: Settings) -> tuple[Representation, Callable[..., Any]]:
+    """Returns the representation and what makes the network.
 
     Args:
         config: The configuration.
@@ -47,8 +69,7 @@ def network(
         n_in=problem.n_in,
         n_out=problem.n_out,
     )
-    outputs = settings.batch_size * problem.n_out * representation.n_outputs
-    return representation, make_model, outputs
+    return representation, make_model
 
 
 def _representation(config: DictConfig, settings: Settings) -> Representation:

@@ -201,7 +201,7 @@ def gradient(found: Gradient) -> Figure:
     width, height = (float(np.clip(0.45 * size, 2.2, 7.0)) for size in (timesteps, rows))
     figure = Figure(figsize=(max(5.0, width + 2.2), height + 1.3), layout="constrained")
     axes = figure.subplots()
-    image = _heat(axes, found.share, 1.0)
+    image = _heat(axes, found.share, float(np.nanmax(found.share, initial=0.0)) or 1.0)
     axes.set_xlabel("timestep of the window")
     axes.set_ylabel("answer")
     figure.colorbar(image, ax=axes, label="share of the gradient's norm")

@@ -91,7 +91,8 @@ def inspect(
         network: The network.
         folder: Where the figures and ``measurements.json`` are written; None writes nothing.
         sequences: Fresh sequences to draw; the probes learn from one half of them.
-        figures: Which to make, some of `echo_exp.inspection.settings.FIGURES`.
+        figures: Which to make: states, gates, probes, attention, gradient, confusion,
+            errors, skill.
 
     Raises:
         SettingError: There is no such figure, or the number of sequences is not allowed.

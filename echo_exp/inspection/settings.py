@@ -11,6 +11,7 @@ LOOKS = ("attention", "gradient")
 AROUND = ("confusion", "errors", "skill")
 """Figures of what the network answers."""
 FIGURES = (*INSIDE, *LOOKS, *AROUND)
+"""All figures, in their order."""
 SEQUENCES = 400
 LEAST_SEQUENCES, MOST_SEQUENCES = 20, 100_000
 

@@ -111,7 +111,8 @@ class Attention(nn.Module):
             present: [R, B, T], False at the timesteps that are not to be looked at.
         """
         query = torch.bmm(hidden, self.query_kernel)  # [R, B, U]
-        scores = project(torch.tanh(keys + query.unsqueeze(2)), self.score_kernel).squeeze(-1)
+        seen = (keys + query.unsqueeze(2)).tanh_()  # [R, B, T, U]; holes between two shred the heap
+        scores = project(seen, self.score_kernel).squeeze(-1)
         if present is not None:  # of a window without any all weigh the same
             scores = scores.masked_fill(~present, torch.finfo(scores.dtype).min)
         return scores.softmax(-1)

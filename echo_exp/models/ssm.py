@@ -99,7 +99,7 @@ class LinearRecurrence(nn.Module):
         y = Re(s @ C) + d * x
 
     At first the a are spread evenly over the ring between the radii ``r_min`` and ``r_max``, with
-    phases from 0 to ``max_phase``, and g = sqrt(1 - |a|^2).
+    phases from 0 to ``max_phase``, and g = sqrt(1 - abs(a)^2).
 
     Complex numbers are pairs of real ones. In a frame that turns with each state only the decay is
     left, which is real, so one scan of real numbers computes all timesteps.

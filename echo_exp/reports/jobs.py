@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,7 @@ from echo_exp.sweeps.ranking import Ranked, Score, once, rank
 from echo_exp.tracking import PRUNED_TAG
 from echo_exp.tracking.access import bulk, reader
 from echo_exp.tracking.access.connection import Access
-from echo_exp.tracking.access.rows import pages, typed
-from echo_exp.tracking.access.selection import of_sweep
+from echo_exp.tracking.access.rows import typed
 from echo_exp.tracking.ui.view import SWEPT_TAG
 from echo_exp.training.replicas import Floats
 
@@ -199,13 +198,13 @@ def read(access: Access, parent: Run, reasons: Mapping[int, str] | None = None) 
     Raises:
         SettingError: No job of it has finished.
     """
-    runs = _runs(access, parent)
+    runs = records.runs_of(access.client, parent)
     planned = _plan(access, parent, _reasons(access, parent) if reasons is None else reasons)
     every = [{k: typed(v) for k, v in run.data.params.items()} for run in runs]
     tag = parent.data.tags.get(SWEPT_TAG)
     axes = configuration.swept(every) if tag is None else tuple(filter(None, tag.split(", ")))
     known = {id(run): parameters for run, parameters in zip(runs, every, strict=True)}
-    newest = _newest(runs)
+    newest = records.newest(runs)
     jobs = [
         job(access, newest[mark], known[id(newest[mark])], axes)
         if mark in newest
@@ -225,13 +224,6 @@ def read(access: Access, parent: Run, reasons: Mapping[int, str] | None = None) 
         )
         raise SettingError(reader.SWEEP, parent.info.run_id, f"no job of it has finished: {why}")
     return found
-
-
-def _runs(access: Access, parent: Run) -> list[Run]:
-    """Returns the runs of a sweep, the oldest first."""
-    query, order = f"{of_sweep(parent)} and tags.kind = 'run'", ["attributes.start_time ASC"]
-    experiments = [parent.info.experiment_id]
-    return list(pages(partial(access.client.search_runs, experiments, query, order_by=order)))
 
 
 def _plan(
@@ -263,14 +255,6 @@ def _table(access: Access, parent: Run, file: str) -> list[dict[str, Any]] | Non
     except SettingError:
         return None
     return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-
-
-def _newest(runs: Sequence[Run]) -> dict[str, Run]:
-    """Returns the newest finished run of each fingerprint, else the newest."""
-    newest: dict[str, Run] = {}
-    for run in sorted(runs, key=lambda run: run.info.status == FINISHED):
-        newest[run.data.tags.get("fingerprint", run.info.run_id)] = run
-    return newest
 
 
 def job(access: Access, run: Run, parameters: Mapping[str, Any], axes: Sequence[str]) -> Job:

@@ -9,6 +9,8 @@ from echo_exp.tracking import Store, StoredRun, Waiting
 from echo_exp.tracking.settings import served
 from echo_exp.tracking.ui.view import page
 
+LOOK = "Open in MLflow:"
+
 
 def where(overrides: Sequence[str]) -> list[str]:
     """Returns the overrides that tell where runs are written: other commands need them too."""
@@ -35,11 +37,10 @@ def directions(
         overrides: What the user gave.
         sweep: Whether it is the parent of a sweep, whose runs are shown.
     """
-    look = "Look at them:" if sweep else "Look at it:"
     setting, run_id = ("sweep", None) if sweep else ("run", stored.run_id)
     opened = page(stored.experiment_id, run_id, shown=stored.run_id)
     if served(store.uri):
-        return f"{look} {redacted(store.uri).rstrip('/')}/{opened}"
+        return f"{LOOK} {redacted(store.uri).rstrip('/')}/{opened}"
     ui = program("echo-exp-ui")
     command = redacted(shlex.join([ui, f"{setting}={stored.run_id}", *where(overrides)]))
-    return f"{look} {command}\n{'then:':>{len(look)}} http://127.0.0.1:5000/{opened}"
+    return f"{LOOK} {command}\n{'then:':>{len(LOOK)}} http://127.0.0.1:5000/{opened}"

@@ -20,9 +20,10 @@ from echo_exp.running.training_run import Begun, Recorded
 from echo_exp.tracking import Store
 from echo_exp.training.experiment import Parts
 from echo_exp.training.interrupts import Interrupts
+from echo_exp.training.member import Member, Watcher
 from echo_exp.training.module import MakeOptimizer
 from echo_exp.training.outcome import Outcome
-from echo_exp.training.stack import Member, Watcher, check_stackable, train_stack
+from echo_exp.training.stack import check_stackable, train_stack
 
 SEND_SECONDS_A_RUN, MOST_SEND_SECONDS = 0.2, 5.0
 """A stack sends the metrics of each run the less often, the more runs it has."""

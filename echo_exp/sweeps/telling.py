@@ -80,7 +80,7 @@ def report(parent: Run, folder: Path, reasons: Mapping[int, str]) -> None:
         why = redacted(str(error)) or "interrupted"
         print(f"echo-exp: no report was written: {why}", file=sys.stderr)
     else:
-        print(f"Its report: {folder / 'report.html'}")
+        print(f"Report: {folder / 'report.html'}")
 
 
 def _print_tables(rows: Sequence[Row], settings: Sequence[Ranked]) -> None:

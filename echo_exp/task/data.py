@@ -32,6 +32,8 @@ class EchoDataModule(pl.LightningDataModule):
         test_sequences: Sequences of the test set.
         begun: Sequences that each replica has been trained on before the first of ``epochs``, where
             that is not the same for all.
+        side_by_side: Sequences that are evaluated at once, at most; None for as many as
+            ``EVALUATION_OUTPUTS`` allows.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class EchoDataModule(pl.LightningDataModule):
         validation_sequences: int = 10,
         test_sequences: int = 100,
         begun: Sequence[int] = (),
+        side_by_side: int | None = None,
     ) -> None:
         super().__init__()
         self.problem = problem
@@ -52,6 +55,7 @@ class EchoDataModule(pl.LightningDataModule):
         self.validation_sequences = validation_sequences
         self.test_sequences = test_sequences
         self.begun = tuple(begun)
+        self.side_by_side = side_by_side
 
     def train_dataloader(self) -> "Loader":
         """Returns blocks of fresh sequences, each block a batch."""
@@ -83,7 +87,10 @@ class EchoDataModule(pl.LightningDataModule):
     def _fixed(self, stream: Stream, count: int) -> "Loader":
         windows = torch.from_numpy(self.problem.windows(self._draw(self._streams(stream), count)))
         outputs = windows[0].numel() // self.problem.n_in * self.problem.n_out
-        parts = windows.split(max(1, EVALUATION_OUTPUTS // (outputs * self.problem.n_values)))
+        most = EVALUATION_OUTPUTS // (outputs * self.problem.n_values)
+        if self.side_by_side is not None:
+            most = min(most, self.side_by_side)
+        parts = windows.split(max(1, most))
         return Loader(lambda: iter(parts), len(parts))
 
     def _streams(self, stream: Stream) -> list[np.random.Generator]:

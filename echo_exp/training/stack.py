@@ -11,27 +11,25 @@ epoch: so the blocks of each run lie where they would lie alone.
 """
 
 import contextlib
-import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import STEP_OUTPUT
-from torch import Tensor, nn
+from torch import nn
 
 from echo_exp.task.data import EchoDataModule
-from echo_exp.tracking import Run
-from echo_exp.training.checkpoints import CheckpointFile, Checkpoints, Kept
+from echo_exp.training.checkpoints import CheckpointFile
 from echo_exp.training.experiment import Parts, outcomes, quiet, test_lengths
 from echo_exp.training.interrupts import Interrupted, Interrupts
-from echo_exp.training.module import DivergedError, EchoModule, MakeOptimizer
+from echo_exp.training.member import Member, spans
+from echo_exp.training.module import DivergedError, EchoModule
 from echo_exp.training.outcome import Outcome
-from echo_exp.training.recorder import Recorder
+from echo_exp.training.phase import Phase, next_phase
 from echo_exp.training.settings import TrainerSettings
 from echo_exp.training.slices import cut_optimizer, cut_weights, join_optimizers, join_weights
 from echo_exp.training.trainer import lightning_trainer
@@ -39,173 +37,6 @@ from echo_exp.training.trainer import lightning_trainer
 
 class NotStackableError(Exception):
     """The runs can only be trained one by one."""
-
-
-class Watcher(Protocol):
-    """What looks at the validations of a run."""
-
-    def validated(self, epochs: int, scores: Mapping[str, Tensor]) -> None:
-        """Is given the scores [r] of a validation after so many epochs; raises to end the run."""
-
-
-class Member:
-    """One run of a stack.
-
-    Args:
-        seeds: One seed for each of its replicas (r of them).
-        epochs: Tutorial epochs to train for.
-        make_optimizer: Makes its optimizer.
-        run: Where its metrics go; None tracks nothing.
-        folder: Where its checkpoints are written.
-        checkpoint: The checkpoint to go on from; None begins anew.
-        watchers: What looks at its validations.
-
-    Attributes:
-        trained: Tutorial epochs trained so far.
-        error: Why it ended without an outcome, if it did.
-    """
-
-    def __init__(
-        self,
-        seeds: Sequence[int],
-        epochs: int,
-        make_optimizer: MakeOptimizer,
-        run: Run | None,
-        folder: Path,
-        checkpoint: Mapping[str, Any] | None = None,
-        watchers: Sequence[Watcher] = (),
-    ) -> None:
-        self.seeds = tuple(seeds)
-        self.epochs = epochs
-        self.make_optimizer = make_optimizer
-        self.recorder = Recorder(run)
-        self.kept = Kept(folder)
-        self.watchers = tuple(watchers)
-        self.trained = 0
-        self.error: Exception | None = None
-        self.weights: dict[str, Tensor] = {}
-        self.optimizer: dict[str, Any] = {}
-        self._stopped = False
-        if checkpoint is not None:
-            self._go_on(checkpoint)
-
-    @property
-    def remaining(self) -> int:
-        """Epochs that are left to train."""
-        return 0 if self._stopped else max(0, self.epochs - self.trained)
-
-    def begin(self, weights: Mapping[str, Tensor]) -> None:
-        """Gives it its initial weights, each [r, ...], unless it goes on from a checkpoint."""
-        if not self.weights:
-            self.weights = dict(weights)
-        optimizer = self.make_optimizer([nn.Parameter(value) for value in self.parameters()])
-        if self.optimizer:  # perhaps of an earlier version, which had fewer numbers
-            optimizer.load_state_dict(self.optimizer)
-        self.optimizer = optimizer.state_dict()
-
-    def parameters(self) -> list[Tensor]:
-        """Returns what is trained, each [r, ...]."""
-        return [value for name, value in self.weights.items() if name != "diverged"]
-
-    def observe(self, diverged: Tensor) -> None:
-        """Ends the run where all of its replicas have diverged, at the epochs of [r]; 0 if not."""
-        if (diverged > 0).all():
-            self.error = DivergedError(int(diverged.max()))
-
-    def validate(self, scores: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-        """Records a validation: its scores, each [r], and the network's weights, each [r, ...]."""
-        self.recorder.validated(self.trained, scores)
-        self.kept.judge(scores, weights, self.trained)
-        try:
-            for watcher in self.watchers:
-                watcher.validated(self.trained, scores)
-        except Exception as error:
-            self.error = error
-
-    def checkpoint(self, content: Mapping[str, Any], own: slice, blocks: int) -> dict[str, Any]:
-        """Returns the checkpoint that it would have alone.
-
-        Args:
-            content: Lightning's checkpoint of the stack.
-            own: Its replicas in the stack.
-            blocks: Blocks that it had been trained for before this phase.
-        """
-        return {
-            **content,
-            "state_dict": cut_weights(content["state_dict"], own),
-            "optimizer_states": [cut_optimizer(s, own) for s in content["optimizer_states"]],
-            "callbacks": {
-                Recorder.__qualname__: self.recorder.state_dict(),
-                Checkpoints.__qualname__: {"best_score": self.kept.best_score},
-            },
-            "global_step": content["global_step"] + blocks,
-            "loops": _ahead(content["loops"], blocks),
-            "echo_epochs": self.trained,
-            "stopped": False,
-        }
-
-    def _go_on(self, checkpoint: Mapping[str, Any]) -> None:
-        self.trained = checkpoint["echo_epochs"]
-        self.weights = dict(checkpoint["state_dict"])
-        (self.optimizer,) = checkpoint["optimizer_states"]
-        self._stopped = checkpoint.get("stopped", False)
-        callbacks = checkpoint["callbacks"]
-        self.recorder.load_state_dict(copy.deepcopy(callbacks[Recorder.__qualname__]))
-        self.kept.best_score = callbacks[Checkpoints.__qualname__]["best_score"]
-
-
-@dataclass(frozen=True)
-class Phase:
-    """What is trained in one call of Lightning.
-
-    Attributes:
-        members: The runs.
-        blocks: Blocks that each is trained for.
-        block: Epochs in a block.
-        validate: Blocks to the first validation, and between two.
-    """
-
-    members: Sequence[Member]
-    blocks: int
-    block: int
-    validate: int
-
-
-def _spans(members: Sequence[Member]) -> list[tuple[Member, slice]]:
-    """Returns each run with its replicas in the stack."""
-    spans, first = [], 0
-    for member in members:
-        spans.append((member, slice(first, first + len(member.seeds))))
-        first += len(member.seeds)
-    return spans
-
-
-def next_phase(members: Sequence[Member], block: int, validate_every: int) -> Phase:
-    """Returns what is to be trained next.
-
-    Args:
-        members: Runs that have epochs left.
-        block: Epochs in a block.
-        validate_every: Epochs between two validations, a multiple of ``block``.
-    """
-    shortest = min(members, key=lambda member: member.remaining)
-    if shortest.remaining < block:
-
-        def due(member: Member) -> bool:
-            blocks = math.ceil((member.trained + member.remaining) / block)
-            return blocks % (validate_every // block) == 0
-
-        ending = [m for m in members if m.remaining == shortest.remaining]
-        ending = [m for m in ending if due(m) == due(shortest)]
-        return Phase(ending, 1, shortest.remaining, 1 if due(shortest) else 2)
-    behind = min(members, key=lambda m: m.trained % validate_every or validate_every)
-    offset = behind.trained % validate_every
-    together = [m for m in members if m.trained % validate_every == offset]
-    to_validation = (validate_every - offset) // block
-    blocks = min(member.remaining // block for member in together)
-    if offset:
-        blocks = min(blocks, to_validation)
-    return Phase(together, blocks, block, to_validation)
 
 
 def train_stack(
@@ -232,7 +63,7 @@ def train_stack(
     """
     torch.set_num_threads(settings.threads)
     weights = parts.module.state_dict()
-    for member, own in _spans(members):
+    for member, own in spans(members):
         member.begin(cut_weights(weights, own))
     files = _Files()
     left = list(members)
@@ -285,7 +116,7 @@ def _train(
         trainer = lightning_trainer(settings, [callback], files, phase.validate)
         trainer.fit(module, data)
         weights, optimizer = module.state_dict(), trainer.optimizers[0].state_dict()
-        for member, own in _spans(phase.members):
+        for member, own in spans(phase.members):
             member.weights = cut_weights(weights, own)
             member.optimizer = cut_optimizer(optimizer, own)
 
@@ -327,21 +158,8 @@ def _data(
         validation_sequences=data.validation_sequences,
         test_sequences=data.test_sequences,
         begun=[member.trained for member in members for _ in member.seeds],
+        side_by_side=data.side_by_side,
     )
-
-
-def _ahead(loops: Mapping[str, Any], blocks: int) -> dict[str, Any]:
-    """Returns what Lightning counts as it would count had it begun so many blocks earlier."""
-    moved = copy.deepcopy(dict(loops))
-    fit = moved["fit_loop"]
-    fit["epoch_loop.state_dict"]["_batches_that_stepped"] += blocks
-    for counts in (
-        fit["epoch_loop.batch_progress"],
-        fit["epoch_loop.manual_optimization.optim_step_progress"],
-    ):
-        for which in ("total", "current"):
-            counts[which] = {name: count + blocks for name, count in counts[which].items()}
-    return moved
 
 
 class _Files(CheckpointFile):
@@ -399,9 +217,7 @@ class _Training(pl.Callback):
 
     @property
     def _alive(self) -> list[tuple[Member, slice]]:
-        return [
-            (member, own) for member, own in _spans(self._phase.members) if member.error is None
-        ]
+        return [(member, own) for member, own in spans(self._phase.members) if member.error is None]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begins to count the time of each, and puts signals off."""

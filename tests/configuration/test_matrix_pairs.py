@@ -20,8 +20,9 @@ from echo_exp.export import echo_network, forms
 from echo_exp.export.arrays import LAYERS, can_be_arrays, write_arrays
 from echo_exp.training import experiment
 from echo_exp.training.interrupts import Interrupted, Interrupts
+from echo_exp.training.member import Member
 from echo_exp.training.outcome import Outcome
-from echo_exp.training.stack import Member, check_stackable, train_stack
+from echo_exp.training.stack import check_stackable, train_stack
 
 from .. import matrix
 from ..matrix import Case

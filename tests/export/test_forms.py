@@ -103,7 +103,7 @@ def test_onnx_answers_as_the_original(model: str, options: tuple[str, ...], tmp_
 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow about missing examples
-@pytest.mark.parametrize("model", ["attention", "gru", "min_gru", "transformer"])
+@pytest.mark.parametrize("model", ["attention", "selective_ssm", "ssm", "transformer"])
 def test_the_mlflow_model_of_a_network_that_is_no_arrays_is_a_graph(
     model: str, tmp_path: Path
 ) -> None:

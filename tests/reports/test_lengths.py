@@ -55,7 +55,7 @@ def test_a_length_that_an_arm_does_not_have_is_left_open() -> None:
 
 def test_lengths_are_drawn_in_their_order() -> None:
     (axes,) = _section({1: {100: 0.1, 9: 0.9}, 2: {100: 0.2, 9: 0.8}}).figures["lengths"].axes
-    assert [list(line.get_xdata()) for line in axes.lines] == [[9, 100], [9, 100]]
+    assert [np.asarray(line.get_xdata()).tolist() for line in axes.lines] == [[9, 100], [9, 100]]
 
 
 def test_without_other_lengths_there_is_no_section() -> None:

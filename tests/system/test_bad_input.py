@@ -266,8 +266,9 @@ def test_who_may_only_read_a_store_is_told(program: Program, postgres: Postgres)
 
 
 def test_a_missing_driver_is_named_with_the_command_that_installs_it(
-    program: Program, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    program = Program(tmp_path)  # a forked writer has imported the driver
     missing = "raise ModuleNotFoundError(\"No module named 'psycopg'\", name='psycopg')"
     (program.folder / "psycopg.py").write_text(missing, encoding="utf-8")
     path = os.pathsep.join([str(program.folder), os.environ.get("PYTHONPATH", "")])

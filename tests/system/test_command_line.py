@@ -171,7 +171,7 @@ def test_a_sequence_is_no_value_of_a_flag(call: Called) -> None:
 COMPLETED = {
     # what has been typed: what may follow
     "echo-exp mod": ["model.", "model="],
-    "echo-exp model=se": ["model=seq2seq", "model=seq2seq_last", "model=seq2seq_padded"],
+    "echo-exp model=seq": ["model=seq2seq", "model=seq2seq_last", "model=seq2seq_padded"],
     "echo-exp model.un": ["model.units="],
     "echo-exp -m seed=1,2 trainer=g": ["trainer=gpu"],
     "echo-exp hydra/sweeper=": ["hydra/sweeper=basic", "hydra/sweeper=optuna"],
@@ -212,7 +212,7 @@ def test_bash_completes(call: Called, tmp_path: Path) -> None:
     command = tmp_path / "echo-exp"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m echo_exp "$@"\n')
     command.chmod(0o755)
-    typed = 'COMP_LINE="echo-exp seed=1 model=se"; COMP_POINT=25; COMP_CWORD=2'
+    typed = 'COMP_LINE="echo-exp seed=1 model=seq"; COMP_POINT=26; COMP_CWORD=2'
     script = f"{installed}\n{typed}; hydra_bash_completion; echo ${{COMPREPLY[@]}}"
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(

@@ -18,7 +18,8 @@ from echo_exp.task.problem import at_other_lengths
 from echo_exp.training import experiment
 from echo_exp.training.experiment import Parts
 from echo_exp.training.interrupts import Interrupts
-from echo_exp.training.stack import Member, train_stack
+from echo_exp.training.member import Member
+from echo_exp.training.stack import train_stack
 from echo_exp.training.trainer import lightning_trainer
 
 SMALL = ("problem.n_values=5", "problem.length=12", "problem.n_in=4", "problem.n_out=4")

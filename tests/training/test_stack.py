@@ -17,17 +17,13 @@ from echo_exp.training import experiment
 from echo_exp.training.checkpoints import LAST, load, opened, write
 from echo_exp.training.experiment import Parts
 from echo_exp.training.interrupts import Interrupted, Interrupts
+from echo_exp.training.member import Member
 from echo_exp.training.module import DivergedError
 from echo_exp.training.optimizer import SCHEDULED
 from echo_exp.training.outcome import Outcome
+from echo_exp.training.phase import next_phase
 from echo_exp.training.settings import TrainerSettings
-from echo_exp.training.stack import (
-    Member,
-    NotStackableError,
-    check_stackable,
-    next_phase,
-    train_stack,
-)
+from echo_exp.training.stack import NotStackableError, check_stackable, train_stack
 
 from ..trainers import BATCH, PROBLEM, make_data, make_module
 

@@ -1,0 +1,100 @@
+"""What a network's activations take, found out by calling it with tensors that have no content.
+
+On PyTorch's device ``meta`` a tensor has a shape and no memory, so that a network that no machine
+could hold is called in milliseconds. Whatever it allocates is counted until it is freed.
+"""
+
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+@dataclass(frozen=True)
+class Activations:
+    """The largest memory that a call of one replica takes beside its weights, in bytes.
+
+    Attributes:
+        training: For the outputs of a batch and the gradients, but not for those of the weights.
+        evaluation: For the outputs of a batch only.
+    """
+
+    training: int
+    evaluation: int
+
+
+def measured(empty: nn.Module, x: Tensor, present: Tensor | None) -> Activations:
+    """Returns what the activations of a network take.
+
+    Of one's own network that cannot be called without content it returns zeros.
+
+    Args:
+        empty: The network with no replicas.
+        x: What it reads of a batch, [1, B, T, F] features or [1, B, T] categories.
+        present: [1, B, T], which timesteps it is to read; None if all.
+    """
+    tensors = {
+        name: value.new_empty((1, *value.shape[1:]), device="meta").requires_grad_()
+        for name, value in empty.named_parameters()
+    }
+    buffers = {name: value.to("meta") for name, value in empty.named_buffers()}
+    given = (x.to("meta"), None, None if present is None else present.to("meta"))
+    try:
+        with _Peak() as training:
+            outputs, _ = functional_call(empty, tensors | buffers, given)
+            forward = training.bytes
+            gradients = torch.autograd.grad(
+                outputs.sum(), list(tensors.values()), allow_unused=True
+            )
+        del outputs, gradients
+        with _Peak() as evaluation, torch.no_grad():
+            functional_call(empty, tensors | buffers, given)
+    except (RuntimeError, NotImplementedError, ValueError):
+        return Activations(0, 0)
+    of_weights = sum(tensor.nbytes for tensor in tensors.values())
+    return Activations(max(forward, training.bytes - of_weights), evaluation.bytes)
+
+
+class _Peak(TorchDispatchMode):
+    """Counts what operations allocate in the block, until it is freed.
+
+    Attributes:
+        bytes: The largest sum.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = 0
+        self._now = 0
+        self._alive: set[int] = set()
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, Tensor):
+                self._count(tensor.untyped_storage())
+        return made
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        if id(storage) in self._alive:
+            return
+        self._alive.add(id(storage))
+        self._now += storage.nbytes()
+        self.bytes = max(self.bytes, self._now)
+        weakref.finalize(storage, self._free, id(storage), storage.nbytes())
+
+    def _free(self, storage: int, size: int) -> None:
+        self._alive.discard(storage)
+        self._now -= size

@@ -1,0 +1,52 @@
+"""What of a stack is trained in one call of Lightning, so that blocks lie where they lie alone."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from echo_exp.training.member import Member
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What is trained in one call of Lightning.
+
+    Attributes:
+        members: The runs.
+        blocks: Blocks that each is trained for.
+        block: Epochs in a block.
+        validate: Blocks to the first validation, and between two.
+    """
+
+    members: Sequence[Member]
+    blocks: int
+    block: int
+    validate: int
+
+
+def next_phase(members: Sequence[Member], block: int, validate_every: int) -> Phase:
+    """Returns what is to be trained next.
+
+    Args:
+        members: Runs that have epochs left.
+        block: Epochs in a block.
+        validate_every: Epochs between two validations, a multiple of ``block``.
+    """
+    shortest = min(members, key=lambda member: member.remaining)
+    if shortest.remaining < block:
+
+        def due(member: Member) -> bool:
+            blocks = math.ceil((member.trained + member.remaining) / block)
+            return blocks % (validate_every // block) == 0
+
+        ending = [m for m in members if m.remaining == shortest.remaining]
+        ending = [m for m in ending if due(m) == due(shortest)]
+        return Phase(ending, 1, shortest.remaining, 1 if due(shortest) else 2)
+    behind = min(members, key=lambda m: m.trained % validate_every or validate_every)
+    offset = behind.trained % validate_every
+    together = [m for m in members if m.trained % validate_every == offset]
+    to_validation = (validate_every - offset) // block
+    blocks = min(member.remaining // block for member in together)
+    if offset:
+        blocks = min(blocks, to_validation)
+    return Phase(together, blocks, block, to_validation)
