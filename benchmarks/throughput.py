@@ -26,9 +26,7 @@ from mlflow.tracking import MlflowClient
 
 from benchmarks.commands import execute, ratio
 from echo_exp.reports import records
-from echo_exp.sweeps.study import Cell
 from echo_exp.tracking import Store
-from echo_exp.tracking.access.connection import reach
 
 PROGRAM = [sys.executable, "-m", "echo_exp"]
 EPOCHS = "epochs=500"
@@ -49,7 +47,6 @@ STACKS = {
 }
 TABLES = ("params", "tags", "latest_metrics", "metrics")
 ROUNDS = 5
-RUNS = "tags.kind = 'run'"
 
 
 def runs(jobs: int) -> None:
@@ -146,7 +143,7 @@ def _asked(outputs: Path) -> dict[str, float]:
     assert experiment is not None
     ids = [experiment.experiment_id]
     (parent,) = client.search_runs(ids, "tags.kind = 'sweep'", max_results=1)
-    (child, *_) = client.search_runs(ids, RUNS, max_results=1)
+    (child, *_) = client.search_runs(ids, "tags.kind = 'run'", max_results=1)
     mark = {key: child.data.tags[key] for key in ("fingerprint", "code")}
     newest = client.search_runs(ids, max_results=20)
     ours = Store(uri, str(outputs / "artifacts"), spool=str(outputs / "spool"))
@@ -163,11 +160,9 @@ def _asked(outputs: Path) -> dict[str, float]:
             for key in ("train/loss", "val/accuracy"):
                 client.get_metric_history(run.info.run_id, key)
 
-    access = reach(uri, str(outputs / "artifacts"))
-    marks = [run.data.tags["fingerprint"] for run in client.search_runs(ids, RUNS, max_results=26)]
-
     def cells() -> None:
-        records.read(access, "echo", [(Cell({}, {}), 500, each) for each in marks])
+        sweeps = client.search_runs(ids, "tags.kind = 'sweep'", max_results=100)
+        records.runs_of(client, sweeps[0])
 
     questions: dict[str, Callable[[], object]] = {
         "log a run of 1,000 points": log,
@@ -219,8 +214,11 @@ def _fill(path: Path, size: int) -> None:
         "update tags set value = substr(run_uuid, 1, 16) "
         f"where key = 'fingerprint' and run_uuid in {copied}"
     )
-    database.execute(f"delete from tags where key = 'mlflow.parentRunId' and run_uuid in {copied}")
-    database.execute(f"update params set value = rowid where key = 'seed' and run_uuid in {copied}")
+    of_sweeps = "(key = 'mlflow.parentRunId' or key like 'sweep.%')"
+    database.execute(f"delete from tags where {of_sweeps} and run_uuid in {copied}")
+    database.execute(
+        f"update params set value = run_uuid where key = 'seed' and run_uuid in {copied}"
+    )
     database.commit()
     database.execute("analyze")
     database.close()

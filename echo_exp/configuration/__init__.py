@@ -37,10 +37,19 @@ from echo_exp.configuration.identity import (
     stack_key,
     stack_settings,
 )
-from echo_exp.configuration.swept import REPETITIONS, setting, short, swept, varied, words
+from echo_exp.configuration.swept import (
+    FEW_DIGITS,
+    REPETITIONS,
+    setting,
+    short,
+    swept,
+    varied,
+    words,
+)
 
 __all__ = [
     "CALLBACKS",
+    "FEW_DIGITS",
     "FOLDER",
     "GROUPS",
     "INCIDENTAL",

@@ -9,6 +9,8 @@ SEED = "seed"
 REPETITIONS = (SEED, "replicas")
 """Settings by which runs of the same are repeated."""
 SHORT = {"learning_rate": "lr"}
+FEW_DIGITS = 4
+"""So many tell people what a search has drawn from an interval."""
 
 
 def swept(
@@ -62,15 +64,21 @@ def short(key: str, keys: Iterable[str] = ()) -> str:
     return key if len(alike) > 1 else SHORT.get(last, last)
 
 
-def words(run: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """Returns a run's values of some parameters, as in ``units 40, lr 0.003, seed 1``."""
-    return ", ".join(_word(key, run[key], keys) for key in keys if key in run)
+def words(run: Mapping[str, Any], keys: Sequence[str], digits: int | None = None) -> str:
+    """Returns a run's values of some parameters, as in ``units 40, lr 0.003, seed 1``.
+
+    Args:
+        run: The parameters.
+        keys: Those that are told.
+        digits: So many of a number that is not whole; all that tell it apart, where not given.
+    """
+    return ", ".join(_word(key, run[key], keys, digits) for key in keys if key in run)
 
 
-def _word(key: str, value: Any, keys: Sequence[str]) -> str:
+def _word(key: str, value: Any, keys: Sequence[str], digits: int | None) -> str:
     if key in GROUPS and isinstance(value, str):  # its option says what it is
         return value
-    return f"{short(key, keys)} {shown(value)}"
+    return f"{short(key, keys)} {shown(value, digits)}"
 
 
 def word(value: Any) -> str:
@@ -80,9 +88,11 @@ def word(value: Any) -> str:
     return str(value)
 
 
-def shown(value: Any) -> str:
-    """Returns a value as it is written in YAML, a number in few digits."""
+def shown(value: Any, digits: int | None = None) -> str:
+    """Returns a value as it is written in YAML, a number in few digits, or in at most so many."""
     if not isinstance(value, float):
         return word(value)
+    if digits is not None:
+        return f"{value:.{digits}g}"
     few = f"{value:g}"
     return few if float(few) == value else repr(value)

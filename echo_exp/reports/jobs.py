@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from echo_exp.reports import records
 from echo_exp.reports.records import FAILED, FINISHED, NEVER_RUN, Curve
 from echo_exp.settings import SettingError
 from echo_exp.sweeps.ranking import Ranked, Score, once, rank
+from echo_exp.tracking import PRUNED_TAG
 from echo_exp.tracking.access import bulk, reader
 from echo_exp.tracking.access.connection import Access
 from echo_exp.tracking.access.rows import typed
@@ -25,6 +26,8 @@ from echo_exp.tracking.ui.view import SWEPT_TAG
 from echo_exp.training.replicas import Floats
 
 CURVE = "val/accuracy"
+PRUNED = "pruned"
+"""How a job ended that its search has given up."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Job:
     """What the store knows of a job.
 
     Attributes:
-        status: FINISHED, `NEVER_RUN`, or how its newest run ended.
+        status: FINISHED, `NEVER_RUN`, `PRUNED`, or how its newest run ended.
         named: What it is called.
         parameters: Its settings, with their types; empty where it has no run.
         run_id: Its run, if there is one.
@@ -138,14 +141,17 @@ class Jobs:
         for job in self.jobs:
             if job.finished or job.status == FAILED:
                 groups[tuple(job.parameters.get(f, _NONE) for f in self.factors)].append(job)
+        found = {
+            values: jobs for values, jobs in groups.items() if any(job.finished for job in jobs)
+        }
+        names = _names([jobs[0].parameters for jobs in found.values()], self.factors)
         return [
             Setting(
                 {f: v for f, v in zip(self.factors, values, strict=True) if v is not _NONE},
-                configuration.words(jobs[0].parameters, self.factors),
+                named,
                 jobs,
             )
-            for values, jobs in groups.items()
-            if any(job.finished for job in jobs)
+            for named, (values, jobs) in zip(names, found.items(), strict=True)
         ]
 
     def ranking(self, metric: str) -> list[Ranked]:
@@ -169,6 +175,16 @@ class Jobs:
 
 
 _NONE = object()
+
+
+def _names(settings: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> list[str]:
+    """Returns what settings are called: in few digits, where these tell them apart."""
+    few, every = (
+        [configuration.words(each, factors, digits) for each in settings]
+        for digits in (configuration.FEW_DIGITS, None)
+    )
+    counts = Counter(few)
+    return [short if counts[short] == 1 else whole for short, whole in zip(few, every, strict=True)]
 
 
 def read(access: Access, parent: Run, reasons: Mapping[int, str] | None = None) -> Jobs:
@@ -250,10 +266,13 @@ def job(access: Access, run: Run, parameters: Mapping[str, Any], axes: Sequence[
         parameters: Its settings, with their types.
         axes: Those that tell it from others.
     """
-    named = configuration.words(parameters, axes) or str(run.info.run_name)
+    named = configuration.words(parameters, axes, configuration.FEW_DIGITS) or str(
+        run.info.run_name
+    )
     run_id, status = run.info.run_id, run.info.status
     error = "".join(run.data.tags.get("error", "").strip().splitlines()[:1])
     if status != FINISHED:
+        status = PRUNED if PRUNED_TAG in run.data.tags else status
         return Job(status, named, parameters, run_id, error=error)
     metrics = run.data.metrics
     try:

@@ -25,6 +25,8 @@ from echo_exp.training.replicas import Floats
 RUNNING, FINISHED, FAILED, NEVER_RUN = "RUNNING", "FINISHED", "FAILED", "never run"
 UNREADABLE = "finished, but its artifacts are gone"
 PAGE = 100
+SWEEPS = 3
+"""In so many of the latest sweeps the cells of a study are looked for together."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,18 @@ def read(access: Access, experiment: str, cells: Sequence[tuple[Cell, int, str]]
     found = reader.experiment(access.client, experiment)
     if found is None:
         return [_unfinished(cell, epochs, None, "") for cell, epochs, _ in cells]
-    without_run = _failed(access.client, found)
-    newest = _newest(access, found, [mark for _, _, mark in cells])
+    client = access.client
+    sweeps = client.search_runs(
+        [found.experiment_id],
+        f"tags.kind = '{plan.TAG}'",
+        max_results=PAGE,
+        order_by=["attributes.start_time DESC"],
+    )
+    marks = list(dict.fromkeys(mark for *_, mark in cells))
+    without_run, runs = _failed(sweeps), _latest(client, sweeps, set(marks))
+    runs |= _others(access, found, [mark for mark in marks if mark not in runs])
     return [
-        _record(access, cell, epochs, newest.get(mark), without_run.get(mark, ""))
+        _record(access, cell, epochs, runs.get(mark), without_run.get(mark, ""))
         for cell, epochs, mark in cells
     ]
 
@@ -111,27 +121,36 @@ def newest(runs: Sequence[Run]) -> dict[str, Run]:
     return found
 
 
-def _failed(client: MlflowClient, experiment: Experiment) -> dict[str, str]:
+def _latest(client: MlflowClient, sweeps: Sequence[Run], marks: set[str]) -> dict[str, Run]:
+    """Returns the finished runs of some fingerprints that the latest sweeps have.
+
+    A sweep is one query, whatever else the experiment holds; of a server so is each fingerprint.
+    """
+    latest: dict[str, Run] = {}
+    for sweep in sweeps[:SWEEPS]:
+        if latest.keys() >= marks:
+            break
+        runs = newest(runs_of(client, sweep))
+        finished = {mark: run for mark, run in runs.items() if run.info.status == FINISHED}
+        latest = {mark: run for mark, run in finished.items() if mark in marks} | latest
+    return latest
+
+
+def _failed(sweeps: Sequence[Run]) -> dict[str, str]:
     """Returns why jobs failed, by their fingerprints, as the latest sweep has it that knows."""
-    sweeps = client.search_runs(
-        [experiment.experiment_id],
-        f"tags.kind = '{plan.TAG}'",
-        max_results=PAGE,
-        order_by=["attributes.start_time DESC"],
-    )
     tags = [item for sweep in reversed(sweeps) for item in sweep.data.tags.items()]
     prefix = plan.FAILED_TAG
     return {name.removeprefix(prefix): why for name, why in tags if name.startswith(prefix)}
 
 
-def _newest(access: Access, experiment: Experiment, marks: Sequence[str]) -> dict[str, Run]:
-    """Returns the newest finished run of each fingerprint, else the newest, where there is one."""
-    number, newest = experiment.experiment_id, dict[str, str]()
-    found = bulk.tagged(access, number, "fingerprint", list(dict.fromkeys(marks)))
+def _others(access: Access, experiment: Experiment, marks: Sequence[str]) -> dict[str, Run]:
+    """Returns the newest finished run of some fingerprints, else the newest, wherever it is."""
+    number, chosen = experiment.experiment_id, dict[str, str]()
+    found = bulk.tagged(access, number, "fingerprint", marks)
     for each in sorted(found, key=lambda each: each.status != FINISHED):
-        newest.setdefault(each.value, each.run_id)
-    runs = bulk.runs(access, number, list(newest.values()))
-    return {mark: runs[run_id] for mark, run_id in newest.items() if run_id in runs}
+        chosen.setdefault(each.value, each.run_id)
+    runs = bulk.runs(access, number, list(chosen.values()))
+    return {mark: runs[run_id] for mark, run_id in chosen.items() if run_id in runs}
 
 
 def _unfinished(cell: Cell, epochs: int, run: Run | None, error: str) -> Record:

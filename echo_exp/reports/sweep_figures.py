@@ -1,5 +1,6 @@
 """The figures of a sweep's report: the score over what was swept, and learning curves."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from echo_exp import configuration
-from echo_exp.configuration.swept import shown
+from echo_exp.configuration.swept import FEW_DIGITS, shown
 from echo_exp.metrics import definition
 from echo_exp.reports import style
 from echo_exp.reports.effects import MOST_LEVELS, Effects, order
@@ -24,6 +25,8 @@ Means = Mapping[str, Ranked]
 """The settings in the ranking, by their names."""
 MANY_WORDS = 4
 """More words on an axis stand slanted."""
+WIDE = 10
+"""Values whose ends differ by more stand on a logarithmic axis."""
 MOST_ANNOTATED = 60
 """The cells of a larger heat map have no numbers."""
 
@@ -41,7 +44,7 @@ def scores(
     """
     settings = [setting for setting in settings if setting.named in means]
     factors = [factor for factor in factors if any(factor in s.values for s in settings)]
-    if len(factors) == 2 and all(len(setting.values) == 2 for setting in settings):
+    if len(factors) == 2 and gridded(settings, factors):
         return _two(settings, factors, means, metric)
     if len(factors) > 1:
         return _many(settings, factors, means, metric)
@@ -49,6 +52,14 @@ def scores(
     _over(axes, settings, factors[0] if factors else None, means, metric)
     style.same_height([axes], metric)
     return figure
+
+
+def gridded(settings: Sequence[Setting], factors: Sequence[str]) -> bool:
+    """Returns whether settings fill most of the grid of their values; those of a search do not."""
+    if any(factor not in setting.values for setting in settings for factor in factors):
+        return False
+    cells = math.prod(len(order([s.values[factor] for s in settings])) for factor in factors)
+    return 2 * len(settings) > cells
 
 
 def _two(settings: Sequence[Setting], factors: Sequence[str], means: Means, metric: str) -> Figure:
@@ -78,7 +89,7 @@ def _two(settings: Sequence[Setting], factors: Sequence[str], means: Means, metr
     heat.set_ylabel(configuration.short(other))
     for number, level in enumerate(levels[1]):
         mine = [setting for setting in settings if setting.values[other] == level]
-        label = f"{configuration.short(other)} {shown(level)}"
+        label = f"{configuration.short(other)} {shown(level, FEW_DIGITS)}"
         _over(lines, mine, x, means, metric, levels[0], number, label)
     style.same_height([lines], metric)
     lines.legend(frameon=False, fontsize=8)
@@ -102,7 +113,8 @@ def _many(settings: Sequence[Setting], factors: Sequence[str], means: Means, met
 
 def _marginal(axes: Axes, settings: Sequence[Setting], factor: str, means: Means) -> None:
     levels = order([setting.values[factor] for setting in settings])
-    scattered = len(levels) > MOST_LEVELS and style.numbers(levels)
+    many = len(levels) > MOST_LEVELS or 2 * len(levels) > len(settings) > 2
+    scattered = many and style.numbers(levels)
     places = levels if scattered else range(len(levels))
     place = dict(zip(levels, places, strict=True))
     random = np.random.default_rng(0)  # of the jitter
@@ -115,6 +127,8 @@ def _marginal(axes: Axes, settings: Sequence[Setting], factor: str, means: Means
         axes.plot(list(place.values()), marginal, "o-", color=style.COLORS[0], mec="black", ms=7)
         _levels(axes.xaxis, levels)
         axes.set_xlim(-0.6, len(levels) - 0.4)
+    elif levels[0] > 0 and levels[-1] > WIDE * levels[0]:
+        axes.set_xscale("log")
     axes.set_xlabel(configuration.short(factor))
     style.uncluttered(axes)
 
@@ -205,7 +219,7 @@ def parallel(
         for level in few:
             height = order_of[factor][level]
             axes.annotate(
-                shown(level),
+                shown(level, FEW_DIGITS),
                 (place, height),
                 xytext=(4, 0),
                 textcoords="offset points",
@@ -253,7 +267,7 @@ def _limits(values: Floats, metric: str) -> tuple[float, float]:
 
 
 def _levels(axis: Any, levels: Sequence[Any]) -> None:
-    words = [shown(level) for level in levels]
+    words = [shown(level, FEW_DIGITS) for level in levels]
     axis.set_ticks(range(len(levels)), words)
     if axis.axis_name == "x" and (len(words) > MANY_WORDS or max(map(len, words)) > 8):
         for label in axis.get_ticklabels():

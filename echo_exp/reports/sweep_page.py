@@ -94,7 +94,8 @@ def write(
     text = ENVIRONMENT.get_template("sweep.md.j2").render(
         answer=said,
         effects=measured,
-        few=len(found.factors) < 3,
+        seeds_drawn=len(found.factors) < 2
+        or (len(found.factors) == 2 and sweep_figures.gridded(found.settings, found.factors)),
         found=found,
         images=images,
         interval=_interval,

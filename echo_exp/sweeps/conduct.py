@@ -50,12 +50,12 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
             earlier = _earlier(asked, store, parent)
             results = run_jobs(asked, store, parent, launch, watch, earlier)
         standing.tell(results, last=True)
-        tell(asked, results, store, parent, _report_folder(asked, config, parent))
+        tell(asked, results, store, parent, report_folder(asked, config, parent))
         if not all(result.succeeded for result in results.values()):
             sys.exit(mistakes.FAILED)
 
 
-def _report_folder(asked: Sweep, config: DictConfig, parent: Run | None) -> Path | None:
+def report_folder(asked: Sweep, config: DictConfig, parent: Run | None) -> Path | None:
     """Returns where a report is written; that of a study is `echo-exp-report study=...`."""
     if parent is None or not asked.settings.report or configuration.STUDY in asked.tags:
         return None

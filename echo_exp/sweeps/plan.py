@@ -116,7 +116,8 @@ class Job:
 
     def title(self, axes: Sequence[str]) -> str:
         """Returns what its run is called: what tells it from the other jobs of its sweep."""
-        return configuration.words(self.parameters, axes)[:LONGEST_NAME]
+        named = configuration.words(self.parameters, axes, configuration.FEW_DIGITS)
+        return named[:LONGEST_NAME]
 
 
 @dataclass(frozen=True)

@@ -68,11 +68,11 @@ def tell(
             if results[each.number].failed:
                 parent.set_tag(FAILED_TAG + each.fingerprint, results[each.number].line)
     if folder is not None and settings:
-        _report(parent, folder, reasons)
+        report(parent, folder, reasons)
     print(running.directions(store, parent.stored, asked.command, sweep=True))
 
 
-def _report(parent: Run, folder: Path, reasons: Mapping[int, str]) -> None:
+def report(parent: Run, folder: Path, reasons: Mapping[int, str]) -> None:
     """Has the report written; that it is not is no failure of the sweep."""
     try:
         parent.log_report(REPORT, folder, reasons=dict(reasons))

@@ -13,6 +13,7 @@ from mlflow.tracking import MlflowClient
 from echo_exp.reports import jobs
 from echo_exp.reports.records import NEVER_RUN
 from echo_exp.settings import SettingError
+from echo_exp.tracking import PRUNED_TAG
 from echo_exp.tracking.access.connection import Access, reach
 from echo_exp.tracking.ui.view import MEMBER, SWEPT_TAG, member
 
@@ -67,6 +68,22 @@ def test_settings_have_their_types_and_seeds_are_taken_together(access: Access) 
     assert found.settings[0].values == {"model.units": 10}
     assert found.settings[0].scores("test/accuracy").tolist() == [0.75, 0.75]
     assert found.shared == {"replicas": 1, "model.stateful": True}
+
+
+def test_names_have_few_digits_where_these_tell_settings_apart(access: Access) -> None:
+    parent = _create(access.client, {"kind": "sweep", SWEPT_TAG: "optimizer.learning_rate"})
+    for mark, rate in (("a", 0.123456), ("b", 0.5432109), ("c", 0.5432111)):
+        _run(access.client, parent, mark, optimizer__learning_rate=rate)
+    names = [setting.named for setting in jobs.read(access, parent).settings]
+    assert names == ["lr 0.1235", "lr 0.5432109", "lr 0.5432111"]
+
+
+def test_a_trial_that_its_search_gave_up_is_called_pruned(access: Access) -> None:
+    parent = _parent(access.client)
+    _run(access.client, parent, "a", model__units=1)
+    given_up = _run(access.client, parent, "b", "KILLED", model__units=2)
+    access.client.set_tag(given_up, PRUNED_TAG, "25")
+    assert {job.status for job in jobs.read(access, parent).jobs} == {"FINISHED", "pruned"}
 
 
 def test_a_job_that_was_planned_has_the_newest_finished_run_else_the_newest(access: Access) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from echo_exp.reports import sweep_page
+from echo_exp.reports import sweep_figures, sweep_page
 from echo_exp.reports.jobs import Job, Jobs
 from echo_exp.reports.records import FAILED, FINISHED, NEVER_RUN
 from echo_exp.settings import SettingError
@@ -138,6 +138,24 @@ def test_the_screen_and_the_report_count_the_same_seeds() -> None:
     (report,) = Jobs("abc", "a sweep", "", axes, jobs).ranking("test/accuracy")
     (screen,) = table.ranked([job for job, _ in rows], {j.number: r for j, r in rows}, axes)
     assert (report.seeds, report.lost) == (screen.seeds, screen.lost) == (3, 6)
+
+
+def test_what_a_search_has_drawn_is_no_grid_and_scattered_over_each_setting() -> None:
+    full = sweep(
+        _accuracy, model__units=(10, 20, 40), optimizer__learning_rate=(1.0, 2.0), seed=[1]
+    )
+    assert sweep_figures.gridded(full.settings, full.factors)
+    drawn = [full.jobs[0], full.jobs[3], full.jobs[4]]
+    rates = (0.001, 0.0312, 0.8)
+    drawn = [
+        dataclasses.replace(j, parameters=dict(j.parameters) | {"optimizer.learning_rate": rate})
+        for j, rate in zip(drawn, rates, strict=True)
+    ]
+    found = dataclasses.replace(full, jobs=drawn)
+    assert not sweep_figures.gridded(found.settings, found.factors)
+    means = {each.setting: each for each in found.ranking("test/accuracy")}
+    figure = sweep_figures.scores(found.settings, found.factors, means, "test/accuracy")
+    assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log"]
 
 
 def test_the_name_of_a_sweep_is_no_markup(tmp_path: Path) -> None:

@@ -228,7 +228,21 @@ def test_the_best_are_those_within_the_constraints(tmp_path: Path) -> None:
         trials.tell(number, result)
     assert [trial.number for trial in results.best(trials.study)] == [2, 3, 0]
     assert results.columns(trials)["allowed"] == [True, False, True, True]
+    said = results.answer(trials, results.best(trials.study))
+    assert re.fullmatch(
+        r"Best with val/accuracy at least 0\.9: model\.units=\d+: parameters 7\.", said
+    )
     assert trials.take(1) == []
+
+
+def test_the_answer_tells_which_setting_matters_and_what_is_as_good(tmp_path: Path) -> None:
+    lines = ("model.units=range(5, 99)", "optimizer.learning_rate=interval(0, 1)")
+    trials = _trials(tmp_path, *lines, trials=30)
+    assert results.answer(trials, []) == "No trial has finished."
+    for trial in trials.take(30):
+        trials.tell(trial.number, _result(val_accuracy=float(trial.params["model.units"] > 60)))
+    said = results.answer(trials, results.best(trials.study))
+    assert re.search(r"val/accuracy 1.*, \d+ more have the same; model\.units matters most", said)
 
 
 def test_directions_decide_which_is_best_and_what_the_front_is(tmp_path: Path) -> None:
@@ -241,6 +255,9 @@ def test_directions_decide_which_is_best_and_what_the_front_is(tmp_path: Path) -
         metrics = {"val/accuracy": accuracy, "fit_seconds": seconds}
         trials.tell(number, JobResult(Status.FINISHED, metrics=metrics))
     assert [trial.number for trial in results.best(trials.study)] == [1, 3]
+    assert results.answer(trials, results.best(trials.study)) == (
+        "2 trials are on the Pareto front of maximize val/accuracy and minimize fit_seconds."
+    )
 
 
 def test_a_job_that_fails_or_is_pruned_is_no_result_and_counts(tmp_path: Path) -> None:

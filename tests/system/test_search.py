@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from echo_exp import configuration
 from echo_exp.commands import train as app
 from echo_exp.sweeps.search.storage import open_storage
+from echo_exp.tracking.ui.view import NOTE_TAG
 
 from .conftest import TIMEOUT, Program, wait_for
 
@@ -175,6 +176,8 @@ def test_two_objectives_give_a_front_a_table_and_figures(program: Program) -> No
     for figure in ("history", "slices", "pareto_front"):
         path = _artifacts(program, parent) / "search" / f"{figure}.png"
         assert path.read_bytes().startswith(b"\x89PNG")
+    assert "are on the Pareto front of maximize val/accuracy" in parent.data.tags[NOTE_TAG]
+    assert (_artifacts(program, parent) / "report" / "report.html").exists()
     command = re.search(r"such as the first: echo-exp (.*)", done.stdout)
     assert command is not None
     again = program.run("resume=auto", *shlex.split(command.group(1)))

@@ -90,7 +90,8 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
         with watching("search", "trial", asked.folder, total, best, standing.tell) as watch:
             _search(search, asked, trials, store, parent, launch, watch)
         standing.tell(trials.results(), last=True)
-        results.tell(trials, asked, store, parent)
+        folder = conduct.report_folder(asked, config, parent)
+        results.tell(trials, asked, store, parent, folder)
         if not results.feasible(trials.study):
             sys.exit(mistakes.FAILED)
 

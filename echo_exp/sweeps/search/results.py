@@ -16,6 +16,7 @@ from echo_exp.sweeps.job import reasons
 from echo_exp.sweeps.plan import Sweep
 from echo_exp.sweeps.search import figures
 from echo_exp.sweeps.search.trials import METRICS, Trials
+from echo_exp.sweeps.telling import report
 from echo_exp.tracking import Run, Store
 from echo_exp.tracking.ui.view import NOTE_TAG
 
@@ -32,7 +33,13 @@ CALLED = {
 }
 
 
-def tell(trials: Trials, asked: Sweep, store: Store | None, parent: Run | None) -> None:
+def tell(
+    trials: Trials,
+    asked: Sweep,
+    store: Store | None,
+    parent: Run | None,
+    folder: Path | None,
+) -> None:
     """Prints the best trials of a search, and why some failed; records all and the figures.
 
     Args:
@@ -40,6 +47,7 @@ def tell(trials: Trials, asked: Sweep, store: Store | None, parent: Run | None) 
         asked: The sweep that the trials are the jobs of.
         store: Where runs are tracked, if they are.
         parent: The run of the whole search.
+        folder: Where its report is written; None where none is asked for.
     """
     several = len(trials.settings.objectives) > 1
     found = best(trials.study)
@@ -50,17 +58,18 @@ def tell(trials: Trials, asked: Sweep, store: Store | None, parent: Run | None) 
         terminal.console().print(terminal.table(lines), "")
         told = "one of them alone, such as the first" if several else "the best alone"
         print(f"{told}: {_command(trials, found[0])}")
-    elif trials.settings.constraints:
-        print("no trial has all of: " + ", ".join(map(str, trials.settings.constraints)))
-    failed = failures.lines(reasons(trials.results()), "trial")
-    summary = _summary(trials.study)
-    print("\n".join([summary, *failed]))
+    why = reasons(trials.results())
+    failed = failures.lines(why, "trial")
+    summary, said = _summary(trials.study), answer(trials, found)
+    print("\n".join([summary, *failed, said]))
     drawn = _figures(trials, found[: None if several else 1], asked.folder, parent)
     print(f"figures: {drawn}")
     if store is not None and parent is not None:
         parent.log_table(columns(trials), "trials.json")
         parent.log_files(drawn, FOLDER)
-        parent.set_tag(NOTE_TAG, asked.note(lines, summary, failed))
+        parent.set_tag(NOTE_TAG, asked.note(lines, summary, failed, said))
+        if folder is not None and trials.study.get_trials(states=(TrialState.COMPLETE,)):
+            report(parent, folder, why)
         print(running.directions(store, parent.stored, asked.command))
 
 
@@ -79,6 +88,32 @@ def best(study: optuna.Study) -> list[FrozenTrial]:
 
     found = study.best_trials if len(maximized) > 1 else feasible(study)
     return sorted(found, key=rank)
+
+
+def answer(trials: Trials, found: Sequence[FrozenTrial]) -> str:
+    """Returns in one sentence what came out.
+
+    Args:
+        trials: All trials.
+        found: The best ones, the best first; of several objectives the Pareto front.
+    """
+    asked, bounds = trials.settings, ", ".join(map(str, trials.settings.constraints))
+    if not found:
+        return f"No trial has all of: {bounds}." if bounds else "No trial has finished."
+    first = found[0]
+    within = f" with {bounds}" if bounds else ""
+    if len(asked.objectives) > 1:
+        goals = " and ".join(map(str, asked.objectives))
+        return f"{len(found)} trials{within} are on the Pareto front of {goals}."
+    metric, (value,) = asked.objectives[0].metric, first.values
+    said = f"Best{within}: {_settings(first)}: {metric} {_number(value)}"
+    equal = sum(trial.values == first.values for trial in found[1:])
+    said += f", {equal} more have the same" if equal else ""
+    shares = figures.importances(trials.study, asked).get(metric, {})
+    if shares:
+        most = max(shares, key=lambda name: shares[name])
+        said += f"; {most} matters most ({shares[most]:.0%} of the importance by PED-ANOVA)"
+    return f"{said}."
 
 
 def columns(trials: Trials) -> dict[str, list[Any]]:
@@ -103,11 +138,15 @@ def _lines(trials: Trials, rows: Sequence[FrozenTrial]) -> list[Sequence[str]]:
         (
             str(row.number),
             *(_number(_metrics(row).get(name)) for name in names),
-            " ".join(f"{name}={_short(value)}" for name, value in row.params.items()),
+            _settings(row),
         )
         for row in rows
     ]
     return lines
+
+
+def _settings(trial: FrozenTrial) -> str:
+    return " ".join(f"{name}={_short(value)}" for name, value in trial.params.items())
 
 
 def _command(trials: Trials, trial: FrozenTrial) -> str:
