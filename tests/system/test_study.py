@@ -204,7 +204,10 @@ def test_a_report_of_a_study_never_run_says_what_makes_it(program: Program) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("study=ignore_stat",), "study=ignore_stat is not allowed: it must be ignore_state or"),
+        (
+            ("study=ignore_stat",),
+            "study=ignore_stat is not allowed: it must be architectures or ignore_state or",
+        ),
         (("study=ignore_state", "study.scale=half"), "study.scale=half is not allowed"),
         (("study=ignore_state", "epochs=1,2"), "epochs=1,2 is not allowed"),
         (("study=ignore_state", "epochs=0"), "epochs=0 is not allowed"),
