@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -9,11 +10,12 @@ from omegaconf import DictConfig
 
 from echo_exp.configuration.building import build, takes
 from echo_exp.configuration.checking import Settings
-from echo_exp.configuration.memory import check_memory
+from echo_exp.configuration.memory import Need, check_memory
 from echo_exp.configuration.shapes import need, network
 from echo_exp.settings import SettingError
 from echo_exp.task.data import EchoDataModule
 from echo_exp.task.problem import at_other_lengths
+from echo_exp.task.representation import Representation
 from echo_exp.training.experiment import Parts
 from echo_exp.training.module import EchoModule, MakeOptimizer
 from echo_exp.training.trainer import check_device
@@ -26,58 +28,70 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
     """
     check_device(settings.trainer.accelerator)
-    _check_memory(config, settings)
-    _, make_model = network(config, settings)
+    sized = _sized(config, settings)
+    check_memory(config, sized.need, len(settings.seeds))
     lengths = {}
     for length, problem in at_other_lengths(settings.problem).items():
-        other = dataclasses.replace(settings, problem=problem)
-        _check_same_weights(make_model, network(config, other)[1], length)
-        _check_memory(config, other)
-        lengths[length] = partial(_at_length, config, other)
-    parts = _parts(config, settings, make_optimizer(config, settings), lengths)
+        other = _sized(config, dataclasses.replace(settings, problem=problem))
+        _check_same_weights(sized.make_model, other.make_model, length)
+        check_memory(config, other.need, len(settings.seeds))
+        lengths[length] = partial(_parts, other)
+    parts = _parts(sized, settings.seeds, lengths)
     parts.module.configure_optimizers()  # a bad value shows now, before anything is written
     return parts
 
 
-def _check_memory(config: DictConfig, settings: Settings) -> None:
+@dataclass(frozen=True)
+class _Sized:
+    """A configuration whose network is known, but not made.
+
+    Attributes:
+        config: The configuration.
+        settings: What of it has been checked.
+        representation: How the network sees integers.
+        make_model: Makes the network.
+        need: The memory that its training takes.
+    """
+
+    config: DictConfig
+    settings: Settings
+    representation: Representation
+    make_model: Callable[..., Any]
+    need: Need
+
+
+def _sized(config: DictConfig, settings: Settings) -> _Sized:
     representation, make_model = network(config, settings)
     needed = need(make_model(seeds=()), representation, settings)
-    check_memory(config, needed, len(settings.seeds))
+    return _Sized(config, settings, representation, make_model, needed)
 
 
 def _parts(
-    config: DictConfig,
-    settings: Settings,
-    optimizer: MakeOptimizer,
-    lengths: Mapping[int, Callable[[Sequence[int]], Parts]],
+    sized: _Sized,
+    seeds: Sequence[int],
+    lengths: Mapping[int, Callable[[Sequence[int]], Parts]] | None = None,
 ) -> Parts:
-    representation, make_model = network(config, settings)
-    needed = need(make_model(seeds=()), representation, settings)
+    """Returns the objects of an experiment with networks of these seeds."""
+    settings = sized.settings
     module = EchoModule(
-        make_model(seeds=settings.seeds),
+        sized.make_model(seeds=seeds),
         settings.problem,
-        representation,
+        sized.representation,
         settings.batch_size,
-        optimizer,
+        make_optimizer(sized.config, settings),
         settings.missing,
         settings.trainer.clip_norm,
     )
     data = EchoDataModule(
         settings.problem,
         settings.epochs,
-        settings.seeds,
+        seeds,
         block=settings.trainer.block,
         validation_sequences=settings.trainer.validation_sequences,
         test_sequences=settings.trainer.test_sequences,
-        side_by_side=needed.side_by_side(len(settings.seeds)),
+        side_by_side=sized.need.side_by_side(len(seeds)),
     )
-    return Parts(module, data, lengths)
-
-
-def _at_length(config: DictConfig, settings: Settings, seeds: Sequence[int]) -> Parts:
-    """Returns what tests networks of these seeds on a problem of another length."""
-    replaced = dataclasses.replace(settings, seeds=seeds)
-    return _parts(config, replaced, make_optimizer(config, replaced), {})
+    return Parts(module, data, lengths or {})
 
 
 def _check_same_weights(

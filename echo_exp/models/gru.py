@@ -11,7 +11,7 @@ from echo_exp.models.dense import Dense, project
 from echo_exp.models.gru_recurrences import reset_after, reset_before
 from echo_exp.models.lstm import State
 from echo_exp.models.seq2seq import answered
-from echo_exp.models.shown import Gated
+from echo_exp.models.shown import Gated, gated
 
 AFTER, BEFORE = "after", "before"
 
@@ -175,9 +175,7 @@ class GRULayer(nn.Module):
             torch.stack(each, 2)
             for each in zip(*self._steps(project(x, self.kernel), hidden, present), strict=True)
         )
-        before = torch.zeros_like(hiddens[:, :, 0]) if hidden is None else hidden  # [R, B, U]
-        hiddens = torch.cat([before.unsqueeze(2), hiddens], 2)  # [R, B, T+1, U]
-        return Gated(hiddens, {"update": z, "reset": r})
+        return gated(hiddens, hidden, {"update": z, "reset": r})
 
     def _steps(
         self, projected: Tensor, hidden: Tensor | None, present: Tensor | None

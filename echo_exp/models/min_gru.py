@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from echo_exp import settings
@@ -11,7 +10,7 @@ from echo_exp.models.dense import Dense, project
 from echo_exp.models.lstm import State
 from echo_exp.models.scan import scan
 from echo_exp.models.seq2seq import answered
-from echo_exp.models.shown import Gated
+from echo_exp.models.shown import Gated, gated
 
 
 class MinGRU(nn.Module):
@@ -123,8 +122,7 @@ class MinGRULayer(nn.Module):
             present: [R, B, T], False where a timestep leaves the state untouched.
         """
         hiddens, z = self._run(x, hidden, present)
-        before = torch.zeros_like(hiddens[:, :, 0]) if hidden is None else hidden  # [R, B, U]
-        return Gated(torch.cat([before.unsqueeze(2), hiddens], 2), {"update": z})
+        return gated(hiddens, hidden, {"update": z})
 
     def _run(
         self, x: Tensor, hidden: Tensor | None, present: Tensor | None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -16,6 +17,12 @@ class Gated(NamedTuple):
 
     hidden: Tensor
     gates: Mapping[str, Tensor]
+
+
+def gated(hiddens: Tensor, before: Tensor | None, gates: Mapping[str, Tensor]) -> Gated:
+    """Puts the hidden state before a window, [R, B, U], in front of those in it, [R, B, T, U]."""
+    first = torch.zeros_like(hiddens[:, :, 0]) if before is None else before  # [R, B, U]
+    return Gated(torch.cat([first.unsqueeze(2), hiddens], 2), gates)
 
 
 def names(kind: str, count: int) -> list[str]:

@@ -1,12 +1,11 @@
 """What networks do at lengths at which they were not trained: a section of a study's report."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from echo_exp import configuration
@@ -20,105 +19,88 @@ from echo_exp.reports.rendering import ENVIRONMENT, estimated, safe
 from echo_exp.reports.sections import Section
 
 
+@dataclass(frozen=True)
+class Arm:
+    """A record with the means of the metric at each length of its test."""
+
+    record: Record
+    at: Mapping[int, Estimate]
+
+
 def section(found: Answers) -> Section | None:
     """Returns the section on lengths, where the study asks for it and they were tested."""
-    if found.study.lengths is None:
+    metric = found.study.lengths
+    if metric is None:
         return None
-    lengths = sorted({length for record in found.compared for length in _tested(found, record)})
+    arms = [Arm(record, _tested(metric, record)) for record in found.compared]
+    lengths = sorted({length for arm in arms for length in arm.at})
     if not lengths:
         return None
     text = ENVIRONMENT.get_template("lengths.md.j2").render(
-        named=definition(found.study.lengths).title,
+        named=definition(metric).title,
         compare=configuration.short(found.study.compare),
         lengths=lengths,
-        records=found.compared,
-        place=lambda record: safe(_panel(found, record) or "all"),
-        level=lambda record: safe(answers.level(found.study, record)),
-        at=lambda record, length: _at(found, record, length),
+        arms=arms,
+        place=lambda arm: safe(answers.panel(found.study, arm.record) or "all"),
+        level=lambda arm: safe(answers.level(found.study, arm.record)),
         estimate=estimated,
     )
-    table = pd.DataFrame(_rows(found, lengths))
-    return Section(_answer(found, lengths), text, {"lengths": _figure(found)}, {"lengths": table})
+    answer = _answer(found, metric, arms, lengths[-1])
+    table = pd.DataFrame(_rows(metric, arms))
+    return Section(answer, text, {"lengths": _figure(found, metric, arms)}, {"lengths": table})
 
 
-def _tested(found: Answers, record: Record) -> list[int]:
-    """Returns the lengths at which a record has the metric, in their order."""
-    name = re.compile(rf"{re.escape(str(found.study.lengths))}_at_(\d+)")
-    return sorted(int(m[1]) for m in map(name.fullmatch, record.scores) if m)
+def _tested(metric: str, record: Record) -> dict[int, Estimate]:
+    """Returns the mean of a metric at each length at which a record has it, in their order."""
+    name = re.compile(rf"{re.escape(metric)}_at_(\d+)")
+    found = {int(m[1]): record.scores[m[0]] for m in map(name.fullmatch, record.scores) if m}
+    return {length: statistics.mean(found[length]) for length in sorted(found)}
 
 
-def _at(found: Answers, record: Record, length: int) -> Estimate | None:
-    values = record.scores.get(f"{found.study.lengths}_at_{length}")
-    return None if values is None else statistics.mean(values)
-
-
-def _panel(found: Answers, record: Record) -> Any:
-    return answers.panel(found.study, record)
-
-
-def _answer(found: Answers, lengths: Sequence[int]) -> str:
-    """Returns which arms are best at the greatest length."""
-    last, told = lengths[-1], []
+def _answer(found: Answers, metric: str, arms: Sequence[Arm], length: int) -> str:
+    """Returns which arms are best at a length."""
+    told = []
     for panel in found.panels():
-        at = [
-            (word(answers.level(found.study, record)), estimate)
-            for record in found.of_panel(panel)
-            if (estimate := _at(found, record, last)) is not None
-        ]
-        if at:
-            level, best = max(at, key=lambda pair: pair[1].value)
+        there = [arm for arm in _of_panel(found, arms, panel) if length in arm.at]
+        if there:
+            best = max(there, key=lambda arm: arm.at[length].value)
             where = "" if panel is None else f"{word(panel)}: "
-            told.append(f"{where}{level} {estimated(best)}")
-    name = definition(str(found.study.lengths)).title
-    return f"The highest {name} at length {last}: {'; '.join(told)}."
+            level = word(answers.level(found.study, best.record))
+            told.append(f"{where}{level} {estimated(best.at[length])}")
+    return f"The highest {definition(metric).title} at length {length}: {'; '.join(told)}."
 
 
-def _rows(found: Answers, lengths: Sequence[int]) -> Iterator[dict[str, Any]]:
-    for record in found.compared:
-        for length in lengths:
-            estimate = _at(found, record, length)
-            if estimate is not None:
-                yield {
-                    **record.cell.attributes,
-                    "length": length,
-                    str(found.study.lengths): estimate.value,
-                    "low": estimate.low,
-                    "high": estimate.high,
-                }
+def _of_panel(found: Answers, arms: Sequence[Arm], panel: Any) -> list[Arm]:
+    return [arm for arm in arms if answers.panel(found.study, arm.record) == panel]
 
 
-def _figure(found: Answers) -> Figure:
+def _rows(metric: str, arms: Sequence[Arm]) -> Iterator[dict[str, Any]]:
+    for arm in arms:
+        for length, estimate in arm.at.items():
+            yield {
+                **arm.record.cell.attributes,
+                "length": length,
+                metric: estimate.value,
+                "low": estimate.low,
+                "high": estimate.high,
+            }
+
+
+def _figure(found: Answers, metric: str, arms: Sequence[Arm]) -> Figure:
     """Draws the metric over the length of the test, a line for each value of what is compared."""
-    panels = found.panels()
+    panels, levels = found.panels(), found.levels()
     figure, (row,) = style.grid(1, len(panels))
     for axes, panel in zip(row, panels, strict=True):
-        for record in found.of_panel(panel):
-            _line(axes, found, record)
+        for arm in _of_panel(found, arms, panel):
+            level, lengths = answers.level(found.study, arm.record), list(arm.at)
+            style.banded(axes, levels.index(level), word(level), lengths, list(arm.at.values()))
+            axes.set_xscale("log")
+            axes.set_xticks(lengths, [str(length) for length in lengths], minor=False)
+            axes.minorticks_off()
         axes.set_title("" if panel is None else word(panel), fontsize=10)
         axes.set_xlabel("length in the test")
         style.uncluttered(axes)
-    row[0].set_ylabel(definition(str(found.study.lengths)).label)
-    style.same_height(row, str(found.study.lengths))
+    row[0].set_ylabel(definition(metric).label)
+    style.same_height(row, metric)
     style.legend(figure, row)
     return figure
-
-
-def _line(axes: Axes, found: Answers, record: Record) -> None:
-    lengths = _tested(found, record)
-    estimates = [statistics.mean(record.scores[f"{found.study.lengths}_at_{n}"]) for n in lengths]
-    level = answers.level(found.study, record)
-    number = found.levels().index(level)
-    color = style.color(number)
-    axes.plot(
-        lengths,
-        [estimate.value for estimate in estimates],
-        color=color,
-        marker=style.marker(number),
-        linestyle=style.line_style(number // len(style.COLORS)),
-        label=word(level),
-    )
-    ends = np.array([(estimate.low, estimate.high) for estimate in estimates])
-    axes.fill_between(lengths, ends[:, 0], ends[:, 1], color=color, alpha=0.1, linewidth=0)
-    axes.set_xscale("log")
-    axes.set_xticks(lengths, [str(length) for length in lengths], minor=False)
-    axes.minorticks_off()

@@ -186,19 +186,7 @@ def _figure(found: Answers, spans: Sequence[Span]) -> Figure:
 
 def _panel(axes: Axes, levels: Sequence[Any], spans: Sequence[Span]) -> None:
     for each in spans:
-        number = levels.index(each.level)
-        shares = [share.value for share in each.shares]
-        low = [share.low for share in each.shares]
-        high = [share.high for share in each.shares]
-        axes.plot(
-            each.spans,
-            shares,
-            color=style.color(number),
-            marker=style.marker(number),
-            linestyle=style.line_style(number // len(style.COLORS)),
-            label=word(each.level),
-        )
-        axes.fill_between(each.spans, low, high, color=style.color(number), alpha=0.1, linewidth=0)
+        style.banded(axes, levels.index(each.level), word(each.level), each.spans, each.shares)
     axes.set_ylim(-0.03, 1.03)
 
 

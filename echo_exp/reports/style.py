@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from echo_exp.metrics import definition
+from echo_exp.reports.estimates import Estimate
 from echo_exp.training.figures import GREY
 
 # Okabe & Ito: told apart by everybody; the markers tell the same without colour.
@@ -58,6 +59,22 @@ def grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows + 0.2), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     return figure, [list(row) for row in panels]
+
+
+def banded(
+    axes: Axes, number: int, label: str, x: Sequence[float], estimates: Sequence[Estimate]
+) -> None:
+    """Draws the line of what has a number, with the band of its intervals."""
+    axes.plot(
+        x,
+        [estimate.value for estimate in estimates],
+        color=color(number),
+        marker=marker(number),
+        linestyle=line_style(number // len(COLORS)),
+        label=label,
+    )
+    low, high = ([getattr(each, end) for each in estimates] for end in ("low", "high"))
+    axes.fill_between(x, low, high, color=color(number), alpha=0.1, linewidth=0)
 
 
 def legend(figure: Figure, panels: Sequence[Axes]) -> None:
