@@ -83,6 +83,17 @@ def test_an_epoch_is_measured_before_its_own_updates() -> None:
         torch.testing.assert_close(ours, theirs)
 
 
+def test_an_update_computes_no_scores_but_whether_answers_are_right() -> None:
+    class Unscored(OneHot):
+        def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+            raise AssertionError("scores are for evaluations")
+
+    module = make_module(representation=Unscored(PROBLEM.n_values))
+    windows = torch.cat(list(make_data(2).train_dataloader()))
+    _, right = next(module._gradients(windows))
+    assert right.shape == (1, BATCH, PROBLEM.n_out)
+
+
 def test_one_lightning_epoch_holds_all_tutorial_epochs() -> None:
     trainer, module = make_trainer(), make_module()
     trainer.fit(module, make_data(12, block=5))
