@@ -119,6 +119,7 @@ class TrainedNetwork:
         picture = self.curve()
         return pages.get_template("network.html.j2").render(
             network=self,
+            kind=configuration.problem_kind(self.config),
             settings={name: value for name, value in every.items() if MAIN.fullmatch(name)},
             every=every,
             scores=list(_scores(self.metrics)),
