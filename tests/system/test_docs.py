@@ -149,8 +149,8 @@ def _stop_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(command, "run", stopped)
     Plugins.instance()  # which loads them once
-    monkeypatch.setattr("echo_exp.sweeps.conduct.run_sweep", swept)
-    monkeypatch.setattr("echo_exp.sweeps.search.conduct.run_search", searched)
+    monkeypatch.setattr("echo_exp.sweeps.run_sweep.run_sweep", swept)
+    monkeypatch.setattr("echo_exp.sweeps.search.run_search.run_search", searched)
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")  # Slurm's sbatch
 
 
