@@ -16,12 +16,12 @@ from echo_exp import configuration
 from echo_exp.configuration import Settings, trust
 from echo_exp.configuration.assembly import assemble
 from echo_exp.configuration.renamed import renamed
-from echo_exp.models import State
 from echo_exp.settings import SettingError, choice
 from echo_exp.task.problem import Problem, Stream, random_stream
 from echo_exp.tracking.settings import LOCAL, TrackingSettings
 from echo_exp.training.checkpoints import BEST, LAST, load_weights
 from echo_exp.training.module import EchoModule
+from echo_exp.training.walks import as_trained, walk
 
 if TYPE_CHECKING:
     from echo_exp.tracking.access.reader import FinishedRun
@@ -119,6 +119,7 @@ class TrainedNetwork:
         picture = self.curve()
         return pages.get_template("network.html.j2").render(
             network=self,
+            kind=configuration.problem_kind(self.config),
             settings={name: value for name, value in every.items() if MAIN.fullmatch(name)},
             every=every,
             scores=list(_scores(self.metrics)),
@@ -131,19 +132,9 @@ class TrainedNetwork:
 
     def _outputs(self, windows: Tensor, carry: bool) -> Tensor:
         """Returns the outputs of windows in their order, [rows, n_in] -> [rows, n_out, V]."""
-        module = self.module
-        state: State | None = None
-        outputs = []
-        for batch in windows.split(module.batch_size if carry else len(windows)):
-            present = module.missing.present(batch)
-            answer, after = module.model(
-                module.representation.encode(batch).unsqueeze(0),
-                state and tuple(part[:, : len(batch)] for part in state),  # the last may be shorter
-                None if present is None else present.unsqueeze(0),
-            )
-            outputs.append(answer[0])
-            state = after if carry and module.model.stateful else None
-        return torch.cat(outputs)
+        sequences = windows.unsqueeze(0 if carry else 1)  # else each window is one of its own
+        batches = walk(self.module, sequences, as_trained(self.module))
+        return torch.cat([batch.outputs.flatten(0, 1) for batch in batches])
 
 
 def load(

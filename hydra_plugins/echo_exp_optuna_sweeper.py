@@ -16,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from echo_exp import configuration
-from echo_exp.configuration import mistakes
+from echo_exp.configuration import exits
 from echo_exp.settings import SettingError, not_installed
 from echo_exp.sweeps import study
 from echo_exp.sweeps.launch import make_launcher
@@ -50,7 +50,7 @@ class OptunaSweeper(Sweeper):
         config, context = self.config, self.hydra_context
         assert config is not None
         assert context is not None
-        with mistakes.explained():
+        with exits.explained():
             if find_spec("optuna") is None:
                 raise not_installed("hydra/sweeper", "optuna", "Optuna", extra="optuna")
             HydraConfig.instance().set_config(copy.deepcopy(config))
@@ -65,7 +65,7 @@ class OptunaSweeper(Sweeper):
         launcher: Launcher,
         arguments: list[str],
     ) -> None:
-        from echo_exp.sweeps.search import conduct, settings, space
+        from echo_exp.sweeps.search import run_search, settings, space
 
         if config.get(configuration.STUDY) is not None:
             reason = "a study has its own jobs: a search is no study"
@@ -79,7 +79,7 @@ class OptunaSweeper(Sweeper):
         assert isinstance(hydra, list)
         chosen = config.hydra.runtime.choices.get(configuration.SEARCH)
         own = [override for override in hydra if not override.startswith("hydra.mode=")]
-        asked = conduct.Search(
+        asked = run_search.Search(
             name=" ".join([f"search {chosen or ''}".strip() + ":", *arguments]),
             command=[*configuration.flags(), "-m", *own, *arguments],
             settings=read,
@@ -87,7 +87,7 @@ class OptunaSweeper(Sweeper):
             raw_storage=str(OmegaConf.to_container(node, resolve=False)["storage"]),  # type: ignore[call-overload,index]
             at_once=read.at_once(config.hydra.launcher),
         )
-        conduct.run_search(asked, config, lambda jobs: launcher.launch(jobs, initial_job_idx=0))
+        run_search.run_search(asked, config, lambda jobs: launcher.launch(jobs, initial_job_idx=0))
 
 
 def _of_jobs(config: DictConfig) -> DictConfig:

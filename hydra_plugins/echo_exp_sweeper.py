@@ -23,7 +23,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import configuration
-from echo_exp.configuration import mistakes
+from echo_exp.configuration import exits
 from echo_exp.settings import SettingError, integer
 from echo_exp.sweeps import descriptions, study
 from echo_exp.sweeps.composition import repeatable
@@ -58,7 +58,7 @@ class EchoSweeper(BasicSweeper):
         config, context = self.config, self.hydra_context
         assert config is not None
         assert context is not None
-        with mistakes.explained():
+        with exits.explained():
             HydraConfig.instance().set_config(copy.deepcopy(config))
             if config.get(configuration.STUDY) is None:
                 asked = _sweep(config, context, arguments)
@@ -73,10 +73,10 @@ class EchoSweeper(BasicSweeper):
 
                 forecast.tell(asked, config)
             else:
-                from echo_exp.sweeps import conduct
+                from echo_exp.sweeps.run_sweep import run_sweep
 
                 launch = functools.partial(_launch, launcher, at_once)
-                conduct.run_sweep(asked, config, launch)
+                run_sweep(asked, config, launch)
 
 
 def _sweep(config: DictConfig, context: HydraContext, arguments: list[str]) -> Sweep:

@@ -113,7 +113,7 @@ def test_it_shows_its_settings_and_how_much_of_a_sequence_is_wrong() -> None:
     network = small("seq2seq", "batch_size=7", "seed=4")
     shown = _shown(network)
     for part in (
-        "Seq2Seq, 3 → 3 of 7 integers",
+        "Seq2Seq, echo 3→3, 7 integers",
         "from seed 4",
         "model.units=5",
         "trainer.threads=1",

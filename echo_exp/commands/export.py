@@ -71,16 +71,16 @@ def _register(network: "TrainedNetwork", name: str, store: TrackingSettings) -> 
     from mlflow.exceptions import MlflowException
 
     from echo_exp.export import forms
-    from echo_exp.tracking.access import models, reader
+    from echo_exp.tracking.access import logged_models, reader
 
     run = reader.find(store, str(network.run_id))
-    model = models.find_model(run.access.client, run.run_id)
+    model = logged_models.find_model(run.access.client, run.run_id)
     if model is None:
         with tempfile.TemporaryDirectory() as folder:
             package = forms.write(network, "mlflow", Path(folder)).path
-            model = models.log_model(run.access, run.run_id, package)
+            model = logged_models.log_model(run.access, run.run_id, package)
     try:
-        version = models.register(run.access.client, name, model, network.metrics)
+        version = logged_models.register(run.access.client, name, model, network.metrics)
     except MlflowException as error:
         raise SettingError("register", name, str(error).splitlines()[0]) from error
     return f"registered as models:/{name}/{version}"

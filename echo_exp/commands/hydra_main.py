@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from echo_exp import configuration
 from echo_exp.commands import arguments
 from echo_exp.commands.streams import heard
-from echo_exp.configuration import mistakes
+from echo_exp.configuration import exits
 from echo_exp.tracking.environment import IMPATIENT, QUIET
 
 
@@ -42,12 +42,12 @@ def run(
 
     @hydra.main(version_base="1.3", config_path=str(configuration.FOLDER), config_name=settings)
     def composed(config: DictConfig) -> None:
-        with mistakes.explained(settings):  # here too: Hydra prints its own line for what leaves it
+        with exits.explained(settings):  # here too: Hydra prints its own line for what leaves it
             if settings not in configuration.WHOLE_PROGRAM:
                 configuration.check_keys(config, settings)
             body(config)
 
-    with heard(), mistakes.explained(settings):
+    with heard(), exits.explained(settings):
         flags, sys.argv[1:] = arguments.read(sys.argv[1:], several, unnamed)
         with _answering(flags):
             composed()
@@ -64,6 +64,6 @@ def _answering(flags: Namespace) -> Iterator[None]:
     try:
         yield
     except SystemExit as end:
-        if flags.cfg and end.code == mistakes.FAILED:  # there is no such package
-            sys.exit(mistakes.WRONG_SETTING)
+        if flags.cfg and end.code == exits.FAILED:  # there is no such package
+            sys.exit(exits.WRONG_SETTING)
         raise

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import configuration
 from echo_exp.commands import hydra_main as command
+from echo_exp.reports import FROM
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import plan, study
 from echo_exp.sweeps.study import Cell, Study
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from echo_exp.reports.answers import Answers
     from echo_exp.tracking.access.connection import Access
 
-SWEEP, RUNS, FROM = "sweep", "runs", "from"
+SWEEP, RUNS = "sweep", "runs"
 ASKED = (configuration.STUDY, SWEEP, RUNS)
 """The settings that say what a report is of."""
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from echo_exp import configuration, running
 from echo_exp.commands import hydra_main as command
-from echo_exp.configuration import mistakes
+from echo_exp.configuration import exits
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import job
 from echo_exp.training.interrupts import Interrupts
@@ -66,7 +66,7 @@ def _run(config: DictConfig, overrides: list[str]) -> None:
         _tell(result, config, overrides)
         if result.waiting is not None:
             print(f"echo-exp: {running.undelivered(result.waiting, overrides)}", file=sys.stderr)
-            sys.exit(mistakes.FAILED)
+            sys.exit(exits.FAILED)
     except running.AlreadyFinishedError as done:
         store = running.open_store(config)
         assert store is not None  # it knows the run

@@ -34,6 +34,7 @@ from echo_exp.configuration.identity import (
     flat,
     measured,
     parameters,
+    problem_kind,
     stack_key,
     stack_settings,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "overrides",
     "parameters",
     "problem",
+    "problem_kind",
     "read",
     "setting",
     "short",

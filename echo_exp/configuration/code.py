@@ -25,6 +25,7 @@ BESIDE = {
     "training.interrupts": "stops a training between two epochs, or not",
     "training.progress": "shows what has been computed",
     "training.tables": "writes what was measured",
+    "training.walks": "lets a network answer that has been trained",
 }
 """Modules of these rooms that decide nothing, and why."""
 

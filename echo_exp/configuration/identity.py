@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -59,6 +60,12 @@ def parameters(config: DictConfig) -> dict[str, Any]:
     }
     rest = {key: value for key, value in _measured(config).items() if "._" not in key}
     return chosen | rest
+
+
+def problem_kind(config: DictConfig) -> str:
+    """Returns in words what kind of problem a run has: the name of its class, ``delayed echo``."""
+    name = parameters(config)["problem"].removesuffix("Problem")
+    return re.sub("(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 def stack_settings(config: DictConfig) -> dict[str, Any]:

@@ -28,8 +28,8 @@ class Network(nn.Module):
     def __init__(self, trained: TrainedNetwork) -> None:
         super().__init__()
         self.model = trained.module.model
-        self.representation = trained.module.representation
-        self.missing = trained.module.missing
+        self.read = trained.module.read
+        self.decode = trained.module.representation.decode
 
     def forward(self, windows: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Answers a batch.
@@ -42,14 +42,10 @@ class Network(nn.Module):
             Outputs [B, n_out, V] (logits, or numbers from 0 to 1), integers [B, n_out], and the
             state after the batch.
         """
-        present = self.missing.present(windows)
-        outputs, after = self.model(
-            self.representation.encode(windows).unsqueeze(0),
-            tuple(part.unsqueeze(0) for part in state),
-            None if present is None else present.unsqueeze(0),
-        )
+        x, present = self.read(windows.unsqueeze(0))
+        outputs, after = self.model(x, tuple(part.unsqueeze(0) for part in state), present)
         outputs = outputs.squeeze(0)
-        return outputs, self.representation.decode(outputs), *(part.squeeze(0) for part in after)
+        return outputs, self.decode(outputs), *(part.squeeze(0) for part in after)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """Inside a trained network: measurements, figures and findings.
 
-walks, recording → traces → measurements (with probes) → drawing
-                            inspect_network: all of it for one network
+recording → traces → measurements (with probes) → drawing
+                     inspect_network: all of it for one network
 """

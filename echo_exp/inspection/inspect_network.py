@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from echo_exp.inspection import looks, measurements, recording, walks
+from echo_exp.inspection import looks, measurements, recording
 from echo_exp.inspection.findings import findings
 from echo_exp.inspection.looks import Attention, Gradient
 from echo_exp.inspection.measurements import (
@@ -26,6 +26,7 @@ from echo_exp.inspection.settings import FIGURES, INSIDE, SEQUENCES, check
 from echo_exp.inspection.traces import affordable, trace
 from echo_exp.models import WithAttention, WithGates
 from echo_exp.settings import SettingError
+from echo_exp.training import walks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from echo_exp.inspection import walks
 from echo_exp.inspection.recording import reads
 from echo_exp.models import WithAttention
 from echo_exp.task.problem import MISSING
+from echo_exp.training import walks
 from echo_exp.training.module import EchoModule
 from echo_exp.training.replicas import Floats
 

@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from echo_exp.inspection import walks
 from echo_exp.inspection.probes import Reader
 from echo_exp.inspection.traces import Trace
 from echo_exp.task.problem import signs
-from echo_exp.training import evaluation
+from echo_exp.training import evaluation, walks
 from echo_exp.training.module import EchoModule
 from echo_exp.training.replicas import Floats
 

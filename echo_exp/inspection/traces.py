@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from echo_exp.inspection import recording, walks
+from echo_exp.inspection import recording
 from echo_exp.inspection.recording import GATES, Recording
-from echo_exp.inspection.walks import Batch, Carry
 from echo_exp.models import Gated, WithGates
 from echo_exp.task.problem import MISSING
+from echo_exp.training import walks
 from echo_exp.training.module import EchoModule
+from echo_exp.training.walks import Batch, Carry
 
 CLOSED, OPEN = 0.1, 0.9
 """A gate below the one is closed, above the other open."""

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense, project
-from echo_exp.models.lstm import State, cells
-from echo_exp.models.stack import Stack
+from echo_exp.models.lstm import State
+from echo_exp.models.stack import LSTMNetwork, Stack
 
 
-class Attention(nn.Module):
+class Attention(LSTMNetwork):
     """An encoder and a decoder of LSTM layers with additive attention (Bahdanau et al. 2015).
 
     With h_1 ... h_T the encoder's outputs and s the decoder's last hidden state, the decoder's
@@ -24,15 +23,7 @@ class Attention(nn.Module):
     Unlike the paper's, the encoder reads in one direction, and the decoder is not told what was
     answered before, neither the right integer (there is no teacher forcing) nor its own.
 
-    Args:
-        n_features: Features, or categories, of an input timestep (F).
-        n_outputs: Outputs for one integer (V for one-hot integers).
-        n_in: Timesteps of the input (T).
-        n_out: Timesteps of the output.
-        units: Units of each LSTM layer and of the scores (U).
-        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
-        layers: LSTM layers of the encoder (L), and as many of the decoder.
-        stateful: Whether the states are carried from batch to batch of a sequence.
+    For the arguments of every network see `~echo_exp.models.layered.Layered`.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -50,9 +41,8 @@ class Attention(nn.Module):
         layers: int = 1,
         stateful: bool = True,
     ) -> None:
-        super().__init__()
-        settings.choice("model.stateful", stateful, (True, False))
-        self.n_out, self.stateful = n_out, stateful
+        super().__init__(units, layers, stateful)
+        self.n_out = n_out
         generators = initializers.generators(seeds)
         self.encoder = Stack(n_features, units, layers, generators)
         self.decoder = Stack(units, units, layers, generators)
@@ -116,7 +106,3 @@ class Attention(nn.Module):
         if present is not None:  # of a window without any all weigh the same
             scores = scores.masked_fill(~present, torch.finfo(scores.dtype).min)
         return scores.softmax(-1)
-
-    def cell_states(self, state: State) -> State:
-        """Returns the cell states among its states, one [R, B, U] a layer."""
-        return cells(state)

@@ -2,33 +2,23 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
 from echo_exp.models.gate_biases import GateBiases
-from echo_exp.models.lstm import State, cells
-from echo_exp.models.stack import Stack
+from echo_exp.models.lstm import State
+from echo_exp.models.stack import LSTMNetwork, Stack
 
 
-class EncoderDecoder(nn.Module):
+class EncoderDecoder(LSTMNetwork):
     """The encoder's last output, repeated, is the decoder's input at each of n_out timesteps.
 
+    For the arguments of every network see `~echo_exp.models.layered.Layered`.
+
     Args:
-        n_features: Features, or categories, of an input timestep (F).
-        n_outputs: Outputs for one integer (V for one-hot integers).
-        n_in: Timesteps of the input (T).
-        n_out: Timesteps of the output.
-        units: Units of each LSTM (U).
-        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
-        layers: LSTM layers of the encoder (L), and as many of the decoder.
-        stateful: Whether the states are carried from batch to batch of a sequence.
-        forget_bias: The bias that the encoder's forget gates begin with.
-        chrono: Timesteps of the encoder's longest dependency, for which its gates' biases are
-            drawn, see `~echo_exp.models.gate_biases.GateBiases`; None draws none.
-        decoder_forget_bias: The same of the decoder.
-        decoder_chrono: The same of the decoder.
+        decoder_forget_bias: What ``forget_bias``, which is the encoder's, is of the decoder.
+        decoder_chrono: What ``chrono`` is of the decoder.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -50,9 +40,8 @@ class EncoderDecoder(nn.Module):
         decoder_forget_bias: float = 1.0,
         decoder_chrono: int | None = None,
     ) -> None:
-        super().__init__()
-        settings.choice("model.stateful", stateful, (True, False))
-        self.n_in, self.n_out, self.stateful = n_in, n_out, stateful
+        super().__init__(units, layers, stateful)
+        self.n_out = n_out
         generators = initializers.generators(seeds)
         encoder_biases = GateBiases(forget_bias, chrono)
         decoder_biases = GateBiases(decoder_forget_bias, decoder_chrono, part="decoder_")
@@ -80,7 +69,3 @@ class EncoderDecoder(nn.Module):
         repeated = context.expand(-1, -1, self.n_out, -1)  # [R, B, n_out, 4U]
         hidden, decoded = self.decoder.recur(repeated, state and state[half:])  # [R, B, n_out, U]
         return self.dense(hidden), encoded + decoded  # [R, B, n_out, V]
-
-    def cell_states(self, state: State) -> State:
-        """Returns the cell states among its states, one [R, B, U] a layer."""
-        return cells(state)

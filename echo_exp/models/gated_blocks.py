@@ -8,8 +8,12 @@ from torch.nn import functional
 
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense, project
+from echo_exp.models.layered import Layered
 from echo_exp.models.lstm import State
 from echo_exp.models.norm import Norm
+
+MOST_STATES = 4096
+"""Of each block, or of each of its units."""
 
 
 class Recurrence(Protocol):
@@ -73,6 +77,32 @@ class GatedBlocks(nn.Module):
             x, last = block(x, before, present)
             after += (last,)
         return self.dense(self.norm(x[:, :, answers])), after  # [R, B, n_out, V]
+
+
+class GatedNetwork(Layered):
+    """A network whose body is gated blocks, answering at every timestep.
+
+    A subclass sets ``answers`` and ``body``.
+    """
+
+    answers: slice
+    body: GatedBlocks
+
+    def forward(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Answers a batch of windows.
+
+        Args:
+            x: [R, B, T, F] features or [R, B, T] categories.
+            state: The state of each block; zero where not given.
+            present: [R, B, T], False at the timesteps to skip.
+
+        Returns:
+            Outputs [R, B, n_out, V] and the states after the last timestep.
+        """
+        outputs: tuple[Tensor, State] = self.body(x, self.answers, state, present)
+        return outputs
 
 
 class GatedBlock(nn.Module):

@@ -6,35 +6,30 @@ import torch
 from torch import Tensor, nn
 
 from echo_exp import settings
-from echo_exp.models import initializers, stack
+from echo_exp.models import initializers
 from echo_exp.models.dense import Dense, project
 from echo_exp.models.gru_recurrences import reset_after, reset_before
-from echo_exp.models.lstm import State
+from echo_exp.models.recurrent import Recurrent
 from echo_exp.models.seq2seq import answered
 from echo_exp.models.shown import Gated, gated
 
 AFTER, BEFORE = "after", "before"
 
 
-class GRU(nn.Module):
+class GRU(Recurrent):
     """GRU layers returning every timestep, then a dense layer applied at each.
 
+    For the arguments of every network see `~echo_exp.models.layered.Layered`.
+
     Args:
-        n_features: Features, or categories, of an input timestep (F).
-        n_outputs: Outputs for one integer (V for one-hot integers).
-        n_in: Timesteps of the input (T).
-        n_out: Integers to echo; without padding it must be ``n_in``.
-        units: Units of each layer (U).
-        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
-        layers: GRU layers (L).
         reset: Whether the reset gate acts ``after`` the product with the recurrent kernel or
             ``before`` it, see `GRULayer`.
-        stateful: Whether the state is carried from batch to batch of a sequence.
-        padding: On which side of the targets the padding is, as in `Seq2Seq`.
 
     Raises:
         SettingError: A setting is not allowed.
     """
+
+    kind = "gru"
 
     def __init__(
         self,
@@ -50,37 +45,13 @@ class GRU(nn.Module):
         stateful: bool = True,
         padding: str | None = None,
     ) -> None:
-        super().__init__()
-        stack.check_sizes(units, layers)
+        super().__init__(units, layers, stateful)
         settings.choice("model.reset", reset, (AFTER, BEFORE))
-        settings.choice("model.stateful", stateful, (True, False))
-        self.stateful, self.answers = stateful, answered(n_in, n_out, padding)
+        self.answers = answered(n_in, n_out, padding)
         generators = initializers.generators(seeds)
         widths = [n_features] + [units] * (layers - 1)  # what each layer reads
         self.layers = nn.ModuleList(GRULayer(w, units, generators, reset) for w in widths)
         self.dense = Dense(units, n_outputs, generators)
-
-    def forward(
-        self, x: Tensor, state: State | None = None, present: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Answers a batch of windows.
-
-        Args:
-            x: [R, B, T, F] features or [R, B, T] categories.
-            state: Hidden state of each layer, [R, B, U]; zero where not given.
-            present: [R, B, T], False at the timesteps to skip.
-
-        Returns:
-            Outputs [R, B, n_out, V] and the states after the last timestep.
-        """
-        hidden, state = stack.run(self.layers, x, state, present)  # [R, B, T, U]
-        return self.dense(hidden[:, :, self.answers]), state  # [R, B, n_out, V]
-
-    def gates(
-        self, x: Tensor, state: State | None = None, present: Tensor | None = None
-    ) -> dict[str, Gated]:
-        """Returns the hidden states and the gates of each layer, ``gru``, ``gru 2`` and so on."""
-        return stack.shown("gru", self.layers, x, state, present)
 
 
 class GRULayer(nn.Module):

@@ -18,11 +18,6 @@ State = tuple[Tensor, ...]
 """Hidden and cell states, each [R, B, U], of all recurrent layers of a model in their order."""
 
 
-def cells(state: State) -> State:
-    """Returns the cell states among those of LSTM layers."""
-    return state[1::2]
-
-
 MANY = 2048
 """From so many elements on, PyTorch's sigmoid (vectorised on a CPU) is worth three more calls."""
 

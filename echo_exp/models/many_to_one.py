@@ -2,31 +2,19 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
 from echo_exp.models.gate_biases import GateBiases
-from echo_exp.models.lstm import State, cells
-from echo_exp.models.stack import Stack
+from echo_exp.models.lstm import State
+from echo_exp.models.stack import LSTMNetwork, Stack
 
 
-class ManyToOne(nn.Module):
+class ManyToOne(LSTMNetwork):
     """The LSTM's last output predicts all integers of the echo at once.
 
-    Args:
-        n_features: Features, or categories, of an input timestep (F).
-        n_outputs: Outputs for one integer (V for one-hot integers).
-        n_in: Timesteps of the input (T).
-        n_out: Integers to echo.
-        units: Units of the LSTM (U).
-        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
-        layers: LSTM layers.
-        stateful: Whether the state is carried from batch to batch of a sequence.
-        forget_bias: The bias that the forget gates begin with.
-        chrono: Timesteps of the longest dependency, for which the gates' biases are drawn, see
-            `~echo_exp.models.gate_biases.GateBiases`; None draws none.
+    For the arguments of every network see `~echo_exp.models.layered.Layered`.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -46,9 +34,8 @@ class ManyToOne(nn.Module):
         forget_bias: float = 1.0,
         chrono: int | None = None,
     ) -> None:
-        super().__init__()
-        settings.choice("model.stateful", stateful, (True, False))
-        self.n_in, self.n_out, self.stateful = n_in, n_out, stateful
+        super().__init__(units, layers, stateful)
+        self.n_out = n_out
         generators = initializers.generators(seeds)
         biases = GateBiases(forget_bias, chrono)
         self.lstm = Stack(n_features, units, layers, generators, biases)
@@ -67,10 +54,11 @@ class ManyToOne(nn.Module):
         Returns:
             Outputs [R, B, n_out, V] and the states after the last timestep.
         """
-        hidden, state = self.lstm(x, state, present)  # [R, B, T, U]
+        hidden, state = self._read(x, state, present)  # [R, B, T, U]
         vector = self.dense(hidden[:, :, -1:])  # [R, B, 1, n_out*V]
         return vector.unflatten(-1, (self.n_out, -1)).squeeze(2), state  # [R, B, n_out, V]
 
-    def cell_states(self, state: State) -> State:
-        """Returns the cell states among its states, one [R, B, U] a layer."""
-        return cells(state)
+    def _read(self, x: Tensor, state: State | None, present: Tensor | None) -> tuple[Tensor, State]:
+        """Returns the hidden states of the window, [R, B, T, U], and the states after it."""
+        read: tuple[Tensor, State] = self.lstm(x, state, present)
+        return read

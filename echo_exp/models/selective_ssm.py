@@ -10,35 +10,25 @@ from torch.nn import functional
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import project
-from echo_exp.models.gated_blocks import GatedBlocks
-from echo_exp.models.lstm import State
+from echo_exp.models.gated_blocks import MOST_STATES, GatedBlocks, GatedNetwork
 from echo_exp.models.scan import scan
 from echo_exp.models.seq2seq import answered
-from echo_exp.models.stack import check_sizes
 
-MOST_STATES = 4096
 STEPS = (1e-3, 1e-1)
 """Between these the steps are at first, evenly spread over their logarithms."""
 UNITS_A_RANK = 16
 """The step of each unit is read from a sixteenth as many numbers."""
 
 
-class SelectiveSSM(nn.Module):
+class SelectiveSSM(GatedNetwork):
     """Blocks of selective state-space layers (Gu & Dao 2023), answering at every timestep.
 
     Of Mamba it has the recurrence, without the convolution before it.
 
+    For the arguments of every network see `~echo_exp.models.layered.Layered`.
+
     Args:
-        n_features: Features, or categories, of an input timestep (F).
-        n_outputs: Outputs for one integer (V for one-hot integers).
-        n_in: Timesteps of the input (T).
-        n_out: Integers to echo; without padding it must be ``n_in``.
-        units: Width of each block (U).
-        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
-        layers: Blocks (L).
         states: States of each unit (S).
-        stateful: Whether the state is carried from batch to batch of a sequence.
-        padding: On which side of the targets the padding is, as in `Seq2Seq`.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -58,30 +48,12 @@ class SelectiveSSM(nn.Module):
         stateful: bool = True,
         padding: str | None = None,
     ) -> None:
-        super().__init__()
-        check_sizes(units, layers)
+        super().__init__(units, layers, stateful)
         settings.integer("model.states", states, 1, MOST_STATES)
-        settings.choice("model.stateful", stateful, (True, False))
-        self.stateful, self.answers = stateful, answered(n_in, n_out, padding)
+        self.answers = answered(n_in, n_out, padding)
         generators = initializers.generators(seeds)
         recurrences = [SelectiveRecurrence(units, states, generators) for _ in range(layers)]
         self.body = GatedBlocks(n_features, n_outputs, units, recurrences, generators)
-
-    def forward(
-        self, x: Tensor, state: State | None = None, present: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Answers a batch of windows.
-
-        Args:
-            x: [R, B, T, F] features or [R, B, T] categories.
-            state: The state of each block, [R, B, U*S]; zero where not given.
-            present: [R, B, T], False at the timesteps to skip.
-
-        Returns:
-            Outputs [R, B, n_out, V] and the states after the last timestep.
-        """
-        outputs: tuple[Tensor, State] = self.body(x, self.answers, state, present)
-        return outputs
 
 
 class SelectiveRecurrence(nn.Module):

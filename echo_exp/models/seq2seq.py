@@ -2,36 +2,23 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
 from echo_exp.models.gate_biases import GateBiases
-from echo_exp.models.lstm import State, cells
-from echo_exp.models.stack import Stack
+from echo_exp.models.lstm import State
+from echo_exp.models.stack import LSTMNetwork, Stack
 
 
-class Seq2Seq(nn.Module):
+class Seq2Seq(LSTMNetwork):
     """LSTM returning every timestep, then a dense layer applied at each.
 
     It echoes the whole window. To echo a part of it, the targets are padded to the length of the
     window; what the network answers at the padded timesteps carries no weight and is not computed.
 
-    Args:
-        n_features: Features, or categories, of an input timestep (F).
-        n_outputs: Outputs for one integer (V for one-hot integers).
-        n_in: Timesteps of the input (T).
-        n_out: Integers to echo; without padding it must be ``n_in``.
-        units: Units of the LSTM (U).
-        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
-        layers: LSTM layers.
-        stateful: Whether the state is carried from batch to batch of a sequence.
-        forget_bias: The bias that the forget gates begin with.
-        chrono: Timesteps of the longest dependency, for which the gates' biases are drawn, see
-            `~echo_exp.models.gate_biases.GateBiases`; None draws none.
-        padding: On which side of the targets the padding is: ``post``, where an integer is echoed
-            at its own timestep, ``pre``, where it is echoed at the end of the window, or None.
+    For the arguments of every network see `~echo_exp.models.layered.Layered`.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -52,9 +39,8 @@ class Seq2Seq(nn.Module):
         chrono: int | None = None,
         padding: str | None = None,
     ) -> None:
-        super().__init__()
-        settings.choice("model.stateful", stateful, (True, False))
-        self.stateful, self.answers = stateful, answered(n_in, n_out, padding)
+        super().__init__(units, layers, stateful)
+        self.answers = answered(n_in, n_out, padding)
         generators = initializers.generators(seeds)
         biases = GateBiases(forget_bias, chrono)
         self.lstm = Stack(n_features, units, layers, generators, biases)
@@ -75,10 +61,6 @@ class Seq2Seq(nn.Module):
         """
         hidden, state = self.lstm(x, state, present)  # [R, B, T, U]
         return self.dense(hidden[:, :, self.answers]), state  # [R, B, n_out, V]
-
-    def cell_states(self, state: State) -> State:
-        """Returns the cell states among its states, one [R, B, U] a layer."""
-        return cells(state)
 
 
 def answered(n_in: int, n_out: int, padding: str | None) -> slice:

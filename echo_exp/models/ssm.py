@@ -9,35 +9,25 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import project
-from echo_exp.models.gated_blocks import GatedBlocks
-from echo_exp.models.lstm import State
+from echo_exp.models.gated_blocks import MOST_STATES, GatedBlocks, GatedNetwork
 from echo_exp.models.rotation import turned
 from echo_exp.models.scan import scan
 from echo_exp.models.seq2seq import answered
-from echo_exp.models.stack import check_sizes
 
-MOST_STATES = 4096
 LEAST_SQUARE = 1e-8
 """The least square of an initial decay, whose logarithm is taken."""
 
 
-class SSM(nn.Module):
+class SSM(GatedNetwork):
     """Blocks of linear recurrent units (Orvieto et al. 2023), answering at every timestep.
 
+    For the arguments of every network see `~echo_exp.models.layered.Layered`.
+
     Args:
-        n_features: Features, or categories, of an input timestep (F).
-        n_outputs: Outputs for one integer (V for one-hot integers).
-        n_in: Timesteps of the input (T).
-        n_out: Integers to echo; without padding it must be ``n_in``.
-        units: Width of each block (U).
-        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
-        layers: Blocks (L).
         states: Complex states of each block (S).
         r_min: The least that a state keeps of itself at each timestep, at first.
         r_max: The most.
         max_phase: By how much a state turns at each timestep at most, at first, in radians.
-        stateful: Whether the state is carried from batch to batch of a sequence.
-        padding: On which side of the targets the padding is, as in `Seq2Seq`.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -60,34 +50,16 @@ class SSM(nn.Module):
         stateful: bool = True,
         padding: str | None = None,
     ) -> None:
-        super().__init__()
-        check_sizes(units, layers)
+        super().__init__(units, layers, stateful)
         settings.integer("model.states", states, 1, MOST_STATES)
         _check_ring(r_min, r_max, max_phase)
-        settings.choice("model.stateful", stateful, (True, False))
-        self.stateful, self.answers = stateful, answered(n_in, n_out, padding)
+        self.answers = answered(n_in, n_out, padding)
         generators = initializers.generators(seeds)
         recurrences = [
             LinearRecurrence(units, states, generators, (r_min, r_max), max_phase)
             for _ in range(layers)
         ]
         self.body = GatedBlocks(n_features, n_outputs, units, recurrences, generators)
-
-    def forward(
-        self, x: Tensor, state: State | None = None, present: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Answers a batch of windows.
-
-        Args:
-            x: [R, B, T, F] features or [R, B, T] categories.
-            state: The state of each block, [R, B, 2S]; zero where not given.
-            present: [R, B, T], False at the timesteps to skip.
-
-        Returns:
-            Outputs [R, B, n_out, V] and the states after the last timestep.
-        """
-        outputs: tuple[Tensor, State] = self.body(x, self.answers, state, present)
-        return outputs
 
 
 class LinearRecurrence(nn.Module):

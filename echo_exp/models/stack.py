@@ -1,17 +1,11 @@
 """LSTM layers on top of one another."""
 
-from collections.abc import Sequence
-from typing import Protocol, cast
-
 from torch import Tensor, nn
 
-from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.gate_biases import UNIT_FORGET, GateBiases
-from echo_exp.models.lstm import LSTM, MOST_UNITS, State
-from echo_exp.models.shown import Gated, names
-
-MOST_LAYERS = 64
+from echo_exp.models.layered import Layered
+from echo_exp.models.lstm import LSTM, State
 
 
 class Stack(nn.Module):
@@ -23,9 +17,6 @@ class Stack(nn.Module):
         layers: Number of layers (L).
         generators: One a replica; the initial weights are drawn from them.
         biases: What the gates of each layer begin with.
-
-    Raises:
-        SettingError: ``model.units`` or ``model.layers`` is not allowed.
     """
 
     def __init__(
@@ -37,7 +28,6 @@ class Stack(nn.Module):
         biases: GateBiases = UNIT_FORGET,
     ) -> None:
         super().__init__()
-        check_sizes(units, layers)
         self.first = LSTM(n_features, units, generators, biases)
         self.others = nn.ModuleList(
             LSTM(units, units, generators, biases) for _ in range(layers - 1)
@@ -72,53 +62,9 @@ class Stack(nn.Module):
         return hidden, after
 
 
-def check_sizes(units: int, layers: int) -> None:
-    """Checks the sizes that all networks with layers have.
+class LSTMNetwork(Layered):
+    """A network of LSTM layers, whose states are the hidden and cell state of each in turn."""
 
-    Raises:
-        SettingError: ``model.units`` or ``model.layers`` is not allowed.
-    """
-    settings.integer("model.units", units, 1, MOST_UNITS)
-    settings.integer("model.layers", layers, 1, MOST_LAYERS)
-
-
-def run(
-    layers: nn.ModuleList, x: Tensor, state: State | None, present: Tensor | None
-) -> tuple[Tensor, State]:
-    """Runs layers whose state is their hidden one over a window, each on top of the one before.
-
-    Args:
-        layers: L of them, each [R, B, T, F] -> [R, B, T, U].
-        x: [R, B, T, F] features, or [R, B, T] integers, each a category out of F.
-        state: Hidden state of each layer, [R, B, U]; zero where not given.
-        present: [R, B, T], False where a timestep leaves all states untouched.
-
-    Returns:
-        The hidden states of the highest layer, [R, B, T, U], and those of all layers after the
-        last timestep.
-    """
-    after: State = ()
-    for layer, before in zip(layers, state or [None] * len(layers), strict=True):
-        x = layer(x, before, present)  # [R, B, T, U]
-        after += (x[:, :, -1],)  # [R, B, U]
-    return x, after
-
-
-class Showing(Protocol):
-    """A layer that shows what it does in a window."""
-
-    def shown(self, x: Tensor, hidden: Tensor | None, present: Tensor | None) -> Gated:
-        """Returns its hidden states and gates."""
-
-
-def shown(
-    kind: str, layers: nn.ModuleList, x: Tensor, state: State | None, present: Tensor | None
-) -> dict[str, Gated]:
-    """Returns what each of the layers does when they are `run`, by names that begin with a kind."""
-    found: dict[str, Gated] = {}
-    showing = cast("Sequence[Showing]", layers)
-    befores = state or [None] * len(layers)
-    for name, layer, before in zip(names(kind, len(layers)), showing, befores, strict=True):
-        found[name] = layer.shown(x, before, present)
-        x = found[name].hidden[:, :, 1:]  # [R, B, T, U]
-    return found
+    def cell_states(self, state: State) -> State:
+        """Returns the cell states among its states, one [R, B, U] a layer."""
+        return state[1::2]

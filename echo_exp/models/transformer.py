@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense, project
+from echo_exp.models.layered import Layered
 from echo_exp.models.lstm import State
 from echo_exp.models.norm import Norm
 from echo_exp.models.rotation import turned
 from echo_exp.models.seq2seq import answered
-from echo_exp.models.stack import check_sizes
 
 NONE, SINUSOIDAL, LEARNED, ROTARY = POSITIONS = ("none", "sinusoidal", "learned", "rotary")
 
 
-class Transformer(nn.Module):
+class Transformer(Layered):
     """Causal self-attention (Vaswani et al. 2017) in the place of recurrent layers.
 
     It answers at every timestep, as `Seq2Seq` does. Each block normalises what it reads (Xiong et
@@ -29,18 +29,12 @@ class Transformer(nn.Module):
     and ``learned`` vectors are added to the input, ``rotary`` turns queries and keys (Su et al.
     2021), and with ``none`` only the causal mask tells one timestep from another.
 
+    For the arguments of every network see `~echo_exp.models.layered.Layered`.
+
     Args:
-        n_features: Features, or categories, of an input timestep (F).
-        n_outputs: Outputs for one integer (V for one-hot integers).
-        n_in: Timesteps of the input (T).
-        n_out: Integers to echo; without padding it must be ``n_in``.
-        units: Width of each block (U); four times that many between its two last kernels.
-        seeds: One seed a replica (R of them); each fixes the initial weights of its replica.
-        layers: Blocks (L).
         heads: Heads of the attention (H); must divide ``units``.
         position: How it knows the place of a timestep.
         stateful: Must be False: it has no state.
-        padding: On which side of the targets the padding is, as in `Seq2Seq`.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -63,9 +57,9 @@ class Transformer(nn.Module):
         stateful: bool = False,
         padding: str | None = None,
     ) -> None:
-        super().__init__()
-        _check(units, layers, heads, position, stateful)
-        self.stateful, self.answers = False, answered(n_in, n_out, padding)
+        super().__init__(units, layers, stateful)
+        _check(units, heads, position, stateful)
+        self.answers = answered(n_in, n_out, padding)
         self.scale = math.sqrt(units)  # an input is then about as large as a sinusoid
         generators = initializers.generators(seeds)
         self.kernel = initializers.glorot_uniform(n_features, units, generators)  # [R, F, U]
@@ -187,11 +181,9 @@ def growing(timesteps: int, width: int) -> Tensor:
     return torch.arange(timesteps).unsqueeze(1) * frequencies
 
 
-def _check(units: int, layers: int, heads: int, position: str, stateful: bool) -> None:
-    check_sizes(units, layers)
+def _check(units: int, heads: int, position: str, stateful: bool) -> None:
     settings.integer("model.heads", heads, 1, units)
     settings.choice("model.position", position, POSITIONS)
-    settings.choice("model.stateful", stateful, (True, False))
     if stateful:
         reason = "a transformer has no state that could be carried; it must be false"
         raise settings.SettingError("model.stateful", stateful, reason)

@@ -37,11 +37,9 @@ def profiles(found: Answers, ranked: Sequence[Ranking]) -> Figure:
     for axes, ranking in zip(row, ranked, strict=True):
         for aggregate in ranking.aggregates:
             number, profile = levels.index(aggregate.level), aggregate.profile
-            look = {"color": style.color(number), "linestyle": style.line_style(number)}
-            axes.plot(THRESHOLDS, profile.share, **look, label=word(aggregate.level))
-            axes.fill_between(
-                THRESHOLDS, profile.low, profile.high, color=look["color"], alpha=0.1, linewidth=0
-            )
+            band, dashes = (profile.low, profile.high), style.line_style(number)
+            name = word(aggregate.level)
+            style.curve(axes, number, name, THRESHOLDS, profile.share, band, linestyle=dashes)
         axes.set_xlim(0, 1)
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlabel(f"{_metric(ranking)} τ")

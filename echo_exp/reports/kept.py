@@ -16,14 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from echo_exp import configuration
-from echo_exp.reports import records
+from echo_exp.reports import FROM, records
 from echo_exp.reports.records import Record
 from echo_exp.settings import SettingError
 from echo_exp.sweeps.study import Cell, Study
 
 NAME = "runs.parquet"
-KEY = "from"
-"""The setting that names such a file."""
 CURVE = "val/accuracy"
 """The one curve that a report is made from."""
 EPOCHS, VALUES = "curve/epochs", f"curve/{CURVE}"
@@ -62,14 +60,14 @@ def scale(study: Study, file: Path) -> str:
     try:
         own = pq.read_schema(file).metadata or {}
     except FileNotFoundError as error:
-        raise SettingError(KEY, str(file), "there is no such file") from error
+        raise SettingError(FROM, str(file), "there is no such file") from error
     except (OSError, pa.ArrowException) as error:
-        raise SettingError(KEY, str(file), "it cannot be read as a Parquet file") from error
+        raise SettingError(FROM, str(file), "it cannot be read as a Parquet file") from error
     name, which = (str(own.get(key, b""), "utf-8") for key in (b"study", b"scale"))
     if not name:
-        raise SettingError(KEY, str(file), f"it must be the {NAME} of a report")
+        raise SettingError(FROM, str(file), f"it must be the {NAME} of a report")
     if name != study.name:
-        raise SettingError(KEY, str(file), f"it has the runs of study={name}, not of {study.name}")
+        raise SettingError(FROM, str(file), f"it has the runs of study={name}, not of {study.name}")
     return which
 
 
@@ -89,10 +87,10 @@ def read(study: Study, file: Path) -> list[Record]:
         found = [_record(cell, rows.get(_mark(cell), [])) for cell in study.cells]
     except (OSError, pa.ArrowException, KeyError) as error:
         reason = f"it must be the {NAME} of a report, as it was written"
-        raise SettingError(KEY, str(file), reason) from error
+        raise SettingError(FROM, str(file), reason) from error
     if not any(record.finished for record in found):
         reason = f"it has no finished run of `echo-exp {study.command}`"
-        raise SettingError(KEY, str(file), reason)
+        raise SettingError(FROM, str(file), reason)
     return found
 
 

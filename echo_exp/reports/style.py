@@ -3,12 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from echo_exp.metrics import definition
 from echo_exp.reports.estimates import Estimate
 from echo_exp.training.figures import GREY
+from echo_exp.training.replicas import Floats
+
+Band = tuple[Floats, Floats]
+"""The lower and the upper end of a band, [n] each."""
 
 # Okabe & Ito: told apart by everybody; the markers tell the same without colour.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -61,20 +66,32 @@ def grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     return figure, [list(row) for row in panels]
 
 
+def curve(
+    axes: Axes, number: int, label: str, x: Floats, values: Floats, band: Band, **look: Any
+) -> None:
+    """Draws the line of what has a number over a band.
+
+    Args:
+        axes: Where to.
+        number: The number.
+        label: What the legend says of it.
+        x: Where its points lie, [n].
+        values: Their heights, [n].
+        band: The ends of the band.
+        look: What of the line is not as usual.
+    """
+    usual = {"color": color(number), "linestyle": line_style(number // len(COLORS))}
+    axes.plot(x, values, label=label, **usual | look)
+    axes.fill_between(x, *band, color=color(number), alpha=0.1, linewidth=0)
+
+
 def banded(
     axes: Axes, number: int, label: str, x: Sequence[float], estimates: Sequence[Estimate]
 ) -> None:
-    """Draws the line of what has a number, with the band of its intervals."""
-    axes.plot(
-        x,
-        [estimate.value for estimate in estimates],
-        color=color(number),
-        marker=marker(number),
-        linestyle=line_style(number // len(COLORS)),
-        label=label,
-    )
-    low, high = ([getattr(each, end) for each in estimates] for end in ("low", "high"))
-    axes.fill_between(x, low, high, color=color(number), alpha=0.1, linewidth=0)
+    """Draws the line of what has a number, with a marker and an interval at each estimate."""
+    ends = ("value", "low", "high")
+    values, low, high = (np.array([getattr(each, end) for each in estimates]) for end in ends)
+    curve(axes, number, label, np.array(x), values, (low, high), marker=marker(number))
 
 
 def legend(figure: Figure, panels: Sequence[Axes]) -> None:

@@ -255,10 +255,7 @@ def curves(found: Mapping[str, Curve], metric: str) -> Figure:
     figure.set_figwidth(style.WIDTH * 2)
     for number, (name, (epochs, values)) in enumerate(found.items()):
         low, median, high = np.nanquantile(values, [0.05, 0.5, 0.95], axis=1)
-        color = style.color(number)
-        dashes = style.line_style(number // len(style.COLORS))
-        axes.plot(epochs, median, color=color, linestyle=dashes, linewidth=1.5, label=name)
-        axes.fill_between(epochs, low, high, color=color, alpha=0.1, linewidth=0)
+        style.curve(axes, number, name, epochs, median, (low, high))
     style.same_height([axes], metric)
     axes.set_xlim(left=0)
     axes.set_xlabel("epochs (one fresh sequence each)")

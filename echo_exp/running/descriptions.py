@@ -28,7 +28,8 @@ COLUMNS = {
 def experiment() -> str:
     """Describes the experiment of single runs and sweeps."""
     return markdown.text(
-        "LSTMs that learn to echo sequences of random integers: single runs, and sweeps of them.",
+        "Networks that learn to echo sequences of random integers, and problems like it: single "
+        "runs, and sweeps of them. `problem` says which, in a column and in words as a tag.",
         markdown.table("column", "what it is", COLUMNS.items()),
         "A sweep is one row, and its runs are nested under it. `Views` has the columns and charts "
         "that are useful first.",
@@ -93,10 +94,11 @@ def _link(experiment_id: str, run_id: str) -> str:
 
 def _sentence(config: DictConfig) -> str:
     """Says in one sentence what a run is."""
-    chosen = configuration.parameters(config)
+    chosen, kind = configuration.parameters(config), configuration.problem_kind(config)
+    how = f"{kind}, {chosen['representation']}"
     units = f" of {config.model.units} units" if "units" in config.model else ""
     many = f", {config.replicas} networks at once" if config.replicas > 1 else ""
     return (
         f"{chosen['model']}{units} learns to {configuration.problem(config).goal} "
-        f"({chosen['representation']}): {config.epochs:,} epochs from seed {config.seed}{many}."
+        f"({how}): {config.epochs:,} epochs from seed {config.seed}{many}."
     )

@@ -87,13 +87,13 @@ def _create_run(
         store.describe({NOTE_TAG: descriptions.experiment(), **view()})
     found = (
         provenance.tags(overrides)
-        | {"kind": "run"}
+        | {"kind": "run", "problem": configuration.problem_kind(config)}
         | resume.identity(config)
         | resume.kin(config)
         | ({member(parent): MEMBER} if parent else {})
     )
     return store.create_run(
-        name=config.sweep.get("name") or _name(config),
+        name=config.sweep.get("name") or run_name(config),
         tags=found | ({resume.CONTINUES: shorter.run_id} if shorter is not None else {}),
         params=configuration.parameters(config),
         files={
@@ -104,14 +104,15 @@ def _create_run(
     )
 
 
-def _name(config: DictConfig) -> str:
+def run_name(config: DictConfig) -> str:
     """Returns what a run is called in the UI that belongs to no sweep."""
     seed, replicas = config.seed, config.replicas
     model = config.model._target_.rsplit(".", 1)[-1]
     state = "stateless " if config.model.get("stateful") is False else ""
     units = f"{config.model.units} units, " if "units" in config.model else ""
     seeds = f"seed {seed}" if replicas == 1 else f"seeds {seed}–{seed + replicas - 1}"
-    return f"{state}{model} {configuration.problem(config).name}, {units}{seeds}"
+    problem = f"{configuration.problem_kind(config)} {configuration.problem(config).name}"
+    return f"{state}{model}, {problem}, {units}{seeds}"
 
 
 def end_early(run: Run, error: BaseException, automatic: bool) -> None:

@@ -22,7 +22,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 from ray import exceptions
 
-from echo_exp.configuration import mistakes
+from echo_exp.configuration import exits
 from echo_exp.running.provenance import RAY_NODE
 from echo_exp.settings import SettingError
 from echo_exp.training.interrupts import Interrupted, Interrupts
@@ -94,7 +94,7 @@ class Job:
                 job_subdir_key="hydra.sweep.subdir",
             )
         except SystemExit as end:
-            if end.code == mistakes.SIGNALLED + signal.SIGINT:  # this is how Ray cancels
+            if end.code == exits.SIGNALLED + signal.SIGINT:  # this is how Ray cancels
                 raise KeyboardInterrupt from None
             raise
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import configuration, running
-from echo_exp.configuration import mistakes
+from echo_exp.configuration import exits
 from echo_exp.training.interrupts import Interrupted
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def result_of(end: "running.Result | Exception") -> JobResult:
             return JobResult(Status.CLAIMED, str(end))
         case running.PrunedError():
             return JobResult(Status.PRUNED, str(end))
-    return JobResult(Status.FAILED, mistakes.explain(end)[0])
+    return JobResult(Status.FAILED, exits.explain(end)[0])
 
 
 def pruning(sweeper: DictConfig, number: int) -> "Sequence[Pruning]":

@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from echo_exp import configuration
-from echo_exp.configuration import mistakes
+from echo_exp.configuration import exits
 from echo_exp.running import resume
 from echo_exp.settings import SettingError, choice, integer, is_number, redacted
 from echo_exp.sweeps import composition, descriptions, failures, job
@@ -107,7 +107,7 @@ class Job:
     @property
     def problem(self) -> str:
         """What is wrong with its settings, in words."""
-        return "" if self.error is None else mistakes.explain(self.error)[0]
+        return "" if self.error is None else exits.explain(self.error)[0]
 
     @property
     def named(self) -> str:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from hydra.core.utils import JobReturn, JobStatus
 
 from echo_exp import running
-from echo_exp.configuration import mistakes
+from echo_exp.configuration import exits
 from echo_exp.sweeps import job
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.plan import Again, Job, Sweep
@@ -125,7 +125,7 @@ def _round(
         # Of a job whose process was lost some launchers make the end of all.
         if not any(path.exists() for path in files.values()):
             raise
-        said = mistakes.explain(error)[0]
+        said = exits.explain(error)[0]
         print(f"the launcher stopped: {said}", file=sys.stderr)
         found = {number: job.read(path) for number, path in files.items()}
         return {number: _with(result, said) for number, result in found.items()}
@@ -143,7 +143,7 @@ def _round(
 def _said(returned: JobReturn) -> str:
     """Returns why a job failed, as its launcher has it."""
     failed = returned.status == JobStatus.FAILED
-    return mistakes.explain(returned._return_value)[0] if failed else ""
+    return exits.explain(returned._return_value)[0] if failed else ""
 
 
 def _with(result: JobResult | None, said: str) -> JobResult | None:

@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import configuration, running
-from echo_exp.configuration import mistakes
+from echo_exp.configuration import exits
 from echo_exp.running import stacked_runs
 from echo_exp.sweeps import job
 from echo_exp.sweeps.job import JobResult, Status
@@ -56,7 +56,7 @@ def run_stack(config: DictConfig, folder: Path, sweeper: DictConfig) -> None:
     try:
         stacked_runs.execute_stack(asked, config.sweep.parent, told, progress.tell)
     except stacked_runs.StackError as error:
-        reason = mistakes.explain(error.cause)[0]
+        reason = exits.explain(error.cause)[0]
         print(f"echo-exp: {len(error.left)} jobs are trained one by one: {reason}", file=sys.stderr)
         for place, run_id in error.left.items():
             alone = asked[place].config

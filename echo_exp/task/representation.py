@@ -29,12 +29,15 @@ class Representation(Protocol):
     def decode(self, outputs: Tensor) -> Tensor:
         """Returns the integers that outputs stand for, [..., V] -> [...]."""
 
+    def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Returns whether outputs stand for the targets, [..., V] and [...], none missing."""
+
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Judges the integers that outputs stand for, [..., V] against [...], none of it missing.
 
         Returns:
             The scores of each integer, [...], by the names of their means; ``accuracy`` among them
-            says which are right.
+            is what `right` says.
         """
 
 
@@ -74,10 +77,14 @@ class OneHot:
         """Returns the most probable integers."""
         return outputs.argmax(-1)
 
-    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Returns ``accuracy``: whether no value is more probable than the target."""
+    def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Returns whether no value is more probable than the target."""
         chosen = outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-        return {"accuracy": chosen == outputs.amax(-1)}  # ten times as fast as the greatest's place
+        return chosen == outputs.amax(-1)  # ten times as fast as the greatest's place
+
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Returns ``accuracy``."""
+        return {"accuracy": self.right(outputs, targets)}
 
 
 class Scaled:
@@ -122,6 +129,10 @@ class Scaled:
         """Returns the nearest valid integers; what is no number is read as 0."""
         integers = (outputs.squeeze(-1) * self.largest).round()
         return integers.nan_to_num(0.0).clamp(0, self.largest).long()
+
+    def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Returns whether the nearest valid integer is the target."""
+        return self.decode(outputs) == targets
 
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Returns ``accuracy``, ``within_1``, ``within_5`` and ``mae``, the absolute error."""

@@ -121,6 +121,14 @@ class EchoModule(pl.LightningModule):
         self.register_buffer("diverged", torch.zeros(replicas, dtype=torch.long))
         self.register_buffer("ahead", torch.zeros(1, dtype=torch.long), persistent=False)
 
+    def read(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns what the network reads of windows, [..., n_in], and which timesteps are present.
+
+        Returns:
+            [..., T, F] features or [..., T] categories, and [..., T]; None where all are.
+        """
+        return self.representation.encode(windows), self.missing.present(windows)
+
     @property
     def step(self) -> int:
         """The tutorial epoch of what is measured now, from 1; 0 in a test, which is of none."""
@@ -270,12 +278,11 @@ class EchoModule(pl.LightningModule):
 
     def _inputs(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Returns what the model reads of sequences, cut into batches, and what it is to skip."""
-        inputs = self._cut(self.representation.encode(windows))
-        present = self.missing.present(windows)
+        x, present = self.read(windows)
         if present is None:
-            return inputs, None
+            return self._cut(x), None
         batches = math.ceil(self.problem.n_incomplete / self.batch_size)
-        return inputs, self._cut(present)[:, :batches]  # nothing is missing in those that follow
+        return self._cut(x), self._cut(present)[:, :batches]  # nothing is missing in those after
 
     def _gradients(self, windows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Walks along one sequence after the other, [S, R, n_windows, n_in].
@@ -301,8 +308,7 @@ class EchoModule(pl.LightningModule):
                 for parameter, gradient in zip(parameters, found, strict=True):
                     parameter.grad = gradient
                 self._clip()
-                scores = self.representation.scores(outputs.detach(), answer)
-                yield loss.detach(), scores["accuracy"]
+                yield loss.detach(), self.representation.right(outputs.detach(), answer)
 
     def _clip(self) -> None:
         """Shortens gradients, where asked for, and keeps the norms that they had before."""

@@ -9,10 +9,11 @@ import torch
 
 import echo_exp
 from echo_exp import EchoModule, EchoProblem
-from echo_exp.inspection import looks, measurements, walks
+from echo_exp.inspection import looks, measurements
 from echo_exp.inspection.findings import findings
 from echo_exp.inspection.traces import trace
 from echo_exp.models import GRU, Attention, MinGRU, Transformer, WithAttention, WithGates
+from echo_exp.training import walks
 
 from . import nets
 from .nets import OPEN, SHUT, V

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from echo_exp import EchoModule, EchoProblem, Scaled
-from echo_exp.inspection import measurements, walks
+from echo_exp.inspection import measurements
 from echo_exp.inspection.measurements import CARRIED, NOISE, SWAPPED, ZERO, Probe
 from echo_exp.inspection.traces import trace
+from echo_exp.training import walks
 
 from . import nets
 from .nets import Answering, V, one_hot

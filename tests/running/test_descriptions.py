@@ -2,10 +2,12 @@
 
 import json
 
+import pytest
 from hydra import compose, initialize_config_dir
 
 from echo_exp import configuration
 from echo_exp.running import descriptions as running_descriptions
+from echo_exp.running import entry
 from echo_exp.sweeps import descriptions
 from echo_exp.tracking import StoredRun
 from echo_exp.tracking.ui.view import (
@@ -35,10 +37,27 @@ def test_a_run_that_has_not_ended_has_no_scores_and_can_be_resumed() -> None:
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         config = compose("config", ["seed=7", "replicas=3"])
     text = running_descriptions.run(config, STORED, ["output_dir=there"])
-    assert text.startswith("Seq2Seq of 20 units learns to echo 5 of 5 integers below 100 (OneHot)")
+    assert text.startswith("Seq2Seq of 20 units learns to echo 5 of 5 integers below 100 (echo, ")
     assert "500 epochs from seed 7, 3 networks at once." in text
     assert "no scores" in text
     assert "echo-exp resume=abc output_dir=there" in text
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind"),
+    [
+        ("echo_partial", "echo"),
+        ("delayed_echo", "delayed echo"),
+        ("selective_echo", "selective echo"),
+        ("associative_recall", "associative recall"),
+    ],
+)
+def test_a_run_says_what_kind_of_problem_it_has(problem: str, kind: str) -> None:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        config = compose("config", [f"problem={problem}", "model=seq2seq_last"])
+    assert configuration.problem_kind(config) == kind
+    assert entry.run_name(config).startswith(f"Seq2Seq, {kind} ")
+    assert f"({kind}, OneHot)" in running_descriptions.run(config, STORED, [])
 
 
 def test_a_sweep_is_described_by_the_settings_that_differ() -> None:

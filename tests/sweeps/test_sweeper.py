@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 
 from echo_exp import configuration
-from echo_exp.configuration import mistakes
+from echo_exp.configuration import exits
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import study
 from hydra_plugins.echo_exp_sweeper import combinations
@@ -163,7 +163,7 @@ def test_what_is_no_sweep_is_refused(override: str) -> None:
 def test_what_hydra_cannot_read_it_says(override: str) -> None:
     with pytest.raises(HydraException) as error:
         combinations([override], _loader())
-    message, code = mistakes.explain(error.value)
+    message, code = exits.explain(error.value)
     assert code == 2
     assert message.startswith(f"{override} cannot be read as setting=value: ")
     assert len(message.splitlines()) == 1

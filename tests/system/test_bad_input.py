@@ -1,21 +1,13 @@
 """Bad input gets one message that names the setting, its value and what is allowed; exit code 2."""
 
-import os
-import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import psycopg
 import pytest
-from mlflow.tracking import MlflowClient
 
 from echo_exp.commands import train as app
 
 from .called import Called
 from .conftest import Program
-from .nursery import Nursery
-from .servers import PASSWORD, Postgres
 
 CASES = {
     # arguments: words of the message
@@ -220,65 +212,6 @@ def test_a_wrong_value_leaves_no_run(program: Program) -> None:
     assert program.runs() == []
 
 
-def test_a_store_that_cannot_be_opened_is_named(program: Program) -> None:
-    done = program.run("tracking.uri=sqlite:////dev/null/mlflow.db")
-    assert done.returncode == 2
-    assert "tracking.uri=sqlite:////dev/null/mlflow.db" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-class _NotFound(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_error(404)
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-def test_a_server_that_refuses_or_is_none_is_named(program: Program) -> None:
-    with HTTPServer(("127.0.0.1", 0), _NotFound) as stranger:
-        threading.Thread(target=stranger.serve_forever, daemon=True).start()
-        there = f"http://me:secret@127.0.0.1:{stranger.server_port}"
-        answers = [program.run(f"tracking.uri={there}", "epochs=5")]
-        stranger.shutdown()
-    answers.append(program.run(f"tracking.uri={there}", "epochs=5"))
-    for done, reason in zip(answers, ("404", "refused"), strict=True):
-        assert done.returncode == 2
-        assert f"tracking.uri={there.replace('secret', '***')}" in done.stderr
-        assert reason in done.stderr
-        assert "secret" not in done.stderr + done.stdout
-        assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_who_may_only_read_a_store_is_told(program: Program, postgres: Postgres) -> None:
-    MlflowClient(postgres.uri).search_experiments()  # its tables are there
-    with psycopg.connect(postgres.uri, autocommit=True) as database:
-        database.execute("drop role if exists reader")
-        database.execute(f"create role reader login password '{PASSWORD}' in role pg_read_all_data")
-    there = postgres.uri.replace("echo:", "reader:")
-    done = program.run(f"tracking.uri={there}", "tracking.artifacts=a", "tracking.experiment=mine")
-    assert done.returncode == 2
-    assert "tracking.uri=postgresql://reader:***@" in done.stderr
-    assert "permission denied" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_a_missing_driver_is_named_with_the_command_that_installs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = Program(tmp_path)  # a forked writer has imported the driver
-    missing = "raise ModuleNotFoundError(\"No module named 'psycopg'\", name='psycopg')"
-    (program.folder / "psycopg.py").write_text(missing, encoding="utf-8")
-    path = os.pathsep.join([str(program.folder), os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setenv("PYTHONPATH", path)
-    done = program.run("tracking.uri=postgresql://me@127.0.0.1/db", "tracking.artifacts=a")
-    assert done.returncode == 2
-    assert "pip install 'echo_exp[postgres]'" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -332,78 +265,3 @@ def test_sync_has_nothing_to_do_where_nothing_waits(program: Program) -> None:
     assert done.returncode == 0, done.stderr
     assert "nothing waits" in done.stdout
     assert not (program.folder / "outputs" / "mlflow.db").exists()
-
-
-def test_a_full_disk_is_named(program: Program) -> None:
-    """/dev/full cannot hold a folder, so a file system of 64 KiB that is full stands in."""
-    folder = program.folder / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("file systems cannot be mounted here")
-    try:
-        (folder / "ballast").write_bytes(bytes(60 * 1024))
-        done = program.run("output_dir=small/outputs")
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-    assert done.returncode == 2
-    assert "output_dir=small/outputs" in done.stderr
-    assert "No space left" in done.stderr
-
-
-@pytest.fixture(scope="module")
-def unfinished(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Program:
-    """A program with one run that has a checkpoint and did not finish."""
-    program = Program(tmp_path_factory.mktemp("unfinished"), nursery)
-    assert program.run("epochs=25").returncode == 0
-    (run,) = program.runs()
-    program.client.set_terminated(run.info.run_id, "FAILED")
-    return program
-
-
-def test_resuming_an_unknown_run_names_the_newest(unfinished: Program) -> None:
-    done = unfinished.run("resume=0123456789abcdef")
-    (run,) = unfinished.runs()
-    assert done.returncode == 2
-    assert "resume=0123456789abcdef" in done.stderr
-    assert run.info.run_id in done.stderr
-
-
-def test_resuming_a_finished_run_is_refused(
-    baseline: tuple[Program, object],
-) -> None:
-    program, _ = baseline
-    done = program.run("resume=last")
-    assert done.returncode == 2
-    assert "has finished" in done.stderr
-    assert len(program.runs()) == 1
-
-
-@pytest.mark.parametrize(
-    ("override", "difference"),
-    [
-        ("model.units=30", "model.units is 30 here and 20 there"),
-        ("epochs=900", "epochs is 900 here and 25 there"),
-        ("experiment=encoder_decoder_baseline", "batch_size is 21 here and 7 there"),
-    ],
-)
-def test_resuming_with_another_configuration_says_what_differs(
-    unfinished: Program, override: str, difference: str
-) -> None:
-    done = unfinished.run("resume=last", override)
-    assert done.returncode == 2
-    assert difference in done.stderr
-
-
-@pytest.mark.parametrize("damage", ["truncated", "foreign"])
-def test_a_checkpoint_that_cannot_be_used_is_named(unfinished: Program, damage: str) -> None:
-    (path,) = (unfinished.folder / "outputs").glob("**/last.ckpt")
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"foreign")
-    try:
-        done = unfinished.run("resume=last")
-    finally:
-        path.write_bytes(content)
-    assert done.returncode == 2
-    assert str(path) in done.stderr
-    assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""What the README and the documentation tell a reader to type works, and what they show is there.
+"""What the README and the documentation tell a reader to type works.
 
 A single run or a sweep is run, with few epochs and without a store. Any other command is followed
 as far as its work: the program itself reads its arguments, composes and checks the settings, of
@@ -20,7 +20,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import click
@@ -30,42 +29,29 @@ from hydra.core.plugins import Plugins
 from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig
 
-from docs.figures import data, rooms
 from echo_exp import configuration
 from echo_exp.commands import hydra_main as command
 from echo_exp.commands import report
 from echo_exp.commands import train as app
 from echo_exp.sweeps import plan, study
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+from .written import PAGES, ROOT
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
 SHELL, PYTHON, INDENTED = ("sh", "bash", "console"), ("python",), "indented"
+
+
 CELL = "code-cell"
+
+
 SHORT = ("epochs=25", "tracking=none", "trainer.test_sequences=2")
 """What is added to a command that is run."""
+
+
 NOT_RUN = re.compile(r"--(help|cfg)|(resume|study|search|launch|tracking|hydra/sweeper|inspect)=")
 """What a command has that is only followed, at the beginning of an argument."""
-
-FIGURES = {
-    "figures/reproduction.png": "python -m benchmarks.reproduction --from-results",
-    "figures/replicas.png": "python -m benchmarks.replicas",
-    "figures/growth.png": "python -m benchmarks.growth",
-    "figures/search.png": "echo-exp search=cheapest",
-    "figures/data.svg": "python -m docs.figures.data",
-    "figures/rooms.svg": "python -m docs.figures.rooms",
-    "figures/inside/": "echo-exp-inspect",
-    **{
-        f"figures/ui/{path.name}": "python -m benchmarks.screenshots"
-        for path in (ROOT / "docs" / "figures" / "ui").glob("*.png")
-    },
-    **{
-        f"{study}/{name}.png": f"study={study}"
-        for study in (path.name for path in (ROOT / "docs" / "findings").iterdir())
-        for name in ("curves", "scores", "solving")
-    },
-}
-"""The command that makes each figure, by the end of its path or a folder in it."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +135,8 @@ def _stop_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(command, "run", stopped)
     Plugins.instance()  # which loads them once
-    monkeypatch.setattr("echo_exp.sweeps.conduct.run_sweep", swept)
-    monkeypatch.setattr("echo_exp.sweeps.search.conduct.run_search", searched)
+    monkeypatch.setattr("echo_exp.sweeps.run_sweep.run_sweep", swept)
+    monkeypatch.setattr("echo_exp.sweeps.search.run_search.run_search", searched)
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")  # Slurm's sbatch
 
 
@@ -313,47 +299,3 @@ def test_every_block_is_of_a_language_that_is_looked_at() -> None:
     known = {*SHELL, *PYTHON, INDENTED, "yaml", CELL, "toctree", "include"}
     known |= {"literalinclude", "eval-rst", ""}
     assert {block.language.split()[0] if block.language else "" for block in BLOCKS} <= known
-
-
-def _targets(page: Path) -> list[str]:
-    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    found = re.findall(r"\]\(([^)\s]+)\)", text)
-    return [target for target in found if not re.match(r"https?://", target)]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_and_figure_of_a_page_exists(page: Path) -> None:
-    for target in _targets(page):
-        path, _, anchor = target.partition("#")
-        found = page if not path else (page.parent / path)
-        assert found.exists(), target
-        if anchor:
-            headings = re.findall(r"^#+ (.*)$", found.read_text(encoding="utf-8"), re.MULTILINE)
-            slugs = [re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings]
-            assert anchor in slugs, target
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_command_that_makes_a_figure_is_on_its_page_or_one_that_it_links_to(page: Path) -> None:
-    linked = [page.parent / target.partition("#")[0] for target in _targets(page)]
-    texts = [path.read_text(encoding="utf-8") for path in (page, *linked) if path.suffix == ".md"]
-    for figure in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
-        absolute = str((page.parent / figure).resolve())
-        made = [command for end, command in FIGURES.items() if _is(absolute, end)]
-        assert made, f"{figure}: say in FIGURES which command makes it"
-        assert any(made[0] in text for text in texts), (figure, made[0])
-
-
-def _is(path: str, place: str) -> bool:
-    """Says whether a path ends in a file, or lies in a folder."""
-    return place in path if place.endswith("/") else path.endswith(place)
-
-
-@pytest.mark.parametrize("figure", [data, rooms], ids=["data", "rooms"])
-def test_a_drawing_is_that_of_its_script(figure: ModuleType) -> None:
-    assert figure.FILE.read_text(encoding="utf-8") == "\n".join(figure.drawing()) + "\n"
-
-
-def test_the_map_of_the_rooms_is_that_of_the_contracts() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert "\n".join(rooms.table()) in text

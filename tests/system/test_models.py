@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from echo_exp import train
 from echo_exp.commands import export as app
 from echo_exp.settings import SettingError
-from echo_exp.tracking.access import models
+from echo_exp.tracking.access import logged_models
 
 from .conftest import TIMEOUT, Program, wait_for
 from .servers import free_port
@@ -35,7 +35,7 @@ def without_echo_exp(tmp_path: Path) -> dict[str, str]:
 def _model(program: Program) -> str:
     """The folder of the baseline's model."""
     (run,) = program.runs()
-    model = models.find_model(program.client, run.info.run_id)
+    model = logged_models.find_model(program.client, run.info.run_id)
     assert model is not None
     return model.artifact_location.removeprefix("file://")
 
@@ -43,7 +43,7 @@ def _model(program: Program) -> str:
 def test_a_run_has_its_model_with_its_scores_and_parameters(baseline: Baseline) -> None:
     program, _ = baseline
     (run,) = program.runs()
-    model = models.find_model(program.client, run.info.run_id)
+    model = logged_models.find_model(program.client, run.info.run_id)
     assert model is not None
     assert model.status == "READY"
     assert model.params == run.data.params
@@ -149,7 +149,7 @@ def test_it_is_registered_with_its_scores_and_exported_on_request(
     monkeypatch.chdir(program.folder)
     network = train("epochs=25", "model=many_to_one", "export=false", "trainer.progress=none")
     client = MlflowClient(f"sqlite:///{program.folder}/outputs/mlflow.db")
-    assert models.find_model(client, str(network.run_id)) is None
+    assert logged_models.find_model(client, str(network.run_id)) is None
     monkeypatch.setattr("sys.argv", ["echo-exp-export", "register=echo", "forms=[pt2,mlflow]"])
     for _ in range(2):
         app.main()

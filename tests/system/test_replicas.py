@@ -63,7 +63,7 @@ def test_it_is_one_run_with_statistics_at_every_epoch(together: Done) -> None:
     program, _ = together
     (run,) = program.runs()
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "Seq2Seq 5→5, 20 units, seeds 3–5"
+    assert run.info.run_name == "Seq2Seq, echo 5→5, 20 units, seeds 3–5"
     assert run.data.params["replicas"] == "3"
     curves = _curves(program)
     for key, epochs in (

@@ -17,7 +17,7 @@ from .conftest import Program
 from .nursery import Nursery
 
 METRICS = ["test/accuracy", "test/sequence_accuracy", "val/accuracy", "epochs_to_solve"]
-PARAMETERS = ["model", "representation", "model.units", "epochs", "seed", "replicas"]
+PARAMETERS = ["problem", "model", "representation", "model.units", "epochs", "seed", "replicas"]
 CURVES = 2
 """So often MLflow draws a curve: smoothed, and pale as it is."""
 SWEEP = re.compile("sweep of 20")
@@ -119,7 +119,7 @@ def test_the_list_of_experiments_says_what_each_is_and_opens_its_runs(ui: Ui, pa
     page.goto(f"{ui.root}#/experiments")
     study = page.get_by_role("row", name="study/ignore_state")
     expect(study).to_contain_text("Does it matter whether the LSTM")
-    expect(page.get_by_role("row", name="LSTMs that learn to echo")).to_be_visible()
+    expect(page.get_by_role("row", name="Networks that learn to echo")).to_be_visible()
     study.get_by_role("link", name="study/ignore_state").click()
     expect(page.get_by_text("5 matching runs")).to_be_visible()
     expect(page.locator("[col-id='params.`model.stateful`']").first).to_be_visible()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from echo_exp.settings import SettingError
-from echo_exp.task.representation import OneHot, Scaled
+from echo_exp.task.representation import OneHot, Representation, Scaled
 
 
 def test_integers_go_in_as_categories() -> None:
@@ -99,3 +99,11 @@ def test_categories_are_right_or_wrong() -> None:
     scores = OneHot(3).scores(outputs, targets)
     assert scores.keys() == {"accuracy"}
     assert torch.equal(scores["accuracy"], outputs.argmax(-1) == targets)
+
+
+@pytest.mark.parametrize("representation", [OneHot(5), Scaled(5)])
+def test_accuracy_is_what_is_right(representation: Representation) -> None:
+    outputs, targets = torch.rand(50, representation.n_outputs), torch.randint(5, (50,))
+    right = representation.right(outputs, targets)
+    assert torch.equal(right, representation.decode(outputs) == targets)
+    assert torch.equal(right, representation.scores(outputs, targets)["accuracy"])

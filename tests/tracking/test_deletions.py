@@ -6,19 +6,14 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
-from mlflow.entities import Experiment
-from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
 
 from echo_exp.reports import records
 from echo_exp.sweeps.study import Cell
 from echo_exp.tracking import DeletedError, Run, Store
 from echo_exp.tracking.access.connection import Access
-from echo_exp.tracking.access.deletions import check_experiment, deletion
 from echo_exp.tracking.ui.view import VIEW_TAG, state
 
 Edit = Callable[[MlflowClient, Run], object]
@@ -280,39 +275,3 @@ def test_a_report_goes_on_without_a_run_whose_artifacts_are_gone(
 )
 def test_a_view_that_cannot_be_read_is_none(text: str) -> None:
     assert state({VIEW_TAG: text}) is None
-
-
-def test_other_errors_are_no_deletions() -> None:
-    client = cast("MlflowClient", SimpleNamespace())
-    for error in (ValueError("The run a must be"), MlflowException("no such metric")):
-        assert deletion(client, error) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "what"),
-    [
-        ("Run with id=0a not found", "run 0a"),
-        ("No Experiment with id=77 exists", "experiment 77"),
-    ],
-)
-@pytest.mark.parametrize("served", [False, True])
-def test_what_is_deleted_for_good_is_recognised_on_a_database_and_on_a_server(
-    text: str, what: str, served: bool
-) -> None:
-    code = "RESOURCE_DOES_NOT_EXIST"
-    error: Any = MlflowException(text)
-    if served:
-        error = RestException({"error_code": code, "message": text})
-    found = deletion(cast("MlflowClient", SimpleNamespace()), error)
-    assert found is not None
-    assert found.for_good
-    assert str(found).startswith(f"{what} is no longer in the store")
-
-
-def test_no_password_is_in_the_command() -> None:
-    client = SimpleNamespace(tracking_uri="postgresql://echo:secret@here/echo")
-    deleted = Experiment("1", "echo", "", "deleted")
-    with pytest.raises(DeletedError) as caught:
-        check_experiment(cast("MlflowClient", client), deleted)
-    assert "secret" not in str(caught.value)
-    assert "MLFLOW_TRACKING_URI='postgresql://echo:***@here/echo' " in str(caught.value)

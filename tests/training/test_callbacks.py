@@ -1,9 +1,7 @@
-"""What each of Lightning's callbacks does here, and that docs/own_model.md says so."""
+"""What each of Lightning's callbacks does here."""
 
 import dataclasses
-import datetime
 import logging
-import re
 import signal
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -31,19 +29,16 @@ from pytorch_lightning.callbacks import (
 )
 
 from echo_exp import EchoModule
-from echo_exp.settings import SettingError
 from echo_exp.tracking import Run
 from echo_exp.tracking.clock import Clock
 from echo_exp.training import experiment
-from echo_exp.training.callbacks import check, check_together
+from echo_exp.training.callbacks import check
 from echo_exp.training.checkpoints import BEST, LAST, load
 from echo_exp.training.interrupts import Interrupted, Interrupts
 from echo_exp.training.outcome import Outcome
 
-from .test_stack import SETTINGS, make_parts
+from .stacks import SETTINGS, make_parts
 
-PAGE = Path(__file__).parents[2] / "docs" / "own_model.md"
-ROW = re.compile(r"\| (?P<names>`.*?) \| (?P<says>.*) \|")
 EPOCHS = 30
 """Three blocks of ten, each with a validation."""
 
@@ -284,83 +279,3 @@ def test_model_summary(trained: Trained, caplog: pytest.LogCaptureFixture) -> No
 def test_rich_model_summary(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
     trained(RichModelSummary(max_depth=2))
     assert "model.lstm" in capsys.readouterr().out
-
-
-class _Finetuning(lightning.BaseFinetuning):
-    pass
-
-
-class _Writer(lightning.BasePredictionWriter):
-    pass
-
-
-REFUSED: dict[str, tuple[Callable[[], pl.Callback], str]] = {
-    "BackboneFinetuning": (lightning.BackboneFinetuning, "an epoch of Lightning's"),
-    "BaseFinetuning": (_Finetuning, "an epoch of Lightning's"),
-    "BasePredictionWriter": (lambda: _Writer("batch"), "echo-exp-predict"),
-    "BatchSizeFinder": (lightning.BatchSizeFinder, "`batch_size=` sets it"),
-    "EMAWeightAveraging": (lightning.EMAWeightAveraging, "best.ckpt"),
-    "GradientAccumulationScheduler": (
-        lambda: lightning.GradientAccumulationScheduler({0: 2}),
-        "`batch_size=` sets their size",
-    ),
-    "LearningRateFinder": (lightning.LearningRateFinder, "a search finds the rate"),
-    "ModelPruning": (lambda: lightning.ModelPruning("l1_unstructured"), "Lightning's epochs"),
-    "SpikeDetection": (lightning.SpikeDetection, "one loss a batch"),
-    "StochasticWeightAveraging": (
-        lambda: lightning.StochasticWeightAveraging(0.1),
-        "Lightning's epochs",
-    ),
-    "WeightAveraging": (lightning.WeightAveraging, "best.ckpt"),
-}
-NEVER: dict[str, tuple[Callable[[], pl.Callback], str]] = {
-    "epochs between checkpoints": (lambda: ModelCheckpoint(every_n_epochs=5), "every_n_epochs"),
-    "time between checkpoints": (
-        lambda: ModelCheckpoint(train_time_interval=datetime.timedelta(minutes=1)),
-        "train_time_interval",
-    ),
-    "timer of epochs": (lambda: Timer({"seconds": 3}, interval="epoch"), "interval=epoch"),
-    "no time": (lambda: Timer({"seconds": 0}), "no time to train"),
-    "stopping after epochs": (
-        lambda: EarlyStopping("val/loss", check_on_train_epoch_end=True),
-        "check_on_train_epoch_end",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", [*REFUSED, *NEVER])
-@pytest.mark.filterwarnings("ignore")
-def test_what_can_do_nothing_here_is_refused_by_name(name: str) -> None:
-    make, reason = (REFUSED | NEVER)[name]
-    callback = make()
-    message = rf"^callbacks.x={type(callback).__name__} is not allowed: .*{re.escape(reason)}"
-    with pytest.raises(SettingError, match=message):
-        check("callbacks.x", callback)
-
-
-@pytest.mark.parametrize(
-    ("pair", "reason"),
-    [
-        ((Timer(), Timer()), "more than one stateful callback of type `Timer`"),
-        ((TQDMProgressBar(), TQDMProgressBar()), "multiple progress bar callbacks"),
-    ],
-)
-def test_what_lightning_does_not_take_together_is_refused(
-    pair: tuple[pl.Callback, ...], reason: str
-) -> None:
-    with pytest.raises(SettingError, match=f"^callbacks=.*{reason}"):
-        check_together("callbacks", pair, SETTINGS)
-
-
-def _page() -> dict[str, str]:
-    """Returns what the page says of each callback."""
-    text = PAGE.read_text(encoding="utf-8").partition("### Lightning's own")[2]
-    rows = [match for match in map(ROW.fullmatch, text.splitlines()) if match]
-    return {name: row["says"] for row in rows for name in re.findall(r"`(\w+)`", row["names"])}
-
-
-def test_the_page_says_of_each_callback_of_lightning_what_it_does() -> None:
-    says = _page()
-    assert sorted(says) == sorted(lightning.__all__)
-    refused = {name for name, text in says.items() if text.startswith("refused")}
-    assert refused == set(REFUSED)

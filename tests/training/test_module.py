@@ -1,8 +1,6 @@
 """Training as the tutorial means it: state, epochs, measures; and as Lightning's users expect."""
 
 import copy
-import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from echo_exp import Adam, EchoModule, EchoProblem, ManyToOne, Seq2Seq
+from echo_exp import Adam, EchoModule, EchoProblem, ManyToOne
 from echo_exp.models import State
-from echo_exp.settings import SettingError
 from echo_exp.task.representation import OneHot
 from echo_exp.training.module import DivergedError
 
@@ -81,6 +78,17 @@ def test_an_epoch_is_measured_before_its_own_updates() -> None:
         assert recorder.accuracies[epoch] == pytest.approx([sum(right) / 2])
     for ours, theirs in zip(module.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_an_update_computes_no_scores_but_whether_answers_are_right() -> None:
+    class Unscored(OneHot):
+        def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+            raise AssertionError("scores are for evaluations")
+
+    module = make_module(representation=Unscored(PROBLEM.n_values))
+    windows = torch.cat(list(make_data(2).train_dataloader()))
+    _, right = next(module._gradients(windows))
+    assert right.shape == (1, BATCH, PROBLEM.n_out)
 
 
 def test_one_lightning_epoch_holds_all_tutorial_epochs() -> None:
@@ -161,114 +169,6 @@ def test_replicas_train_as_the_single_nets_of_their_seeds() -> None:
         assert float(many.scores["val/loss"][replica]) == pytest.approx(
             float(single.scores["val/loss"][0]), rel=1e-4
         )
-
-
-def test_scores_of_many_sequences_are_those_of_each() -> None:
-    module, data = make_module([0, 1]), make_data(1, [0, 1])
-    windows = torch.cat(list(data.test_dataloader()))
-    with torch.no_grad():
-        together = module.test_step(windows, 0)
-        alone = [module.test_step(sequence[None], 0) for sequence in windows]
-    for name, scores in together.items():
-        torch.testing.assert_close(scores, torch.cat([one[name] for one in alone]))
-
-
-def test_a_validation_tells_the_gradients_of_the_last_update_and_the_saturated_cells() -> None:
-    module = make_module(seeds=(1, 2))
-    make_trainer().fit(module, make_data(5, seeds=(1, 2)))
-    expected = [
-        torch.cat(
-            [w.grad[replica].flatten() for w in part.parameters() if w.grad is not None]
-        ).norm()
-        for part in next(module.children()).children()  # of the model: lstm, dense
-        for replica in range(2)
-    ]
-    told = [*module.scores["val/gradient_norm_lstm"], *module.scores["val/gradient_norm_dense"]]
-    assert all(norm > 0 for norm in told)
-    assert torch.stack(told).tolist() == pytest.approx(torch.stack(expected).tolist())
-    assert module.scores["val/saturation"].tolist() == [0, 0]  # small weights, as yet
-
-
-def _trained(seeds: Sequence[int] = (1, 2), **changes: Any) -> tuple[EchoModule, Recorder]:
-    module, recorder = make_module(seeds, **changes), Recorder()
-    make_trainer(recorder).fit(module, make_data(5, seeds))
-    return module, recorder
-
-
-def test_a_norm_above_all_gradients_clips_nothing() -> None:
-    (_, free), (module, clipped) = _trained(), _trained(clip_norm=1e3)
-    assert clipped.losses == free.losses
-    norms = [v for name, v in module.scores.items() if name.startswith("val/gradient_norm")]
-    assert 0 < torch.stack(norms).norm() < 1e3
-
-
-@pytest.mark.parametrize("value", [0, -1.0, float("nan"), "short", True])
-def test_a_norm_that_is_not_above_zero_is_refused(value: Any) -> None:
-    with pytest.raises(SettingError, match=r"trainer\.clip_norm=.* above 0"):
-        make_module(clip_norm=value)
-
-
-def test_what_is_told_of_a_gradient_is_its_norm_before_clipping() -> None:
-    still = functools.partial(torch.optim.SGD, lr=0.0)
-    (free, _), (clipped, _) = (_trained(optimizer=still, clip_norm=c) for c in (None, 1e-3))
-    for part in ("lstm", "dense"):
-        name = f"val/gradient_norm_{part}"
-        assert torch.equal(clipped.scores[name], free.scores[name])
-    left = [w.grad.flatten(1).norm(dim=1) for w in clipped.parameters() if w.grad is not None]
-    assert torch.stack(left).norm(dim=0).tolist() == pytest.approx([1e-3] * 2, rel=0.02)
-
-
-def test_clipped_replicas_train_as_the_single_nets_of_their_seeds() -> None:
-    _, many = _trained(clip_norm=0.02)
-    assert many.losses != _trained()[1].losses
-    for replica, seed in enumerate((1, 2)):
-        _, single = _trained((seed,), clip_norm=0.02)
-        own = [losses[replica] for losses in many.losses]
-        assert own == pytest.approx([loss for (loss,) in single.losses], rel=1e-5)
-
-
-class _LargeCells(Seq2Seq):
-    """Three quarters of its cells are saturated."""
-
-    def forward(
-        self, x: Tensor, state: State | None = None, present: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        outputs, (hidden, _) = super().forward(x, None, present)
-        large = torch.full_like(hidden, 9.0)
-        large[..., :2] = 0.5  # of 8 units
-        return outputs, (hidden, large)
-
-
-class _WithoutCells(nn.Module):
-    """A network of two states that are no cells, as of two layers of GRUs."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.stateful, self.inner = False, inner
-
-    def forward(self, *arguments: Any) -> Any:
-        return self.inner(*arguments)
-
-
-def test_saturated_is_what_the_network_calls_its_cells() -> None:
-    data = make_data(1)
-    (windows,) = data.val_dataloader()
-    sizes: dict[str, Any] = {"n_features": 6, "n_outputs": 6, "n_in": 3, "n_out": 3, "units": 8}
-    with torch.no_grad():
-        net = _LargeCells(**sizes, seeds=(0,))
-        scores = make_module(model=net).validation_step(windows, 0)
-        assert scores["saturation"].tolist() == [[0.75]] * len(windows)
-        others = make_module(model=_WithoutCells(net)).validation_step(windows, 0)
-        assert scores.keys() - others.keys() == {"saturation"}
-
-
-def test_an_interrupted_validation_leaves_nothing_to_the_test() -> None:
-    module, data = make_module(), make_data(1)
-    (windows,) = data.val_dataloader()
-    with torch.no_grad():
-        module.validation_step(windows, 0)  # and no end of the epoch
-    make_trainer().test(module, data, verbose=False)
-    assert module.samples["test/accuracy"].shape == (4, 1)
 
 
 def test_predictions_come_in_the_order_of_their_windows() -> None:

@@ -30,7 +30,7 @@ SWEPT_TAG = "swept"
 MEMBER = "1"
 
 METRICS = ("test/accuracy", "test/sequence_accuracy", "val/accuracy", "epochs_to_solve")
-PARAMETERS = ("model", "representation", "model.units", "epochs", "seed", "replicas")
+PARAMETERS = ("problem", "model", "representation", "model.units", "epochs", "seed", "replicas")
 
 WIDTHS = {"attributes.`Run Name`": 275, "runDateAndNestInfo": 145, "duration": 80}
 """The columns that are always there: name, time of creation and duration; widths in pixels."""

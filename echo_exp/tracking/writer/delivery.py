@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from echo_exp.tracking.access.connection import Access, mends, reason
 from echo_exp.tracking.access.deletions import deletion
-from echo_exp.tracking.access.models import log_model
+from echo_exp.tracking.access.logged_models import log_model
 from echo_exp.tracking.errors import DeletedError
 from echo_exp.tracking.store import Series, Waiting
 from echo_exp.tracking.writer.outbox import Operation, Outbox

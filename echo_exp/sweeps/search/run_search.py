@@ -19,13 +19,14 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial
 
 from echo_exp import configuration, running, terminal
-from echo_exp.configuration import mistakes
+from echo_exp.configuration import exits
 from echo_exp.settings import SettingError
-from echo_exp.sweeps import conduct, descriptions, forecast, plan, stacks
+from echo_exp.sweeps import descriptions, forecast, plan, stacks
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.launch import workers
 from echo_exp.sweeps.plan import Again, Job, Sweep
 from echo_exp.sweeps.rounds import ANOTHER_LOOK_SECONDS, Launch, run_jobs
+from echo_exp.sweeps.run_sweep import parent_run, report_folder
 from echo_exp.sweeps.search import results
 from echo_exp.sweeps.search.settings import SearchSettings
 from echo_exp.sweeps.search.space import Space
@@ -83,17 +84,17 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
     store = running.open_store(config)
     with running.reached(config):
         trials = Trials(search.settings, search.space, code, int(config.seed), store, asked.folder)
-    with conduct.parent_run(asked, store, config) as parent:
+    with parent_run(asked, store, config) as parent:
         best = functools.partial(best_of, search.settings)
         standing = Standing(parent, int(config.replicas), known=trials.results())
         total = search.settings.trials
         with watching("search", "trial", asked.folder, total, best, standing.tell) as watch:
             _search(search, asked, trials, store, parent, launch, watch)
         standing.tell(trials.results(), last=True)
-        folder = conduct.report_folder(asked, config, parent)
+        folder = report_folder(asked, config, parent)
         results.tell(trials, asked, store, parent, folder)
         if not results.feasible(trials.study):
-            sys.exit(mistakes.FAILED)
+            sys.exit(exits.FAILED)
 
 
 def _asked(search: Search, config: DictConfig, code: str, shared: Mapping[str, str]) -> Sweep:

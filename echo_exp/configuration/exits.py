@@ -1,4 +1,4 @@
-"""What the program says when something is wrong: one message and an exit code."""
+"""How the program ends when something is wrong: with one message and an exit code."""
 
 import contextlib
 import re

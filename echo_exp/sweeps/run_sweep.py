@@ -12,7 +12,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from echo_exp import configuration, running
-from echo_exp.configuration import mistakes
+from echo_exp.configuration import exits
 from echo_exp.running import provenance
 from echo_exp.running.descriptions import experiment
 from echo_exp.settings import redacted
@@ -52,7 +52,7 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
         standing.tell(results, last=True)
         tell(asked, results, store, parent, report_folder(asked, config, parent))
         if not all(result.succeeded for result in results.values()):
-            sys.exit(mistakes.FAILED)
+            sys.exit(exits.FAILED)
 
 
 def report_folder(asked: Sweep, config: DictConfig, parent: Run | None) -> Path | None:
@@ -78,11 +78,11 @@ def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterato
         yield parent
         status = "FINISHED"
     except Exception as error:
-        status, reason = "FAILED", mistakes.explain(error)[0].splitlines()[0]
+        status, reason = "FAILED", exits.explain(error)[0].splitlines()[0]
         raise
     except SystemExit as end:
         # A job in this process that a signal stops leaves by an exit code too.
-        if end.code == mistakes.FAILED:
+        if end.code == exits.FAILED:
             status = "FAILED"
         raise
     finally:
@@ -93,7 +93,7 @@ def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterato
         if waiting is not None:
             print(f"echo-exp: {running.undelivered(waiting, asked.command)}", file=sys.stderr)
     if waiting is not None:
-        sys.exit(mistakes.FAILED)
+        sys.exit(exits.FAILED)
 
 
 def open_parent(asked: Sweep, store: Store | None) -> Run | None:

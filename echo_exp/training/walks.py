@@ -1,4 +1,4 @@
-"""A network at work on fresh sequences, with any state that one wants it to begin a batch with."""
+"""A trained network at work, with any state that one wants it to begin a batch with."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -87,18 +87,17 @@ def walk(module: EchoModule, windows: Tensor, carry: Carry) -> Iterator[Batch]:
 
     Args:
         module: The network; one replica (R = 1).
-        windows: [S, rows, n_in] integers.
+        windows: [S, rows, n_in] integers; the last batch of a sequence may be shorter.
         carry: What is done with the state between the batches.
     """
     state: State | None = None
     for batch in windows.split(module.batch_size, 1):  # [S, B, n_in]
-        rows = batch.flatten(0, 1)  # [S*B, n_in]
-        present = module.missing.present(rows)
-        given = (
-            module.representation.encode(rows).unsqueeze(0),
-            state,
-            None if present is None else present.unsqueeze(0),
-        )
+        rows = batch.flatten(0, 1).unsqueeze(0)  # [1, S*B, n_in]
+        if state is not None:  # the last batch may be shorter
+            parts = (part.unflatten(1, (len(windows), -1)) for part in state)  # [1, S, B, U]
+            state = tuple(part[:, :, : batch.shape[1]].flatten(1, 2) for part in parts)
+        x, present = module.read(rows)
+        given = (x, state, present)
         outputs, after = module.model(*given)
         yield Batch(batch, given, outputs[0].unflatten(0, batch.shape[:2]))
         state = carry(after)

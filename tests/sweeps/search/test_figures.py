@@ -1,0 +1,58 @@
+"""The figures of a search."""
+
+from typing import Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution, IntDistribution
+
+from echo_exp.sweeps.job import JobResult, Status
+from echo_exp.sweeps.search import figures, results
+from echo_exp.sweeps.search.goals import Constraint
+from echo_exp.sweeps.search.run_search import best_of
+
+from .searches import MEDIAN, settings_for
+
+
+def _drawn(count: int, values: Any, **changes: Any) -> set[str]:
+    found = settings_for(**changes)
+    directions: list[Any] = [objective.direction for objective in found.objectives]
+    study = optuna.create_study(directions=directions)
+    spaces = {"units": IntDistribution(1, 50), "model": CategoricalDistribution(("a" * 40, "b"))}
+    for number in range(count):
+        trial = study.ask(dict(spaces))
+        if len(directions) == 1:
+            trial.report(number, 5)
+        for constraint in found.constraints:
+            trial.set_constraint(str(constraint), constraint.violation(number))
+        study.tell(trial, values(number))
+    return set(figures.draw(study, found, results.best(study)[:1]))
+
+
+def test_there_are_figures_as_far_as_the_trials_suffice() -> None:
+    assert _drawn(0, lambda n: n) == set()
+    assert _drawn(1, lambda n: n) == {"history"}
+    assert _drawn(3, lambda _: 1) >= {"history", "slices"}
+    several = {"history", "slices", "importances", "map"}
+    assert _drawn(8, lambda n: n) == several
+    assert _drawn(8, lambda n: n, pruner=MEDIAN) == several | {"validations"}
+    two = ["maximize val/accuracy", "minimize fit_seconds"]
+    assert _drawn(8, lambda n: (n, n + 1), objectives=two) == several | {"pareto_front"}
+    assert _drawn(8, lambda n: n, constraints=["val/loss at most 5"]) == several
+
+
+def test_a_constraint_is_drawn_as_the_metric_that_it_bounds() -> None:
+    for most in (True, False):
+        constraint = Constraint("val/loss", most, 5)
+        assert constraint.value(constraint.violation(3)) == 3
+
+
+def test_the_best_so_far_is_the_best_that_is_allowed() -> None:
+    read = settings_for(objectives=["minimize val/loss"], constraints=["val/accuracy at least 0.5"])
+    found = {
+        0: JobResult(Status.FINISHED, metrics={"val/loss": 0.3, "val/accuracy": 0.6}),
+        1: JobResult(Status.FINISHED, metrics={"val/loss": 0.2, "val/accuracy": 0.7}),
+        2: JobResult(Status.FINISHED, metrics={"val/loss": 0.1, "val/accuracy": 0.4}),
+        3: JobResult(Status.FAILED, "it broke"),
+    }
+    assert best_of(read, found) == "trial 1 (val/loss 0.2000)"
+    assert best_of(read, {2: found[2], 3: found[3]}) == ""

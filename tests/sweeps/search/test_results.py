@@ -1,0 +1,49 @@
+"""Which trials are the best, and what they say together."""
+
+import re
+from pathlib import Path
+
+from echo_exp.sweeps.job import JobResult, Status
+from echo_exp.sweeps.search import results
+
+from .searches import begun, result_of
+
+
+def test_the_best_are_those_within_the_constraints(tmp_path: Path) -> None:
+    changes = {"objectives": ["minimize parameters"], "constraints": ["val/accuracy at least 0.9"]}
+    trials = begun(tmp_path, trials=4, **changes)
+    numbers = [trial.number for trial in trials.take(9)]
+    assert numbers == [0, 1, 2, 3]
+    for number, (size, accuracy) in enumerate([(9, 1.0), (5, 0.8), (7, 0.9), (8, 0.95)]):
+        result = JobResult(Status.EARLIER, metrics={"parameters": size, "val/accuracy": accuracy})
+        trials.tell(number, result)
+    assert [trial.number for trial in results.best(trials.study)] == [2, 3, 0]
+    assert results.columns(trials)["allowed"] == [True, False, True, True]
+    said = results.answer(trials, results.best(trials.study))
+    assert re.fullmatch(
+        r"Best with val/accuracy at least 0\.9: model\.units=\d+: parameters 7\.", said
+    )
+    assert trials.take(1) == []
+
+
+def test_the_answer_tells_which_setting_matters_and_what_is_as_good(tmp_path: Path) -> None:
+    lines = ("model.units=range(5, 99)", "optimizer.learning_rate=interval(0, 1)")
+    trials = begun(tmp_path, *lines, trials=30)
+    assert results.answer(trials, []) == "No trial has finished."
+    for trial in trials.take(30):
+        trials.tell(trial.number, result_of(val_accuracy=float(trial.params["model.units"] > 60)))
+    said = results.answer(trials, results.best(trials.study))
+    assert re.search(r"val/accuracy 1.*, \d+ more have the same; model\.units matters most", said)
+
+
+def test_directions_decide_which_is_best_and_what_the_front_is(tmp_path: Path) -> None:
+    values = [(0.5, 1.0), (0.9, 5.0), (0.8, 6.0), (0.6, 1.0)]
+    trials = begun(tmp_path, objectives=["maximize val/accuracy", "minimize fit_seconds"], trials=4)
+    trials.take(4)
+    for number, (accuracy, seconds) in enumerate(values):
+        metrics = {"val/accuracy": accuracy, "fit_seconds": seconds}
+        trials.tell(number, JobResult(Status.FINISHED, metrics=metrics))
+    assert [trial.number for trial in results.best(trials.study)] == [1, 3]
+    assert results.answer(trials, results.best(trials.study)) == (
+        "2 trials are on the Pareto front of maximize val/accuracy and minimize fit_seconds."
+    )
