@@ -146,7 +146,7 @@ def accuracy_table(scores: pd.DataFrame) -> str:
     """Accuracy of the trained networks on fresh sequences; the interval is over seeds."""
     lines = [
         "| network | | seeds | accuracy: mean, 95 % interval, lowest to highest seed "
-        "| whole outputs right: the same |",
+        "| whole outputs right: mean, interval, range |",
         "|---|---|---|---|---|",
     ]
     for (net, source), group in scores.groupby(["net", "source"], sort=False):
