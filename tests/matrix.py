@@ -150,9 +150,9 @@ def parts(case: Case, seeds: Sequence[int] = (1,), **changes: Any) -> Parts:
     return assemble(composed, settings)
 
 
-def untrained(case: Case) -> TrainedNetwork:
+def untrained(case: Case, **changes: Any) -> TrainedNetwork:
     """Returns the network of a combination with its initial weights, as if loaded from a run."""
-    composed = config(case)
+    composed = config(case, **changes)
     settings = configuration.read(composed)
     module = assemble(composed, settings).module.eval().requires_grad_(False)
     return TrainedNetwork(module, composed, settings, 1, 0, None, {})

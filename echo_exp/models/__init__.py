@@ -43,6 +43,7 @@ __all__ = [
     "WithAttention",
     "WithCells",
     "WithGates",
+    "WithTeacher",
 ]
 
 
@@ -76,6 +77,27 @@ class WithCells(Protocol):
 
     def cell_states(self, state: State) -> State:
         """Returns the cell states among the states that it returned, each [R, B, U]."""
+
+
+@runtime_checkable
+class WithTeacher(Protocol):
+    """A network that may be told the right answers while it is trained."""
+
+    teacher: bool
+    """Whether it is to be told."""
+
+    def taught(
+        self, x: Tensor, state: State | None, present: Tensor | None, right: Tensor
+    ) -> tuple[Tensor, State]:
+        """Returns what a call does, the right answer before each answer being known.
+
+        Args:
+            x: As in a call.
+            state: As in a call.
+            present: As in a call.
+            right: The right answers as the representation has them, [R, B, n_out, F] features or
+                [R, B, n_out] categories.
+        """
 
 
 @runtime_checkable

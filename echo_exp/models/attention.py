@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense, project
 from echo_exp.models.lstm import State
 from echo_exp.models.stack import LSTMNetwork, Stack
+
+OWN, TEACHER = "own", "teacher"
 
 
 class Attention(LSTMNetwork):
@@ -20,10 +23,17 @@ class Attention(LSTMNetwork):
         score_t = tanh(s @ W + h_t @ U) @ v
         context = sum over t of softmax(score)_t * h_t
 
-    Unlike the paper's, the encoder reads in one direction, and the decoder is not told what was
-    answered before, neither the right integer (there is no teacher forcing) nor its own.
+    Unlike the paper's, the encoder reads in one direction. With ``feedback`` the decoder reads, as
+    the paper's does, its previous answer beside the context: a vector that is learnt for each
+    integer, or for a number one vector times it. Before the first answer that is zero. No gradient
+    flows through an answer that is read.
 
     For the arguments of every network see `~echo_exp.models.layered.Layered`.
+
+    Args:
+        feedback: Which previous answer the decoder reads while it is trained: None, its ``own``, or
+            the right one, that of a ``teacher`` (Williams & Zipser 1989). Afterwards it reads its
+            own.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -40,16 +50,24 @@ class Attention(LSTMNetwork):
         seeds: Sequence[int],
         layers: int = 1,
         stateful: bool = True,
+        feedback: str | None = None,
     ) -> None:
         super().__init__(units, layers, stateful)
-        self.n_out = n_out
+        settings.choice("model.feedback", feedback, (None, OWN, TEACHER))
+        self.n_out, self.teacher = n_out, feedback == TEACHER
         generators = initializers.generators(seeds)
         self.encoder = Stack(n_features, units, layers, generators)
-        self.decoder = Stack(units, units, layers, generators)
+        reads = units if feedback is None else 2 * units
+        self.decoder = Stack(reads, units, layers, generators)
         self.query_kernel = initializers.glorot_uniform(units, units, generators)  # [R, U, U]
         self.key_kernel = initializers.glorot_uniform(units, units, generators)  # [R, U, U]
         self.score_kernel = initializers.glorot_uniform(units, 1, generators)  # [R, U, 1]
         self.dense = Dense(units, n_outputs, generators)
+        self.answer_kernel = (
+            None
+            if feedback is None
+            else initializers.glorot_uniform(n_outputs, units, generators)  # [R, V, U]
+        )
 
     def forward(
         self, x: Tensor, state: State | None = None, present: Tensor | None = None
@@ -68,6 +86,24 @@ class Attention(LSTMNetwork):
         outputs, state, _ = self._answered(x, state, present)
         return outputs, state
 
+    def taught(
+        self, x: Tensor, state: State | None, present: Tensor | None, right: Tensor
+    ) -> tuple[Tensor, State]:
+        """Answers a batch of windows, the right answer before each being known.
+
+        Args:
+            x: As in `forward`.
+            state: As in `forward`.
+            present: As in `forward`.
+            right: The right answers, [R, B, n_out, F] features, of which the first V count, or
+                [R, B, n_out] categories.
+
+        Returns:
+            What `forward` returns.
+        """
+        outputs, state, _ = self._answered(x, state, present, right)
+        return outputs, state
+
     def attention(
         self, x: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> dict[str, Tensor]:
@@ -75,7 +111,7 @@ class Attention(LSTMNetwork):
         return {"decoder": torch.stack(self._answered(x, state, present)[2], 2)}
 
     def _answered(
-        self, x: Tensor, state: State | None, present: Tensor | None
+        self, x: Tensor, state: State | None, present: Tensor | None, right: Tensor | None = None
     ) -> tuple[Tensor, State, list[Tensor]]:
         """Returns what `forward` does, and the weights of each answer, [R, B, T]."""
         half = 2 * (1 + len(self.encoder.others))
@@ -83,14 +119,30 @@ class Attention(LSTMNetwork):
         keys = project(read, self.key_kernel)  # [R, B, T, U]
         zero = torch.zeros_like(read[:, :, 0])  # [R, B, U]
         decoded = state[half:] if state else (zero,) * half
+        previous = zero.unsqueeze(2)  # [R, B, 1, U]
         hiddens, looks = [], []
-        for _ in range(self.n_out):
+        for answer in range(self.n_out):
             weights = self.weights(keys, decoded[-2], present)  # [R, B, T]
             context = weights.unsqueeze(2) @ read  # [R, B, 1, U]
+            if self.answer_kernel is not None:
+                context = torch.cat([context, previous], -1)  # [R, B, 1, 2U]
             hidden, decoded = self.decoder(context, decoded)  # [R, B, 1, U]
+            if self.answer_kernel is not None and answer < self.n_out - 1:
+                known = self._own(hidden) if right is None else right[:, :, answer : answer + 1]
+                previous = self._as_read(known, self.answer_kernel)
             hiddens.append(hidden)
             looks.append(weights)
         return self.dense(torch.cat(hiddens, 2)), encoded + decoded, looks
+
+    def _own(self, hidden: Tensor) -> Tensor:
+        """Returns its own answer, [R, B, 1, U] -> [R, B, 1, 1] a number or [R, B, 1] a category."""
+        outputs: Tensor = self.dense(hidden).detach()
+        return outputs if outputs.shape[-1] == 1 else outputs.argmax(-1)
+
+    def _as_read(self, answer: Tensor, kernel: Tensor) -> Tensor:
+        """Returns an answer as the decoder reads it, [R, B, 1, F] or [R, B, 1] -> [R, B, 1, U]."""
+        features = answer[..., : kernel.shape[1]] if answer.is_floating_point() else answer
+        return project(features, kernel)
 
     def weights(self, keys: Tensor, hidden: Tensor, present: Tensor | None = None) -> Tensor:
         """Returns how much the decoder looks at each timestep, [R, B, T]; they add up to 1.

@@ -12,7 +12,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from echo_exp import settings
-from echo_exp.models import Model, State, WithCells
+from echo_exp.models import Model, State, WithCells, WithTeacher
 from echo_exp.task.missing import Drop, Missing
 from echo_exp.task.problem import MISSING, Problem, check_batch_size, check_stateful
 from echo_exp.task.representation import Representation
@@ -255,7 +255,9 @@ class EchoModule(pl.LightningModule):
         self.epochs = checkpoint["echo_epochs"]
         torch.set_rng_state(checkpoint["torch_random_state"])
 
-    def _walk(self, inputs: Tensor, masks: Tensor | None) -> Iterator[tuple[Tensor, State]]:
+    def _walk(
+        self, inputs: Tensor, masks: Tensor | None, right: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, State]]:
         """Yields the outputs of each batch along a sequence, [R, B, n_out, V], and its last state.
 
         The state begins at zero, is carried from one batch to the next and cut from the graph
@@ -264,13 +266,22 @@ class EchoModule(pl.LightningModule):
         Args:
             inputs: [batches, R, B, T, F] features or [batches, R, B, T] categories.
             masks: Of the first batches, in which timesteps may be missing, [.., R, B, T].
+            right: The right answers of each batch, where the network is told them.
         """
         state: State | None = None
-        for x, mask in itertools.zip_longest(inputs.unbind(), () if masks is None else masks):
-            outputs, after = self.model(x, state, mask)
+        parts = (inputs, () if masks is None else masks, () if right is None else right)
+        for x, mask, answers in itertools.zip_longest(*parts):
+            outputs, after = self._answer(x, state, mask, answers)
             after = tuple(part.detach() for part in after)
             state = after if self.model.stateful else None
             yield outputs, after
+
+    def _answer(
+        self, x: Tensor, state: State | None, mask: Tensor | None, right: Tensor | None
+    ) -> tuple[Tensor, State]:
+        if right is None:
+            return self.model(x, state, mask)
+        return cast("WithTeacher", self.model).taught(x, state, mask, right)
 
     def _cut(self, values: Tensor) -> Tensor:
         """Cuts the rows of sequences into batches, [S, R, rows, ...] -> [S, batches, R, B, ...]."""
@@ -297,8 +308,11 @@ class EchoModule(pl.LightningModule):
         targets = self._cut(self.problem.targets(windows))
         answers = targets.clamp(min=0)
         inputs, masks = self._inputs(windows)
+        told = isinstance(self.model, WithTeacher) and self.model.teacher
+        right = self.representation.encode(answers) if told else None
         for s in range(len(windows)):
-            walk = self._walk(inputs[s], None if masks is None else masks[s])
+            parts = (None if part is None else part[s] for part in (masks, right))
+            walk = self._walk(inputs[s], *parts)
             batches = zip(walk, targets[s], answers[s], weights, strict=True)
             for (outputs, _), target, answer, weight in batches:
                 loss = self.representation.loss(outputs, target).flatten(1).sum(1)

@@ -74,3 +74,62 @@ def test_it_has_an_encoder_decoders_parameters_and_those_of_the_scores() -> None
     model = _network(units=20, seeds=[0])
     expected = 80 * (9 + 20 + 1) + 80 * (20 + 20 + 1) + 2 * 20 * 20 + 20 + 21 * 9
     assert sum(parameter.numel() for parameter in model.parameters()) == expected
+
+
+FEEDBACK = pytest.mark.parametrize("feedback", ["own", "teacher"])
+
+
+@FEEDBACK
+def test_with_feedback_it_reads_its_own_answers(feedback: str) -> None:
+    """Telling it what it has answered changes nothing, and telling it something else does."""
+    model = _network(feedback=feedback)
+    x = torch.randint(9, (2, 3, 4))
+    outputs, state = model(x)
+    own = outputs.argmax(-1)  # [R, B, n_out]
+    taught, after = model.taught(x, None, None, own)
+    torch.testing.assert_close(taught, outputs)
+    torch.testing.assert_close(after, state)
+    others, _ = model.taught(x, None, None, (own + 1) % 9)
+    torch.testing.assert_close(others[:, :, 0], outputs[:, :, 0])
+    assert not others[:, :, 1:].allclose(outputs[:, :, 1:])
+
+
+def test_the_answer_before_is_read_beside_the_context() -> None:
+    """Bahdanau et al. 2015: s_i = f(s_(i-1), y_(i-1), c_i)."""
+    model = _network(feedback="teacher").double()
+    x, right = torch.randint(9, (2, 3, 4)), torch.randint(9, (2, 3, 3))
+    read, _ = model.encoder(x)
+    keys, decoded = read @ model.key_kernel.unsqueeze(1), (torch.zeros(2, 3, 5).double(),) * 2
+    outputs, _ = model.taught(x, None, None, right)
+    for step in range(3):
+        context = torch.einsum("rbt,rbtu->rbu", model.weights(keys, decoded[0]), read)
+        before = torch.zeros(2, 3, 5).double()
+        if step:
+            assert model.answer_kernel is not None
+            for r, b in np.ndindex(2, 3):
+                before[r, b] = model.answer_kernel[r, right[r, b, step - 1]]
+        hidden, decoded = model.decoder(torch.cat([context, before], -1).unsqueeze(2), decoded)
+        torch.testing.assert_close(outputs[:, :, step], model.dense(hidden)[:, :, 0])
+
+
+def test_a_number_is_fed_back_as_one() -> None:
+    model = _network(n_features=1, n_outputs=1, feedback="own")
+    x = torch.rand(2, 3, 4, 1)
+    outputs, _ = model(x)
+    torch.testing.assert_close(model.taught(x, None, None, outputs.detach())[0], outputs)
+
+
+def test_gradients_with_a_teacher_equal_finite_differences() -> None:
+    torch.manual_seed(0)
+    model = _network(n_features=3, n_outputs=2, units=2, seeds=[0], feedback="teacher").double()
+    x = torch.randn(1, 2, 4, 3, dtype=torch.double, requires_grad=True)
+    right = torch.randint(2, (1, 2, 3))
+    assert torch.autograd.gradcheck(
+        lambda x, *_: model.taught(x, None, None, right)[0], (x, *model.parameters())
+    )
+
+
+def test_without_feedback_its_weights_are_as_they_were() -> None:
+    plain, told = _network(), _network(feedback="own")
+    torch.testing.assert_close(plain.encoder.state_dict(), told.encoder.state_dict())
+    assert "answer_kernel" not in plain.state_dict()

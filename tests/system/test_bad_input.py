@@ -47,6 +47,8 @@ CASES = {
     ("model.chrono=1",): ("model.chrono=1", "from 2"),
     ("model.chrono=9", "model.forget_bias=2"): ("model.forget_bias=2", "model.chrono=9"),
     ("model=encoder_decoder", "model.decoder_chrono=1"): ("model.decoder_chrono=1", "from 2"),
+    ("model=attention", "model.feedback=right"): ("model.feedback=right", "null or own or teacher"),
+    ("model=gru", "+model.feedback=teacher"): ("model.feedback=teacher", "model.reset"),
     ("model=stateless", "problem.n_out=2"): ("problem.n_out=2", "padding"),
     ("missing=ignore",): ("missing=ignore", "drop or mask or sentinel"),
     ("missing=mask", "batch_size=7"): ("batch_size=7", "1, 5 or 25"),
