@@ -7,8 +7,8 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.search import figures, results
+from echo_exp.sweeps.search.goals import Constraint
 from echo_exp.sweeps.search.run_search import best_of
-from echo_exp.sweeps.search.settings import Constraint
 
 from .searches import MEDIAN, settings_for
 

@@ -11,8 +11,8 @@ from echo_exp import configuration
 from echo_exp.settings import SettingError
 from echo_exp.sweeps.plan import Sweep, SweepSettings
 from echo_exp.sweeps.search import space
+from echo_exp.sweeps.search.goals import Constraint
 from echo_exp.sweeps.search.run_search import Search, together
-from echo_exp.sweeps.search.settings import Constraint
 from echo_exp.sweeps.search.trials import study_name
 
 from .searches import MEDIAN, settings_for
