@@ -19,8 +19,8 @@ MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 SHELLS = ("bash", "fish", "zsh")
 NUMBER = re.compile(r"-\d")
 RERUN = (
-    "it unpickles a file, which may run anything; the command that repeats a run is its tag "
-    "`command`, and `resume=<id>` goes on with it"
+    "it unpickles a file, which may run any code; the command that repeats a run is in its tag "
+    "`command`, and `resume=<id>` continues it"
 )
 
 
@@ -129,7 +129,7 @@ def _check_folders(flags: Namespace) -> None:
     folder = flags.config_path
     if folder is not None and not (Path(folder).is_absolute() and Path(folder).is_dir()):
         reason = (
-            "it must be the absolute path of a folder that has all settings; --config-dir adds a "
+            "it must be the absolute path of a folder with all settings; --config-dir adds a "
             "folder to the program's own"
         )
         raise FlagError("--config-path", folder, reason)
@@ -148,7 +148,11 @@ def _check_completion(overrides: Sequence[str]) -> None:
         reason = f"it must be followed by {wanted}, of {', '.join(SHELLS)}"
         raise FlagError("--shell-completion", given, reason)
     if found[0].group(1) == "query" and "COMP_LINE" not in os.environ:
-        raise FlagError("--shell-completion", overrides[0], "a shell asks it, with COMP_LINE set")
+        raise FlagError(
+            "--shell-completion",
+            overrides[0],
+            "only the shell's completion uses it, with COMP_LINE set",
+        )
 
 
 def _written(parser: argparse.ArgumentParser, flags: Namespace) -> list[str]:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 DELETED = "deleted"
 CAN_GO = {
     DELETED: "runs, models and experiments deleted in MLflow",
-    "checkpoints": "checkpoints of finished runs but the best",
-    "orphans": "artifacts that belong to no run of the store",
-    "leftovers": "what killed processes have left",
+    "checkpoints": "checkpoints of finished runs, except the best",
+    "orphans": "artifacts without a run in the store",
+    "leftovers": "files of processes that were killed",
 }
 """What may be asked for, and what it is."""
 
@@ -43,7 +43,7 @@ def _clean(config: DictConfig) -> None:
     asked = _asked(config)
     settings = configuration.tracking(config)
     if served(existing(settings)) and DELETED in asked:
-        reason = "only its server deletes for good: `mlflow gc`, given where that runs"
+        reason = "only the store's server can delete for good: run `mlflow gc` on its machine"
         raise SettingError("remove", DELETED, reason)
 
     from echo_exp.running.result import CHECKPOINTS
@@ -116,9 +116,13 @@ def _notes(found: "Survey") -> list[str]:
             f"the artifacts of {found.elsewhere:,} runs are not here: neither measured nor removed"
         )
     if found.busy:
-        notes.append(f"{found.busy:,} deleted runs stay: at work, or with measurements that wait")
+        notes.append(
+            f"{found.busy:,} deleted runs are kept: running, or with undelivered measurements"
+        )
     if found.unknown:
-        notes.append(f"{found.unknown:,} folders in runs/ are of no run of this store: they stay")
+        notes.append(
+            f"{found.unknown:,} folders in runs/ belong to no run of this store and are kept"
+        )
     if found.unreadable:
         first = found.unreadable[0]
         notes.append(f"{len(found.unreadable):,} folders cannot be read, such as {first}")
@@ -165,7 +169,7 @@ def _shrink(found: "Survey", places: "Places") -> None:
     if places.database is None:
         return
     try:
-        reason = "runs are at work" if found.statuses.get("RUNNING") else ""
+        reason = "some runs are not finished" if found.statuses.get("RUNNING") else ""
         freed = 0 if reason else places.shrink()
     except Exception as error:
         reason = str(error)

@@ -41,11 +41,11 @@ def _inspect(config: DictConfig) -> None:
     found = inspect_network.inspect(network, folder, config.sequences, figures)
     print(f"Inside the network of run {network.run_id}, seed {network.seed}:")
     print("\n".join(f"- {sentence}" for sentence in findings(found)))
-    print(f"Its figures, and what was measured as {inspect_network.MEASUREMENTS}: {folder}")
+    print(f"Figures, and the measurements as {inspect_network.MEASUREMENTS}: {folder}")
     if config.log:
         run = reader.find(store, network.run_id)
         reader.add(run.access, run.info, folder, INSPECTION)
-        print(f"The same among the run's artifacts, as {INSPECTION}/")
+        print(f"The same files are artifacts of the run, in {INSPECTION}/")
 
 
 if __name__ == "__main__":

@@ -34,10 +34,12 @@ def _predict(config: DictConfig) -> None:
     choice("format", config.format, ("text", "json"))
     sequences = [(source, _parse(text, source)) for source, text in _given(config)]
     if not sequences:
-        raise SettingError("sequences", None, "there is none to echo, as in '[7, 3, 99, 0, 42]'")
+        raise SettingError(
+            "sequences", None, "there is no sequence to echo; give one, as in '[7, 3, 99, 0, 42]'"
+        )
     network = _load(config)
     if config.probabilities and network.module.representation.n_outputs == 1:
-        reason = "this network answers with numbers, which have no probabilities"
+        reason = "this network predicts numbers, not probabilities"
         raise SettingError("probabilities", "true", reason)
     for source, sequence in sequences:
         _check(network, sequence, source)
@@ -76,7 +78,7 @@ def _lines(path: Path, name: str) -> Iterator[tuple[str, str]]:
     try:
         yield from _numbered(path.read_text(encoding="utf-8").splitlines(), f"{name}, line")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
         raise SettingError("file", name, f"it cannot be read ({reason})") from error
 
 

@@ -34,7 +34,7 @@ def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> trained.Tra
         config = compose("config", list(overrides))
     for group in configuration.WHOLE:
         if config.get(group) is not None:
-            reason = "it is many runs, which the command `echo-exp` makes"
+            reason = "it makes many runs; use the command `echo-exp`"
             raise SettingError(group, config[group].get("name"), reason)
     result = running.execute(config, overrides, callbacks=lambda: callbacks)
     run_id = result.stored.run_id if result.stored else None

@@ -57,7 +57,7 @@ def _report(config: DictConfig) -> None:
 def _study(config: DictConfig) -> None:
     given = configuration.overrides(HydraConfig.get())
     if any(override.startswith("metric=") for override in given):
-        raise SettingError("metric", config.metric, "a study says itself what it compares")
+        raise SettingError("metric", config.metric, "a study defines its own metric")
     of_study = [o for o in given if not re.match(rf"[+~]*{FROM}=", o)]
     asked = study.read(config, of_study)
     named = any(re.match(rf"[+~]*{configuration.STUDY}\.scale=", override) for override in given)

@@ -28,7 +28,7 @@ def _sync(config: DictConfig) -> None:
     logging.disable()  # MLflow logs what it raises, with its trace
     settings = configuration.tracking(config)
     if settings.uri is None:
-        raise SettingError("tracking.uri", None, "it must name the store that was away")
+        raise SettingError("tracking.uri", None, "it must name the store that could not be reached")
     uri = absolute(check_uri(settings.uri))
     left = _left(Path(settings.spool), uri)
     if left:
@@ -81,7 +81,7 @@ def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
             print(f"run {outbox.run_id}: kept in {outbox.path}, refused ({reason(error)})")
             refused += 1
     if refused:
-        raise TrackingError(f"the store refused something of {refused} of {len(left)} runs")
+        raise TrackingError(f"the store refused measurements of {refused} of {len(left)} runs")
 
 
 def _deliver(access: "Access", outbox: Outbox) -> bool:

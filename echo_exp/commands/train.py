@@ -56,7 +56,7 @@ def _check_single(choices: Mapping[str, str | None], sweep: Mapping[str, Any]) -
             reason = "--run and hydra.mode=RUN make one run in this process"
             raise SettingError(group, choices[group], reason)
     if sweep["dry_run"]:
-        reason = "it lists the jobs of a sweep (-m, study= or search=), and this is a single run"
+        reason = "it lists the jobs of a sweep (-m, study= or search=), but this is a single run"
         raise SettingError("sweep.dry_run", sweep["dry_run"], reason)
 
 

@@ -69,7 +69,7 @@ def _sweep_page(access: "Access", settings: TrackingSettings, run: str | None, w
     from echo_exp.tracking.access import reader
 
     if run is not None:
-        raise SettingError("run", run, "there is one page to open: name a run or a sweep")
+        raise SettingError("run", run, "only one page can be opened: name a run or a sweep")
     parent = reader.sweep(access, settings.experiment, which)
     run_id, experiment_id = parent.info.run_id, parent.info.experiment_id
     known = f"{VIEWS}{run_id}" in access.client.get_experiment(experiment_id).tags
@@ -120,13 +120,13 @@ def _listening(port: int) -> socket.socket:
         taken.bind((HOST, port))
     except OSError as error:
         taken.close()
-        reason = f"{HOST}:{port} cannot be had ({error.strerror}); another port may be free"
+        reason = f"{HOST}:{port} cannot be used ({error.strerror}); another port may be free"
         raise SettingError("port", port, reason) from error
     return taken
 
 
 def _tell(address: str) -> None:
-    print(f"Look at the runs: {address}\nCtrl-C ends it.", flush=True)
+    print(f"Look at the runs: {address}\nCtrl-C stops the server.", flush=True)
     desktop = sys.platform in ("darwin", "win32") or any(
         name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY")
     )

@@ -60,7 +60,7 @@ def _parameters(node: DictConfig, key: str) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(pkgutil.resolve_name(target)).parameters
     except Exception as error:
-        reason = f"it must name something callable ({error})"
+        reason = f"it must be the import path of a callable ({error})"
         raise SettingError(f"{key}.{TARGET}", target, reason) from error
 
 

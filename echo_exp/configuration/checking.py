@@ -93,13 +93,15 @@ def problem(config: DictConfig) -> Problem:
     if not takes(config.problem, "problem", "incomplete"):
         if missing.incomplete:
             policy = config.missing[TARGET].rpartition(".")[2]
-            reason = "no window of this problem is incomplete: use missing=drop"
+            reason = "this problem has no incomplete windows: use missing=drop"
             raise SettingError("missing", policy, reason)
         found: Problem = build(config.problem, "problem")
         return found
     found = build(config.problem, "problem", incomplete=missing.incomplete)
     if missing.incomplete and found.n_in == 1:
-        raise SettingError("problem.n_in", 1, "no such window is incomplete: use missing=drop")
+        raise SettingError(
+            "problem.n_in", 1, "windows of one integer are never incomplete: use missing=drop"
+        )
     return found
 
 

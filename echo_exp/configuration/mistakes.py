@@ -86,7 +86,7 @@ def _explain_composition(error: Exception, settings: str) -> str:
         key, value = several.groups()
         swept = settings == "config" and key not in configuration.WHOLE
         more = "; a sweep, -m, takes several" if swept else ""
-        return str(SettingError(key, value, f"it must be one value{more}"))
+        return str(SettingError(key, value, f"it must be a single value{more}"))
     named = re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     named = named or re.search(r"Key '([^']+)' is not in struct", text)
     if isinstance(error, ConfigCompositionException) and named:

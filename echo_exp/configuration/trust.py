@@ -32,7 +32,9 @@ def check(
         if isinstance(value, str) and "${" in value:
             raise SettingError(*asked, f"the run's stored configuration would look up {value}")
         if _names_target(key) and (key, value) not in known:
-            reason = f"the run's stored configuration would call {value}, which is not ours"
+            reason = (
+                f"the run's stored configuration would call {value}, which is not part of echo_exp"
+            )
             raise SettingError(*asked, reason + hint)
 
 

@@ -118,7 +118,7 @@ def joined(address: str | None, cpus: int, gpus: int, verbose: bool) -> Iterator
                 **({} if address else {**own, "_temp_dir": folder}),
             )
         except (ConnectionError, ValueError) as error:
-            reason = f"no Ray cluster can be joined there ({str(error).splitlines()[0]})"
+            reason = f"there is no Ray cluster to join ({str(error).splitlines()[0]})"
             raise SettingError("hydra.launcher.address", address, reason) from error
         try:
             _check_size("hydra.launcher.cpus", cpus, "CPU")
@@ -133,7 +133,9 @@ def _check_size(key: str, needed: int, resource: str) -> None:
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     most = max(int(machine.get(resource, 0)) for machine in machines)
     if needed > most:
-        raise SettingError(key, needed, f"no machine of the cluster has more than {most}")
+        raise SettingError(
+            key, needed, f"no machine of the cluster has enough: the largest has {most}"
+        )
 
 
 def run(jobs: Sequence[Job], cpus: int, gpus: int, attempts: int) -> list[JobReturn]:
@@ -185,7 +187,7 @@ def _run(
 
 def _given_up(job: Job, error: Exception) -> JobReturn:
     left = JobReturn(overrides=job.overrides, status=JobStatus.FAILED)
-    left.return_value = JobLostError(f"Ray has lost it, last by {type(error).__name__}")
+    left.return_value = JobLostError(f"Ray lost it, the last time with {type(error).__name__}")
     return left
 
 

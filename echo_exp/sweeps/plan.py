@@ -262,6 +262,6 @@ def settings(config: DictConfig) -> SweepSettings:
         if key not in known:
             raise configuration.unknown(f"sweep.{key}", value, [f"sweep.{k}" for k in known])
     if config.resume not in (None, "auto"):
-        reason = "a sweep goes on by itself when the same command is given again"
+        reason = "to continue a sweep, give the same command again"
         raise SettingError("resume", config.resume, reason)
     return SweepSettings(**{str(key): value for key, value in given.items()})

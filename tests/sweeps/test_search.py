@@ -124,7 +124,10 @@ MEDIAN = {"_target_": "optuna.pruners.MedianPruner"}
         ({"trails": 5}, "did you mean hydra.sweeper.trials"),
         ({"sampler": {"_target_": "os.system", "command": "true"}}, "a class of optuna.samplers"),
         ({"sampler": {"_target_": "optuna.samplers.Nothing"}}, "callable"),
-        ({"sampler": {"_target_": "optuna.samplers.CmaEsSampler"}}, "runs what it finds"),
+        (
+            {"sampler": {"_target_": "optuna.samplers.CmaEsSampler"}},
+            "executes code from the storage",
+        ),
         ({"sampler": {"_target_": "optuna.samplers.RandomSampler", "seed": 1}}, "`seed` seeds it"),
         ({"sampler": None}, "a class of optuna.samplers"),
         ({"pruner": "median"}, "a class of optuna.pruners"),
@@ -270,7 +273,7 @@ def test_a_job_that_fails_or_is_pruned_is_no_result_and_counts(tmp_path: Path) -
     assert [trials.results()[n].status for n in range(3)] == ["failed", "pruned", "failed"]
     assert reasons(trials.results()) == {
         0: "no answer from postgresql://me:***@host/db",
-        2: "it has no finite val/accuracy, which the search asks for",
+        2: "it has no finite val/accuracy, which the search needs",
     }
     assert [bool(error) for error in results.columns(trials)["error"]] == [True, False, True]
     states = [trial.state for trial in trials.study.trials]
@@ -296,7 +299,7 @@ def test_what_other_processes_have_told_of_trials_is_known_here_too(tmp_path: Pa
     second = _trials(tmp_path, trials=3)
     assert reasons(second.results()) == {
         0: "batch_size=8 is not allowed",
-        1: "whoever ran it did not say why",
+        1: "no reason was recorded",
     }
     assert 2 not in second.results()  # it has not ended
     _close(second)
@@ -307,7 +310,7 @@ def test_a_metric_that_not_every_job_has_is_named_where_a_trial_lacks_it(tmp_pat
     trials.take(1)
     trials.tell(0, _result(val_accuracy=0.5))
     assert reasons(trials.results()) == {
-        0: "it has no finite epochs_to_solve, which the search asks for"
+        0: "it has no finite epochs_to_solve, which the search needs"
     }
 
 
@@ -337,7 +340,7 @@ def test_a_trial_that_was_left_while_it_was_made_gets_what_it_lacks(tmp_path: Pa
 
 def test_without_tracking_a_search_is_one_processs(tmp_path: Path) -> None:
     first = _trials(tmp_path)
-    with pytest.raises(SettingError, match="another process is at the same search"):
+    with pytest.raises(SettingError, match="another process runs this search"):
         _trials(tmp_path)
     _close(first)
     _close(_trials(tmp_path))
@@ -356,7 +359,7 @@ def test_a_search_leaves_no_connection_open(tmp_path: Path) -> None:
 
 def test_a_study_of_other_directions_is_refused(tmp_path: Path) -> None:
     _close(_trials(tmp_path, name="mine"))
-    with pytest.raises(SettingError, match="its directions are"):
+    with pytest.raises(SettingError, match="with the directions"):
         _trials(tmp_path, name="mine", objectives=["minimize val/loss"])
 
 

@@ -102,7 +102,7 @@ def _asked(search: Search, config: DictConfig, code: str, shared: Mapping[str, s
     if SHARED in search.settings.metrics:
         settings = dataclasses.replace(settings, fused=False)
     if settings.again != Again.UNFINISHED:
-        reason = "a search goes on; hydra.sweeper.name=... begins another"
+        reason = "this search continues; hydra.sweeper.name=... starts another"
         raise SettingError("sweep.again", settings.again, reason)
     name = study_name(search.settings, search.space, code)
     distributions = search.space.distributions.items()

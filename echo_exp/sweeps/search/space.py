@@ -114,11 +114,11 @@ def _range(name: str, text: str, given: RangeSweep) -> BaseDistribution:
     low, high = sorted((start, start + (count - 1) * step))
     log = LOG in given.tags
     if log and (low <= 0 or abs(step) != 1):
-        raise SettingError(name, text, "for log it must begin above 0, and have a step of 1")
+        raise SettingError(name, text, "with log it must begin above 0 and have a step of 1")
     if all(isinstance(part, int) for part in (given.start, given.stop, given.step)):
         return IntDistribution(int(low), int(high), log=log, step=int(abs(step)))
     if log:
-        raise SettingError(name, text, "for log it must be of integers, or an interval")
+        raise SettingError(name, text, "with log it must be a range of integers or an interval")
     return FloatDistribution(float(low), float(high), step=float(abs(step)))
 
 
@@ -129,7 +129,7 @@ def _interval(name: str, text: str, given: IntervalSweep) -> BaseDistribution:
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise SettingError(name, text, "it must be interval(low, high) with low not above high")
     if log and low <= 0:
-        raise SettingError(name, text, "for log it must begin above 0")
+        raise SettingError(name, text, "with log it must begin above 0")
     if isinstance(low, int) and isinstance(high, int):
         return IntDistribution(low, high, log=log)
     return FloatDistribution(low, high, log=log)

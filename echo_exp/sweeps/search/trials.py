@@ -27,7 +27,7 @@ from echo_exp.sweeps.search.storage import open_storage, open_trial
 from echo_exp.tracking import Store
 
 METRICS, ERROR = "metrics", "error"
-UNTOLD = "whoever ran it did not say why"
+UNTOLD = "no reason was recorded"
 LOOK_SECONDS = 0.1
 LATE = ("epochs_to_solve",)
 """Metrics that not every job has."""
@@ -153,7 +153,7 @@ class Trials:
 
     def _lacking(self, result: JobResult) -> str:
         lacking = ", ".join(self._not_measured(result))
-        return f"it has no finite {lacking}, which the search asks for"
+        return f"it has no finite {lacking}, which the search needs"
 
     def _open(self) -> optuna.Study:
         directions: list[Any] = [objective.direction for objective in self.settings.objectives]
@@ -162,7 +162,7 @@ class Trials:
         )
         there = [direction.name.lower() for direction in study.directions]
         if there != directions:
-            reason = f"a study of this name is there already, and its directions are {there}"
+            reason = f"there is already a study of this name, with the directions {there}"
             raise SettingError(f"{KEY}.name", self.name, reason)
         return study
 
@@ -172,9 +172,7 @@ class Trials:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            reason = (
-                "another process is at the same search: they can share it where runs are tracked"
-            )
+            reason = "another process runs this search; only tracked searches can be shared"
             raise SettingError("tracking.uri", None, reason) from None
         return lock
 
