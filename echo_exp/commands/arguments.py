@@ -57,7 +57,7 @@ def read(given: Sequence[str], several: bool, unnamed: str | None) -> tuple[Name
 
     Raises:
         FlagError: A flag is not allowed, or not with another one.
-        SystemExit: It was asked for the version.
+        SystemExit: ``--version`` was given.
     """
     parser = _Parser()
     numbers = [argument for argument in given if unnamed and NUMBER.match(argument)]
@@ -85,7 +85,7 @@ def _named(argument: str) -> bool:
 
 
 def _wrong(message: str) -> tuple[str, str | None, str]:
-    """Returns what is wrong with a flag: its name, its value and the reason."""
+    """Returns the error of a flag: its name, its value and the reason."""
     choice = re.match(
         r"argument (--[\w-]+)\S*: invalid choice: '(.*?)' \(choose from (.*)\)", message
     )
@@ -136,10 +136,10 @@ def _check_folders(flags: Namespace) -> None:
 
 
 def _check_completion(overrides: Sequence[str]) -> None:
-    """Checks what is asked of the completion.
+    """Checks the arguments of ``--shell-completion``.
 
     Raises:
-        FlagError: It is none of the three things that it can do.
+        FlagError: It is not one of the three that are allowed.
     """
     wanted = " or ".join(f"{verb}=<shell>" for verb in ("install", "uninstall", "query"))
     found = [re.fullmatch(r"(install|uninstall|query)=(.*)", each) for each in overrides]

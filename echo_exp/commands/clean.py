@@ -1,4 +1,4 @@
-"""The command `echo-exp-clean`: what takes how much on the disk; removes what is asked for."""
+"""The command `echo-exp-clean`: shows what uses disk space, and removes what is named."""
 
 import logging
 import sys
@@ -32,7 +32,7 @@ CAN_GO = {
 
 
 def main() -> None:
-    """Runs `echo-exp-clean`: exits with 0, 1 where something could not be removed, 2 as ever."""
+    """Runs `echo-exp-clean`: exits with 0, 1 if a removal failed, 2 if a setting is wrong."""
     with Interrupts():
         command.run(_clean, "clean")
 
@@ -69,7 +69,7 @@ def _asked(config: DictConfig) -> list[str]:
     """Returns what is to be removed.
 
     Raises:
-        SettingError: It is no list of what can be, or `yes` has nothing to say yes to.
+        SettingError: `remove` is not a list of names that exist, or `yes` is set without `remove`.
     """
     if not isinstance(config.remove, ListConfig):
         reason = "it must be a list, as in remove=[deleted,leftovers]"
@@ -109,7 +109,7 @@ def _table(found: "Survey", store: str) -> str:
 
 
 def _notes(found: "Survey") -> list[str]:
-    """Returns what cannot be measured, or is left whatever is asked for."""
+    """Returns notes on what cannot be measured, or is never removed."""
     notes = []
     if found.elsewhere:
         notes.append(
@@ -139,7 +139,7 @@ def _told(name: str, items: "Sequence[Removable]") -> str:
 
 
 def _remove(found: "Survey", asked: Sequence[str], places: "Places") -> None:
-    """Removes what is asked for, and tells it.
+    """Removes what was named, and prints what it removed.
 
     Raises:
         TrackingError: Something could not be removed.
@@ -165,7 +165,7 @@ def _removed(item: "Removable") -> bool:
 
 
 def _shrink(found: "Survey", places: "Places") -> None:
-    """Makes the file of the database smaller by what was deleted, if nobody writes to it."""
+    """Shrinks the database file by what was deleted, if nobody is writing to it."""
     if places.database is None:
         return
     try:

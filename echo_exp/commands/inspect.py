@@ -1,4 +1,4 @@
-"""The command `echo-exp-inspect`: what goes on inside a trained network."""
+"""The command `echo-exp-inspect`: measures and draws the inside of a trained network."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from echo_exp.settings import SettingError, choice
 
 
 def main() -> None:
-    """Runs `echo-exp-inspect`: exits with 0, 1 where it failed, or 2 where a setting is wrong."""
+    """Runs `echo-exp-inspect`: exits with 0, 1 if it failed, or 2 if a setting is wrong."""
     command.run(_inspect, "inspect")
 
 

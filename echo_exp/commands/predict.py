@@ -1,4 +1,4 @@
-"""The command `echo-exp-predict`: what a trained network answers."""
+"""The command `echo-exp-predict`: prints the answers of a trained network."""
 
 import json
 import re
@@ -24,7 +24,7 @@ DIGITS = 4
 
 
 def main() -> None:
-    """Runs `echo-exp-predict`: exits with 0, or 2 where a setting or a sequence is wrong."""
+    """Runs `echo-exp-predict`: exits with 0, or 2 if a setting or a sequence is wrong."""
     command.run(_predict, "predict", unnamed="sequences")
 
 
@@ -63,7 +63,7 @@ def _load(config: DictConfig) -> "TrainedNetwork":
 
 
 def _given(config: DictConfig) -> Iterator[tuple[str, str]]:
-    """Yields where each sequence stands, and its text."""
+    """Yields the source of each sequence, and its text."""
     if config.sequences is not None:
         if not isinstance(config.sequences, ListConfig):
             raise SettingError("sequences", config.sequences, "it must be a list of sequences")
@@ -87,7 +87,7 @@ def _numbered(lines: Iterable[str], name: str) -> Iterator[tuple[str, str]]:
 
 
 def _parse(text: str, source: str) -> list[int | str]:
-    """Returns what ``[7, 3, _]``, ``7, 3, _`` or ``7 3 _`` tells: integers, and signs of marks."""
+    """Parses ``[7, 3, _]``, ``7, 3, _`` or ``7 3 _`` into integers and signs of marks."""
     words = SEPARATORS.split(text.strip().removeprefix("[").removesuffix("]").strip())
     if not all(word in SIGNS or re.fullmatch(r"[+-]?\d{1,18}", word) for word in words):
         raise SettingError(source, text.strip(), "it must be integers, as in '[7, 3, 99, 0, 42]'")

@@ -20,10 +20,10 @@ def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> trained.Tra
 
     Args:
         overrides: Settings as on the command line, such as ``"model.units=40"``.
-        callbacks: What else looks at the training.
+        callbacks: Lightning callbacks for the training.
 
     Returns:
-        The network; of several replicas the first that did not diverge.
+        The network; with several replicas, the first that did not diverge.
 
     Raises:
         SettingError: A setting is wrong; nothing was recorded.

@@ -1,4 +1,4 @@
-"""The command `echo-exp-sync`: delivers what runs could not tell a tracking store that was away."""
+"""The command `echo-exp-sync`: delivers measurements that an unreachable store missed."""
 
 import logging
 import warnings
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Runs `echo-exp-sync`: exits with 0 where nothing is left, 1 where something is, 2 as ever."""
+    """Runs `echo-exp-sync`: exits with 0, 1 if something is left, 2 if a setting is wrong."""
     command.run(_sync, "sync")
 
 
@@ -38,7 +38,7 @@ def _sync(config: DictConfig) -> None:
 
 
 def _left(spool: Path, uri: str) -> list[Outbox]:
-    """Takes what waits for a store and is in nobody's hands."""
+    """Claims the outboxes that wait for a store and that no other process holds."""
     names = ("", redacted(uri), named(uri, spool))  # none where it was killed before it had a word
     found = [Outbox.left(spool, run_id) for run_id in waiting(spool)]
     ours = []
@@ -51,10 +51,10 @@ def _left(spool: Path, uri: str) -> list[Outbox]:
 
 
 def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
-    """Delivers one run after the other, and tells of each.
+    """Delivers one run after the other, and prints a line for each.
 
     Raises:
-        SettingError: The store is none.
+        SettingError: It is not a tracking store.
         UnreachableError: It cannot be reached.
         TrackingError: It refused something.
     """
@@ -85,7 +85,7 @@ def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
 
 
 def _deliver(access: "Access", outbox: Outbox) -> bool:
-    """Delivers what a run left; returns whether all of it was taken."""
+    """Delivers the measurements of a run; returns whether the store took all of them."""
     from echo_exp.tracking.writer.delivery import deliver
 
     measurements = outbox.measurements
