@@ -1,4 +1,4 @@
-"""Which settings of a sweep did best, with what certainty: the seeds of each taken together."""
+"""Ranks the settings of a sweep, with intervals over the seeds of each."""
 
 import math
 from collections import defaultdict
@@ -95,7 +95,7 @@ def once(jobs: Sequence[tuple[Collection[Hashable], bool]]) -> list[int]:
 def rank(
     scores: Iterable[tuple[str, Score]], share: bool = True, high: bool = True
 ) -> list[Ranked]:
-    """Takes the seeds of each setting together, and puts the best setting first.
+    """Pools the seeds of each setting, and puts the best setting first.
 
     The others are tested against the best (Welch's t-test, corrected after Holm).
 

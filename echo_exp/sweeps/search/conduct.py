@@ -72,7 +72,7 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
 
     Raises:
         SettingError: A setting is wrong, or a store cannot be used.
-        Interrupted: A signal asked to stop; the same command goes on.
+        Interrupted: A signal asked to stop; the same command continues the sweep.
     """
     corners = _check(search.space)
     code = " ".join(sorted({job.code for job in corners}))

@@ -42,7 +42,7 @@ class Space:
         """Returns the settings of a trial as on a command line.
 
         Raises:
-            ValueError: What Optuna has chosen, or somebody else, is not of this space.
+            ValueError: A value in Optuna's storage is not in this space.
         """
         for name, distribution in self.distributions.items():
             if not _within(distribution, params.get(name)):
@@ -63,7 +63,7 @@ class Space:
 
 
 def read(lines: Iterable[str], loader: ConfigLoader | None = None) -> Space:
-    """Reads overrides; of a setting that is given twice the last counts.
+    """Reads overrides; if a setting is given twice, the last one counts.
 
     Args:
         lines: The overrides; those with several values are spaces.
@@ -104,7 +104,7 @@ def _distribution(name: str, override: Override) -> BaseDistribution:
 
 
 def _range(name: str, text: str, given: RangeSweep) -> BaseDistribution:
-    """Returns the numbers of a range; like everywhere in Hydra its stop is not one of them."""
+    """Returns the numbers of a range; as everywhere in Hydra, the stop is excluded."""
     assert given.start is not None
     assert given.stop is not None
     start, stop, step = (Decimal(str(part)) for part in (given.start, given.stop, given.step))

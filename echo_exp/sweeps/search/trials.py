@@ -1,7 +1,7 @@
 """The trials of a search, shared by all processes with the same command.
 
-A trial is a row in Optuna's storage. Who is at it says so by a claim; a trial that is running
-without a claim was left by a process that ended, and is the next that is run.
+A trial is a row in Optuna's storage. The process that runs it holds a claim. A running
+trial without a claim was left by a process that ended; it is taken up next.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ LATE = ("epochs_to_solve",)
 
 
 def study_name(settings: SearchSettings, space: Space, code: str) -> str:
-    """Returns what the study is called: the same for the same spaces, goals and code."""
+    """Returns the name of the study: the same for the same spaces, goals and code."""
     if settings.name is not None:
         return str(settings.name)
     text = [
@@ -105,7 +105,7 @@ class Trials:
         return [self.study.trials[number] for number in taken]
 
     def tell(self, number: int, result: JobResult) -> None:
-        """Tells Optuna what became of a trial, and lets it go.
+        """Tells Optuna the result of a trial, and releases its claim.
 
         Raises:
             SettingError: A metric that the search asks for does not exist.
@@ -116,7 +116,7 @@ class Trials:
             self._store.release(self._thing(number))
 
     def results(self) -> dict[int, JobResult]:
-        """Returns what became of the trials that have come to their end, by their numbers."""
+        """Returns the results of the trials that have ended, by their numbers."""
         return {t.number: _result(t) for t in self.study.trials if t.state.is_finished()}
 
     def _tell(self, number: int, result: JobResult) -> None:
