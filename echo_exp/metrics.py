@@ -29,6 +29,7 @@ class Metric:
         better: Which values are better; None where neither is.
         share: Whether it lies between 0 and 1.
         logarithmic: Whether its values spread over orders of magnitude.
+        of_run: Whether it is one number of a whole run, which tells nothing of its seeds.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Metric:
     better: Better | None = None
     share: bool = False
     logarithmic: bool = False
+    of_run: bool = False
 
     @property
     def diverged(self) -> float:
@@ -65,8 +67,8 @@ KNOWN = (
     Metric("saturation", "saturated cell states", "share", share=True),
     Metric("gradient_norm", "gradient norm", logarithmic=True),
     Metric("epochs_to_solve", "epochs to solve"),  # a network that never does has none
-    Metric("fit_seconds", "training time", "s", Better.LOWER),
-    Metric("parameters", "parameters", "", Better.LOWER),
+    Metric("fit_seconds", "training time", "s", Better.LOWER, of_run=True),
+    Metric("parameters", "parameters", "", Better.LOWER, of_run=True),
 )
 
 

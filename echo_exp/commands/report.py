@@ -112,7 +112,7 @@ def _sweep(config: DictConfig) -> None:
     access = reader.opened(settings)
     parent = reader.sweep(access, settings.experiment, str(config.sweep))
     folder = plan.report_folder(config, parent.info.run_id)
-    metric = str(config.metric)
+    metric = None if config.metric is None else str(config.metric)
     with reader.reached(access.uri):
         found, curves = sweep_page.gather(access, parent, metric)
     with _writable(folder):
@@ -127,13 +127,14 @@ def _runs(config: DictConfig) -> None:
     existing(settings)
 
     from echo_exp.reports import beside
+    from echo_exp.reports.jobs import METRIC
     from echo_exp.tracking.access import reader
 
     access = reader.opened(settings)
     which = OmegaConf.to_container(config).get(RUNS)  # type: ignore[union-attr]
     with reader.reached(access.uri):
         runs = beside.find(access, settings.experiment, which)
-        found = beside.put(access, runs, str(config.metric))
+        found = beside.put(access, runs, str(config.metric or METRIC))
         curves = beside.curves_of(access, found)
     mark = hashlib.sha256(" ".join(run.info.run_id for run in runs).encode()).hexdigest()[:16]
     folder = Path(config.output_dir) / "reports" / "runs" / mark

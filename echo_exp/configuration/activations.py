@@ -72,7 +72,7 @@ class _Peak(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
         self._now = 0
-        self._alive: set[int] = set()
+        self._alive: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def __torch_dispatch__(
         self,
@@ -88,13 +88,14 @@ class _Peak(TorchDispatchMode):
         return made
 
     def _count(self, storage: torch.UntypedStorage) -> None:
-        if id(storage) in self._alive:
+        key, size = id(storage), storage.nbytes()
+        if key in self._alive:
             return
-        self._alive.add(id(storage))
-        self._now += storage.nbytes()
-        self.bytes = max(self.bytes, self._now)
-        weakref.finalize(storage, self._free, id(storage), storage.nbytes())
 
-    def _free(self, storage: int, size: int) -> None:
-        self._alive.discard(storage)
-        self._now -= size
+        def free(_: Any) -> None:
+            del self._alive[key]
+            self._now -= size
+
+        self._alive[key] = weakref.ref(storage, free)
+        self._now += size
+        self.bytes = max(self.bytes, self._now)

@@ -77,8 +77,8 @@ def states(found: States, layer: str) -> Figure:
 def gates(found: Gates, layer: str) -> Figure:
     """Draws how open the gates are: of each unit the mean, of all the share open and closed."""
     timesteps, count = found.mean.shape[1], len(found.open)
-    columns = max(len(found.mean), count + 1)  # the last has the legend
-    width = 0.4 * columns * _width(timesteps)
+    columns = len(found.mean)
+    width = max(0.4 * columns * _width(timesteps), 6.0)  # the legend has to fit
     figure = Figure(figsize=(width, 6.6), layout="constrained")
     upper, lower = figure.subplots(2, columns, height_ratios=(2, 1), squeeze=False)
     taken = found.names.index("input") if "input" in found.names else 0
@@ -86,9 +86,7 @@ def gates(found: Gates, layer: str) -> Figure:
     names = [f"{gate} gate" for gate in found.names[:count]]
     names += [f"size of the {name}" for name in found.names[count:]]
     labels = [str(t + 1) for t in range(timesteps)]
-    for axes in upper[len(names) :]:
-        axes.axis("off")
-    for axes, name, mean in zip(upper, names, found.mean, strict=False):
+    for axes, name, mean in zip(upper, names, found.mean, strict=True):
         image = axes.imshow(
             mean.T[order],
             cmap=UNSIGNED,
@@ -125,7 +123,7 @@ def gates(found: Gates, layer: str) -> Figure:
     for axes in lower[count:]:
         axes.axis("off")
     lines, texts = lower[0].get_legend_handles_labels()
-    lower[count].legend(lines, texts, loc="center", frameon=False)
+    figure.legend(lines, texts, loc="outside lower center", ncols=len(lines), frameon=False)
     figure.suptitle(f"Gates of {layer}, over {found.windows:,} windows", fontsize=10)
     return figure
 

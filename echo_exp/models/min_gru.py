@@ -1,4 +1,4 @@
-"""The seq2seq network with minimal gated recurrent units, which need no loop over the timesteps."""
+"""The seq2seq network with minimal gated recurrent units, whose state is a linear recurrence."""
 
 from collections.abc import Sequence
 
@@ -84,8 +84,8 @@ class MinGRULayer(nn.Module):
         h = (1 - z) * h_before + z * candidate
         z = sigmoid(x @ W + b),  candidate = x @ V + c
 
-    So the timesteps depend on one another linearly, and a scan computes all of them at once. The
-    paper scans logarithms, for which the candidate has to be made positive; this one need not.
+    So the timesteps depend on one another linearly, which `scan` makes use of. The paper scans
+    logarithms, for which the candidate has to be made positive; this one need not.
 
     Args:
         n_features: Features of the input (F), or number of categories for an input of integers.

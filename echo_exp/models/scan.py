@@ -1,17 +1,19 @@
 """A linear recurrence computed for all timesteps at once."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
+Run = Callable[[Tensor, Tensor, bool], Tensor]
+
 
 def scan(kept: Tensor, new: Tensor, state: Tensor | None = None) -> Tensor:
     """Returns ``h = kept * h_before + new`` of all timesteps.
 
-    In log2(T) rounds (Hillis & Steele 1986), each of which composes the maps of twice as many
-    timesteps. Nothing is divided by and no logarithm taken, so it is as exact as a loop.
+    Nothing is divided by and no logarithm taken, so it is exact for any number of timesteps.
 
     Args:
         kept: [R, B, T, U].
@@ -24,11 +26,49 @@ def scan(kept: Tensor, new: Tensor, state: Tensor | None = None) -> Tensor:
     if state is not None:
         first = torch.addcmul(new[:, :, :1], kept[:, :, :1], state.unsqueeze(2))
         new = torch.cat([first, new[:, :, 1:]], 2)
-    return rounds(kept, new) if torch.compiler.is_exporting() else _scan(kept, new)
+    if torch.compiler.is_exporting():
+        return rounds(kept, new)
+    return differentiable(kept, new, rounds if kept.is_cuda else loop)
 
 
-def rounds(kept: Tensor, new: Tensor) -> Tensor:
-    """Does the rounds of `scan`, [R, B, T, U] and [R, B, T, U] -> [R, B, T, U]."""
+def loop(kept: Tensor, new: Tensor, reverse: bool = False) -> Tensor:
+    """Goes along the timesteps, each in one operation that touches each number once.
+
+    It suits a CPU, where the number of operations matters less than that of the numbers that are
+    read and written.
+
+    Args:
+        kept: [R, B, T, U].
+        new: [R, B, T, U].
+        reverse: Whether to return ``h = kept_after * h_after + new``.
+
+    Returns:
+        The h of all timesteps, [R, B, T, U].
+    """
+    hiddens = new.clone()
+    steps, keeps = hiddens.unbind(2), kept.unbind(2)[1:]
+    if reverse:
+        steps, keeps = steps[::-1], keeps[::-1]
+    for keep, (before, now) in zip(keeps, pairwise(steps), strict=True):
+        now.addcmul_(keep, before)
+    return hiddens
+
+
+def rounds(kept: Tensor, new: Tensor, reverse: bool = False) -> Tensor:
+    """Does the same in log2(T) rounds (Hillis & Steele 1986), few operations on all timesteps.
+
+    Each round composes the maps of twice as many timesteps. It suits a GPU.
+
+    Args:
+        kept: [R, B, T, U].
+        new: [R, B, T, U].
+        reverse: Whether to return ``h = kept_after * h_after + new``.
+
+    Returns:
+        The h of all timesteps, [R, B, T, U].
+    """
+    if reverse:
+        return rounds(kept.flip(2).roll(1, 2), new.flip(2)).flip(2)
     distance, timesteps = 1, kept.shape[2]
     while distance < timesteps:
         composed = torch.addcmul(new[:, :, distance:], kept[:, :, distance:], new[:, :, :-distance])
@@ -44,18 +84,20 @@ class _Scan(torch.autograd.Function):
     """A scan, whose backward is a scan from the other end: ``d = kept_after * d_after + d_h``."""
 
     @staticmethod
-    def forward(ctx: Any, kept: Tensor, new: Tensor) -> Tensor:
-        hiddens = rounds(kept, new)
+    def forward(ctx: Any, kept: Tensor, new: Tensor, run: Run) -> Tensor:
+        hiddens = run(kept, new, False)
         ctx.save_for_backward(kept, hiddens)
+        ctx.run = run
         return hiddens
 
     @staticmethod
-    def backward(ctx: Any, d_hiddens: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, d_hiddens: Tensor) -> tuple[Tensor, Tensor, None]:
         kept, hiddens = ctx.saved_tensors
-        d_new = rounds(kept.flip(2).roll(1, 2), d_hiddens.flip(2)).flip(2)
+        d_new = ctx.run(kept, d_hiddens, True)
         d_kept = torch.zeros_like(kept)  # the first timestep keeps nothing
         torch.mul(d_new[:, :, 1:], hiddens[:, :, :-1], out=d_kept[:, :, 1:])
-        return d_kept, d_new
+        return d_kept, d_new, None
 
 
-_scan: Callable[..., Tensor] = _Scan.apply
+differentiable: Callable[[Tensor, Tensor, Run], Tensor] = _Scan.apply
+"""Does a scan by `loop` or `rounds`, and its backward too."""

@@ -102,7 +102,7 @@ class LinearRecurrence(nn.Module):
     phases from 0 to ``max_phase``, and g = sqrt(1 - abs(a)^2).
 
     Complex numbers are pairs of real ones. In a frame that turns with each state only the decay is
-    left, which is real, so one scan of real numbers computes all timesteps.
+    left, which is real, so one scan of real numbers computes it.
 
     Args:
         units: Features of the input and the output (U).

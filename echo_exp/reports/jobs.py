@@ -18,6 +18,7 @@ from echo_exp.reports import records
 from echo_exp.reports.records import FAILED, FINISHED, NEVER_RUN, Curve
 from echo_exp.settings import SettingError
 from echo_exp.sweeps.ranking import Ranked, Score, once, rank
+from echo_exp.sweeps.search.goals import IMPORTANCES, Constraint, Goals
 from echo_exp.tracking import PRUNED_TAG
 from echo_exp.tracking.access import bulk, reader
 from echo_exp.tracking.access.connection import Access
@@ -25,6 +26,8 @@ from echo_exp.tracking.access.rows import typed
 from echo_exp.tracking.ui.view import SWEPT_TAG
 from echo_exp.training.replicas import Floats
 
+METRIC = "test/accuracy"
+"""By which a sweep is ranked."""
 CURVE = "val/accuracy"
 PRUNED = "pruned"
 """How a job ended that its search has given up."""
@@ -86,6 +89,12 @@ class Setting:
             [job.scores.get(metric, np.full(count, np.nan)) for job, count in self.counted]
         )
 
+    def fulfils(self, constraint: Constraint) -> bool:
+        """Returns whether the mean of its seeds is allowed."""
+        scores = self.scores(constraint.metric)
+        known = scores[np.isfinite(scores)]
+        return len(known) > 0 and constraint.violation(float(known.mean())) <= 0
+
     @cached_property
     def counted(self) -> list[tuple[Job, int]]:
         """The jobs with seeds that count, and how many these are (`ranking.once`)."""
@@ -108,6 +117,8 @@ class Jobs:
         command: What made it.
         axes: The parameters in which its jobs differ.
         jobs: All of them, in their order.
+        goals: What a search was to reach; None where they are of no search.
+        importances: How important a search has found each setting for each metric, as shares of 1.
     """
 
     run_id: str
@@ -115,6 +126,18 @@ class Jobs:
     command: str
     axes: Sequence[str]
     jobs: Sequence[Job]
+    goals: Goals | None = None
+    importances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> str:
+        """By which they are ranked unless one asks for another: a search by its objective."""
+        return self.goals.objectives[0].metric if self.goals else METRIC
+
+    @property
+    def constraints(self) -> Sequence[Constraint]:
+        """What a job must fulfil to be ranked."""
+        return self.goals.constraints if self.goals else ()
 
     @cached_property
     def factors(self) -> tuple[str, ...]:
@@ -154,24 +177,37 @@ class Jobs:
             for named, (values, jobs) in zip(names, found.items(), strict=True)
         ]
 
+    @cached_property
+    def allowed(self) -> list[Setting]:
+        """The settings that fulfil all constraints."""
+        return [s for s in self.settings if all(map(s.fulfils, self.constraints))]
+
     def ranking(self, metric: str) -> list[Ranked]:
-        """Returns the settings that have a metric, the best first.
+        """Returns the allowed settings that have a metric, the best first.
 
         Raises:
             SettingError: It is not known whether the metric is good when it is high.
         """
-        judged = definition(metric)
-        if judged.better is None:
+        judged, better = definition(metric), self._better(metric)
+        if better is None:
             named = {name for job in self.finished for name in job.scores}
             known = sorted(name for name in named if definition(name).better)
             raise SettingError("metric", metric, f"it must be one of {', '.join(known)}")
         scores = [
             (setting.named, Score(float(score), seeds=int(found), lost=int(not found)))
-            for setting in self.settings
+            for setting in self.allowed
             for score in setting.scores(metric)
             for found in [np.isfinite(score)]
         ]
-        return rank(scores, judged.share, judged.better is Better.HIGHER)
+        return rank(scores, judged.share, better is Better.HIGHER, not judged.of_run)
+
+    def _better(self, metric: str) -> Better | None:
+        """Returns which values of a metric are better: what the search wanted, if it did."""
+        objectives = self.goals.objectives if self.goals else ()
+        wanted = {goal.metric: goal.direction for goal in objectives}
+        if metric in wanted:
+            return Better.HIGHER if wanted[metric] == "maximize" else Better.LOWER
+        return definition(metric).better
 
 
 _NONE = object()
@@ -217,6 +253,8 @@ def read(access: Access, parent: Run, reasons: Mapping[int, str] | None = None) 
         parent.data.tags.get("mlflow.source.name", ""),
         axes,
         jobs,
+        Goals.of_tags(parent.data.tags),
+        _importances(access, parent),
     )
     if not found.finished:
         why = (
@@ -247,6 +285,13 @@ def _plan(
 def _reasons(access: Access, parent: Run) -> dict[int, str]:
     rows = _table(access, parent, "jobs.json") or []
     return {row["job"]: row["error"] for row in rows if row.get("error")}
+
+
+def _importances(access: Access, parent: Run) -> dict[str, dict[str, float]]:
+    found: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for row in _table(access, parent, IMPORTANCES) or []:
+        found[row["metric"]][row["setting"]] = row["share"]
+    return dict(found)
 
 
 def _table(access: Access, parent: Run, file: str) -> list[dict[str, Any]] | None:
@@ -293,7 +338,9 @@ def _seeds(
         scores = {name: np.array([score]) for name, score in metrics.items()}
         return [int(parameters["seed"])], scores
     columns = records.seeds_of(access, run)
-    return columns.pop("seed").astype(int).tolist(), columns
+    seeds = columns.pop("seed").astype(int).tolist()
+    of_run = {name: value for name, value in metrics.items() if definition(name).of_run}
+    return seeds, {n: np.full(len(seeds), value) for n, value in of_run.items()} | columns
 
 
 def curves(access: Access, settings: Sequence[Setting], metric: str = CURVE) -> dict[str, Curve]:

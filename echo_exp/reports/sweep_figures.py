@@ -171,14 +171,24 @@ def _over(
 
 def importance(found: Effects) -> Figure:
     """Draws how the variance of the score divides among factors, their interplay and seeds."""
-    shares = [(configuration.short(e.factor), e.share) for e in found.factors]
-    shares += [("together", found.together)]
-    shares += [("seeds", found.seeds)] if np.isfinite(found.seeds) else []
+    shares = {configuration.short(e.factor): e.share for e in found.factors}
+    shares["together"] = found.together
+    if np.isfinite(found.seeds):
+        shares["seeds"] = found.seeds
+    return _bars(shares, "share of the variance (η²)")
+
+
+def importance_of_search(found: Mapping[str, float]) -> Figure:
+    """Draws how important a search has found each setting."""
+    shares = {configuration.short(name): share for name, share in found.items()}
+    return _bars(shares, "importance (PED-ANOVA)")
+
+
+def _bars(shares: Mapping[str, float], label: str) -> Figure:
     figure, ((axes,),) = style.grid(1, 1)
     figure.set_figheight(1.1 + 0.28 * len(shares))
-    names = [name for name, _ in shares]
-    axes.barh(names[::-1], [s for _, s in shares][::-1], color=style.COLORS[0])
-    axes.set_xlabel("share of the variance (η²)")
+    axes.barh(list(shares)[::-1], list(shares.values())[::-1], color=style.COLORS[0])
+    axes.set_xlabel(label)
     axes.set_xlim(0, 1)
     style.uncluttered(axes)
     return figure

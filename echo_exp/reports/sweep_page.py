@@ -18,9 +18,9 @@ from echo_exp.reports.rendering import ENVIRONMENT, number, p_value, safe
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import failures
 from echo_exp.sweeps.ranking import Ranked, answer
+from echo_exp.sweeps.ranking import number as ranking_number
 from echo_exp.tracking.access.connection import Access
 
-METRIC = "test/accuracy"
 MOST_RANKED, MOST_CURVES, MOST_PRINTED, MOST_NAMED = 50, 8, 10, 10
 ENVIRONMENT.filters["safe"] = safe
 
@@ -28,7 +28,7 @@ ENVIRONMENT.filters["safe"] = safe
 def gather(
     access: Access,
     parent: Run,
-    metric: str = METRIC,
+    metric: str | None = None,
     reasons: Mapping[int, str] | None = None,
 ) -> tuple[Jobs, dict[str, Curve]]:
     """Reads what the report of a sweep is made of: its jobs, and curves of the best settings.
@@ -36,7 +36,7 @@ def gather(
     Args:
         access: The tracking store.
         parent: The sweep's parent run.
-        metric: What is compared.
+        metric: What is compared; a sweep's own, where not given.
         reasons: Why jobs failed, by their numbers; as the parent run has it, where not given.
 
     Raises:
@@ -44,7 +44,7 @@ def gather(
     """
     found = read(access, parent, reasons)
     settings = {setting.named: setting for setting in found.settings}
-    best = [settings[each.setting] for each in found.ranking(metric)[:MOST_CURVES]]
+    best = [settings[each.setting] for each in found.ranking(metric or found.metric)[:MOST_CURVES]]
     return found, curves(access, best)
 
 
@@ -63,7 +63,7 @@ def made_by_writer(
 
 
 def write(
-    found: Jobs, lines: Mapping[str, Curve], folder: Path, metric: str = METRIC
+    found: Jobs, lines: Mapping[str, Curve], folder: Path, metric: str | None = None
 ) -> tuple[str, list[str]]:
     """Writes the report of a sweep into a folder.
 
@@ -71,7 +71,7 @@ def write(
         found: Its jobs.
         lines: Learning curves of settings, by their names.
         folder: Where it is written.
-        metric: What is compared.
+        metric: What is compared; a sweep's own, where not given.
 
     Returns:
         The answer in one sentence, and the ranking as lines for the screen.
@@ -79,16 +79,19 @@ def write(
     Raises:
         SettingError: No job has the metric.
     """
+    metric = metric or found.metric
     ranking = found.ranking(metric)
-    if not ranking:
+    if not ranking and found.allowed:
         known = sorted({name for job in found.finished for name in job.scores})
         raise SettingError("metric", metric, f"the runs have {', '.join(known)}")
-    said = answer(ranking)
+    tested = not definition(metric).of_run
+    said = answer(ranking, ", ".join(map(str, found.constraints)), tested)
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in {"ranking": _ranking(found, ranking), "jobs": _jobs(found)}.items():
         frame = pd.DataFrame(rows)
         frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    measured = effects(found.settings, found.factors, metric) if len(found.factors) > 1 else None
+    gridded = len(found.factors) > 1 and found.goals is None
+    measured = effects(found.settings, found.factors, metric) if gridded else None
     drawn = _figures(found, ranking, measured, metric, lines)
     images = {name: rendering.save(figure, folder / name) for name, figure in drawn.items()}
     text = ENVIRONMENT.get_template("sweep.md.j2").render(
@@ -98,6 +101,7 @@ def write(
         or (len(found.factors) == 2 and sweep_figures.gridded(found.settings, found.factors)),
         found=found,
         images=images,
+        importances=found.importances.get(metric, {}),
         interval=_interval,
         metric=metric,
         missing=missing(found.jobs),
@@ -109,13 +113,14 @@ def write(
         p=p_value,
         ranking=ranking,
         safe=safe,
+        score=ranking_number,
         seconds=sum(job.seconds for job in found.finished if math.isfinite(job.seconds)),
         seeds=sum(len(job.seeds) for job in found.finished),
-        verdict=_verdict,
+        verdict=_verdict if tested else _untested,
     )
     (folder / "report.md").write_text(text, encoding="utf-8")
     (folder / "report.html").write_text(rendering.html(text, found.name, images), encoding="utf-8")
-    return said, [*_lines(found, ranking)]
+    return said, [*_lines(found, ranking, tested)]
 
 
 def missing(jobs: Sequence[Job]) -> list[tuple[str, list[Job]]]:
@@ -132,10 +137,14 @@ def _figures(
     metric: str,
     lines: Mapping[str, Curve],
 ) -> dict[str, Figure]:
+    if not ranking:
+        return {}
     means = {each.setting: each for each in ranking}
     drawn = {"scores": sweep_figures.scores(found.settings, found.factors, means, metric)}
     if measured is not None:
         drawn["importance"] = sweep_figures.importance(measured)
+    elif metric in found.importances:
+        drawn["importance"] = sweep_figures.importance_of_search(found.importances[metric])
     if len(found.factors) > 2:
         lined = sweep_figures.parallel(found.settings, found.factors, means, metric)
         drawn |= {"parallel": lined} if lined is not None else {}
@@ -171,11 +180,11 @@ def _jobs(found: Jobs) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _lines(found: Jobs, ranking: Sequence[Ranked]) -> Iterator[str]:
+def _lines(found: Jobs, ranking: Sequence[Ranked], tested: bool) -> Iterator[str]:
     """Yields the ranking and what is missing as lines for the screen."""
-    wide = max(len(each.setting) for each in ranking[:MOST_PRINTED])
+    wide = max((len(each.setting) for each in ranking[:MOST_PRINTED]), default=0)
     for each in ranking[:MOST_PRINTED]:
-        note = "" if each is ranking[0] else _verdict(each)
+        note = _verdict(each) if tested and each is not ranking[0] else ""
         yield f"  {each.setting:<{wide}}  {each.text}  {note}".rstrip()
     if len(ranking) > MOST_PRINTED:
         yield f"  and {len(ranking) - MOST_PRINTED} more settings"
@@ -193,3 +202,7 @@ def _verdict(each: Ranked, best: bool = False) -> str:
     if math.isnan(each.p):
         return "too few seeds to tell"
     return "worse" if each.worse else "not told apart"
+
+
+def _untested(_: Ranked, best: bool = False) -> str:
+    return "best" if best else ""

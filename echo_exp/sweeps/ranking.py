@@ -67,7 +67,12 @@ class Ranked:
         known = [] if math.isnan(self.low) else [f"{self.low:.4f} to {self.high:.4f}"]
         known += [f"{self.seeds} seed{'s' * (self.seeds > 1)}"]
         known += [f"{self.lost} failed"] if self.lost else []
-        return f"{self.mean:.4f} ({', '.join(known)})"
+        return f"{number(self.mean)} ({', '.join(known)})"
+
+
+def number(value: float) -> str:
+    """Returns a score in few characters: a large whole number without decimals."""
+    return f"{value:,.0f}" if value.is_integer() and abs(value) > 1 else f"{value:.4f}"
 
 
 def once(jobs: Sequence[tuple[Collection[Hashable], bool]]) -> list[int]:
@@ -93,7 +98,10 @@ def once(jobs: Sequence[tuple[Collection[Hashable], bool]]) -> list[int]:
 
 
 def rank(
-    scores: Iterable[tuple[str, Score]], share: bool = True, high: bool = True
+    scores: Iterable[tuple[str, Score]],
+    share: bool = True,
+    high: bool = True,
+    tested: bool = True,
 ) -> list[Ranked]:
     """Pools the seeds of each setting, and puts the best setting first.
 
@@ -103,12 +111,15 @@ def rank(
         scores: The setting of each run, and what it scored.
         share: Whether a score is from 0 to 1.
         high: Whether a high score is a good one.
+        tested: Whether seeds differ in it, so that a test means something.
 
     Returns:
         The settings of which a seed counts.
     """
     sign = -1 if high else 1
     ranked = sorted(pool(scores, share), key=lambda each: sign * each.mean)
+    if not tested:
+        return ranked
     best, others = ranked[:1], ranked[1:]
     p_values = _holm([_welch(best[0], other) for other in others])
     return [*best, *(replace(r, p=p) for r, p in zip(others, p_values, strict=True))]
@@ -128,14 +139,30 @@ def pool(scores: Iterable[tuple[str, Score]], share: bool = True) -> list[Ranked
     return [each for each in pooled if each.seeds]
 
 
-def answer(ranked: Sequence[Ranked]) -> str:
-    """Returns in one sentence which setting is the best, and which cannot be told apart from it."""
+def answer(ranked: Sequence[Ranked], within: str = "", tested: bool = True) -> str:
+    """Returns in one sentence which setting is the best, and which cannot be told apart from it.
+
+    Args:
+        ranked: The settings, the best first.
+        within: What they had to fulfil, in words.
+        tested: Whether seeds differ in it.
+    """
+    within = f" with {within}" if within else ""
     if not ranked:
-        return "No job has finished."
+        return f"No job{within} has finished."
     best, *others = ranked
-    if not others:
+    if not others and not within:
         return f"{best.setting}: {best.text}." if best.setting else f"{best.text}."
-    return f"Best: {best.setting}: {best.text}; {_rivals(others)}."
+    if not tested:
+        return f"Best{within}: {best.setting}: {number(best.mean)}{_equals(best, others)}."
+    rivals = f"; {_rivals(others)}" if others else ""
+    return f"Best{within}: {best.setting}: {best.text}{rivals}."
+
+
+def _equals(best: Ranked, others: Sequence[Ranked]) -> str:
+    """Tells how many others have the same score as the best."""
+    same = sum(abs(other.mean - best.mean) <= EQUAL for other in others)
+    return f"; {same} more {'has' if same == 1 else 'have'} the same" if same else ""
 
 
 def _rivals(others: Sequence[Ranked]) -> str:

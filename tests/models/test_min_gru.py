@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from echo_exp.models.initializers import generators
 from echo_exp.models.min_gru import MinGRU, MinGRULayer
-from echo_exp.models.scan import rounds, scan
 
 Array = NDArray[np.float64]
 SIZES = st.integers(1, 5)
@@ -88,35 +87,11 @@ def test_gradients_equal_finite_differences(timesteps: int) -> None:
     )
 
 
-@pytest.mark.parametrize("timesteps", [1, 2, 7, 64])
-def test_the_backward_of_a_scan_is_that_of_autograd(timesteps: int) -> None:
-    torch.manual_seed(0)
-    kept, new, weights = torch.rand(3, 2, 3, timesteps, 4).double()
-    asked = (kept.requires_grad_(), new.requires_grad_())
-    by_hand, autograds = (
-        torch.autograd.grad((run(*asked) * weights).sum(), asked, materialize_grads=True)
-        for run in (scan, rounds)
-    )
-    torch.testing.assert_close(by_hand, autograds)
-
-
 def test_integers_stand_for_their_one_hot_vectors() -> None:
     layer = _layer(6, 4, replicas=2)
     integers = torch.randint(6, (2, 3, 5))
     one_hot = functional.one_hot(integers, 6).double()
     torch.testing.assert_close(layer(integers), layer(one_hot))
-
-
-def test_the_rounds_of_a_scan_grow_with_the_logarithm() -> None:
-    def count(timesteps: int) -> int:
-        kept = torch.rand(1, 1, timesteps, 1, requires_grad=True)
-        node, found = rounds(kept, kept).grad_fn, 0
-        while node is not None and node.next_functions:
-            found += "Cat" in node.name()
-            node = node.next_functions[-1][0]
-        return found
-
-    assert [count(timesteps) for timesteps in (1, 2, 5, 64, 1000)] == [0, 1, 3, 6, 10]
 
 
 def test_it_has_two_kernels_and_biases_a_layer() -> None:

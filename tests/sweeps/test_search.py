@@ -17,7 +17,8 @@ from echo_exp.sweeps.job import JobResult, Status, reasons
 from echo_exp.sweeps.plan import Sweep, SweepSettings
 from echo_exp.sweeps.search import figures, results, settings, space
 from echo_exp.sweeps.search.conduct import Search, best_of, together
-from echo_exp.sweeps.search.settings import Constraint, SearchSettings
+from echo_exp.sweeps.search.goals import Constraint
+from echo_exp.sweeps.search.settings import SearchSettings
 from echo_exp.sweeps.search.storage import open_storage
 from echo_exp.sweeps.search.trials import ERROR, Trials, study_name
 

@@ -184,6 +184,21 @@ def test_two_objectives_give_a_front_a_table_and_figures(program: Program) -> No
     assert "has done this already" in again.stdout  # it is one of the trials, setting by setting
 
 
+def test_a_search_among_numbers_is_reported_by_its_objective(program: Program) -> None:
+    rate = "optimizer.learning_rate=tag(log, interval(1e-3, 1e-1))"
+    done = program.run(*SEARCH, rate, "hydra.sweeper.trials=6", "epochs=10")
+    assert done.returncode == 0, done.stderr
+    parent, jobs = _parent_and_jobs(program)
+    folder = _artifacts(program, parent) / "report"
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    best = max(job.data.metrics["val/accuracy"] for job in jobs)
+    assert re.search(rf"\*\*Answer\.\*\* Best: units .*: {best:.4f}", text)
+    assert "(`val/accuracy`)" in text
+    assert "It was to maximize val/accuracy." in text
+    assert "| optimizer.learning_rate | " in text
+    assert (folder / "importance.png").exists()
+
+
 @pytest.mark.parametrize("name", [*NAMES, "mine"])
 def test_every_ready_search_is_read_and_so_is_a_users_own(
     program: Program, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

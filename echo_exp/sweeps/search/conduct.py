@@ -118,7 +118,7 @@ def _asked(search: Search, config: DictConfig, code: str, shared: Mapping[str, s
         about=descriptions.search(
             search.settings.objectives, search.settings.constraints, search.space.distributions
         ),
-        tags={"search": name, "objectives": ", ".join(map(str, search.settings.objectives))},
+        tags={"search": name, **search.settings.goals.tags},
         told=[*search.settings.told(name, search.raw_storage), f"export={config.export}"],
         known_as=name,
         workers=workers(config),

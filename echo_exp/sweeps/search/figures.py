@@ -18,7 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from echo_exp.sweeps.search.settings import Constraint, Objective, SearchSettings
+from echo_exp.sweeps.search.goals import Constraint, Objective
+from echo_exp.sweeps.search.settings import SearchSettings
 from echo_exp.training.figures import BLUE, GREY, ORANGE
 
 DPI = 150
@@ -305,7 +306,7 @@ def importances(study: optuna.Study, settings: SearchSettings) -> dict[str, dict
     """
     found: dict[str, dict[str, float]] = {}
     finished = study.get_trials(states=(TrialState.COMPLETE,))
-    names = _varied(finished)
+    names = _varied(finished) if finished else []
     if len(names) < 2:
         return found
     for metric, measure in _measures(settings).items():

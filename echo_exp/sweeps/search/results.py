@@ -14,7 +14,9 @@ from echo_exp import running, terminal
 from echo_exp.sweeps import failures
 from echo_exp.sweeps.job import reasons
 from echo_exp.sweeps.plan import Sweep
+from echo_exp.sweeps.ranking import number
 from echo_exp.sweeps.search import figures
+from echo_exp.sweeps.search.goals import IMPORTANCES
 from echo_exp.sweeps.search.trials import METRICS, Trials
 from echo_exp.sweeps.telling import report
 from echo_exp.tracking import Run, Store
@@ -66,6 +68,9 @@ def tell(
     print(f"figures: {drawn}")
     if store is not None and parent is not None:
         parent.log_table(columns(trials), "trials.json")
+        important = _importances(trials)
+        if important:
+            parent.log_table(important, IMPORTANCES)
         parent.log_files(drawn, FOLDER)
         parent.set_tag(NOTE_TAG, asked.note(lines, summary, failed, said))
         if folder is not None and trials.study.get_trials(states=(TrialState.COMPLETE,)):
@@ -131,6 +136,16 @@ def columns(trials: Trials) -> dict[str, list[Any]]:
     }
 
 
+def _importances(trials: Trials) -> dict[str, list[Any]]:
+    """Returns a table of how important each setting is for each metric, where that is known."""
+    found = figures.importances(trials.study, trials.settings)
+    rows = [(m, name, share) for m, shares in found.items() for name, share in shares.items()]
+    if not rows:
+        return {}
+    metrics, names, shares = map(list, zip(*rows, strict=True))
+    return {"metric": metrics, "setting": names, "share": shares}
+
+
 def _lines(trials: Trials, rows: Sequence[FrozenTrial]) -> list[Sequence[str]]:
     names = list(dict.fromkeys([*trials.settings.metrics, TESTED]))
     lines: list[Sequence[str]] = [("trial", *names, "settings")]
@@ -180,9 +195,7 @@ def _metrics(trial: FrozenTrial) -> Mapping[str, Any]:
 
 
 def _number(value: Any) -> str:
-    if not isinstance(value, int | float):
-        return ""
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
+    return number(float(value)) if isinstance(value, int | float) else ""
 
 
 def _short(value: Any) -> str:

@@ -3,7 +3,6 @@
 import dataclasses
 import inspect
 import os
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,55 +17,12 @@ from optuna.samplers import BaseSampler
 from echo_exp import configuration
 from echo_exp.settings import SettingError, integer, redacted
 from echo_exp.sweeps.launch import in_this_process
+from echo_exp.sweeps.search.goals import Constraint, Goals, Objective
 from echo_exp.sweeps.study import quoted
 
 KEY = "hydra.sweeper"
-OBJECTIVE = re.compile(r"(maximize|minimize) (\S+)")
-CONSTRAINT = re.compile(r"(\S+) at (least|most) (\S+)")
 UNTRUSTED = ("CmaEsSampler",)
 """They unpickle what lies in the storage, which others may have written."""
-
-
-@dataclass(frozen=True)
-class Objective:
-    """A metric that is to be high or low.
-
-    Attributes:
-        metric: Its name in MLflow.
-        direction: `maximize` or `minimize`.
-    """
-
-    metric: str
-    direction: str
-
-    def __str__(self) -> str:
-        return f"{self.direction} {self.metric}"
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """A metric that must be at least, or at most, a number.
-
-    Attributes:
-        metric: Its name in MLflow.
-        most: Whether the number is the highest allowed; else it is the lowest.
-        bound: The number.
-    """
-
-    metric: str
-    most: bool
-    bound: float
-
-    def violation(self, value: float) -> float:
-        """Returns how far a value is from what is allowed; at most 0 where it is allowed."""
-        return value - self.bound if self.most else self.bound - value
-
-    def value(self, violation: float) -> float:
-        """Returns the value that is so far off."""
-        return self.bound + violation if self.most else self.bound - violation
-
-    def __str__(self) -> str:
-        return f"{self.metric} at {'most' if self.most else 'least'} {self.bound:g}"
 
 
 @dataclass(frozen=True)
@@ -119,6 +75,11 @@ class SearchSettings:
                 f"not {self.objectives[0].metric}"
             )
             raise SettingError(f"{KEY}.pruner", target, reason)
+
+    @property
+    def goals(self) -> Goals:
+        """What is to be reached."""
+        return Goals(self.objectives, self.constraints)
 
     @property
     def metrics(self) -> list[str]:
@@ -245,33 +206,29 @@ def _list(node: DictConfig, name: str) -> list[Any]:
 
 
 def _objective(text: Any) -> Objective:
-    found = OBJECTIVE.fullmatch(str(text))
-    if found is None:
+    try:
+        found = Objective.read(str(text))
+    except ValueError:
         reason = "it must be like [maximize val/accuracy]: maximize or minimize, and a metric"
-        raise SettingError(f"{KEY}.objectives", text, reason)
-    direction, metric = found.groups()
-    return Objective(_chosen_by("objectives", metric, text), direction)
+        raise SettingError(f"{KEY}.objectives", text, reason) from None
+    _check_chosen_by("objectives", found.metric, text)
+    return found
 
 
 def _constraint(text: Any) -> Constraint:
-    found = CONSTRAINT.fullmatch(str(text))
     try:
-        if found is None:
-            raise ValueError
-        metric, side, number = found.groups()
-        return Constraint(_chosen_by("constraints", metric, text), side == "most", float(number))
-    except SettingError:
-        raise
+        found = Constraint.read(str(text))
     except ValueError:
         reason = "it must be like [val/accuracy at least 0.99] or [parameters at most 5000]"
         raise SettingError(f"{KEY}.constraints", text, reason) from None
+    _check_chosen_by("constraints", found.metric, text)
+    return found
 
 
-def _chosen_by(name: str, metric: str, text: Any) -> str:
+def _check_chosen_by(name: str, metric: str, text: Any) -> None:
     if metric.startswith("test/"):
         reason = (
             "a search chooses by validation (val/...), so that the test tells what the choice is "
             "worth"
         )
         raise SettingError(f"{KEY}.{name}", redacted(str(text)), reason)
-    return metric
