@@ -198,7 +198,9 @@ def build(
     replica = int(diverged.argmin()) if seed is None else seed - first  # 0 where it did not
     if not 0 <= replica < len(diverged):
         last = first + len(diverged) - 1
-        raise SettingError("seed", seed, f"the run's networks have the seeds {first} to {last}")
+        raise SettingError(
+            "seed", seed, f"the networks of the run have the seeds {first} to {last}"
+        )
     if diverged[replica]:
         reason = f"this network's loss became infinite at epoch {int(diverged[replica])}"
         raise SettingError("seed", first + replica, reason)

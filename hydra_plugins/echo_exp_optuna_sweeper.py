@@ -68,7 +68,7 @@ class OptunaSweeper(Sweeper):
         from echo_exp.sweeps.search import run_search, settings, space
 
         if config.get(configuration.STUDY) is not None:
-            reason = "a study has its own jobs: a search is no study"
+            reason = "a study defines its own jobs, so it cannot be a search"
             raise SettingError(configuration.STUDY, config.study.get("name"), reason)
         node = config.hydra.sweeper
         read = settings.read(node)

@@ -88,7 +88,7 @@ def _sweep(config: DictConfig, context: HydraContext, arguments: list[str]) -> S
 
 def _study(config: DictConfig, arguments: list[str]) -> Sweep:
     if _params(config):
-        raise SettingError(PARAMS, _params(config), "a study has its own cells")
+        raise SettingError(PARAMS, _params(config), "a study defines its own cells")
     asked = study.read(config, arguments)
     here = f"tracking.experiment={config.tracking.experiment}"
     jobs = make_jobs([here, *cell.overrides] for cell in asked.cells)
@@ -134,14 +134,14 @@ def _lines(override: Override) -> list[str]:
     text = line.partition("=")[2]
     name = key.lstrip("+~")
     if name in ONCE:
-        raise SettingError(name, text, f"it must be one value: {ONCE[name]}")
+        raise SettingError(name, text, f"it must be a single value: {ONCE[name]}")
     if not override.is_discrete_sweep():
         reason = "a search draws from it (hydra/sweeper=optuna); a sweep needs values, or a range"
         raise SettingError(name, text, reason)
     try:
         values = [Override._convert_value(value) for value in _listed(override)]
     except (HydraException, ValueError) as error:
-        raise SettingError(name, text, f"it cannot be listed ({error})") from error
+        raise SettingError(name, text, f"its values cannot be listed ({error})") from error
     if not values:
         raise SettingError(name, text, "there is nothing to choose from")
     return [f"{key}={study.quoted(value)}" for value in values]

@@ -19,8 +19,8 @@ MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 SHELLS = ("bash", "fish", "zsh")
 NUMBER = re.compile(r"-\d")
 RERUN = (
-    "it unpickles a file, which may run anything; the command that repeats a run is its tag "
-    "`command`, and `resume=<id>` goes on with it"
+    "it unpickles a file, which may run any code; the command that repeats a run is in its tag "
+    "`command`, and `resume=<id>` continues it"
 )
 
 
@@ -57,7 +57,7 @@ def read(given: Sequence[str], several: bool, unnamed: str | None) -> tuple[Name
 
     Raises:
         FlagError: A flag is not allowed, or not with another one.
-        SystemExit: It was asked for the version.
+        SystemExit: ``--version`` was given.
     """
     parser = _Parser()
     numbers = [argument for argument in given if unnamed and NUMBER.match(argument)]
@@ -85,7 +85,7 @@ def _named(argument: str) -> bool:
 
 
 def _wrong(message: str) -> tuple[str, str | None, str]:
-    """Returns what is wrong with a flag: its name, its value and the reason."""
+    """Returns the error of a flag: its name, its value and the reason."""
     choice = re.match(
         r"argument (--[\w-]+)\S*: invalid choice: '(.*?)' \(choose from (.*)\)", message
     )
@@ -129,17 +129,17 @@ def _check_folders(flags: Namespace) -> None:
     folder = flags.config_path
     if folder is not None and not (Path(folder).is_absolute() and Path(folder).is_dir()):
         reason = (
-            "it must be the absolute path of a folder that has all settings; --config-dir adds a "
+            "it must be the absolute path of a folder with all settings; --config-dir adds a "
             "folder to the program's own"
         )
         raise FlagError("--config-path", folder, reason)
 
 
 def _check_completion(overrides: Sequence[str]) -> None:
-    """Checks what is asked of the completion.
+    """Checks the arguments of ``--shell-completion``.
 
     Raises:
-        FlagError: It is none of the three things that it can do.
+        FlagError: It is not one of the three that are allowed.
     """
     wanted = " or ".join(f"{verb}=<shell>" for verb in ("install", "uninstall", "query"))
     found = [re.fullmatch(r"(install|uninstall|query)=(.*)", each) for each in overrides]
@@ -148,7 +148,11 @@ def _check_completion(overrides: Sequence[str]) -> None:
         reason = f"it must be followed by {wanted}, of {', '.join(SHELLS)}"
         raise FlagError("--shell-completion", given, reason)
     if found[0].group(1) == "query" and "COMP_LINE" not in os.environ:
-        raise FlagError("--shell-completion", overrides[0], "a shell asks it, with COMP_LINE set")
+        raise FlagError(
+            "--shell-completion",
+            overrides[0],
+            "only the shell's completion uses it, with COMP_LINE set",
+        )
 
 
 def _written(parser: argparse.ArgumentParser, flags: Namespace) -> list[str]:

@@ -1,4 +1,4 @@
-"""The command `echo-exp-clean`: what takes how much on the disk; removes what is asked for."""
+"""The command `echo-exp-clean`: shows what uses disk space, and removes what is named."""
 
 import logging
 import sys
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 DELETED = "deleted"
 CAN_GO = {
     DELETED: "runs, models and experiments deleted in MLflow",
-    "checkpoints": "checkpoints of finished runs but the best",
-    "orphans": "artifacts that belong to no run of the store",
-    "leftovers": "what killed processes have left",
+    "checkpoints": "checkpoints of finished runs, except the best",
+    "orphans": "artifacts without a run in the store",
+    "leftovers": "files of processes that were killed",
 }
 """What may be asked for, and what it is."""
 
 
 def main() -> None:
-    """Runs `echo-exp-clean`: exits with 0, 1 where something could not be removed, 2 as ever."""
+    """Runs `echo-exp-clean`: exits with 0, 1 if a removal failed, 2 if a setting is wrong."""
     with Interrupts():
         command.run(_clean, "clean")
 
@@ -43,7 +43,7 @@ def _clean(config: DictConfig) -> None:
     asked = _asked(config)
     settings = configuration.tracking(config)
     if served(existing(settings)) and DELETED in asked:
-        reason = "only its server deletes for good: `mlflow gc`, given where that runs"
+        reason = "only the store's server can delete for good: run `mlflow gc` on its machine"
         raise SettingError("remove", DELETED, reason)
 
     from echo_exp.running.result import CHECKPOINTS
@@ -69,7 +69,7 @@ def _asked(config: DictConfig) -> list[str]:
     """Returns what is to be removed.
 
     Raises:
-        SettingError: It is no list of what can be, or `yes` has nothing to say yes to.
+        SettingError: `remove` is not a list of names that exist, or `yes` is set without `remove`.
     """
     if not isinstance(config.remove, ListConfig):
         reason = "it must be a list, as in remove=[deleted,leftovers]"
@@ -109,16 +109,20 @@ def _table(found: "Survey", store: str) -> str:
 
 
 def _notes(found: "Survey") -> list[str]:
-    """Returns what cannot be measured, or is left whatever is asked for."""
+    """Returns notes on what cannot be measured, or is never removed."""
     notes = []
     if found.elsewhere:
         notes.append(
             f"the artifacts of {found.elsewhere:,} runs are not here: neither measured nor removed"
         )
     if found.busy:
-        notes.append(f"{found.busy:,} deleted runs stay: at work, or with measurements that wait")
+        notes.append(
+            f"{found.busy:,} deleted runs are kept: running, or with undelivered measurements"
+        )
     if found.unknown:
-        notes.append(f"{found.unknown:,} folders in runs/ are of no run of this store: they stay")
+        notes.append(
+            f"{found.unknown:,} folders in runs/ belong to no run of this store and are kept"
+        )
     if found.unreadable:
         first = found.unreadable[0]
         notes.append(f"{len(found.unreadable):,} folders cannot be read, such as {first}")
@@ -135,7 +139,7 @@ def _told(name: str, items: "Sequence[Removable]") -> str:
 
 
 def _remove(found: "Survey", asked: Sequence[str], places: "Places") -> None:
-    """Removes what is asked for, and tells it.
+    """Removes what was named, and prints what it removed.
 
     Raises:
         TrackingError: Something could not be removed.
@@ -161,11 +165,11 @@ def _removed(item: "Removable") -> bool:
 
 
 def _shrink(found: "Survey", places: "Places") -> None:
-    """Makes the file of the database smaller by what was deleted, if nobody writes to it."""
+    """Shrinks the database file by what was deleted, if nobody is writing to it."""
     if places.database is None:
         return
     try:
-        reason = "runs are at work" if found.statuses.get("RUNNING") else ""
+        reason = "some runs are not finished" if found.statuses.get("RUNNING") else ""
         freed = 0 if reason else places.shrink()
     except Exception as error:
         reason = str(error)

@@ -22,7 +22,7 @@ ONNX_NEEDS = ("onnx", "onnxscript", "onnxruntime")
 
 
 def main() -> None:
-    """Runs `echo-exp-export`: exits with 0, 1 where a form differs, 2 where a setting is wrong."""
+    """Runs `echo-exp-export`: exits with 0, 1 if a form differs, 2 if a setting is wrong."""
     command.run(_export, "export")
 
 
@@ -67,7 +67,7 @@ def _forms(asked: Any) -> list[str]:
 
 
 def _register(network: "TrainedNetwork", name: str, store: TrackingSettings) -> str:
-    """Makes the model of a run, logged now where it was not, the next version of ``name``."""
+    """Registers a run's model, logged first if it is missing, as the next version of ``name``."""
     from mlflow.exceptions import MlflowException
 
     from echo_exp.export import forms

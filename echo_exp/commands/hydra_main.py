@@ -1,4 +1,4 @@
-"""What every command does around its own work: composes its settings, explains what is wrong."""
+"""What all commands share: they compose their settings, and explain errors."""
 
 import atexit
 import contextlib
@@ -55,7 +55,7 @@ def run(
 
 @contextlib.contextmanager
 def _answering(flags: Namespace) -> Iterator[None]:
-    """Has Hydra's own answers end as this program's do."""
+    """Makes Hydra's own answers end as this program's do."""
     if flags.shell_completion:
         # A line that is not whole yet has nothing to complete; who types it is not disturbed.
         with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(Exception, SystemExit):

@@ -1,4 +1,4 @@
-"""The command `echo-exp-inspect`: what goes on inside a trained network."""
+"""The command `echo-exp-inspect`: measures and draws the inside of a trained network."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from echo_exp.settings import SettingError, choice
 
 
 def main() -> None:
-    """Runs `echo-exp-inspect`: exits with 0, 1 where it failed, or 2 where a setting is wrong."""
+    """Runs `echo-exp-inspect`: exits with 0, 1 if it failed, or 2 if a setting is wrong."""
     command.run(_inspect, "inspect")
 
 
@@ -41,11 +41,11 @@ def _inspect(config: DictConfig) -> None:
     found = inspect_network.inspect(network, folder, config.sequences, figures)
     print(f"Inside the network of run {network.run_id}, seed {network.seed}:")
     print("\n".join(f"- {sentence}" for sentence in findings(found)))
-    print(f"Its figures, and what was measured as {inspect_network.MEASUREMENTS}: {folder}")
+    print(f"Figures, and the measurements as {inspect_network.MEASUREMENTS}: {folder}")
     if config.log:
         run = reader.find(store, network.run_id)
         reader.add(run.access, run.info, folder, INSPECTION)
-        print(f"The same among the run's artifacts, as {INSPECTION}/")
+        print(f"The same files are artifacts of the run, in {INSPECTION}/")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command `echo-exp-pairs`: prints what a network is trained on, and what it is to answer."""
+"""The command `echo-exp-pairs`: prints the inputs and targets that a network is trained on."""
 
 from omegaconf import DictConfig
 

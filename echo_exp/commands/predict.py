@@ -1,4 +1,4 @@
-"""The command `echo-exp-predict`: what a trained network answers."""
+"""The command `echo-exp-predict`: prints the answers of a trained network."""
 
 import json
 import re
@@ -24,7 +24,7 @@ DIGITS = 4
 
 
 def main() -> None:
-    """Runs `echo-exp-predict`: exits with 0, or 2 where a setting or a sequence is wrong."""
+    """Runs `echo-exp-predict`: exits with 0, or 2 if a setting or a sequence is wrong."""
     command.run(_predict, "predict", unnamed="sequences")
 
 
@@ -34,10 +34,12 @@ def _predict(config: DictConfig) -> None:
     choice("format", config.format, ("text", "json"))
     sequences = [(source, _parse(text, source)) for source, text in _given(config)]
     if not sequences:
-        raise SettingError("sequences", None, "there is none to echo, as in '[7, 3, 99, 0, 42]'")
+        raise SettingError(
+            "sequences", None, "there is no sequence to echo; give one, as in '[7, 3, 99, 0, 42]'"
+        )
     network = _load(config)
     if config.probabilities and network.module.representation.n_outputs == 1:
-        reason = "this network answers with numbers, which have no probabilities"
+        reason = "this network predicts numbers, not probabilities"
         raise SettingError("probabilities", "true", reason)
     for source, sequence in sequences:
         _check(network, sequence, source)
@@ -61,7 +63,7 @@ def _load(config: DictConfig) -> "TrainedNetwork":
 
 
 def _given(config: DictConfig) -> Iterator[tuple[str, str]]:
-    """Yields where each sequence stands, and its text."""
+    """Yields the source of each sequence, and its text."""
     if config.sequences is not None:
         if not isinstance(config.sequences, ListConfig):
             raise SettingError("sequences", config.sequences, "it must be a list of sequences")
@@ -76,7 +78,7 @@ def _lines(path: Path, name: str) -> Iterator[tuple[str, str]]:
     try:
         yield from _numbered(path.read_text(encoding="utf-8").splitlines(), f"{name}, line")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
         raise SettingError("file", name, f"it cannot be read ({reason})") from error
 
 
@@ -85,7 +87,7 @@ def _numbered(lines: Iterable[str], name: str) -> Iterator[tuple[str, str]]:
 
 
 def _parse(text: str, source: str) -> list[int | str]:
-    """Returns what ``[7, 3, _]``, ``7, 3, _`` or ``7 3 _`` tells: integers, and signs of marks."""
+    """Parses ``[7, 3, _]``, ``7, 3, _`` or ``7 3 _`` into integers and signs of marks."""
     words = SEPARATORS.split(text.strip().removeprefix("[").removesuffix("]").strip())
     if not all(word in SIGNS or re.fullmatch(r"[+-]?\d{1,18}", word) for word in words):
         raise SettingError(source, text.strip(), "it must be integers, as in '[7, 3, 99, 0, 42]'")

@@ -20,10 +20,10 @@ def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> trained.Tra
 
     Args:
         overrides: Settings as on the command line, such as ``"model.units=40"``.
-        callbacks: What else looks at the training.
+        callbacks: Lightning callbacks for the training.
 
     Returns:
-        The network; of several replicas the first that did not diverge.
+        The network; with several replicas, the first that did not diverge.
 
     Raises:
         SettingError: A setting is wrong; nothing was recorded.
@@ -34,7 +34,7 @@ def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> trained.Tra
         config = compose("config", list(overrides))
     for group in configuration.WHOLE:
         if config.get(group) is not None:
-            reason = "it is many runs, which the command `echo-exp` makes"
+            reason = "it makes many runs; use the command `echo-exp`"
             raise SettingError(group, config[group].get("name"), reason)
     result = running.execute(config, overrides, callbacks=lambda: callbacks)
     run_id = result.stored.run_id if result.stored else None

@@ -1,6 +1,6 @@
-"""The command `echo-exp-report`: reads the runs of a study or a sweep and writes what they say.
+"""The command `echo-exp-report`: reads the runs of a study or a sweep and writes a report.
 
-What it imports is light, so that a wrong setting is answered at once.
+Its imports are light, so that a wrong setting is reported at once.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ def _report(config: DictConfig) -> None:
 def _study(config: DictConfig) -> None:
     given = configuration.overrides(HydraConfig.get())
     if any(override.startswith("metric=") for override in given):
-        raise SettingError("metric", config.metric, "a study says itself what it compares")
+        raise SettingError("metric", config.metric, "a study defines its own metric")
     of_study = [o for o in given if not re.match(rf"[+~]*{FROM}=", o)]
     asked = study.read(config, of_study)
     named = any(re.match(rf"[+~]*{configuration.STUDY}\.scale=", override) for override in given)
@@ -87,12 +87,12 @@ def _write(config: DictConfig, found: "Answers") -> Path:
 
 
 def _kept(asked: Study, file: Path, named: bool) -> "Answers":
-    """Returns the answers of the runs that a file has.
+    """Returns the answers of the runs in a file.
 
     Args:
         asked: The study.
         file: The file.
-        named: Whether the user asked for the study's scale; else it is that of the file.
+        named: Whether the user named the study's scale; otherwise the file's scale is used.
     """
     from echo_exp.reports import answers, kept
 
@@ -147,7 +147,7 @@ def _runs(config: DictConfig) -> None:
 
 @contextlib.contextmanager
 def _writable(folder: Path) -> Iterator[None]:
-    """Names the folder where it cannot be written."""
+    """Refuses a folder that cannot be written."""
     try:
         yield
     except OSError as error:
@@ -210,7 +210,7 @@ def _parent(access: "Access", config: DictConfig, asked: Study) -> "Run | None":
 
 
 def _log(access: "Access", parent: "Run", folder: Path) -> None:
-    """Puts a report among the artifacts of a parent run."""
+    """Stores a report as artifacts of a parent run."""
     from echo_exp.tracking.access import reader
 
     try:

@@ -1,4 +1,4 @@
-"""Standard output and error where whoever read them may leave, as in ``echo-exp --info | head``."""
+"""Standard output and error whose reader may close them, as in ``echo-exp --info | head``."""
 
 import contextlib
 import os
@@ -8,9 +8,9 @@ from typing import Any, TextIO
 
 
 class Heard:
-    """A stream that goes on when its reader has left: what is written then goes nowhere.
+    """A stream that ignores writes after its reader has closed it.
 
-    A training does not end because nobody looks at it.
+    A training must not end because nobody reads its output.
 
     Args:
         stream: The stream.
@@ -31,7 +31,7 @@ class Heard:
             return len(text)
 
     def flush(self) -> None:
-        """Writes what is held back."""
+        """Flushes the stream."""
         try:
             self._stream.flush()
         except BrokenPipeError:
@@ -45,7 +45,7 @@ class Heard:
 
 @contextlib.contextmanager
 def heard() -> Iterator[None]:
-    """Has standard output and error go on without a reader, to the end of the block."""
+    """Lets standard output and error lose their reader, to the end of the block."""
     before = sys.stdout, sys.stderr
     streams = [Heard(stream) if stream else stream for stream in before]
     sys.stdout, sys.stderr = streams

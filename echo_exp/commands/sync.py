@@ -1,4 +1,4 @@
-"""The command `echo-exp-sync`: delivers what runs could not tell a tracking store that was away."""
+"""The command `echo-exp-sync`: delivers measurements that an unreachable store missed."""
 
 import logging
 import warnings
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Runs `echo-exp-sync`: exits with 0 where nothing is left, 1 where something is, 2 as ever."""
+    """Runs `echo-exp-sync`: exits with 0, 1 if something is left, 2 if a setting is wrong."""
     command.run(_sync, "sync")
 
 
@@ -28,7 +28,7 @@ def _sync(config: DictConfig) -> None:
     logging.disable()  # MLflow logs what it raises, with its trace
     settings = configuration.tracking(config)
     if settings.uri is None:
-        raise SettingError("tracking.uri", None, "it must name the store that was away")
+        raise SettingError("tracking.uri", None, "it must name the store that could not be reached")
     uri = absolute(check_uri(settings.uri))
     left = _left(Path(settings.spool), uri)
     if left:
@@ -38,7 +38,7 @@ def _sync(config: DictConfig) -> None:
 
 
 def _left(spool: Path, uri: str) -> list[Outbox]:
-    """Takes what waits for a store and is in nobody's hands."""
+    """Claims the outboxes that wait for a store and that no other process holds."""
     names = ("", redacted(uri), named(uri, spool))  # none where it was killed before it had a word
     found = [Outbox.left(spool, run_id) for run_id in waiting(spool)]
     ours = []
@@ -51,10 +51,10 @@ def _left(spool: Path, uri: str) -> list[Outbox]:
 
 
 def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
-    """Delivers one run after the other, and tells of each.
+    """Delivers one run after the other, and prints a line for each.
 
     Raises:
-        SettingError: The store is none.
+        SettingError: It is not a tracking store.
         UnreachableError: It cannot be reached.
         TrackingError: It refused something.
     """
@@ -81,11 +81,11 @@ def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
             print(f"run {outbox.run_id}: kept in {outbox.path}, refused ({reason(error)})")
             refused += 1
     if refused:
-        raise TrackingError(f"the store refused something of {refused} of {len(left)} runs")
+        raise TrackingError(f"the store refused measurements of {refused} of {len(left)} runs")
 
 
 def _deliver(access: "Access", outbox: Outbox) -> bool:
-    """Delivers what a run left; returns whether all of it was taken."""
+    """Delivers the measurements of a run; returns whether the store took all of them."""
     from echo_exp.tracking.writer.delivery import deliver
 
     measurements = outbox.measurements

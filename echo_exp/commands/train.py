@@ -1,7 +1,7 @@
-"""The command `echo-exp`: compose, check, train, tell.
+"""The command `echo-exp`: composes and checks the settings, trains, prints the result.
 
 Torch, Lightning and MLflow are imported only when a training starts, so that help, a printed
-configuration and a wrong setting are answered at once.
+configuration and an error message appear at once.
 """
 
 import sys
@@ -45,18 +45,18 @@ def _echo(config: DictConfig) -> None:
 
 
 def _check_single(choices: Mapping[str, str | None], sweep: Mapping[str, Any]) -> None:
-    """Checks that nothing was chosen that makes several runs, or one elsewhere.
+    """Checks that the settings make one run, in this process.
 
     Raises:
-        SettingError: It was, and ``--run`` or ``hydra.mode=RUN`` beside it; or it is to be listed
-            what a sweep would run.
+        SettingError: They do not, although ``--run`` or ``hydra.mode=RUN`` asks for one run; or
+            ``sweep.dry_run`` is set for a single run.
     """
     for group in (*configuration.WHOLE, configuration.LAUNCH):
         if choices.get(group) not in (None, "null", "basic"):
             reason = "--run and hydra.mode=RUN make one run in this process"
             raise SettingError(group, choices[group], reason)
     if sweep["dry_run"]:
-        reason = "it lists the jobs of a sweep (-m, study= or search=), and this is a single run"
+        reason = "it lists the jobs of a sweep (-m, study= or search=), but this is a single run"
         raise SettingError("sweep.dry_run", sweep["dry_run"], reason)
 
 

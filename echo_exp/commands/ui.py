@@ -28,7 +28,7 @@ LAST = "last"
 
 
 def main() -> None:
-    """Runs `echo-exp-ui`: exits with 0 at Ctrl-C, 1 where the server fails, 2 as ever."""
+    """Runs `echo-exp-ui`: exits with 0 at Ctrl-C, 1 if it fails, 2 if a setting is wrong."""
     with contextlib.suppress(KeyboardInterrupt):
         command.run(_show, "ui")
 
@@ -61,15 +61,15 @@ def _show(config: DictConfig) -> None:
 
 
 def _sweep_page(access: "Access", settings: TrackingSettings, run: str | None, which: str) -> str:
-    """Returns the page of a sweep: the table of its runs, as it has them shown.
+    """Returns the page of a sweep: the table of its runs, in the sweep's own view.
 
     Raises:
-        SettingError: There is no such sweep, or a run is asked for too.
+        SettingError: There is no such sweep, or a run is named too.
     """
     from echo_exp.tracking.access import reader
 
     if run is not None:
-        raise SettingError("run", run, "there is one page to open: name a run or a sweep")
+        raise SettingError("run", run, "only one page can be opened: name a run or a sweep")
     parent = reader.sweep(access, settings.experiment, which)
     run_id, experiment_id = parent.info.run_id, parent.info.experiment_id
     known = f"{VIEWS}{run_id}" in access.client.get_experiment(experiment_id).tags
@@ -77,7 +77,7 @@ def _sweep_page(access: "Access", settings: TrackingSettings, run: str | None, w
 
 
 def _page(client: "MlflowClient", experiment: str, run: str | None, shared: bool) -> str:
-    """Returns the page that is asked for.
+    """Returns the page to open.
 
     Raises:
         SettingError: There is no such run, the experiment has none, or it was deleted in MLflow.
@@ -112,7 +112,7 @@ def _listening(port: int) -> socket.socket:
     """Takes a port of this machine.
 
     Raises:
-        SettingError: It cannot be had.
+        SettingError: It cannot be used.
     """
     taken = socket.socket()
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -120,13 +120,13 @@ def _listening(port: int) -> socket.socket:
         taken.bind((HOST, port))
     except OSError as error:
         taken.close()
-        reason = f"{HOST}:{port} cannot be had ({error.strerror}); another port may be free"
+        reason = f"{HOST}:{port} cannot be used ({error.strerror}); another port may be free"
         raise SettingError("port", port, reason) from error
     return taken
 
 
 def _tell(address: str) -> None:
-    print(f"Look at the runs: {address}\nCtrl-C ends it.", flush=True)
+    print(f"Look at the runs: {address}\nCtrl-C stops the server.", flush=True)
     desktop = sys.platform in ("darwin", "win32") or any(
         name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY")
     )

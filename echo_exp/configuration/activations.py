@@ -1,7 +1,7 @@
-"""What a network's activations take, found out by calling it with tensors that have no content.
+"""The memory of a network's activations, measured by calling it with tensors without content.
 
-On PyTorch's device ``meta`` a tensor has a shape and no memory, so that a network that no machine
-could hold is called in milliseconds. Whatever it allocates is counted until it is freed.
+On PyTorch's device ``meta`` a tensor has a shape but no memory, so a network that no machine
+could hold runs in milliseconds. Each allocation counts until it is freed.
 """
 
 import weakref
@@ -30,13 +30,13 @@ class Activations:
 
 
 def measured(empty: nn.Module, x: Tensor, present: Tensor | None) -> Activations:
-    """Returns what the activations of a network take.
+    """Returns the memory that the activations of a network take.
 
-    Of one's own network that cannot be called without content it returns zeros.
+    For a network of the user's own that cannot be called without content, this is zero.
 
     Args:
         empty: The network with no replicas.
-        x: What it reads of a batch, [1, B, T, F] features or [1, B, T] categories.
+        x: Its input for a batch, [1, B, T, F] features or [1, B, T] categories.
         present: [1, B, T], which timesteps it is to read; None if all.
     """
     tensors = {
@@ -62,7 +62,7 @@ def measured(empty: nn.Module, x: Tensor, present: Tensor | None) -> Activations
 
 
 class _Peak(TorchDispatchMode):
-    """Counts what operations allocate in the block, until it is freed.
+    """Counts what operations in the block have allocated and not freed.
 
     Attributes:
         bytes: The largest sum.

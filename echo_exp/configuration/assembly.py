@@ -43,11 +43,11 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
 
 @dataclass(frozen=True)
 class _Sized:
-    """A configuration whose network is known, but not made.
+    """A configuration whose network is known, but not built yet.
 
     Attributes:
         config: The configuration.
-        settings: What of it has been checked.
+        settings: Its checked settings.
         representation: How the network sees integers.
         make_model: Makes the network.
         need: The memory that its training takes.
@@ -97,7 +97,7 @@ def _parts(
 def _check_same_weights(
     make_model: Callable[..., Any], make_other: Callable[..., Any], length: int
 ) -> None:
-    """Refuses a length at which a network has other weights than it is trained with."""
+    """Refuses a length at which the network's weights would have other shapes."""
     one, other = (
         {name: tuple(value.shape) for name, value in make(seeds=()).state_dict().items()}
         for make in (make_model, make_other)
@@ -112,7 +112,7 @@ def _check_same_weights(
 
 
 def make_optimizer(config: DictConfig, settings: Settings) -> MakeOptimizer:
-    """Returns what makes a run's optimizer, which is told how long the run is if it takes that.
+    """Returns the factory of a run's optimizer, with the length of the run if it takes that.
 
     Raises:
         SettingError: A setting is unknown, missing or has a value that is not allowed.

@@ -19,12 +19,12 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 def build(node: DictConfig, key: str, **runtime: Any) -> Any:
     """Makes the object that a group's ``_target_`` names from the settings beside it.
 
-    Lists and mappings among these arrive as those of Python.
+    Lists and mappings in these are passed as those of Python.
 
     Args:
         node: The group's configuration.
         key: The group's name, for messages.
-        runtime: Arguments that are no settings.
+        runtime: Further arguments, which are not settings.
 
     Raises:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
@@ -47,7 +47,7 @@ def build(node: DictConfig, key: str, **runtime: Any) -> Any:
 
 
 def takes(node: DictConfig, key: str, name: str) -> bool:
-    """Returns whether what a group's ``_target_`` names has an argument of this name.
+    """Returns whether the class that a group's ``_target_`` names has an argument of this name.
 
     Raises:
         SettingError: It names nothing callable.
@@ -60,12 +60,12 @@ def _parameters(node: DictConfig, key: str) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(pkgutil.resolve_name(target)).parameters
     except Exception as error:
-        reason = f"it must name something callable ({error})"
+        reason = f"it must be the import path of a callable ({error})"
         raise SettingError(f"{key}.{TARGET}", target, reason) from error
 
 
 def unknown(key: str, value: Any, known: Iterable[str]) -> SettingError:
-    """Returns the error for a setting that does not exist, with the nearest that does."""
+    """Returns the error for an unknown setting, with the most similar known one."""
     known = list(known)
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(sorted(known))

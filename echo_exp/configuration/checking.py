@@ -32,11 +32,11 @@ class Settings:
         problem: What is to be learned.
         missing: What is done with missing values.
         trainer: The trainer's settings.
-        seeds: One seed a replica (R of them), from ``seed`` on.
+        seeds: One seed per replica (R of them), from ``seed`` on.
         epochs: Tutorial epochs.
         batch_size: Windows in an update.
         output_dir: Where everything is written.
-        inspect: Whether to look inside the network after its training.
+        inspect: Whether to inspect the network after its training.
     """
 
     problem: Problem
@@ -87,24 +87,26 @@ def problem(config: DictConfig) -> Problem:
     """Returns the problem of a configuration.
 
     Raises:
-        SettingError: One of its settings is not allowed, or it does not go with ``missing``.
+        SettingError: One of its settings is not allowed, or it cannot be combined with ``missing``.
     """
     missing: Missing = build(config.missing, "missing")
     if not takes(config.problem, "problem", "incomplete"):
         if missing.incomplete:
             policy = config.missing[TARGET].rpartition(".")[2]
-            reason = "no window of this problem is incomplete: use missing=drop"
+            reason = "this problem has no incomplete windows: use missing=drop"
             raise SettingError("missing", policy, reason)
         found: Problem = build(config.problem, "problem")
         return found
     found = build(config.problem, "problem", incomplete=missing.incomplete)
     if missing.incomplete and found.n_in == 1:
-        raise SettingError("problem.n_in", 1, "no such window is incomplete: use missing=drop")
+        raise SettingError(
+            "problem.n_in", 1, "windows of one integer are never incomplete: use missing=drop"
+        )
     return found
 
 
 def _check_network(task: Problem, model: DictConfig) -> None:
-    """Refuses a network that answers too early, or carries a state that means nothing."""
+    """Refuses a network that answers too early, or carries state between independent windows."""
     check_stateful(task, model.get("stateful"))
     if "padding" not in model:  # it answers when it has read the window
         return
@@ -124,7 +126,7 @@ def _check_network(task: Problem, model: DictConfig) -> None:
 
 
 def exports(config: DictConfig) -> bool:
-    """Returns whether a run is to have its network as an MLflow model."""
+    """Returns whether a run stores its network as an MLflow model."""
     return bool("job" not in config.sweep if config.export == AUTO else config.export)
 
 
@@ -145,7 +147,7 @@ def callbacks(config: DictConfig) -> dict[str, DictConfig]:
     """Returns the settings of each of the user's own callbacks, by its name.
 
     Raises:
-        SettingError: They are no mapping, or one of them is none.
+        SettingError: They, or one of them, are not a mapping.
     """
     named = config.get(CALLBACKS, {})  # a run of an earlier version has none
     if not isinstance(named, Mapping | DictConfig):

@@ -1,8 +1,8 @@
-"""The version of the code that a result depends on: a change of it makes a finished job unfinished.
+"""The version of the code that a result depends on: if it changes, finished jobs run again.
 
 It is a hash of the rooms that define the task, train networks and score them, and of the files of
-the classes that a configuration names, with all that these import. Nothing is imported to find it
-out. What is tracked or printed changes no result, and is no part of it.
+the classes that a configuration names, with all that these import. It is computed without importing
+anything. Code that tracks or prints changes no result and is not part of it.
 """
 
 import ast
@@ -35,7 +35,7 @@ STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
 
 @cache
 def code(targets: Collection[str] = frozenset()) -> str:
-    """Returns a hash of the code of `modules`; comments, docstrings and layout are no part of it.
+    """Returns a hash of the code of `modules`, without comments, docstrings and layout.
 
     Args:
         targets: Names of the classes that a configuration calls, such as ``"elman.Elman"``.
@@ -45,9 +45,9 @@ def code(targets: Collection[str] = frozenset()) -> str:
 
 
 def modules(targets: Collection[str] = frozenset()) -> dict[str, Path]:
-    """Returns the modules that decide what a training gives, and their files.
+    """Returns the modules that decide the result of a training, and their files.
 
-    Of libraries it is only the file that a target names.
+    Of a library, only the file that a target names is included.
 
     Args:
         targets: Names of the classes that a configuration calls.
@@ -79,7 +79,7 @@ def _name(path: Path) -> str:
 
 
 def _followed(path: Path) -> bool:
-    """Says whether a module is its user's own, and no library's."""
+    """Says whether a module belongs to the user and not to a library."""
     installed = path.is_relative_to(STANDARD) or not LIBRARIES.isdisjoint(path.parts)
     return path.suffix == ".py" and not installed
 
@@ -117,13 +117,13 @@ def _content(path: Path) -> str:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    """Returns what a file says, without what says nothing to the interpreter."""
+    """Returns the syntax tree of a file, without what the interpreter ignores."""
     tree: ast.Module = _Meaning().visit(ast.parse(path.read_bytes()))
     return tree
 
 
 class _Meaning(ast.NodeTransformer):
-    """Leaves out docstrings, and what is only for a type checker."""
+    """Removes docstrings, and code that is only for a type checker."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

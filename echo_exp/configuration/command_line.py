@@ -1,4 +1,4 @@
-"""What the user gave on the command line, as Hydra has it."""
+"""The arguments that the user gave on the command line, as Hydra records them."""
 
 from typing import Any, cast
 

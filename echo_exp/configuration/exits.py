@@ -1,4 +1,4 @@
-"""How the program ends when something is wrong: with one message and an exit code."""
+"""Turns an error into one message and an exit code."""
 
 import contextlib
 import re
@@ -35,7 +35,7 @@ LAUNCHERS = {
 
 @contextlib.contextmanager
 def explained(settings: str = "config") -> Iterator[None]:
-    """Ends the program with a message and an exit code where an error comes out of the block.
+    """Ends the program with a message and an exit code if the block raises an error.
 
     Args:
         settings: Name of the file in ``conf`` whose settings are the program's.
@@ -51,7 +51,7 @@ def explained(settings: str = "config") -> Iterator[None]:
 
 
 def explain(error: BaseException, settings: str = "config") -> tuple[str, int]:
-    """Returns what to tell the user about an error, and the program's exit code."""
+    """Returns the message for an error, and the program's exit code."""
     message, code = _explain(error, settings)
     return redacted("\n".join([message, *getattr(error, "__notes__", ())])), code
 
@@ -75,7 +75,7 @@ def _explain(error: BaseException, settings: str) -> tuple[str, int]:
 
 
 def _explain_composition(error: Exception, settings: str) -> str:
-    """Says what is wrong with an override, and what may have been meant."""
+    """Explains a wrong override, and suggests what may have been meant."""
     text = str(error)
     if isinstance(error, MissingConfigException) and error.options is not None:
         return str(_missing_option(error.missing_cfg_file or "", error.options))
@@ -86,7 +86,7 @@ def _explain_composition(error: Exception, settings: str) -> str:
         key, value = several.groups()
         swept = settings == "config" and key not in configuration.WHOLE
         more = "; a sweep, -m, takes several" if swept else ""
-        return str(SettingError(key, value, f"it must be one value{more}"))
+        return str(SettingError(key, value, f"it must be a single value{more}"))
     named = re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     named = named or re.search(r"Key '([^']+)' is not in struct", text)
     if isinstance(error, ConfigCompositionException) and named:
@@ -138,7 +138,7 @@ def _known_to_search() -> list[str]:
 
 
 def _hydra() -> contextlib.AbstractContextManager[object]:
-    """Has Hydra know the configuration, which in a sweep it already does."""
+    """Initialises Hydra with the configuration; in a sweep this is already done."""
     if GlobalHydra.instance().is_initialized():
         return contextlib.nullcontext()
     return initialize_config_dir(str(configuration.FOLDER), version_base="1.3")

@@ -1,4 +1,4 @@
-"""What tells one configuration from another: fingerprints, differences, what is worth comparing."""
+"""What distinguishes configurations: fingerprints, differences, parameters worth comparing."""
 
 import hashlib
 import json
@@ -53,7 +53,7 @@ def _measured(config: Any) -> dict[str, Any]:
 
 
 def parameters(config: DictConfig) -> dict[str, Any]:
-    """Returns what is worth comparing between runs: each group's class and all that it is given."""
+    """Returns the parameters worth comparing between runs: each group's class and its arguments."""
     chosen = {
         group: config[group]._target_.rsplit(".", 1)[-1]
         for group in ("problem", "model", "representation", "missing", "optimizer")
@@ -71,7 +71,7 @@ def problem_kind(config: DictConfig) -> str:
 def stack_settings(config: DictConfig) -> dict[str, Any]:
     """Returns the settings in which the runs of a stack may differ, by dotted keys.
 
-    They change no tensor's shape and no order of operations: the seeds, the epochs, and the
+    They change neither a tensor's shape nor the order of operations: the seeds, the epochs, and the
     numbers of the optimizer.
     """
     resolved = OmegaConf.to_container(config, resolve=True)
@@ -81,7 +81,7 @@ def stack_settings(config: DictConfig) -> dict[str, Any]:
 def stack_key(config: DictConfig) -> str:
     """Returns a hash of all other settings: runs with the same can be a stack.
 
-    It is empty where a run must be trained alone, since its callbacks see a whole training.
+    It is empty if a run must be trained alone, because its callbacks see a whole training.
     """
     if config.get(CALLBACKS):
         return ""
@@ -97,9 +97,9 @@ def _stacks(key: str, value: Any) -> bool:
 
 
 def fingerprint(config: DictConfig, but: str | None = None) -> str:
-    """Returns a hash of everything that a result may depend on, but for one setting if asked.
+    """Returns a hash of everything that a result may depend on, optionally without one setting.
 
-    A run of an earlier version has that of the same settings today.
+    A run of an earlier version has the same fingerprint as one with its settings today.
     """
     every = as_first_written(_measured(OmegaConf.to_container(config, resolve=True)))
     measured = {key: value for key, value in every.items() if key != but}
@@ -108,20 +108,20 @@ def fingerprint(config: DictConfig, but: str | None = None) -> str:
 
 
 def can_grow(config: DictConfig) -> bool:
-    """Returns whether a run of more epochs begins as this one does.
+    """Returns whether a run with more epochs starts with the same updates as this one.
 
-    Not where its learning rate depends on how many there are.
+    It does not if the learning rate depends on the number of epochs.
     """
     return not needs_end(config.optimizer.get("schedule", CONSTANT))  # older runs have none
 
 
 def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str]) -> dict[str, str]:
-    """Tells the settings named by ``overrides`` whose value is not that of a stored run.
+    """Returns the settings named by ``overrides`` whose value differs from that of a stored run.
 
-    A setting that the version of the stored run did not have was at its default there.
+    A setting that did not exist when the run was stored counts as its default there.
 
     Returns:
-        What is different, in words, by the setting's name.
+        The difference in words, by the setting's name.
     """
     before, now = ADDED | _measured(stored), ADDED | _measured(given)
     named = [setting(override.partition("=")[0]) for override in overrides]

@@ -46,7 +46,7 @@ CONTAINER = (
 
 @dataclass(frozen=True)
 class Need:
-    """The memory that a training takes, estimated from above.
+    """An upper estimate of the memory that a training takes.
 
     `python -m benchmarks.memory` compares it with what trainings take.
 
@@ -116,8 +116,8 @@ def _parameters(empty: torch.nn.Module) -> int:
 def networks_together(empty: torch.nn.Module, need: Need) -> int:
     """Returns how many networks are best trained as one stack.
 
-    Beyond `STACK_PARAMETERS` in all, what an update reads and writes is in no cache any more, so
-    that more networks only share what an operation costs by itself; `STACK_LEAST` do that well
+    Beyond `STACK_PARAMETERS` in all, an update no longer fits the cache,
+    so more networks only share the overhead of the operations. `STACK_LEAST` networks share it well
     enough. `python -m benchmarks.replicas` measures how the time grows with them.
 
     Args:
@@ -133,11 +133,11 @@ def check_memory(config: DictConfig, need: Need, replicas: int) -> None:
 
     Args:
         config: The configuration.
-        need: What they take.
+        need: The memory that they take.
         replicas: How many there are.
 
     Raises:
-        SettingError: It cannot.
+        SettingError: There is not enough memory.
     """
     needed = need.bytes(replicas)
     available = _memory()
@@ -167,14 +167,14 @@ def check_memory(config: DictConfig, need: Need, replicas: int) -> None:
 
 
 def _fitting(need: Need, room: float) -> int:
-    """Returns how many networks there is room for, at least 1."""
+    """Returns how many networks fit, at least 1."""
     one = need.weights + need.activations
     evaluation = EVALUATION_BYTES if need.evaluated else 0
     return max(1, int(min(room / (one + need.evaluated), (room - evaluation) / one)))
 
 
 def _memory() -> float:
-    """Returns the bytes that this process may take: the machine's, or its container's."""
+    """Returns the memory that this process may use, in bytes: the machine's, or its container's."""
     limits = [math.inf]
     with contextlib.suppress(AttributeError, ValueError, OSError):  # not every system tells
         limits.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))

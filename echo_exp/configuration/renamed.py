@@ -1,4 +1,4 @@
-"""Reads a configuration of an earlier version: what has moved, and what was added since."""
+"""Reads a configuration of an earlier version: what moved, and what was added since."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +26,7 @@ ADDED = {
 
 
 def renamed(config: DictConfig | ListConfig) -> DictConfig:
-    """Returns a configuration with each ``_target_`` where it is today."""
+    """Returns a configuration with the current name of each ``_target_``."""
     found = OmegaConf.create(_renamed(OmegaConf.to_container(config)))
     assert isinstance(found, DictConfig)
     return found
@@ -41,7 +41,7 @@ def _renamed(node: Any, key: str = "") -> Any:
 
 
 def current(name: str) -> str:
-    """Returns the dotted name of a class as it is today."""
+    """Returns the current dotted name of a class."""
     package, _, rest = name.partition(".")
     module, _, inner = rest.partition(".")
     if package == "echo_exp" and module in MOVED:
@@ -50,7 +50,7 @@ def current(name: str) -> str:
 
 
 def as_first_written(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns flat settings as an earlier version wrote them, where it could have."""
+    """Returns flat settings as an earlier version would have written them, if it could."""
     before = {today: name for name, today in CLASSES.items()}
     return {
         key: before.get(value, value) if key.endswith(f".{TARGET}") else value

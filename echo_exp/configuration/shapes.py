@@ -49,11 +49,11 @@ def need(empty: nn.Module, representation: Representation, settings: Settings) -
 
 
 def network(config: DictConfig, settings: Settings) -> tuple[Representation, Callable[..., Any]]:
-    """Returns the representation and what makes the network.
+    """Returns the representation, and the factory of the network.
 
     Args:
         config: The configuration.
-        settings: What of it has been checked.
+        settings: Its checked settings.
 
     Raises:
         SettingError: A setting of the representation is not allowed.

@@ -1,4 +1,4 @@
-"""What tells the runs of a sweep apart: the settings that differ, and their values in few words."""
+"""What distinguishes the runs of a sweep: the settings that differ, and their values in short."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ FEW_DIGITS = 4
 def swept(
     runs: Sequence[Mapping[str, Any]], named: Collection[str] | None = None
 ) -> tuple[str, ...]:
-    """Returns the parameters that differ between runs, those that repeat the same last.
+    """Returns the parameters that differ between runs; `seed` and `replicas` come last.
 
     Args:
         runs: The parameters of each run.
@@ -35,7 +35,7 @@ def swept(
 
 
 def _follows(key: str, others: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> bool:
-    """Returns whether the values of some parameters tell that of another."""
+    """Returns whether the values of some parameters determine that of another."""
     known = [key for key in others if key not in REPETITIONS]
     places = {tuple(str(run.get(other)) for other in known) for run in runs}
     finer = {tuple(str(run.get(other)) for other in (*known, key)) for run in runs}
@@ -53,12 +53,12 @@ def varied(overrides: Iterable[Sequence[str]]) -> dict[str, list[str]]:
 
 
 def setting(key: str) -> str:
-    """Returns the name of a setting without what an override says of it, as in ``++seed``."""
+    """Returns the name of a setting without the prefix of an override, as in ``++seed``."""
     return key.lstrip("+~").partition("@")[0]
 
 
 def short(key: str, keys: Iterable[str] = ()) -> str:
-    """Returns a setting's name in few letters; its whole name where another's ends alike."""
+    """Returns a setting's short name; its whole name if another's ends alike."""
     last = key.rpartition(".")[2]
     alike = [other for other in keys if other.rpartition(".")[2] == last]
     return key if len(alike) > 1 else SHORT.get(last, last)
@@ -69,8 +69,8 @@ def words(run: Mapping[str, Any], keys: Sequence[str], digits: int | None = None
 
     Args:
         run: The parameters.
-        keys: Those that are told.
-        digits: So many of a number that is not whole; all that tell it apart, where not given.
+        keys: The parameters to show.
+        digits: The digits of a fraction; by default as many as distinguish it.
     """
     return ", ".join(_word(key, run[key], keys, digits) for key in keys if key in run)
 
@@ -89,7 +89,7 @@ def word(value: Any) -> str:
 
 
 def shown(value: Any, digits: int | None = None) -> str:
-    """Returns a value as it is written in YAML, a number in few digits, or in at most so many."""
+    """Returns a value as written in YAML; a number has few digits, or at most the given number."""
     if not isinstance(value, float):
         return word(value)
     if digits is not None:

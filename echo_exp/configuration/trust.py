@@ -1,4 +1,4 @@
-"""Whoever can write to a store must not get code run by those who read it."""
+"""Prevents a stored configuration from running code on the machine that reads it."""
 
 from collections.abc import Collection, Iterator
 from functools import cache
@@ -16,23 +16,25 @@ Target = tuple[str, str]
 def check(
     stored: DictConfig, trusted: Collection[Target], asked: tuple[str, str], hint: str = ""
 ) -> None:
-    """Refuses a configuration that would call or look up what no configuration here does.
+    """Refuses a configuration that would call or look up anything but known names.
 
     Args:
         stored: The configuration, from the store.
-        trusted: What it may call beside what the options of each group do.
+        trusted: Further names that it may call, beside those of the options of each group.
         asked: The setting that names the run, and its value.
-        hint: What the user may do about it.
+        hint: What the user can do about it.
 
     Raises:
-        SettingError: It would.
+        SettingError: It would call or look up something else.
     """
     known = offered() | set(trusted)
     for key, value in _leaves(OmegaConf.to_container(stored)):
         if isinstance(value, str) and "${" in value:
             raise SettingError(*asked, f"the run's stored configuration would look up {value}")
         if _names_target(key) and (key, value) not in known:
-            reason = f"the run's stored configuration would call {value}, which is not ours"
+            reason = (
+                f"the run's stored configuration would call {value}, which is not part of echo_exp"
+            )
             raise SettingError(*asked, reason + hint)
 
 

@@ -70,9 +70,11 @@ def find(access: Access, experiment: str, which: Any) -> list[Run]:
     for name in named:
         found |= {run.info.run_id: run for run in _named(access, experiment, name)}
     if not found:
-        raise SettingError(RUNS, which, f"no run of experiment {experiment} is so")
+        raise SettingError(RUNS, which, f"it matches no run of experiment {experiment}")
     if len(found) > MOST_RUNS:
-        raise SettingError(RUNS, which, f"these are {len(found)} runs; at most {MOST_RUNS} fit")
+        raise SettingError(
+            RUNS, which, f"it selects {len(found)} runs; a report can show at most {MOST_RUNS}"
+        )
     return list(found.values())
 
 

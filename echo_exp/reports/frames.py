@@ -124,7 +124,7 @@ def _metrics(stored: StoredRuns, asked: Sequence[str] | None) -> list[str]:
     for name in asked:
         if name not in stored.scores:
             there = ", ".join(sorted(stored.scores, key=_place)) or "none"
-            raise SettingError("metrics", name, f"the runs have {there}")
+            raise SettingError("metrics", name, f"the runs have: {there}")
     return list(dict.fromkeys(asked))
 
 

@@ -260,7 +260,9 @@ def read(access: Access, parent: Run, reasons: Mapping[int, str] | None = None) 
         why = (
             "; ".join(dict.fromkeys(each.error for each in jobs if each.error)) or "none has ended"
         )
-        raise SettingError(reader.SWEEP, parent.info.run_id, f"no job of it has finished: {why}")
+        raise SettingError(
+            reader.SWEEP, parent.info.run_id, f"none of its jobs has finished: {why}"
+        )
     return found
 
 

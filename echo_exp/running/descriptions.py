@@ -58,11 +58,11 @@ def run(
         outcome: What came out, once something has.
     """
     which = [f"run={stored.run_id}", *where]
-    again = {stored.tags["mlflow.source.name"]: "does the same again"}
+    again = {stored.tags["mlflow.source.name"]: "repeats it"}
     about = markdown.text(_sentence(config), _beginning(stored))
     if outcome is None:
         resume = shlex.join(["echo-exp", f"resume={stored.run_id}", *where])
-        more = {resume: "goes on, where it was interrupted"}
+        more = {resume: "continues it where it was interrupted"}
         return markdown.text(about, "It has not ended, and has no scores.", markdown.commands(more))
     window = shown(outcome.listing.windows[0])
     more = {
@@ -76,8 +76,8 @@ def run(
 
 
 def continued(told: str, by: StoredRun) -> str:
-    """Adds to the description of a run that another goes on from it."""
-    return markdown.text(told, f"{_link(by.experiment_id, by.run_id)} goes on from it.")
+    """Adds to the description of a run that another continues it."""
+    return markdown.text(told, f"{_link(by.experiment_id, by.run_id)} continues it.")
 
 
 def _beginning(stored: StoredRun) -> str:

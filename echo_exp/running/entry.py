@@ -120,7 +120,7 @@ def end_early(run: Run, error: BaseException, automatic: bool) -> None:
     stopped = isinstance(error, Interrupted | KeyboardInterrupt)
     if stopped:
         command = "the same command" if automatic else f"`echo-exp resume={run.run_id}`"
-        _add_note(error, f"{command} goes on where it stopped")
+        _add_note(error, f"{command} continues it where it stopped")
     with contextlib.suppress(TrackingError):  # the error itself is what the user must see
         if isinstance(error, PrunedError):
             run.set_tag(PRUNED_TAG, str(error.epoch))

@@ -73,7 +73,9 @@ def checked_store(config: DictConfig, parent: str | None) -> Store | None:
     _check_writable("output_dir", settings.output_dir)
     store = open_store(config)
     if store is None and settings.inspect:
-        raise SettingError("inspect", "true", "tracking=none has no place for its figures")
+        raise SettingError(
+            "inspect", "true", "with tracking=none there is no run to store its figures"
+        )
     if store is not None:
         _check_writable("tracking.spool", Path(store.spool))
     if store is not None and parent is not None:  # the sweep may have begun long ago
@@ -87,7 +89,7 @@ def started(store: Store | None, config: DictConfig, overrides: Sequence[str]) -
     start = Start(config)
     if config.resume not in (None, resume.AUTO):
         if store is None:
-            raise SettingError("resume", config.resume, "tracking=none has no runs")
+            raise SettingError("resume", config.resume, "with tracking=none there are no runs")
         with reached(config):
             start = resume.find(store, config, overrides)
     if store is None or config.resume is None or start.run is not None:
@@ -126,7 +128,7 @@ def _claimed(store: Store, config: DictConfig) -> Iterator[None]:
     with reached(config):
         holder = store.claim(thing)
     if holder is not None:
-        raise ClaimedError(f"{holder} is doing this")
+        raise ClaimedError(f"{holder} is doing the same")
     try:
         yield
     finally:

@@ -91,7 +91,7 @@ def _read(
     """
     last = last_checkpoint(folder, parts)
     if last is None:
-        raise SettingError("resume", run.run_id, f"run {run.run_id} left no checkpoint")
+        raise SettingError("resume", run.run_id, f"run {run.run_id} has no checkpoint")
     if last.get("stopped"):
         reason = (
             f"a callback ended run {run.run_id} at epoch {last['echo_epochs']:,}, and would end "

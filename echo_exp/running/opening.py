@@ -39,7 +39,7 @@ def reached(config: DictConfig) -> Iterator[None]:
     try:
         yield
     except DeletedError as error:
-        reason = f"{error}, or tracking.experiment=another takes another"
+        reason = f"{error}, or tracking.experiment=another chooses another"
         raise SettingError("tracking.experiment", config.tracking.experiment, reason) from error
     except TrackingError as error:
         reason = f"it cannot be used ({error})"

@@ -77,10 +77,10 @@ def find(store: Store, config: DictConfig, overrides: Sequence[str]) -> Start:
     different = configuration.differences(stored, config, overrides)
     longer = different.pop("epochs", None)
     if run.status != "FINISHED" and longer:
-        hint = f"`echo-exp resume={run.run_id}` finishes it, after which more epochs can follow"
+        hint = f"`echo-exp resume={run.run_id}` finishes it; then it can be given more epochs"
         different["epochs"] = f"{longer} ({hint})"
     if different:
-        reason = "that run has another configuration: " + "; ".join(different.values())
+        reason = "that run has a different configuration: " + "; ".join(different.values())
         raise SettingError("resume", config.resume, reason)
     for key in configuration.INCIDENTAL:
         OmegaConf.update(stored, key, OmegaConf.select(config, key))
@@ -101,7 +101,7 @@ def _named(store: Store, which: str) -> StoredRun:
 
 def _configuration(run: StoredRun, config: DictConfig) -> DictConfig:
     if run.config is None:
-        raise SettingError("resume", config.resume, f"run {run.run_id} left no configuration")
+        raise SettingError("resume", config.resume, f"run {run.run_id} has no configuration")
     stored = renamed(OmegaConf.create(run.config))
     trust.check(stored, trust.targets(config), ("resume", config.resume))
     return stored
@@ -113,12 +113,12 @@ def _check_longer(run: StoredRun, stored: DictConfig, config: DictConfig, asked:
     named = ("epochs", config.epochs) if asked else ("resume", config.resume)
     if not configuration.can_grow(stored):
         schedule = f"optimizer.schedule={stored.optimizer.schedule}"
-        reason = f"{finished}, over which {schedule} has changed its learning rate: begin anew"
+        reason = f"{finished}, over which {schedule} has changed the learning rate: start a new run"
         raise SettingError(*named, reason)
     if not asked or config.epochs <= stored.epochs:
-        raise SettingError(*named, f"{finished}: epochs= above {stored.epochs} trains it on")
+        raise SettingError(*named, f"{finished}: set epochs= above {stored.epochs} to continue it")
     if run.tags.get("code") != code_of(stored):
-        reason = f"{finished} with another version of the code that trains: begin anew"
+        reason = f"{finished} with another version of the training code: start a new run"
         raise SettingError("resume", config.resume, reason)
 
 

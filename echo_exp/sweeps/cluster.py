@@ -1,6 +1,6 @@
 """The jobs of a sweep as tasks of a Ray cluster.
 
-A job whose machine or process is lost is begun again, alone; the others are left as they are.
+If the machine or process of a job is lost, only that job starts again; the others continue.
 """
 
 import contextlib
@@ -49,16 +49,16 @@ LOST = (
 
 
 class JobLostError(RuntimeError):
-    """A job was lost as often as it was begun."""
+    """A job was lost each time that it was started."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that a worker needs to run one job.
+    """Everything that a worker needs to run one job.
 
     Attributes:
         number: The job's number in the sweep.
-        overrides: What it changes.
+        overrides: The overrides of the job.
         context: Hydra's means to compose its configuration.
         config: The sweep's configuration.
         task_function: What is run with the job's configuration.
@@ -118,7 +118,7 @@ def joined(address: str | None, cpus: int, gpus: int, verbose: bool) -> Iterator
                 **({} if address else {**own, "_temp_dir": folder}),
             )
         except (ConnectionError, ValueError) as error:
-            reason = f"no Ray cluster can be joined there ({str(error).splitlines()[0]})"
+            reason = f"there is no Ray cluster to join ({str(error).splitlines()[0]})"
             raise SettingError("hydra.launcher.address", address, reason) from error
         try:
             _check_size("hydra.launcher.cpus", cpus, "CPU")
@@ -129,11 +129,13 @@ def joined(address: str | None, cpus: int, gpus: int, verbose: bool) -> Iterator
 
 
 def _check_size(key: str, needed: int, resource: str) -> None:
-    """Refuses what no machine has: Ray would wait for one that does."""
+    """Refuses what no machine has, because Ray would wait for such a machine."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     most = max(int(machine.get(resource, 0)) for machine in machines)
     if needed > most:
-        raise SettingError(key, needed, f"no machine of the cluster has more than {most}")
+        raise SettingError(
+            key, needed, f"no machine of the cluster has enough: the largest has {most}"
+        )
 
 
 def run(jobs: Sequence[Job], cpus: int, gpus: int, attempts: int) -> list[JobReturn]:
@@ -143,7 +145,7 @@ def run(jobs: Sequence[Job], cpus: int, gpus: int, attempts: int) -> list[JobRet
         jobs: The jobs.
         cpus: Cores of each.
         gpus: GPUs of each.
-        attempts: How often a job is begun whose machine or process is lost.
+        attempts: How often a job is started if its machine or process is lost.
 
     Raises:
         Interrupted: A signal asked to stop; the jobs have stopped.
@@ -185,12 +187,12 @@ def _run(
 
 def _given_up(job: Job, error: Exception) -> JobReturn:
     left = JobReturn(overrides=job.overrides, status=JobStatus.FAILED)
-    left.return_value = JobLostError(f"Ray has lost it, last by {type(error).__name__}")
+    left.return_value = JobLostError(f"Ray lost it, the last time with {type(error).__name__}")
     return left
 
 
 def _stop(running: list[Any]) -> None:
-    """Interrupts jobs and waits until they have written what they have."""
+    """Interrupts jobs and waits until they have written their checkpoints."""
     if not running:
         return
     for task in running:

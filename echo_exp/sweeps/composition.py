@@ -1,4 +1,4 @@
-"""Many configurations that differ in a few settings, composed at the price of a few.
+"""Composes many configurations that differ in a few settings, at the cost of a few.
 
 Hydra reads every file again for each configuration, which takes longer than a short training. The
 options of groups decide which files; other settings only change values in what was read.
@@ -53,7 +53,7 @@ def compose_all(
 def primary() -> str:
     """Returns the name of the primary configuration: a user's own, or that of a training.
 
-    Those of other commands have settings beside these which are none of a training.
+    Those of other commands have further settings, which a training does not have.
     """
     if not HydraConfig.initialized():
         return CONFIG
@@ -63,7 +63,7 @@ def primary() -> str:
 
 @contextlib.contextmanager
 def repeatable() -> Iterator[None]:
-    """Has what an override shuffles in the block come in the same order at each start.
+    """Makes shuffled values of overrides come in the same order at each start, inside the block.
 
     A sweep is known by its jobs, and processes that share it must number them alike.
     """

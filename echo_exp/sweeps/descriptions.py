@@ -55,7 +55,7 @@ def sweep(
         command: The arguments of `echo-exp` that make it.
         best: The lines of the table of its best settings, the titles first.
         summary: How many jobs succeeded, and how many did not.
-        failed: Why some failed, a line a reason.
+        failed: Why some failed, one line per reason.
         answer: Which settings did best, in a sentence.
     """
     titles, *rows = best or [()]
@@ -81,7 +81,7 @@ def search(
 
 
 def varied(jobs: Iterable[Sequence[str]]) -> str:
-    """Says of the overrides of some jobs how many there are, and which settings differ."""
+    """Says how many jobs there are, and which of their settings differ."""
     every = list(jobs)
     rows = [(f"`{key}`", listed(values)) for key, values in configuration.varied(every).items()]
     return markdown.text(
@@ -90,7 +90,7 @@ def varied(jobs: Iterable[Sequence[str]]) -> str:
 
 
 def listed(values: Sequence[str]) -> str:
-    """Returns values as a list, of many only the first."""
+    """Returns values as a list; if there are many, only the first."""
     return ", ".join(values[:MOST_VALUES]) + ", …" * (len(values) > MOST_VALUES)
 
 

@@ -1,4 +1,4 @@
-"""Why some of many failed: equal reasons together, with those that failed by them."""
+"""Why jobs failed: equal reasons are grouped, with the jobs that they apply to."""
 
 import re
 from collections import defaultdict
@@ -17,15 +17,15 @@ Who = TypeVar("Who")
 
 @lru_cache(maxsize=4096)
 def kind(reason: str) -> tuple[str, ...]:
-    """Returns what reasons have in common that differ in numbers only."""
+    """Returns the common text of reasons that differ only in numbers."""
     return tuple(NUMBER.split(reason))
 
 
 def grouped(failures: Iterable[tuple[Who, str]]) -> list[tuple[str, list[Who]]]:
-    """Returns the reasons with those that failed by them, the most frequent first.
+    """Returns each reason with the jobs that failed for it, the most frequent first.
 
-    Reasons that differ in numbers only are one. Where that is one number its values are told, else
-    the first of the reasons.
+    Reasons that differ only in numbers are grouped. If they differ in one
+    number, its values are listed; otherwise the first reason stands for all.
 
     Args:
         failures: Who failed, and why.
@@ -41,11 +41,11 @@ def grouped(failures: Iterable[tuple[Who, str]]) -> list[tuple[str, list[Who]]]:
 
 
 def lines(failures: Mapping[int, str], each: str) -> list[str]:
-    """Returns a line a reason.
+    """Returns one line per reason.
 
     Args:
         failures: The reasons, by the numbers of those that failed.
-        each: What they are, such as a job.
+        each: What they are called, such as a job.
     """
     return [f"{who(numbers, each)}: {why}" for why, numbers in grouped(sorted(failures.items()))]
 
@@ -72,7 +72,7 @@ def _listed(words: Sequence[str], joined: str) -> str:
 
 
 def who(numbers: Sequence[int], each: str) -> str:
-    """Returns numbers in words, with what they are numbers of, such as a job."""
+    """Returns numbers in words, with the name of what they number, such as a job."""
     if len(numbers) == 1:
         return f"{each} {numbers[0]}"
     ranges = _ranges(numbers)
@@ -83,7 +83,7 @@ def who(numbers: Sequence[int], each: str) -> str:
 
 
 def _ranges(numbers: Sequence[int]) -> list[tuple[str, int]]:
-    """Returns numbers, three and more in a row as a range, each with how many it names."""
+    """Returns numbers, with three or more in a row as a range, each with its count."""
     rows: list[list[int]] = []
     for number in numbers:
         if rows and number == rows[-1][-1] + 1:

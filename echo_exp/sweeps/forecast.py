@@ -1,6 +1,6 @@
-"""What a sweep would do, and how long it may take: nothing is run, made or written.
+"""Tells what a sweep would do, and how long it may take. Nothing is run or written.
 
-Finished runs are looked for in the store as it lies there, without the writer, which would make it.
+Finished runs are read from the store without the writer, which would create a missing store.
 """
 
 import math
@@ -43,7 +43,7 @@ class Pace:
     Attributes:
         settings: Its settings, as texts.
         networks: How many networks were trained together.
-        seconds: Time of an epoch of all of them.
+        seconds: Time of one epoch of all of them.
     """
 
     settings: Mapping[str, str]
@@ -52,14 +52,14 @@ class Pace:
 
 
 def tell(asked: Sweep, config: DictConfig) -> None:
-    """Prints the jobs of a sweep, what is known of each, their stacks and an estimate of the time.
+    """Prints the jobs of a sweep with their states and stacks, and an estimate of the time.
 
     Args:
         asked: The sweep.
         config: The configuration that all jobs share.
 
     Raises:
-        SettingError: The tracking store is there and cannot be read.
+        SettingError: The tracking store exists, but cannot be read.
     """
     found = _Found(config)
     states = _states(asked, found)
@@ -90,7 +90,7 @@ def _lines(
 
 
 def time_of(stacks: Sequence[Stack], paces: Sequence[Pace], workers: int) -> str:
-    """Estimates how long some stacks take, and says what from.
+    """Estimates how long some stacks take, and names the basis of the estimate.
 
     A stack of more networks than were trained together takes at least as long as these, and at
     most longer in the same proportion; one of fewer likewise.
@@ -120,7 +120,7 @@ def time_of(stacks: Sequence[Stack], paces: Sequence[Pace], workers: int) -> str
 
 
 def _bounds(stack: Stack, paces: Sequence[Pace]) -> tuple[float, float] | None:
-    """Returns the least and the most seconds that a stack may train; None where nothing tells."""
+    """Returns the least and the most seconds that a stack may train; None if nothing is known."""
     if stack[0].stack is None:
         return None
     config = stack[0].stack.config
@@ -152,7 +152,7 @@ def _of_stacks(stacks: Sequence[Stack], workers: int) -> str:
 
 
 class _Found:
-    """The runs of an experiment; none where there is no store yet.
+    """The runs of an experiment; none if there is no store yet.
 
     Args:
         config: The configuration that names both.
@@ -176,7 +176,7 @@ class _Found:
         return self._search(tags, NEWEST) if older else found
 
     def parent(self, sweep: str) -> str | None:
-        """Returns the id of the run of a sweep, where it was started before."""
+        """Returns the id of a sweep's parent run, if the sweep was started before."""
         found = self._search({"kind": TAG, TAG: sweep}, 1)
         return found[0].info.run_id if found else None
 
@@ -201,7 +201,7 @@ def _pace(run: "Run") -> Pace:
 
 
 def _states(asked: Sweep, found: _Found) -> dict[int, str]:
-    """Returns what is known of each job, as the sweep would find it."""
+    """Returns the state of each job, as the sweep would find it."""
     states = {each.number: WRONG if each.problem else RUN for each in asked.jobs}
     if asked.settings.again == Again.ALL:
         return states

@@ -1,7 +1,7 @@
 """One job of a sweep, in whatever process a launcher runs it.
 
-It leaves what became of it in a file of the sweep's folder, where the sweep looks: a launcher may
-lose what a job returns, and a job may lose its process.
+It writes its result to a file in the sweep's folder, because a launcher may lose what a job
+returns, and a job may lose its process.
 """
 
 import functools
@@ -40,7 +40,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a job leaves.
+    """The result of a job.
 
     Attributes:
         status: What became of it.
@@ -71,23 +71,23 @@ class JobResult:
 
 
 def reasons(results: Mapping[int, JobResult]) -> dict[int, str]:
-    """Returns why jobs failed, by their numbers."""
+    """Returns the reasons why jobs failed, by their numbers."""
     return {number: result.line for number, result in results.items() if result.failed}
 
 
 def counted(results: Iterable[JobResult]) -> list[str]:
-    """Returns how many jobs did not succeed, of each kind of end that there was."""
+    """Returns how many jobs did not succeed, by status."""
     counts = Counter(result.status for result in results)
     told = (Status.FAILED, Status.STOPPED, Status.PRUNED)
     return [f"{counts[status]} {status}" for status in told if counts[status]]
 
 
 def run_job(config: DictConfig, overrides: list[str], folder: Path, sweeper: DictConfig) -> None:
-    """Runs a job; where it fails, that is its result and the sweep goes on.
+    """Runs a job; if it fails, the failure is its result and the sweep continues.
 
     Args:
         config: Its configuration; ``sweep.parent`` and ``sweep.job`` say whose job it is.
-        overrides: What it changes.
+        overrides: The overrides of the job.
         folder: The sweep's folder.
         sweeper: What a job of a search is told of the search.
 
@@ -110,13 +110,13 @@ def run_job(config: DictConfig, overrides: list[str], folder: Path, sweeper: Dic
 
 
 def quieten(config: DictConfig) -> None:
-    """Leaves it to the sweep to show how far its jobs are."""
+    """Turns off a job's own progress display; the sweep shows the progress."""
     if config.trainer.get("progress") == "auto":
         OmegaConf.update(config, "trainer.progress", "none")
 
 
 def result_of(end: "running.Result | Exception") -> JobResult:
-    """Returns what a run that came to its end, or did not, leaves to the sweep."""
+    """Returns the result of a run for the sweep, whether it ended or not."""
     match end:
         case running.Result():
             metrics = end.outcome.validation() | end.outcome.metrics()
@@ -133,7 +133,7 @@ def result_of(end: "running.Result | Exception") -> JobResult:
 
 
 def pruning(sweeper: DictConfig, number: int) -> "Sequence[Pruning]":
-    """Returns what reports the validations of a trial to its search, where that prunes."""
+    """Returns the callback that reports a trial's validations to its search, if that prunes."""
     if sweeper.get("pruner") is None:
         return []
     from echo_exp.sweeps.search.pruning import Pruning
@@ -142,7 +142,7 @@ def pruning(sweeper: DictConfig, number: int) -> "Sequence[Pruning]":
 
 
 def file(folder: Path, number: int) -> Path:
-    """Returns where a job leaves its result."""
+    """Returns the file for a job's result."""
     return folder / f"job-{number}.json"
 
 
@@ -156,7 +156,7 @@ def read(path: Path) -> JobResult | None:
 
 
 def leave(result: JobResult, path: Path) -> None:
-    """Leaves a result where the sweep looks for it."""
+    """Writes a result where the sweep looks for it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(asdict(result)), encoding="utf-8")

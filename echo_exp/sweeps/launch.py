@@ -70,7 +70,7 @@ def prepare(config: DictConfig) -> None:
 def _check(config: DictConfig) -> None:
     launcher = config.hydra.launcher
     if launcher._target_.endswith(".SlurmLauncher") and shutil.which("sbatch") is None:
-        reason = "it needs Slurm, and this machine has no sbatch"
+        reason = "it needs Slurm, but this machine has no sbatch"
         raise SettingError(LAUNCH, "slurm", reason)
     if launcher._target_.endswith(".RayLauncher"):
         build(launcher, "hydra.launcher")

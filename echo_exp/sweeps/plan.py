@@ -42,9 +42,9 @@ class SweepSettings:
     """The settings of a sweep.
 
     Args:
-        again: What the same sweep runs when it is started again, an `Again`: what is not finished,
-            only what has not been tried, or everything.
-        attempts: How often a job is started whose process is lost.
+        again: Which jobs the same sweep runs when it is started again, an `Again`: those
+            that are not finished, only those that have not been tried, or all.
+        attempts: How often a job is started if its process is lost.
         fused: Whether jobs are trained together, as one stack, where that is possible.
         report: Whether a report is written at the end.
         dry_run: Whether the jobs are only listed, with what is known of their time.
@@ -69,7 +69,7 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class Stackable:
-    """What jobs share that can be trained as one stack.
+    """The properties that jobs of one stack share.
 
     Attributes:
         key: What tells it from others.
@@ -262,6 +262,6 @@ def settings(config: DictConfig) -> SweepSettings:
         if key not in known:
             raise configuration.unknown(f"sweep.{key}", value, [f"sweep.{k}" for k in known])
     if config.resume not in (None, "auto"):
-        reason = "a sweep goes on by itself when the same command is given again"
+        reason = "to continue a sweep, give the same command again"
         raise SettingError("resume", config.resume, reason)
     return SweepSettings(**{str(key): value for key, value in given.items()})

@@ -1,4 +1,4 @@
-"""Which settings of a sweep did best, with what certainty: the seeds of each taken together."""
+"""Ranks the settings of a sweep, with intervals over the seeds of each."""
 
 import math
 from collections import defaultdict
@@ -103,7 +103,7 @@ def rank(
     high: bool = True,
     tested: bool = True,
 ) -> list[Ranked]:
-    """Takes the seeds of each setting together, and puts the best setting first.
+    """Pools the seeds of each setting, and puts the best setting first.
 
     The others are tested against the best (Welch's t-test, corrected after Holm).
 

@@ -1,6 +1,6 @@
-"""Conducts a sweep: opens its parent run, has the missing jobs run, and tells what came out.
+"""Conducts a sweep: opens its parent run, runs the missing jobs, and prints the results.
 
-The same sweep, started again or on a second machine, runs only what nobody has finished.
+The same sweep, started again or on a second machine, runs only the unfinished jobs.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from echo_exp.tracking.ui.view import NOTE_TAG, SWEPT_TAG, sweep_view, view
 
 
 def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
-    """Runs a sweep, prints what came out, and ends the program with 1 where a job failed.
+    """Runs a sweep, prints its results, and ends the program with 1 if a job failed.
 
     Args:
         asked: What is to be run.
@@ -38,7 +38,7 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
 
     Raises:
         SettingError: The tracking store cannot be used.
-        Interrupted: A signal asked to stop; the same command goes on.
+        Interrupted: A signal asked to stop; the same command continues the sweep.
     """
     store = running.open_store(config)
     with parent_run(asked, store, config) as parent:
@@ -56,7 +56,7 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
 
 
 def report_folder(asked: Sweep, config: DictConfig, parent: Run | None) -> Path | None:
-    """Returns where a report is written; that of a study is `echo-exp-report study=...`."""
+    """Returns where a report is written; `echo-exp-report study=...` writes that of a study."""
     if parent is None or not asked.settings.report or configuration.STUDY in asked.tags:
         return None
     return plan.report_folder(config, parent.run_id)
@@ -64,11 +64,11 @@ def report_folder(asked: Sweep, config: DictConfig, parent: Run | None) -> Path 
 
 @contextlib.contextmanager
 def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterator[Run | None]:
-    """Has the run open that the jobs are nested under, and ends it as the block ends.
+    """Opens the run that the jobs are nested under, and ends it with the block.
 
     Raises:
         SettingError: The tracking store cannot be used.
-        SystemExit: The end of the run could not be told to the store; it waits.
+        SystemExit: The end of the run could not be delivered to the store; it waits in a file.
     """
     launch.prepare(config)  # while the writer imports MLflow
     with running.reached(config):
@@ -115,7 +115,7 @@ def open_parent(asked: Sweep, store: Store | None) -> Run | None:
 
 
 def _earlier(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int, JobResult]:
-    """Returns the results that jobs have had in earlier starts of the sweep."""
+    """Returns the results of jobs from earlier starts of the sweep."""
     if store is None or parent is None or asked.settings.again == Again.ALL:
         return {}
     earlier: dict[str, JobResult] = {}

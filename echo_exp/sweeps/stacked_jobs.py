@@ -23,7 +23,7 @@ PROGRESS_SECONDS = 1.0
 
 
 def run_stack(config: DictConfig, folder: Path, sweeper: DictConfig) -> None:
-    """Runs the jobs of a stack; one that fails is no reason for the others.
+    """Runs the jobs of a stack; a job that fails does not stop the others.
 
     Args:
         config: The configuration of one of them; ``sweep.stack`` is the file that tells of all.
@@ -69,7 +69,7 @@ def run_stack(config: DictConfig, folder: Path, sweeper: DictConfig) -> None:
 
 
 class _Progress:
-    """Leaves now and then how far the jobs are, where the sweep looks.
+    """Writes the progress of the jobs now and then, where the sweep looks for it.
 
     Args:
         paths: Where each leaves its result.

@@ -1,4 +1,4 @@
-"""Which jobs of a sweep are trained together, as one stack, and the file that tells of them.
+"""Which jobs of a sweep train together as one stack, and the file that describes them.
 
 What Hydra gives to a process is the configuration of one job. That of the others differs in a few
 settings, which stand in the file.
@@ -19,9 +19,9 @@ Stack = list[Job]
 
 
 def make_stacks(jobs: Sequence[Job], workers: int) -> list[Stack]:
-    """Puts jobs together that differ in nothing that changes a tensor's shape.
+    """Groups jobs whose differences change no tensor's shape into stacks.
 
-    A stack holds at most as many networks as are best trained together; where that makes fewer
+    A stack holds at most as many networks as are best trained together; if that makes fewer
     stacks than there are workers, each worker gets one.
 
     Args:
@@ -29,7 +29,7 @@ def make_stacks(jobs: Sequence[Job], workers: int) -> list[Stack]:
         workers: Processes that run at the same time.
 
     Returns:
-        The stacks, in the order of their first jobs; one of a single job is no stack.
+        The stacks, in the order of their first jobs; a single job stands alone.
     """
     together: dict[str, Stack] = defaultdict(list)
     for job in jobs:
@@ -40,7 +40,7 @@ def make_stacks(jobs: Sequence[Job], workers: int) -> list[Stack]:
 
 
 def _apart(jobs: Stack) -> list[Stack]:
-    """Takes jobs apart that differ in their epochs only: the longer goes on from the shorter."""
+    """Separates jobs that differ only in their epochs: the longer continues the shorter."""
     first = jobs[0].stack
     if first and not configuration.can_grow(first.config):
         return [jobs]

@@ -1,4 +1,4 @@
-"""How a sweep stands, as metrics of its parent run, written while it goes on."""
+"""The progress of a sweep, as metrics of its parent run, written while the sweep runs."""
 
 import math
 import time

@@ -171,9 +171,9 @@ class Study:
             line = override.input_line or ""
             value = line.partition("=")[2]
             if override.is_sweep_override():
-                raise SettingError(key, value, "a study has its own cells: give one value")
+                raise SettingError(key, value, "a study defines its own cells; give a single value")
             if key in (*self.axes, *self.law):
-                raise SettingError(key, value, f"study {self.name} tells its cells apart by it")
+                raise SettingError(key, value, f"study {self.name} distinguishes its cells by it")
             given[key] = override
         return given
 

@@ -1,4 +1,4 @@
-"""What came out of a sweep: the ranking of its settings, its jobs, and all of it as columns."""
+"""The results of a sweep as tables: the ranking of its settings, its jobs, and all columns."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Tells what came out of a sweep: on the screen, and in its parent run."""
+"""Reports the results of a sweep: on the screen, and in its parent run."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -73,7 +73,7 @@ def tell(
 
 
 def report(parent: Run, folder: Path, reasons: Mapping[int, str]) -> None:
-    """Has the report written; that it is not is no failure of the sweep."""
+    """Writes the report; if that fails, the sweep does not."""
     try:
         parent.log_report(REPORT, folder, reasons=dict(reasons))
     except (TrackingError, Interrupted, KeyboardInterrupt) as error:

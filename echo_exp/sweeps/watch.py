@@ -155,7 +155,7 @@ class Watch:
                 self._stand(self._results)
 
     def _tell_failures(self) -> None:
-        """Names the failures of a kind that has not been named; of others the number must do."""
+        """Prints failures of a new kind; for the others, their number suffices."""
         kinds = {n: failures.kind(why) for n, why in job.reasons(self._results).items()}
         new = {n: self._results[n].line for n, kind in kinds.items() if kind not in self._told}
         self._told.update(kinds.values())
@@ -206,7 +206,7 @@ class Watch:
         return found
 
     def _counted(self) -> str:
-        """Returns how many jobs are done, run and failed, and the time left."""
+        """Returns how many jobs are done, running and failed, and the time left."""
         done, *ends = self._ends()
         share = sum(self._running.values())
         told = f" ({100 * share / len(self._running):.0f} %)" if share else ""
@@ -227,7 +227,7 @@ class Watch:
         return [done, *job.counted(self._results.values())]
 
     def _left(self) -> list[str]:
-        """Returns the time left, where it can be told."""
+        """Returns the time left, if it can be estimated."""
         done = self._done
         here = done - self._began_with
         if here <= 0 or done >= self._total:

@@ -87,7 +87,7 @@ def existing(settings: TrackingSettings, made_by: str = "echo-exp") -> str:
     uri = absolute(check_uri(settings.uri))
     if not may_exist(uri):
         reason = (
-            f"there is no such store yet; `{made_by}` makes it, output_dir= names another place"
+            f"there is no such store yet; `{made_by}` creates it, output_dir= names another folder"
         )
         raise SettingError("tracking.uri", uri, reason)
     return uri

@@ -82,7 +82,7 @@ def test_runs_are_found_by_a_filter_and_as_the_last(access: Access) -> None:
     ("which", "reason"),
     [
         ("metrics.m >", "MLflow refuses it"),
-        ("params.seed = '9'", "no run of experiment echo is so"),
+        ("params.seed = '9'", "it matches no run of experiment echo"),
         (["nobody"], "it must be `last`"),
         (3, "it must be a list of run ids"),
         ([], "no run"),

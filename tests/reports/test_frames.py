@@ -179,10 +179,10 @@ def test_a_frame_survives_parquet(store: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({}, "sweep=, study=, experiment=, runs= or filter= must say"),
-        ({"sweep": "last", "study": "made"}, "study=made .* does not go with sweep="),
-        ({"scale": "full"}, "scale=full .* it goes with study="),
-        ({"study": "made", "scale": "huge"}, "scale=huge .* there are runs of full, quick"),
+        ({}, "sweep=, study=, experiment=, runs= or filter= must select"),
+        ({"sweep": "last", "study": "made"}, "study=made .* cannot be combined with sweep="),
+        ({"scale": "full"}, "scale=full .* it needs study="),
+        ({"study": "made", "scale": "huge"}, "scale=huge .* has runs of the scales full, quick"),
         ({"sweep": "123"}, "sweep=123 .* `last` or the id of a sweep of sqlite.* tracking_uri="),
         ({"study": "other"}, "study=other .* has no such study; it has made"),
         ({"experiment": "other"}, "experiment=other .* it has Default, echo, study/made"),
@@ -190,7 +190,7 @@ def test_a_frame_survives_parquet(store: str, tmp_path: Path) -> None:
         ({"runs": "123"}, "runs=123 .* must be a list of ids"),
         ({"filter": "units > 3 or"}, "filter=units > 3 or is not allowed: Invalid clause"),
         ({"sweep": "last", "filter": "metrics.m > 'a'"}, "Expected numeric value type"),
-        ({"sweep": 3}, "sweep=3 .* must be a text"),
+        ({"sweep": 3}, "sweep=3 .* must be a string"),
     ],
 )
 def test_what_cannot_be_found_is_refused(store: str, asked: dict[str, Any], words: str) -> None:
@@ -202,7 +202,7 @@ def test_what_cannot_be_found_is_refused(store: str, asked: dict[str, Any], word
 def test_a_training_is_no_sweep(store: str) -> None:
     first = _sweeps(store)[0]
     run = echo_exp.runs(sweep=first, tracking_uri=store)["run_id"][0]
-    with pytest.raises(SettingError, match=f"a single training; sweep={first} has it"):
+    with pytest.raises(SettingError, match=f"a single run; sweep={first} has it"):
         echo_exp.runs(sweep=run, tracking_uri=store)
 
 

@@ -196,5 +196,5 @@ def test_what_a_callback_has_ended_is_not_trained_on(tmp_path: Path, epochs: int
 
 
 def test_a_run_without_checkpoints_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="run abc left no checkpoint"):
+    with pytest.raises(SettingError, match="run abc has no checkpoint"):
         _Training(tmp_path, validate=5).beginning(10, 20)

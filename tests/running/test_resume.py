@@ -101,7 +101,7 @@ def test_a_finished_run_whose_rate_depends_on_its_epochs_is_not_trained_on(
 ) -> None:
     stored = _resolved("epochs=10", "optimizer.schedule=cosine")
     given = compose("config", ["resume=abc", *overrides])
-    with pytest.raises(SettingError, match=rf"{message}.*schedule=cosine.* begin anew"):
+    with pytest.raises(SettingError, match=rf"{message}.*schedule=cosine.* start a new run"):
         resume.find(cast("Store", _Store(stored, "FINISHED")), given, overrides)
 
 

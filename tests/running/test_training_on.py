@@ -144,7 +144,7 @@ def test_what_cannot_be_taken_over_unasked_is_trained_again(
     shorter = train(*settings, "epochs=50")
     (path,) = (folder / "outputs").glob(f"**/{shorter.info.run_id}/**/last.ckpt")
     path.unlink()
-    with pytest.raises(SettingError, match="left no checkpoint"):
+    with pytest.raises(SettingError, match="has no checkpoint"):
         train(f"resume={shorter.info.run_id}", "epochs=75")
     longer = train("resume=auto", *settings, "epochs=75")
     assert "continues" not in longer.data.tags
@@ -156,8 +156,11 @@ REFUSED: dict[tuple[str, ...], str] = {
     (): r"resume=last is not allowed: run \w+ has finished its 50 epochs: epochs= above 50 trains",
     ("epochs=50",): r"epochs=50 is not allowed: run \w+ has finished its 50 epochs",
     ("epochs=49",): r"epochs=49 is not allowed: run \w+ has finished its 50 epochs",
-    ("epochs=75", "model.units=30"): r"another configuration: model.units is 30 here and 4 there$",
-    ("epochs=75", "replicas=2"): r"another configuration: replicas is 2 here and 1 there$",
+    (
+        "epochs=75",
+        "model.units=30",
+    ): r"a different configuration: model.units is 30 here and 4 there$",
+    ("epochs=75", "replicas=2"): r"a different configuration: replicas is 2 here and 1 there$",
 }
 
 
@@ -170,7 +173,7 @@ def test_what_is_no_longer_run_of_the_same_is_refused_by_name(
             train("resume=last", *arguments)
         assert re.search(reason, str(refused.value))
     client.set_tag(run_id, "code", "of another version")
-    with pytest.raises(SettingError, match="another version of the code"):
+    with pytest.raises(SettingError, match="another version of the training code"):
         train("resume=last", "epochs=75")
     client.set_terminated(run_id, "KILLED")
     with pytest.raises(SettingError, match=f"`echo-exp resume={run_id}` finishes it") as refused:

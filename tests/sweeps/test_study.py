@@ -124,9 +124,12 @@ def test_the_study_itself_is_no_argument_of_its_cells() -> None:
 @pytest.mark.parametrize(
     ("argument", "said"),
     [
-        ("seed=1,2", r"seed=1,2 is not allowed: .* one value"),
-        ("model.units=7", r"model.units=7 is not allowed: .* tells its cells apart by it"),
-        ("optimizer.learning_rate=1", r"optimizer.learning_rate=1 .* tells its cells apart by it"),
+        ("seed=1,2", r"seed=1,2 is not allowed: .* single value"),
+        ("model.units=7", r"model.units=7 is not allowed: .* distinguishes its cells by it"),
+        (
+            "optimizer.learning_rate=1",
+            r"optimizer.learning_rate=1 .* distinguishes its cells by it",
+        ),
     ],
 )
 def test_an_argument_that_would_mix_up_cells_is_refused(argument: str, said: str) -> None:

@@ -70,12 +70,12 @@ def test_a_finished_run_still_answers_from_its_best_checkpoint(
     assert [path.name for path in (cleaned.folder / "outputs").rglob("*.ckpt")] == ["best.ckpt"]
     last = call("echo-exp-predict", "[1,2,3,4,5]")
     assert last.returncode == 2
-    assert "it left no checkpoints/last.ckpt" in last.stderr
+    assert "it has no checkpoints/last.ckpt" in last.stderr
     assert "checkpoint=best may be there" in last.stderr
     assert call("echo-exp-predict", "[1,2,3,4,5]", "checkpoint=best").returncode == 0
     longer = cleaned.run("resume=last", "epochs=50", "trainer.progress=none")
     assert longer.returncode == 2
-    assert "left no checkpoint" in longer.stderr
+    assert "has no checkpoint" in longer.stderr
 
 
 def test_a_deleted_run_is_gone_for_good_and_the_store_goes_on(
@@ -109,7 +109,7 @@ def test_a_run_that_trains_loses_nothing(cleaned: Program, call: Called) -> None
         there = _files(cleaned.folder / "outputs" / "spool")
         done = call("echo-exp-clean", *EVERYTHING)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "runs are at work" in done.stdout
+        assert "some runs are not finished" in done.stdout
         assert _files(cleaned.folder / "outputs" / "spool") == there
     ended = _completed(process)
     assert ended.returncode == 0, ended.stderr
@@ -131,7 +131,7 @@ def test_what_a_killed_program_has_left_to_tell_is_delivered_after_a_cleaning(
     store.close()
     done = call("echo-exp-clean", *EVERYTHING)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "1 deleted runs stay" in call("echo-exp-clean").stdout
+    assert "1 deleted runs are kept" in call("echo-exp-clean").stdout
     cleaned.client.restore_run(run.run_id)
     assert cleaned.sync().returncode == 0
     assert [step for step, _ in cleaned.history(cleaned.runs()[0], "loss")] == [1, 2]

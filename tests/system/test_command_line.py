@@ -76,7 +76,7 @@ REFUSED = {
     ("-m", "seed=1,2", "--cfg", "job"): ("--cfg=job", "one run", "`echo-exp seed=1 --cfg job`"),
     ("-m", "seed=1,2", "--info", "defaults"): ("--multirun", "not together with --info"),
     ("--run", "--multirun"): ("--run", "not together with --multirun"),
-    ("seed=1,2", "--cfg", "job"): ("seed=1,2", "one value"),
+    ("seed=1,2", "--cfg", "job"): ("seed=1,2", "single value"),
     ("model=glob(*)",): ("model=glob(*)", "--multirun"),
     ("--cfg",): ("--cfg", "a value"),
     ("--cfg", "jobs"): ("--cfg=jobs", "job or hydra or all"),
@@ -89,7 +89,7 @@ REFUSED = {
     ("-cp", "conf"): ("--config-path=conf", "--config-dir"),
     ("-cp", "/nowhere"): ("--config-path=/nowhere", "--config-dir"),
     ("-cn", "nothing"): ("'nothing'",),
-    ("--experimental-rerun", "config.pickle"): ("--experimental-rerun", "may run anything"),
+    ("--experimental-rerun", "config.pickle"): ("--experimental-rerun", "may run any code"),
     ("-sc",): ("--shell-completion", "install=<shell>"),
     ("-sc", "install=tcsh"): ("install=tcsh", "bash, fish, zsh"),
     ("-sc", "query=bash"): ("query=bash", "COMP_LINE"),
@@ -102,11 +102,11 @@ REFUSED = {
     ("-m", "seed=json_str(1),2"): ("seed=json_str(1),2", "cannot be read"),
     ("-m", "seed=1", "hydra.sweeper.max_batch_size=0"): ("max_batch_size=0", "at least 1"),
     ("-m", "seed=1", "hydra.launcher=1,2"): ("hydra.launcher",),
-    ("study=ignore_state", "seed=1,2"): ("seed=1,2", "one value"),
-    ("study=ignore_state", "epochs=interval(1, 9)"): ("epochs=interval(1, 9)", "one value"),
+    ("study=ignore_state", "seed=1,2"): ("seed=1,2", "single value"),
+    ("study=ignore_state", "epochs=interval(1, 9)"): ("epochs=interval(1, 9)", "single value"),
     ("study=ignore_state", "+hydra.sweeper.params.seed=1"): ("hydra.sweeper.params", "own cells"),
     ("search=cheapest", "model=glob(none*)"): ("model=glob(none*)", "nothing to choose"),
-    ("-m", "study=ignore_state", "trainer=glob(*)"): ("trainer=glob(*)", "one value"),
+    ("-m", "study=ignore_state", "trainer=glob(*)"): ("trainer=glob(*)", "single value"),
 }
 
 
@@ -161,7 +161,7 @@ def test_a_command_that_does_one_thing_refuses_a_sweep(name: str, call: Called) 
     assert "--multirun is not allowed" in done.stderr
     several = call(name, "output_dir=a,b")
     assert several.returncode == 2
-    assert "output_dir=a,b is not allowed: it must be one value\n" in several.stderr
+    assert "output_dir=a,b is not allowed: it must be a single value\n" in several.stderr
 
 
 def test_a_sequence_is_no_value_of_a_flag(call: Called) -> None:

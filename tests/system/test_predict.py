@@ -109,7 +109,7 @@ def test_the_state_is_carried_or_not(ask: Asker) -> None:
         (("[]",), "it must be integers"),
         (("one two three four five",), "it must be integers"),
         (("[1, 2, 3, 4, 5.5]",), "it must be integers"),
-        ((), "there is none to echo"),
+        ((), "there is no sequence to echo"),
         (("[1, 2, 3, 4, 5]", "run=nobody"), "run=nobody"),
         (("[1, 2, 3, 4, 5]", "run=null"), "run=None"),
         (("[1, 2, 3, 4, 5]", "rum=last"), "did you mean run?"),
@@ -145,7 +145,7 @@ def test_an_unfinished_run_is_no_network_yet(baseline: Baseline, ask: Asker) -> 
     try:
         said = ask(f"run={run.info.run_id}", "[1, 2, 3, 4, 5]")
         assert said.code == 2
-        assert "has not finished, it is RUNNING" in said.err
+        assert "has not finished; its status is RUNNING" in said.err
         assert ask("[1, 2, 3, 4, 5]").code == 0  # last is the newest that has finished
     finally:
         client.delete_run(run.info.run_id)
@@ -166,9 +166,11 @@ def test_a_stored_configuration_calls_nothing_that_is_not_ours(
         )
         client.log_artifact(run.info.run_id, str(config))
         client.set_terminated(run.info.run_id)
-        with pytest.raises(SettingError, match=r"would call os.system, which is not ours.*`trust`"):
+        with pytest.raises(
+            SettingError, match=r"would call os.system, which is not part of echo_exp.*`trust`"
+        ):
             trained.load(run.info.run_id, store)
-        with pytest.raises(SettingError, match=r"left no checkpoints/last.ckpt"):
+        with pytest.raises(SettingError, match=r"has no checkpoints/last.ckpt"):
             trained.load(run.info.run_id, store, trusted=["os.system"])
     finally:
         client.delete_run(run.info.run_id)

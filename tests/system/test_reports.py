@@ -102,7 +102,7 @@ def test_what_failed_is_in_the_report(program: Program) -> None:
         (("runs=[nobody]",), ("runs=nobody", "it must be `last`")),
         (("runs='metrics.m > '",), ("runs=", "MLflow refuses it")),
         (("runs=[]",), ("runs=[]",)),
-        (("study=topologies", "metric=test/loss"), ("metric=test/loss", "says itself")),
+        (("study=topologies", "metric=test/loss"), ("metric=test/loss", "defines its own metric")),
         (("study=topologies", "from=nowhere"), ("from=nowhere", "there is no such file")),
         (("study=topologies", "from=/dev/null"), ("from=/dev/null", "Parquet")),
         (("sweep=last", "from=file"), ("from=file", "only the report of a study")),

@@ -149,7 +149,7 @@ def test_a_study_that_was_killed_goes_on_where_it_stopped(program: Program) -> N
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 128 + signal.SIGINT
-    assert "the same command goes on where it stopped" in err
+    assert "the same command continues it where it stopped" in err
     parent, first, second = program.runs()
     statuses = [run.info.status for run in (parent, first, second)]
     assert statuses == ["KILLED", "FINISHED", "KILLED"]

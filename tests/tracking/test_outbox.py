@@ -154,7 +154,7 @@ def test_a_full_disk_takes_what_was_reserved_and_memory_what_is_bounded(
     outbox.put(operation)
     with pytest.raises(OutboxFullError, match="No space left"):
         outbox.settle()
-    with pytest.raises(OutboxFullError, match="takes no more"):
+    with pytest.raises(OutboxFullError, match="cannot be written"):
         for _ in range(2 * MEMORY // size):
             outbox.put(operation)
 

@@ -43,7 +43,7 @@ def _away() -> list[str]:
 
 def test_an_artifact_that_a_server_does_not_list_is_not_there() -> None:
     with (
-        pytest.raises(SettingError, match=r"it left no replicas\.json"),
+        pytest.raises(SettingError, match=r"it has no replicas\.json"),
         reader.artifact(_served(lambda: ["config.yaml"]), RUN, "replicas.json"),
     ):
         pass

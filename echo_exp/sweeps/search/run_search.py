@@ -73,7 +73,7 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
 
     Raises:
         SettingError: A setting is wrong, or a store cannot be used.
-        Interrupted: A signal asked to stop; the same command goes on.
+        Interrupted: A signal asked to stop; the same command continues the sweep.
     """
     corners = _check(search.space)
     code = " ".join(sorted({job.code for job in corners}))
@@ -103,7 +103,7 @@ def _asked(search: Search, config: DictConfig, code: str, shared: Mapping[str, s
     if SHARED in search.settings.metrics:
         settings = dataclasses.replace(settings, fused=False)
     if settings.again != Again.UNFINISHED:
-        reason = "a search goes on; hydra.sweeper.name=... begins another"
+        reason = "this search continues; hydra.sweeper.name=... starts another"
         raise SettingError("sweep.again", settings.again, reason)
     name = study_name(search.settings, search.space, code)
     distributions = search.space.distributions.items()

@@ -178,7 +178,7 @@ def _make(node: Any, kind: str, seed: int | None = None) -> Any:
         reason = f"it must be a class of {module[:-1]} as `_target_`, with its arguments"
         raise SettingError(key, target, reason)
     if target.endswith(UNTRUSTED):
-        reason = "it runs what it finds in the storage, where others may write"
+        reason = "it executes code from the storage, where others may write"
         raise SettingError(key, target, reason)
     seeded = {"seed": seed} if seed is not None and _takes_seed(target) else {}
     try:

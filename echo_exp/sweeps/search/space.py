@@ -42,7 +42,7 @@ class Space:
         """Returns the settings of a trial as on a command line.
 
         Raises:
-            ValueError: What Optuna has chosen, or somebody else, is not of this space.
+            ValueError: A value in Optuna's storage is not in this space.
         """
         for name, distribution in self.distributions.items():
             if not _within(distribution, params.get(name)):
@@ -63,7 +63,7 @@ class Space:
 
 
 def read(lines: Iterable[str], loader: ConfigLoader | None = None) -> Space:
-    """Reads overrides; of a setting that is given twice the last counts.
+    """Reads overrides; if a setting is given twice, the last one counts.
 
     Args:
         lines: The overrides; those with several values are spaces.
@@ -104,7 +104,7 @@ def _distribution(name: str, override: Override) -> BaseDistribution:
 
 
 def _range(name: str, text: str, given: RangeSweep) -> BaseDistribution:
-    """Returns the numbers of a range; like everywhere in Hydra its stop is not one of them."""
+    """Returns the numbers of a range; as everywhere in Hydra, the stop is excluded."""
     assert given.start is not None
     assert given.stop is not None
     start, stop, step = (Decimal(str(part)) for part in (given.start, given.stop, given.step))
@@ -114,11 +114,11 @@ def _range(name: str, text: str, given: RangeSweep) -> BaseDistribution:
     low, high = sorted((start, start + (count - 1) * step))
     log = LOG in given.tags
     if log and (low <= 0 or abs(step) != 1):
-        raise SettingError(name, text, "for log it must begin above 0, and have a step of 1")
+        raise SettingError(name, text, "with log it must begin above 0 and have a step of 1")
     if all(isinstance(part, int) for part in (given.start, given.stop, given.step)):
         return IntDistribution(int(low), int(high), log=log, step=int(abs(step)))
     if log:
-        raise SettingError(name, text, "for log it must be of integers, or an interval")
+        raise SettingError(name, text, "with log it must be a range of integers or an interval")
     return FloatDistribution(float(low), float(high), step=float(abs(step)))
 
 
@@ -129,7 +129,7 @@ def _interval(name: str, text: str, given: IntervalSweep) -> BaseDistribution:
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise SettingError(name, text, "it must be interval(low, high) with low not above high")
     if log and low <= 0:
-        raise SettingError(name, text, "for log it must begin above 0")
+        raise SettingError(name, text, "with log it must begin above 0")
     if isinstance(low, int) and isinstance(high, int):
         return IntDistribution(low, high, log=log)
     return FloatDistribution(low, high, log=log)

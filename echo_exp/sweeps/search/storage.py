@@ -1,4 +1,4 @@
-"""Where Optuna keeps the trials of a search: several processes and machines may share it."""
+"""Optuna's storage of the trials of a search, which several processes and machines may share."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def open_storage(url: str) -> BaseStorage:
-    """Opens a storage, and makes it where it is missing.
+    """Opens a storage, and creates it if it is missing.
 
     Nothing of it is to be closed: a connection lasts as long as its transaction, so that none is
     left open, none goes stale and none is shared with a process that is forked.

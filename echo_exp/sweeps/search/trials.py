@@ -1,7 +1,7 @@
 """The trials of a search, shared by all processes with the same command.
 
-A trial is a row in Optuna's storage. Who is at it says so by a claim; a trial that is running
-without a claim was left by a process that ended, and is the next that is run.
+A trial is a row in Optuna's storage. The process that runs it holds a claim. A running
+trial without a claim was left by a process that ended; it is taken up next.
 """
 
 import contextlib
@@ -27,14 +27,14 @@ from echo_exp.sweeps.search.storage import open_storage, open_trial
 from echo_exp.tracking import Store
 
 METRICS, ERROR = "metrics", "error"
-UNTOLD = "whoever ran it did not say why"
+UNTOLD = "no reason was recorded"
 LOOK_SECONDS = 0.1
 LATE = ("epochs_to_solve",)
 """Metrics that not every job has."""
 
 
 def study_name(settings: SearchSettings, space: Space, code: str) -> str:
-    """Returns what the study is called: the same for the same spaces, goals and code."""
+    """Returns the name of the study: the same for the same spaces, goals and code."""
     if settings.name is not None:
         return str(settings.name)
     text = [
@@ -105,7 +105,7 @@ class Trials:
         return [self.study.trials[number] for number in taken]
 
     def tell(self, number: int, result: JobResult) -> None:
-        """Tells Optuna what became of a trial, and lets it go.
+        """Tells Optuna the result of a trial, and releases its claim.
 
         Raises:
             SettingError: A metric that the search asks for does not exist.
@@ -116,7 +116,7 @@ class Trials:
             self._store.release(self._thing(number))
 
     def results(self) -> dict[int, JobResult]:
-        """Returns what became of the trials that have come to their end, by their numbers."""
+        """Returns the results of the trials that have ended, by their numbers."""
         return {t.number: _result(t) for t in self.study.trials if t.state.is_finished()}
 
     def _tell(self, number: int, result: JobResult) -> None:
@@ -153,7 +153,7 @@ class Trials:
 
     def _lacking(self, result: JobResult) -> str:
         lacking = ", ".join(self._not_measured(result))
-        return f"it has no finite {lacking}, which the search asks for"
+        return f"it has no finite {lacking}, which the search needs"
 
     def _open(self) -> optuna.Study:
         directions: list[Any] = [objective.direction for objective in self.settings.objectives]
@@ -162,7 +162,7 @@ class Trials:
         )
         there = [direction.name.lower() for direction in study.directions]
         if there != directions:
-            reason = f"a study of this name is there already, and its directions are {there}"
+            reason = f"there is already a study of this name, with the directions {there}"
             raise SettingError(f"{KEY}.name", self.name, reason)
         return study
 
@@ -172,9 +172,7 @@ class Trials:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            reason = (
-                "another process is at the same search: they can share it where runs are tracked"
-            )
+            reason = "another process runs this search; only tracked searches can be shared"
             raise SettingError("tracking.uri", None, reason) from None
         return lock
 

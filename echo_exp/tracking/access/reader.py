@@ -108,7 +108,7 @@ def artifact(access: Access, run: Run, path: str, hint: str = "") -> Iterator[Pa
         if local is None:
             folder = access.folder(run.info.artifact_uri)
             there = f" in {folder}" if folder else ""
-            raise SettingError("run", run_id, f"it left no {path}{there}{hint}")
+            raise SettingError("run", run_id, f"it has no {path}{there}{hint}")
         yield local
 
 
@@ -142,8 +142,8 @@ def find(settings: TrackingSettings, which: str) -> FinishedRun:
         found = run(access, settings.experiment, which)
     if found.info.status != "FINISHED":
         run_id, status = found.info.run_id, found.info.status
-        hint = "" if status == "RUNNING" else f"; `echo-exp resume={run_id}` goes on with it"
-        raise SettingError("run", run_id, f"it has not finished, it is {status}{hint}")
+        hint = "" if status == "RUNNING" else f"; `echo-exp resume={run_id}` continues it"
+        raise SettingError("run", run_id, f"it has not finished; its status is {status}{hint}")
     with artifact(access, found, CONFIG) as path:
         config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
@@ -170,7 +170,9 @@ def sweep(access: Access, experiment_name: str, which: str) -> Run:
         if found is not None:
             if found.data.tags.get("kind") == SWEEP:
                 return active(client, found, SWEEP)
-            raise SettingError(SWEEP, which, "it is the id of a single run, of no sweep's parent")
+            raise SettingError(
+                SWEEP, which, "it is the id of a single run, not of a sweep's parent"
+            )
     names = ", ".join(f"{run.info.run_id} ({run.info.run_name})" for run in newest)
     reason = "it must be `last` or the id of a sweep's parent run; the newest of experiment "
     raise SettingError(SWEEP, which, f"{reason}{experiment_name} are: {names or 'none'}")
@@ -208,7 +210,9 @@ def run(access: Access, experiment: str, which: str, setting: str = "run") -> Ru
             raise SettingError(setting, which, _known(client, experiment))
         active(client, found, setting)
         if found.data.tags.get("kind", "run") != "run":  # people may have deleted the tag
-            raise SettingError(setting, which, "it is no training: name one of the runs under it")
+            raise SettingError(
+                setting, which, "it is not a training run: name one of the runs under it"
+            )
         return found
     query = "tags.kind = 'run' and attributes.status = 'FINISHED'"
     newest = _newest(client, experiment, query, 1)

@@ -51,17 +51,19 @@ class Selection:
         names = ("sweep", "study", "experiment", "runs")
         given = [name for name in names if getattr(self, name) is not None]
         if len(given) > 1:
-            reason = f"it does not go with {given[0]}=; filter= goes with each"
+            reason = f"it cannot be combined with {given[0]}=; only filter= can"
             raise SettingError(given[1], getattr(self, given[1]), reason)
         if self.scale is not None and self.study is None:
-            raise SettingError("scale", self.scale, "it goes with study=, which has scales")
+            raise SettingError(
+                "scale", self.scale, "it needs study=, because only studies have scales"
+            )
         if not given and self.filter is None:
-            reason = "sweep=, study=, experiment=, runs= or filter= must say which runs are meant"
+            reason = "sweep=, study=, experiment=, runs= or filter= must select the runs"
             raise SettingError("sweep", None, reason)
         for name in ("sweep", "study", "scale", "experiment", "filter"):
             value = getattr(self, name)
             if not (value is None or isinstance(value, str)):
-                raise SettingError(name, value, "it must be a text")
+                raise SettingError(name, value, "it must be a string")
         if isinstance(self.runs, str):
             raise SettingError("runs", self.runs, "it must be a list of ids")
 
@@ -124,7 +126,7 @@ def _sweep(access: Access, numbers: Sequence[str], which: str) -> Run:
     if run.data.tags.get(KIND, RUN) == RUN:
         parent = run.data.tags.get(PARENT_TAG)
         hint = f"sweep={parent} has it" if parent else "runs=[...] takes it"
-        raise SettingError("sweep", which, f"it is a single training; {hint}")
+        raise SettingError("sweep", which, f"it is a single run; {hint}")
     return run
 
 
@@ -161,6 +163,6 @@ def _scale(client: MlflowClient, study: Experiment, asked: Selection) -> list[Ru
     found = [parent for parent in parents if parent.data.tags.get("scale") == asked.scale]
     if not found:
         scales = sorted({parent.data.tags.get("scale", "") for parent in parents} - {""})
-        reason = f"of study {asked.study} there are runs of {', '.join(scales) or 'none'}"
+        reason = f"study {asked.study} has runs of the scales {', '.join(scales) or 'none'}"
         raise SettingError("scale", asked.scale, reason)
     return found

@@ -81,7 +81,7 @@ def _purge_experiment(access: Access, experiment_id: str) -> None:
             for table in (SqlRun, SqlLoggedModel)
         ]
     if any(left):
-        raise RuntimeError("runs or models of it are still there")
+        raise RuntimeError("it still has runs or models")
     _store(access)._hard_delete_experiment(experiment_id)
 
 

@@ -338,7 +338,7 @@ class Writer:
         """Raises where another process has taken over: nothing may be written beside it."""
         if self._claims is not None and self._claims.lost:
             raise RuntimeError(
-                "nothing was heard of this process for so long that another has taken over"
+                "this process gave no sign of life for so long that another one has taken over"
             )
 
     def end(self, run_id: str, status: str, error: str | None) -> None:
@@ -355,13 +355,13 @@ class Writer:
             RuntimeError: The store refused something for good; the run is FAILED.
         """
         if not self.open_runs[run_id].courier.complete:
-            self.end(run_id, "FAILED", "its end could not be kept")
+            self.end(run_id, "FAILED", "its end could not be stored")
         self._check_claims()
         run = self.open_runs.pop(run_id)
         courier, failures = run.courier, run.courier.delivery.failures
         try:
             if not courier.complete:
-                raise OutboxFullError(f"the end of run {run_id} could not be kept")
+                raise OutboxFullError(f"the end of run {run_id} could not be stored")
             if not courier.delivered(self.patience):
                 return self._leave(courier)
             courier.outbox.remove()

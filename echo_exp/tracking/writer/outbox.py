@@ -237,7 +237,7 @@ class Outbox:
 
     def _full(self) -> str:
         why = self._trouble.strerror if self._trouble else "no room"
-        return f"the tracking store cannot be reached, and {self.path} takes no more ({why})"
+        return f"the tracking store cannot be reached, and {self.path} cannot be written ({why})"
 
 
 def named(uri: str, spool: Path) -> str:

@@ -34,7 +34,10 @@ from .searches import MEDIAN, settings_for
         ({"trails": 5}, "did you mean hydra.sweeper.trials"),
         ({"sampler": {"_target_": "os.system", "command": "true"}}, "a class of optuna.samplers"),
         ({"sampler": {"_target_": "optuna.samplers.Nothing"}}, "callable"),
-        ({"sampler": {"_target_": "optuna.samplers.CmaEsSampler"}}, "runs what it finds"),
+        (
+            {"sampler": {"_target_": "optuna.samplers.CmaEsSampler"}},
+            "executes code from the storage",
+        ),
         ({"sampler": {"_target_": "optuna.samplers.RandomSampler", "seed": 1}}, "`seed` seeds it"),
         ({"sampler": None}, "a class of optuna.samplers"),
         ({"pruner": "median"}, "a class of optuna.pruners"),

@@ -31,7 +31,7 @@ def test_a_job_that_fails_or_is_pruned_is_no_result_and_counts(tmp_path: Path) -
     assert [trials.results()[n].status for n in range(3)] == ["failed", "pruned", "failed"]
     assert reasons(trials.results()) == {
         0: "no answer from postgresql://me:***@host/db",
-        2: "it has no finite val/accuracy, which the search asks for",
+        2: "it has no finite val/accuracy, which the search needs",
     }
     assert [bool(error) for error in results.columns(trials)["error"]] == [True, False, True]
     states = [trial.state for trial in trials.study.trials]
@@ -57,7 +57,7 @@ def test_what_other_processes_have_told_of_trials_is_known_here_too(tmp_path: Pa
     second = begun(tmp_path, trials=3)
     assert reasons(second.results()) == {
         0: "batch_size=8 is not allowed",
-        1: "whoever ran it did not say why",
+        1: "no reason was recorded",
     }
     assert 2 not in second.results()  # it has not ended
     close(second)
@@ -68,7 +68,7 @@ def test_a_metric_that_not_every_job_has_is_named_where_a_trial_lacks_it(tmp_pat
     trials.take(1)
     trials.tell(0, result_of(val_accuracy=0.5))
     assert reasons(trials.results()) == {
-        0: "it has no finite epochs_to_solve, which the search asks for"
+        0: "it has no finite epochs_to_solve, which the search needs"
     }
 
 
@@ -98,7 +98,7 @@ def test_a_trial_that_was_left_while_it_was_made_gets_what_it_lacks(tmp_path: Pa
 
 def test_without_tracking_a_search_is_one_processs(tmp_path: Path) -> None:
     first = begun(tmp_path)
-    with pytest.raises(SettingError, match="another process is at the same search"):
+    with pytest.raises(SettingError, match="another process runs this search"):
         begun(tmp_path)
     close(first)
     close(begun(tmp_path))
@@ -117,7 +117,7 @@ def test_a_search_leaves_no_connection_open(tmp_path: Path) -> None:
 
 def test_a_study_of_other_directions_is_refused(tmp_path: Path) -> None:
     close(begun(tmp_path, name="mine"))
-    with pytest.raises(SettingError, match="its directions are"):
+    with pytest.raises(SettingError, match="with the directions"):
         begun(tmp_path, name="mine", objectives=["minimize val/loss"])
 
 
