@@ -1,4 +1,4 @@
-"""The figures of what many tasks say together: interquartile means and performance profiles."""
+"""The figures over many tasks: interquartile means and performance profiles."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from echo_exp.reports.answers import Answers
 
 
 def interquartile(found: Answers, ranked: Sequence[Ranking]) -> Figure:
-    """Draws the interquartile mean of each compared value with its interval, a panel a ranking."""
+    """Draws the interquartile mean of each value with its interval, one panel per ranking."""
     figure, (row,) = style.grid(1, len(ranked))
     levels = found.levels()
     for axes, ranking in zip(row, ranked, strict=True):

@@ -1,4 +1,4 @@
-"""What a study's tasks say together: a section of its report."""
+"""The section of a study's report on all its tasks together."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Many tasks taken together: interquartile means, improvements, performance profiles.
+"""Aggregates over many tasks: interquartile means, improvements, performance profiles.
 
 After Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
 (arXiv:2108.13264), where a task has a few seeds and a method is judged by all tasks together. All

@@ -1,4 +1,4 @@
-"""A study's records side by side: which is compared with which, and what comes out."""
+"""Compares the records of a study with each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -144,7 +144,7 @@ def level(study: Study, record: Record) -> Any:
 
 
 def answer(study: Study, records: Sequence[Record]) -> Answers:
-    """Compares what is finished of a study.
+    """Compares the finished cells of a study.
 
     Raises:
         SettingError: No run has the metric that the study compares.

@@ -1,4 +1,4 @@
-"""What each factor of a sweep does to a score: how much of its variance, and in which direction."""
+"""The effect of each factor of a sweep on a score: its share of the variance, and its direction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MOST_LEVELS = 12
 
 @dataclass(frozen=True)
 class Effect:
-    """What a factor does by itself.
+    """The effect of one factor alone.
 
     Attributes:
         factor: The setting.

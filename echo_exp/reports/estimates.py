@@ -1,4 +1,4 @@
-"""A measured value and how far chance may be at work in it."""
+"""A measured value and its uncertainty."""
 
 from dataclasses import dataclass
 

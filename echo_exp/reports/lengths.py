@@ -1,4 +1,4 @@
-"""What networks do at lengths at which they were not trained: a section of a study's report."""
+"""The section of a study's report on lengths at which networks were not trained."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -104,7 +104,7 @@ def _reason(record: Record) -> str:
 
 
 def explained(records: Sequence[Record]) -> Iterator[str]:
-    """Yields why cells have not finished, a line a reason."""
+    """Yields why cells have not finished, one line per reason."""
     for reason, cells in _missing(records):
         named = "; ".join(_cell(record.cell) for record in cells[:MOST_CELLS])
         more = f" and {len(cells) - MOST_CELLS} more" if len(cells) > MOST_CELLS else ""

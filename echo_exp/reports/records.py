@@ -31,7 +31,7 @@ SWEEPS = 3
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a cell.
+    """The known data of a cell.
 
     Attributes:
         cell: The cell.

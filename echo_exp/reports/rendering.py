@@ -48,7 +48,7 @@ def html(text: str, title: str, images: dict[str, str]) -> str:
 
 
 def safe(value: Any) -> str:
-    """Returns a value as text that neither Markdown nor HTML takes for its own."""
+    """Returns a value as text, escaped for Markdown and HTML."""
     return plain(word(value))
 
 

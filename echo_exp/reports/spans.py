@@ -1,4 +1,4 @@
-"""How long a span each arm of a study learns: a section of a study's report."""
+"""The section of a study's report on the longest span that each arm learns."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ LAW_AT = 0.9
 
 @dataclass(frozen=True)
 class Span:
-    """What spans an arm has learnt.
+    """The spans that an arm has learnt.
 
     Attributes:
         panel: The panel of the study.

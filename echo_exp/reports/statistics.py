@@ -1,4 +1,4 @@
-"""What the scores of many seeds say, and with what certainty; all with fixed seeds.
+"""Statistics of the scores of many seeds; every random draw has a fixed seed.
 
 The tests and fits are those of SciPy, statsmodels and lifelines; here stands which is used where.
 """

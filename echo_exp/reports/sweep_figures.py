@@ -179,7 +179,7 @@ def importance(found: Effects) -> Figure:
 
 
 def importance_of_search(found: Mapping[str, float]) -> Figure:
-    """Draws how important a search has found each setting."""
+    """Draws the importance of each setting in a search."""
     shares = {configuration.short(name): share for name, share in found.items()}
     return _bars(shares, "importance (PED-ANOVA)")
 

@@ -31,7 +31,7 @@ def gather(
     metric: str | None = None,
     reasons: Mapping[int, str] | None = None,
 ) -> tuple[Jobs, dict[str, Curve]]:
-    """Reads what the report of a sweep is made of: its jobs, and curves of the best settings.
+    """Reads the data of a sweep's report: its jobs, and curves of the best settings.
 
     Args:
         access: The tracking store.

@@ -1,4 +1,4 @@
-"""The time of what is measured: it goes on evenly even where the system's clock is set back."""
+"""The time of measurements: it runs evenly even if the system's clock is set back."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""How the libraries behave in this program, where the user's environment does not say otherwise."""
+"""Environment variables for the libraries, unless the user's environment sets them."""
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it writes to the home folder

@@ -1,4 +1,4 @@
-"""What may go wrong with a tracking store."""
+"""The errors of a tracking store."""
 
 
 class TrackingError(RuntimeError):

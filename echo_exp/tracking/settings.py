@@ -45,7 +45,7 @@ LOCAL = TrackingSettings("sqlite:///outputs/mlflow.db", "outputs/artifacts")
 
 
 def check_uri(uri: Any) -> str:
-    """Returns an MLflow tracking URI where its scheme is one that holds runs.
+    """Checks that the scheme of an MLflow tracking URI is one that can hold runs, and returns it.
 
     Raises:
         SettingError: It is not.
@@ -67,7 +67,7 @@ def served(uri: str) -> bool:
 
 
 def absolute(uri: str) -> str:
-    """Returns a URI with the path of an SQLite file made absolute: others look from elsewhere."""
+    """Returns a URI with an absolute path of an SQLite file, for processes in other folders."""
     path = uri.removeprefix("sqlite:///")
     return uri if path == uri else f"sqlite:///{Path(path).absolute()}"
 

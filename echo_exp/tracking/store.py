@@ -33,7 +33,7 @@ Series = tuple[str, list[int], list[int], list[float]]
 
 @dataclass(frozen=True)
 class Waiting:
-    """What a run that has ended could not tell the store.
+    """Measurements that a finished run could not deliver to the store.
 
     Attributes:
         run_id: The run.
@@ -130,7 +130,7 @@ class Store:
         self._write(settings)
 
     def await_store(self, seconds: float) -> None:
-        """Has the next request wait so long for a store that is away."""
+        """Sets how long the next request waits for an unreachable store."""
         self.send("await_store", seconds=seconds)
 
     def create_run(
@@ -190,7 +190,7 @@ class Store:
         return Run(self, stored)
 
     def describe(self, tags: Mapping[str, str]) -> None:
-        """Sets tags of the experiment, but for those that it has: people may have changed them."""
+        """Sets tags that the experiment does not have yet: people may have changed the others."""
         self.request("describe", tags=dict(tags))
 
     def save_view(self, tags: Mapping[str, str]) -> None:
@@ -206,7 +206,7 @@ class Store:
         self.request("end_lost", run_id=run_id)
 
     def claim(self, thing: str) -> str | None:
-        """Claims something for this process; returns who has it where that is another."""
+        """Claims something for this process; returns the holder if that is another process."""
         return self.request("claim", thing=thing)  # type: ignore[no-any-return]
 
     def release(self, thing: str) -> None:
@@ -218,7 +218,7 @@ class Store:
         return self.request("claimed", things=list(things))  # type: ignore[no-any-return]
 
     def resume_run(self, run_id: str) -> "Run":
-        """Returns the means to go on writing to an unfinished run; what it has is not doubled."""
+        """Returns an unfinished run, opened to continue it; its measurements are not duplicated."""
         return Run(self, self.request("resume", run_id=run_id))
 
     def find_run(self, which: str) -> StoredRun:
@@ -237,7 +237,7 @@ class Store:
         return self.request("same", tags=dict(tags))  # type: ignore[no-any-return]
 
     def find_shorter(self, tags: Mapping[str, str], epochs: int) -> StoredRun | None:
-        """Returns, of the finished runs with some tags, that of the most epochs below a number."""
+        """Returns the finished run with some tags that has the most epochs below a number."""
         return self.request("shorter", tags=dict(tags), epochs=epochs)  # type: ignore[no-any-return]
 
     def history(self, run_id: str, last: int) -> list[Series]:
@@ -359,7 +359,7 @@ class Run:
             self._metrics = []
 
     def settle(self) -> None:
-        """Returns when the metrics are safe, of all runs: on the disk, on their way to the store.
+        """Returns when the metrics of all runs are safe: on the disk, on their way to the store.
 
         Raises:
             TrackingError: There is no room for them.
@@ -404,7 +404,7 @@ class Run:
         self.store.send("content", run_id=self.run_id, file=file, content=content)
 
     def log_report(self, make: str, folder: Path, **arguments: Any) -> str:
-        """Has a report made in the writer's process, which has the store open, and records it.
+        """Makes a report in the writer process, which has the store open, and records it.
 
         Args:
             make: What makes it: ``"module:function"``, which is called with the folder to write,
@@ -433,7 +433,7 @@ class Run:
         self.store.send("made", run_id=self.run_id, file=file, make=make, arguments=arguments)
 
     def end(self, status: str = "FINISHED", error: str | None = None) -> None:
-        """Has the run end once all of it is written; `ended` waits for that."""
+        """Ends the run as soon as all of it is written; `ended` waits for that."""
         self.flush()
         self.store.send("end", run_id=self.run_id, status=status, error=error)
 

@@ -1,4 +1,4 @@
-"""Many runs at once, as columns: what they were given, how they ended, and all their curves."""
+"""Many runs at once, as columns: their settings, their status and all their curves."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -98,7 +98,7 @@ def histories(access: Access, ids: Sequence[str], metrics: Sequence[str]) -> Poi
 
 
 def tagged(access: Access, experiment: str, tag: str, values: Sequence[str]) -> list[Tagged]:
-    """Finds the trainings of which a tag has one of some values, the newest first.
+    """Finds the trainings whose tag has one of the given values, the newest first.
 
     Args:
         access: The store.
@@ -114,7 +114,7 @@ def tagged(access: Access, experiment: str, tag: str, values: Sequence[str]) -> 
 
 
 def runs(access: Access, experiment: str, ids: Sequence[str]) -> dict[str, Run]:
-    """Reads runs of an experiment whole, by their ids; those that are not there are left out."""
+    """Reads whole runs of an experiment by their ids; missing ones are left out."""
     found: list[Run] = []
     for some in chunks(ids, server.IDS):
         named = ", ".join(f"'{run_id}'" for run_id in some)

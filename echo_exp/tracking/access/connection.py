@@ -1,4 +1,4 @@
-"""The one way to a store and its artifacts, and which of MLflow's errors waiting mends."""
+"""The one way to a store and its artifacts, and which of MLflow's errors may pass with time."""
 
 import os
 import re
@@ -62,7 +62,7 @@ class Access:
     artifacts: str | None
 
     def folder(self, uri: str) -> Path | None:
-        """Returns the folder of artifacts that the store names, None where it is not here.
+        """Returns the folder of artifacts that the store names, None if it is not on this machine.
 
         Raises:
             UntrustedError: It is not in that of the configuration.
@@ -141,7 +141,7 @@ def _opened(uri: str) -> Iterator[None]:
 
 
 def mends(error: BaseException) -> bool:
-    """Tells whether waiting may mend an error: the store could not be reached, or is full."""
+    """Tells whether an error may pass with time: the store could not be reached, or is full."""
     if isinstance(error, MlflowException):
         broken = isinstance(error.__cause__, sqlalchemy.exc.PendingRollbackError)
         broken = broken or BROKEN.search(str(error)) is not None

@@ -37,7 +37,7 @@ CHUNK = 2000
 
 @contextmanager
 def search(query: Query) -> Iterator[Rows]:
-    """Gives the rows of a query while the ``with`` block lasts.
+    """Provides the rows of a query inside the ``with`` block.
 
     Raises:
         MlflowException: MLflow refuses the filter.
@@ -51,7 +51,7 @@ def search(query: Query) -> Iterator[Rows]:
 
 
 def histories(uri: str, ids: Sequence[str], metrics: Sequence[str]) -> Iterator[History]:
-    """Yields all points of some metrics, a run at a time.
+    """Yields all points of some metrics, one run after the other.
 
     The names are compared inside a call: SQLite would otherwise look through the points of all
     runs of the store that have the name.

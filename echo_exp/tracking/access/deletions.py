@@ -1,4 +1,4 @@
-"""What people delete in MLflow: how it is recognised, and how it comes back.
+"""Runs and experiments deleted in MLflow: how they are recognised, and how to restore them.
 
 MLflow marks what is deleted in its UI: it still can be read, refuses to be written, and can be
 restored. `mlflow gc` deletes for good what is marked so.
@@ -40,7 +40,7 @@ def check_experiment(client: MlflowClient, experiment: Experiment) -> None:
 
 
 def deletion(client: MlflowClient, error: Exception) -> DeletedError | None:
-    """Returns what an error of MLflow says of something deleted; None where it is another.
+    """Returns what an error of MLflow says about a deletion; None if it is another error.
 
     Raises:
         Exception: The store cannot be reached.

@@ -1,4 +1,4 @@
-"""Where a store's artifacts lie on this machine, whatever path the store has for them.
+"""Where a store's artifacts are on this machine, whatever path the store has for them.
 
 MLflow writes the absolute path of every experiment, run and model into its database. A folder with
 a database and its artifacts may since have been moved or copied, and other machines may see it
@@ -37,11 +37,11 @@ _roots: dict[URL, Path] = {}
 
 
 class UntrustedError(RuntimeError):
-    """The store wants artifacts where the configuration has not put any."""
+    """The store names a folder of artifacts that the configuration does not allow."""
 
 
 def local_folder(uri: str, allowed: str | None) -> Path | None:
-    """Returns the folder of artifacts that a store names, None where it is on no file system.
+    """Returns the folder of artifacts that a store names, None if it is not a path.
 
     A store is not believed: whoever writes to it could have any file of this machine overwritten.
 

@@ -17,7 +17,7 @@ SCORES = "test/"
 
 
 def log_model(access: Access, run_id: str, folder: Path) -> LoggedModel:
-    """Logs a model with its run's parameters and test scores; once, however often it is called.
+    """Logs a model with its run's parameters and test scores; repeated calls log it once.
 
     Args:
         access: The store.

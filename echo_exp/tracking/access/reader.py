@@ -1,4 +1,4 @@
-"""Finished runs as the tracking store has them, for whoever uses what was trained."""
+"""Reads finished runs from the tracking store, for those who use a trained network."""
 
 import posixpath
 import tempfile
@@ -67,7 +67,7 @@ def opened(settings: TrackingSettings, made_by: str = "echo-exp") -> Access:
 
 @contextmanager
 def reached(uri: str) -> Iterator[None]:
-    """Names the store where it fails in the ``with`` block, when nothing can be lost.
+    """Names the store in errors of the ``with`` block, where nothing can be lost.
 
     Raises:
         SettingError: It does.
@@ -83,7 +83,7 @@ def reached(uri: str) -> Iterator[None]:
 
 @contextmanager
 def artifact(access: Access, run: Run, path: str, hint: str = "") -> Iterator[Path]:
-    """Gives an artifact of a run as a file, fetched from the server where it is not here.
+    """Provides an artifact of a run as a file, downloaded from the server if necessary.
 
     Args:
         access: The store.
@@ -258,7 +258,7 @@ def _newest(client: MlflowClient, name: str, query: str, most: int) -> list[Run]
 
 
 def existing_run(client: MlflowClient, run_id: str) -> Run | None:
-    """Returns the run of an id, deleted or not, None where the store has none.
+    """Returns the run of an id, deleted or not, None if the store has none.
 
     Raises:
         MlflowException: The store could not answer.
@@ -285,7 +285,7 @@ def active(client: MlflowClient, run: Run, setting: str = "run") -> Run:
 
 
 def experiment(client: MlflowClient, name: str) -> Experiment | None:
-    """Returns the experiment of a name, if there is one.
+    """Returns the experiment of this name, if there is one.
 
     Raises:
         SettingError: It was deleted in MLflow.

@@ -1,4 +1,4 @@
-"""Runs as rows: what a database and a server both give, however many runs there are."""
+"""Runs as rows, as both a database and a server provide them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ WORDS: dict[str, bool | None] = {"None": None, "True": True, "False": False}
 
 
 class Info(NamedTuple):
-    """A run without what was measured; times are in milliseconds since 1970."""
+    """A run without its measurements; times are in milliseconds since 1970."""
 
     run_id: str
     name: str | None
@@ -81,7 +81,7 @@ class Query:
 
 
 def pages(search: Callable[..., Any]) -> Iterator[Any]:
-    """Yields all that a search of MLflow's client finds, which gives a page at a time."""
+    """Yields all results of a search of MLflow's client, which returns them page by page."""
     token = None
     while True:
         page = search(max_results=PAGE, page_token=token)
@@ -92,7 +92,7 @@ def pages(search: Callable[..., Any]) -> Iterator[Any]:
 
 
 def typed(word: str) -> Any:
-    """Returns what MLflow has kept as a word: the inverse of `str`."""
+    """Returns the value of a text that MLflow has stored: the inverse of `str`."""
     if word in WORDS:
         return WORDS[word]
     for kind in (int, float):

@@ -1,4 +1,4 @@
-"""A new local store at once.
+"""Creates a new local store quickly, from a prepared schema.
 
 MLflow makes a database in its first version and migrates it through all that followed, which takes
 seconds. `schema.sql` is what it comes to, for one version of MLflow; with any other MLflow makes
@@ -22,7 +22,7 @@ def made_by() -> str:
 
 
 def create(path: Path) -> None:
-    """Makes a store where there is none yet, whole or not at all."""
+    """Creates a store if there is none yet, completely or not at all."""
     if path.exists():
         return
     with FILE.open(encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Which runs are meant: of a sweep, a study, an experiment or a filter, or some by their ids."""
+"""Selects runs: of a sweep, a study, an experiment, a filter, or by their ids."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ ELSEWHERE = "tracking_uri= names another store"
 
 @dataclass(frozen=True)
 class Selection:
-    """Which runs are meant, all of them trainings.
+    """A selection of runs, all of them trainings.
 
     Attributes:
         sweep: Those of a sweep: the id of its parent run, or ``last`` for the store's newest.

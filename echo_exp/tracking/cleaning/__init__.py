@@ -1,1 +1,1 @@
-"""What runs leave on the disk: what takes how much, and how it is removed."""
+"""What runs leave on the disk: how much space it uses, and how it is removed."""

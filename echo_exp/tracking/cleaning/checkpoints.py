@@ -1,4 +1,4 @@
-"""The checkpoints of finished runs: the best stays, the others are there to go on from."""
+"""The checkpoints of finished runs: the best is kept, the others only serve to continue the run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Checkpoints:
         return sum(size for _, size in self.files)
 
     def but(self, best: str) -> Removable | None:
-        """Returns all but the best; None where there is no best, or nothing else."""
+        """Returns all but the best; None if there is no best, or nothing else."""
         kept = str(self.folder / best)
         others = [size for path, size in self.files if path != kept]
         if not others or len(others) == len(self.files):

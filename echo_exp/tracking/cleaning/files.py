@@ -1,4 +1,4 @@
-"""Files: how much they take, and how they go."""
+"""Files: how much space they use, and how they are removed."""
 
 import os
 import shutil
@@ -60,7 +60,7 @@ class Scale:
 
 
 def names(folder: Path) -> list[str]:
-    """Returns what lies in a folder; nothing where it cannot be read."""
+    """Returns the names in a folder; none if it cannot be read."""
     try:
         return sorted(path.name for path in folder.iterdir())
     except OSError:
@@ -68,7 +68,7 @@ def names(folder: Path) -> list[str]:
 
 
 def delete(path: Path) -> None:
-    """Deletes a file or a folder; that it is gone already is no failure.
+    """Deletes a file or a folder; a missing one is not a failure.
 
     Raises:
         OSError: It cannot be deleted.

@@ -1,4 +1,4 @@
-"""What a store knows of its runs and models, in few queries: there may be ten thousand.
+"""What a store knows about its runs and models, in few queries: there may be ten thousand.
 
 Of a database this is read from its tables; MLflow's own search takes 20 s for as many.
 """
@@ -77,7 +77,7 @@ class Known:
     models: Mapping[str, KnownModel]
 
     def at_work(self, run: KnownRun) -> bool:
-        """Whether a run, or the sweep that it belongs to, has not ended as far as is known."""
+        """Whether a run, or the sweep that it belongs to, has not ended, as far as is known."""
         parent = self.runs.get(run.parent or "")
         return run.status not in ENDED or (parent is not None and parent.status not in ENDED)
 

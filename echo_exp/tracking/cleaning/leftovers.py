@@ -1,4 +1,4 @@
-"""What killed processes have left: files half written, locks of nobody, outboxes all delivered."""
+"""Files that killed processes have left: partial files, stale locks, delivered outboxes."""
 
 import re
 import time

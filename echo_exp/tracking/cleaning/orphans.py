@@ -38,7 +38,7 @@ def orphans(
     known: Known,
     scale: Scale,
 ) -> Iterator[Removable]:
-    """Yields what lies among a store's artifacts and belongs to none of its runs and models.
+    """Yields artifacts of a store that belong to none of its runs and models.
 
     Args:
         artifacts: The folder of the artifacts.

@@ -79,7 +79,7 @@ class Places:
 
     @property
     def free(self) -> int:
-        """Bytes in a file of SQLite that deleted rows have left free."""
+        """Bytes in an SQLite file that deleted rows have left free."""
         if self.database is None:
             return 0
         with closing(sqlite3.connect(self.database)) as opened:
@@ -90,7 +90,7 @@ class Places:
         return int(pages * size)
 
     def shrink(self) -> int:
-        """Gives what is free in a file of SQLite back to the disk, all at once or not at all.
+        """Returns free space in an SQLite file to the disk, completely or not at all.
 
         Returns:
             So many bytes.

@@ -1,4 +1,4 @@
-"""What waits in a spool folder, without a hand on it: `echo-exp-sync` delivers."""
+"""Reads what waits in a spool folder, without changing it: `echo-exp-sync` delivers it."""
 
 import contextlib
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def held(locks: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def taken(path: Path) -> Iterator[FileLock | None]:
-    """Has a lock in the block, or None where somebody holds it."""
+    """Holds a lock inside the block; None if another process holds it."""
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=0)

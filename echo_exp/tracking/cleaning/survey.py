@@ -1,4 +1,4 @@
-"""What takes how much on the disk, and what of it can be removed."""
+"""What uses disk space, and what of it can be removed."""
 
 import os
 from collections import Counter

@@ -30,6 +30,6 @@ def commands(told: Mapping[str, str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Returns a text as one that neither Markdown nor HTML takes for its own."""
+    """Returns a text escaped for Markdown and HTML."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*\[\]|])", r"\\\1", text).replace("\n", " ")

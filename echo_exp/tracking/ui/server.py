@@ -75,7 +75,7 @@ def serve(access: Access, taken: socket.socket, begun: Callable[[], None]) -> No
 
 
 def preferences(client: MlflowClient) -> str:
-    """Returns a script that has the UI begin as its users would set it, where they have not."""
+    """Returns a script with default preferences of the UI, for users who have set none."""
     begin, expanded = dict(BEGIN), {}
     for experiment in client.search_experiments():
         view = state(experiment.tags)

@@ -1,4 +1,4 @@
-"""Brings what waits in an outbox to the store: in order, once, and without waiting for it."""
+"""Delivers an outbox to the store: in order, exactly once, and in the background."""
 
 import contextlib
 import json
@@ -276,7 +276,7 @@ class Courier(threading.Thread):
 
 
 def deliver(access: Access, outbox: Outbox) -> list[str]:
-    """Delivers what a run left behind, and ends it where its processes could not; removes it.
+    """Delivers what a run left behind, ends it if its processes could not; removes the file.
 
     Args:
         access: The store.

@@ -1,4 +1,4 @@
-"""What waits for the tracking store: a file of the run, written before anybody tries to deliver it.
+"""What waits for the tracking store: a file of the run, written before delivery is tried.
 
 The file begins with a line that names the run and the store; each line after it is an operation,
 in JSON, or blank once that is delivered. Room for some hundred KiB is reserved from the start, so
@@ -190,7 +190,7 @@ class Outbox:
                 self.write()
 
     def leave(self) -> None:
-        """Leaves what waits on the disk, and the run to others.
+        """Leaves the waiting operations on the disk, and the run to other processes.
 
         Raises:
             OutboxFullError: The disk does not take it.
