@@ -19,7 +19,8 @@ from echo_exp.configuration.renamed import renamed
 from echo_exp.settings import SettingError, choice
 from echo_exp.task.problem import Problem, Stream, random_stream
 from echo_exp.tracking.settings import LOCAL, TrackingSettings
-from echo_exp.training.checkpoints import BEST, LAST, load_weights
+from echo_exp.training.checkpoint_names import BEST, LAST
+from echo_exp.training.checkpoints import load_weights
 from echo_exp.training.module import EchoModule
 from echo_exp.training.walks import as_trained, walk
 

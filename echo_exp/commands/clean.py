@@ -51,7 +51,7 @@ def _clean(config: DictConfig) -> None:
     from echo_exp.tracking.cleaning.checkpoints import Naming
     from echo_exp.tracking.cleaning.places import Places
     from echo_exp.tracking.cleaning.survey import survey
-    from echo_exp.training.checkpoints import BEST
+    from echo_exp.training.checkpoint_names import BEST
 
     access = reader.opened(settings)
     places = Places.of(access, Path(config.output_dir), Path(settings.spool))

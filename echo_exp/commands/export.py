@@ -11,14 +11,16 @@ from omegaconf import DictConfig, ListConfig
 
 from echo_exp import configuration, terminal
 from echo_exp.commands import hydra_main as command
-from echo_exp.settings import SettingError, choice, not_installed
-from echo_exp.tracking import TrackingSettings
+from echo_exp.settings import SettingError, choice, not_installed, redacted
+from echo_exp.tracking import TrackingSettings, UnreachableError
 
 if TYPE_CHECKING:
     from echo_exp.network import TrainedNetwork
 
 FORMS = ("pt2", "onnx", "mlflow")
 ONNX_NEEDS = ("onnx", "onnxscript", "onnxruntime")
+REFUSED = "INVALID_PARAMETER_VALUE"
+"""What MLflow calls a name that no model may have."""
 
 
 def main() -> None:
@@ -67,11 +69,17 @@ def _forms(asked: Any) -> list[str]:
 
 
 def _register(network: "TrainedNetwork", name: str, store: TrackingSettings) -> str:
-    """Registers a run's model, logged first if it is missing, as the next version of ``name``."""
+    """Registers a run's model, logged first if it is missing, as the next version of ``name``.
+
+    Raises:
+        SettingError: No model may have this name.
+        UnreachableError: The store went away.
+    """
     from mlflow.exceptions import MlflowException
 
     from echo_exp.export import forms
     from echo_exp.tracking.access import logged_models, reader
+    from echo_exp.tracking.access.connection import mends, reason
 
     run = reader.find(store, str(network.run_id))
     model = logged_models.find_model(run.access.client, run.run_id)
@@ -81,8 +89,13 @@ def _register(network: "TrainedNetwork", name: str, store: TrackingSettings) -> 
             model = logged_models.log_model(run.access, run.run_id, package)
     try:
         version = logged_models.register(run.access.client, name, model, network.metrics)
-    except MlflowException as error:
-        raise SettingError("register", name, str(error).splitlines()[0]) from error
+    except Exception as error:
+        if mends(error):
+            why = f"{redacted(run.access.uri)} did not register {name} ({reason(error)})"
+            raise UnreachableError(why) from error
+        if isinstance(error, MlflowException) and error.error_code == REFUSED:
+            raise SettingError("register", name, str(error).splitlines()[0]) from error
+        raise
     return f"registered as models:/{name}/{version}"
 
 

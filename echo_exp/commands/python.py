@@ -11,7 +11,7 @@ from hydra.initialize import initialize_config_dir
 from echo_exp import configuration, running
 from echo_exp import network as trained
 from echo_exp.settings import SettingError
-from echo_exp.training.checkpoints import LAST
+from echo_exp.training.checkpoint_names import LAST
 from echo_exp.training.figures import learning_curve_png
 
 

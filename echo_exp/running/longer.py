@@ -15,7 +15,8 @@ from typing import Any
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Run, Series, Store, StoredRun, TrackingError, UnreachableError
 from echo_exp.training import checkpoints
-from echo_exp.training.checkpoints import BEST, LAST, WHOLE
+from echo_exp.training.checkpoint_names import BEST, LAST
+from echo_exp.training.checkpoints import WHOLE
 from echo_exp.training.experiment import Parts, last_checkpoint
 
 

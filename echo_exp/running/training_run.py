@@ -31,7 +31,7 @@ from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking import Run, Store, StoredRun
 from echo_exp.tracking.ui.view import NOTE_TAG
 from echo_exp.training import callbacks, experiment
-from echo_exp.training.checkpoints import LAST
+from echo_exp.training.checkpoint_names import LAST
 from echo_exp.training.experiment import Parts
 from echo_exp.training.figures import learning_curve_png
 from echo_exp.training.interrupts import Interrupts

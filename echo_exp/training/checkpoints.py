@@ -14,10 +14,10 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
+from echo_exp.training.checkpoint_names import BEST, LAST
 from echo_exp.training.interrupts import Interrupted, Interrupts
 from echo_exp.training.module import EchoModule
 
-LAST, BEST = "last.ckpt", "best.ckpt"
 WHOLE = "whole_blocks"
 """Folder of both as they were before a last block that was shorter than the others."""
 

@@ -18,7 +18,8 @@ from echo_exp import terminal
 from echo_exp.settings import SettingError
 from echo_exp.task.data import EchoDataModule
 from echo_exp.tracking import Run
-from echo_exp.training.checkpoints import LAST, Checkpoints, load
+from echo_exp.training.checkpoint_names import LAST
+from echo_exp.training.checkpoints import Checkpoints, load
 from echo_exp.training.evaluation import Listing, share
 from echo_exp.training.interrupts import Interrupts
 from echo_exp.training.logger import WRITTEN, RunLogger

@@ -18,7 +18,8 @@ from echo_exp.running import longer
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Run, Store, StoredRun
 from echo_exp.training import checkpoints, experiment
-from echo_exp.training.checkpoints import BEST, LAST, WHOLE
+from echo_exp.training.checkpoint_names import BEST, LAST
+from echo_exp.training.checkpoints import WHOLE
 from echo_exp.training.experiment import Parts
 from echo_exp.training.interrupts import Interrupts
 from echo_exp.training.outcome import Outcome

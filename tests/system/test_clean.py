@@ -38,6 +38,15 @@ def _rows(done: Completed) -> dict[str, list[str]]:
             for line in lines}  # fmt: skip
 
 
+def test_it_does_without_torch(cleaned: Program) -> None:
+    assert cleaned.run(*SHORT).returncode == 0
+    script = (
+        "import sys; sys.argv = ['echo-exp-clean']; from echo_exp.commands.clean import main\n"
+        "try: main()\nfinally: print('torch' in sys.modules)"
+    )
+    assert cleaned.script(script).stdout.splitlines()[-1] == "False"
+
+
 def test_it_tells_what_there_is_and_nothing_goes_without_a_yes(
     cleaned: Program, call: Called
 ) -> None:

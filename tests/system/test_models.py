@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from echo_exp import train
@@ -195,6 +196,22 @@ def test_what_cannot_be_exported_is_told_in_one_line(
     assert exit_.value.code == 2
     assert words in said.err
     assert len(said.err.splitlines()) == 1
+
+
+def test_a_store_that_fails_while_a_model_is_registered_is_no_wrong_setting(
+    baseline: Baseline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> str:
+        raise MlflowException("the disk is full")
+
+    monkeypatch.chdir(baseline[0].folder)
+    monkeypatch.setattr("echo_exp.tracking.access.models.register", fail)
+    monkeypatch.setattr("sys.argv", ["echo-exp-export", "register=echo", "forms=[pt2]"])
+    with pytest.raises(SystemExit) as exit_:
+        app.main()
+    said = capsys.readouterr().err
+    assert exit_.value.code == 1
+    assert "did not register echo (MlflowException: the disk is full)" in said
 
 
 def test_without_onnx_the_other_forms_are_made(monkeypatch: pytest.MonkeyPatch) -> None:

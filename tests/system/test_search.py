@@ -240,6 +240,15 @@ def test_help_does_not_wait_for_optuna(program: Program) -> None:
     assert "search=cheapest" in done.stdout
 
 
+def test_a_dry_run_lists_the_values_and_says_that_there_is_no_estimate(program: Program) -> None:
+    before = set(program.folder.rglob("*"))
+    done = program.run(*SEARCH, "sweep.dry_run=true")
+    assert done.returncode == 0, done.stderr
+    assert "Time: no estimate" in done.stdout
+    assert "Nothing was run: sweep.dry_run=true." in done.stdout
+    assert set(program.folder.rglob("*")) == before
+
+
 def test_a_password_in_the_storage_is_written_nowhere(program: Program) -> None:
     password = "tell-nobody"
     done = program.run(*SEARCH, f"hydra.sweeper.storage=postgresql://me:{password}@127.0.0.1:1/x")

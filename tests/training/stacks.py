@@ -13,7 +13,8 @@ from torch import Tensor
 
 from echo_exp import Adam
 from echo_exp.training import experiment
-from echo_exp.training.checkpoints import LAST, load
+from echo_exp.training.checkpoint_names import LAST
+from echo_exp.training.checkpoints import load
 from echo_exp.training.experiment import Parts
 from echo_exp.training.interrupts import Interrupts
 from echo_exp.training.member import Member

@@ -33,7 +33,8 @@ from echo_exp.tracking import Run
 from echo_exp.tracking.clock import Clock
 from echo_exp.training import experiment
 from echo_exp.training.callbacks import check
-from echo_exp.training.checkpoints import BEST, LAST, load
+from echo_exp.training.checkpoint_names import BEST, LAST
+from echo_exp.training.checkpoints import load
 from echo_exp.training.interrupts import Interrupted, Interrupts
 from echo_exp.training.outcome import Outcome
 

@@ -14,9 +14,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from echo_exp.training.checkpoint_names import BEST, LAST
 from echo_exp.training.checkpoints import (
-    BEST,
-    LAST,
     CheckpointFile,
     Checkpoints,
     Kept,

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from echo_exp.training import experiment
-from echo_exp.training.checkpoints import LAST, load, opened, write
+from echo_exp.training.checkpoint_names import LAST
+from echo_exp.training.checkpoints import load, opened, write
 from echo_exp.training.interrupts import Interrupted, Interrupts
 from echo_exp.training.member import Member
 from echo_exp.training.module import DivergedError

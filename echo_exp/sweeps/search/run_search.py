@@ -38,6 +38,7 @@ from echo_exp.tracking import Run, Store
 ROUNDS = 5
 """Trials that can be one stack are launched in at least so many rounds: a sampler learns nothing
 from those that run beside each other."""
+NO_ESTIMATE = "Time: no estimate, since the settings of the trials are not known beforehand."
 SHARED = "fit_seconds"
 """The metric that tells of a run in a stack only its share."""
 
@@ -132,7 +133,7 @@ def foretell(search: Search, asked: Sweep) -> None:
     terminal.console().print(terminal.table([("setting", "its values"), *varied]), "")
     print(
         f"{search.settings.trials} trials, those among them that an earlier start has done; "
-        f"{together(search, asked)} at a time.\n{forecast.NOTHING}"
+        f"{together(search, asked)} at a time.\n{NO_ESTIMATE}\n{forecast.NOTHING}"
     )
 
 

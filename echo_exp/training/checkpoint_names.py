@@ -1,0 +1,3 @@
+"""What the files of checkpoints are called, for those who need no PyTorch to count them."""
+
+LAST, BEST = "last.ckpt", "best.ckpt"
