@@ -12,6 +12,7 @@ else should run meanwhile.
 """
 
 import argparse
+import logging
 import sys
 from typing import Any
 
@@ -99,6 +100,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.from_results:
         torch.set_num_threads(1)
+        logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
         rows = []
         for round_ in range(arguments.rounds):
             for net in NETS:

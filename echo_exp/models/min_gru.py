@@ -52,7 +52,7 @@ class MinGRULayer(nn.Module):
         h = (1 - z) * h_before + z * candidate
         z = sigmoid(x @ W + b),  candidate = x @ V + c
 
-    So the timesteps depend on one another linearly, which `scan` makes use of. The paper scans
+    So the timesteps depend on one another linearly, which a scan makes use of. The paper scans
     logarithms, for which the candidate has to be made positive; this one need not.
 
     Args:

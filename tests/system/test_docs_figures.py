@@ -14,6 +14,7 @@ FIGURES = {
     "figures/reproduction.png": "python -m benchmarks.reproduction --from-results",
     "figures/replicas.png": "python -m benchmarks.replicas",
     "figures/growth.png": "python -m benchmarks.growth",
+    "figures/windows.png": "python -m benchmarks.windows",
     "figures/search.png": "echo-exp search=cheapest",
     "figures/data.svg": "python -m docs.figures.data",
     "figures/rooms.svg": "python -m docs.figures.rooms",
