@@ -16,7 +16,10 @@ QUICK = "ECHO_EXP_TESTS_QUICK"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the option."""
-    reason = "skip each test that begins a training, or starts the program, a server or a browser"
+    reason = (
+        "skip each test that begins a training or an export, starts the program, a server or a "
+        "browser, or goes through hundreds of configurations"
+    )
     parser.addoption("--quick", action="store_true", help=reason)
 
 
@@ -33,20 +36,25 @@ def begins(what: str) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_training() -> Iterator[None]:
-    """Lets no training of this process begin, where the tests are to be quick."""
+def _nothing_long() -> Iterator[None]:
+    """Lets no training, export or store of this process begin, where the tests are to be quick."""
     if QUICK not in os.environ:
         yield
         return
     import pytorch_lightning as pl
+    import torch
 
     def fit(*_: Any, **__: Any) -> NoReturn:
         pytest.skip("begins a training")
+
+    def export(*_: Any, **__: Any) -> NoReturn:
+        pytest.skip("begins an export")
 
     def start(*_: Any, **__: Any) -> NoReturn:
         pytest.skip("starts the writer process")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pl.Trainer, "fit", fit)
+        patch.setattr(torch.export, "export", export)
         patch.setattr(Store, "__init__", start)
         yield

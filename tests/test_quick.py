@@ -8,11 +8,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TESTS = """
 import pytorch_lightning
+import torch
 from echo_exp.tracking import Store
 from tests.quick import begins
 
 def test_training():
     pytorch_lightning.Trainer().fit(None)
+
+def test_export():
+    torch.export.export(torch.nn.Linear(1, 1), (torch.ones(1),))
 
 def test_store():
     Store("sqlite:///store.db")
@@ -39,9 +43,10 @@ def _quick_session(folder: Path) -> str:
     ).stdout
 
 
-def test_trainings_stores_and_programs_are_skipped_and_all_else_runs(tmp_path: Path) -> None:
+def test_what_takes_long_is_skipped_and_all_else_runs(tmp_path: Path) -> None:
     told = _quick_session(tmp_path)
-    assert "1 passed, 3 skipped" in told, told
-    for reason in ("begins a training", "starts the writer process", "begins the program"):
-        assert reason in told
+    assert "1 passed, 4 skipped" in told, told
+    for reason in ("a training", "an export", "the program"):
+        assert f"begins {reason}" in told
+    assert "starts the writer process" in told
     assert not (tmp_path / "store.db").exists()

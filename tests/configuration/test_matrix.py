@@ -16,6 +16,7 @@ from echo_exp.training.module import EchoModule
 
 from .. import matrix
 from ..matrix import CARRIED, Case
+from ..quick import begins
 from ..trainers import Recorder, make_trainer
 
 EVERY = matrix.every()
@@ -49,6 +50,7 @@ def test_every_option_is_in_a_combination_that_is_possible(place: int) -> None:
 
 @pytest.mark.parametrize("case", IMPOSSIBLE, ids=str)
 def test_what_makes_no_sense_is_refused_by_the_name_of_a_setting(case: Case) -> None:
+    begins("hundreds of configurations")
     with pytest.raises(SettingError) as refusal:
         matrix.parts(case)
     assert refusal.value.key in matrix.refused(case)

@@ -12,12 +12,16 @@ from echo_exp import configuration
 from echo_exp.sweeps import study
 from echo_exp.sweeps.study import Cell
 
+from ..quick import begins
+
 TOLERANCE = 0.05
 
 
 @pytest.fixture(scope="module", params=["quick", "full"])
 def cells(request: pytest.FixtureRequest) -> list[tuple[Cell, DictConfig]]:
     """The cells of the study, each network on each task once."""
+    if request.param == "full":
+        begins("hundreds of configurations")
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         arguments = ["study=architectures", f"study.scale={request.param}"]
         asked = study.read(compose("config", arguments))

@@ -13,6 +13,8 @@ from echo_exp.settings import SettingError
 from echo_exp.sweeps import study
 from echo_exp.sweeps.study import Cell, Study
 
+from ..quick import begins
+
 NAMES = sorted(
     path.stem
     for path in (configuration.FOLDER / "study").glob("*.yaml")
@@ -80,6 +82,8 @@ def test_a_span_is_a_number_that_every_cell_has(span: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scale", ["quick", "full"])
 def test_every_cell_of_every_study_can_be_run(name: str, scale: str) -> None:
+    if scale == "full":
+        begins("hundreds of configurations")
     asked = study.read(compose("config", [f"study={name}", f"study.scale={scale}"]))
     assert asked.name == name
     assert len(list(study.composed(asked.cells))) == len(asked.cells)
