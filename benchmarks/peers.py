@@ -31,11 +31,11 @@ class Peer:
 
 
 def seq2seq(n_in: int) -> Peer:
-    return Peer(_LSTM(20), n_in)
+    return Peer(LSTM(20), n_in)
 
 
 def gru(n_in: int) -> Peer:
-    return Peer(_GRU(20), n_in)
+    return Peer(GRU(20), n_in)
 
 
 def min_gru(n_in: int) -> Peer:
@@ -56,7 +56,7 @@ def encoder_decoder(n_in: int) -> Peer:
 
 
 def attention(n_in: int) -> Peer:
-    return Peer(_Attention(150, n_in), n_in)
+    return Peer(Attention(150, n_in), n_in)
 
 
 def many_to_one(n_in: int) -> Peer:
@@ -68,29 +68,29 @@ def one_to_one(n_in: int) -> Peer:
 
 
 def ssm(n_in: int) -> Peer:
-    return Peer(_Blocks(20, lambda: _LinearRecurrence(20, 32)), n_in)
+    return Peer(Blocks(20, lambda: LinearRecurrence(20, 32)), n_in)
 
 
 def selective_ssm(n_in: int) -> Peer:
-    return Peer(_Blocks(20, lambda: _SelectiveRecurrence(20, 8)), n_in)
+    return Peer(Blocks(20, lambda: _SelectiveRecurrence(20, 8)), n_in)
 
 
-class _LSTM(nn.Module):
-    def __init__(self, units: int) -> None:
+class LSTM(nn.Module):
+    def __init__(self, units: int, v: int = V) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(V, units, batch_first=True)
-        self.dense = nn.Linear(units, V)
+        self.lstm = nn.LSTM(v, units, batch_first=True)
+        self.dense = nn.Linear(units, v)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, after = self.lstm(x, state or None)
         return self.dense(hidden), after
 
 
-class _GRU(nn.Module):
-    def __init__(self, units: int) -> None:
+class GRU(nn.Module):
+    def __init__(self, units: int, v: int = V) -> None:
         super().__init__()
-        self.gru = nn.GRU(V, units, batch_first=True)
-        self.dense = nn.Linear(units, V)
+        self.gru = nn.GRU(v, units, batch_first=True)
+        self.dense = nn.Linear(units, v)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, after = self.gru(x, *state)
@@ -170,15 +170,15 @@ class _EncoderDecoder(nn.Module):
         return self.dense(hidden), (*encoded, *decoded)
 
 
-class _Attention(nn.Module):
-    def __init__(self, units: int, n_out: int) -> None:
+class Attention(nn.Module):
+    def __init__(self, units: int, n_out: int, v: int = V) -> None:
         super().__init__()
-        self.encoder = nn.LSTM(V, units, batch_first=True)
+        self.encoder = nn.LSTM(v, units, batch_first=True)
         self.decoder = nn.LSTMCell(units, units)
         self.query = nn.Linear(units, units, bias=False)
         self.key = nn.Linear(units, units, bias=False)
         self.score = nn.Linear(units, 1, bias=False)
-        self.dense = nn.Linear(units, V)
+        self.dense = nn.Linear(units, v)
         self.n_out = n_out
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -208,16 +208,16 @@ class _Vector(nn.Module):
         return self.dense(hidden[:, -1]).unflatten(-1, (self.n_out, V)), after
 
 
-class _Blocks(nn.Module):
+class Blocks(nn.Module):
     """A residual block of a recurrence and a gated layer, as plain torch has it."""
 
-    def __init__(self, units: int, recurrence: Callable[[], nn.Module]) -> None:
+    def __init__(self, units: int, recurrence: Callable[[], nn.Module], v: int = V) -> None:
         super().__init__()
-        self.read = nn.Linear(V, units)
+        self.read = nn.Linear(v, units)
         self.before, self.after = nn.LayerNorm(units), nn.LayerNorm(units)
         self.recurrence = recurrence()
         self.gated = nn.Linear(units, 2 * units)
-        self.dense = nn.Linear(units, V)
+        self.dense = nn.Linear(units, v)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         x = self.read(x)
@@ -226,7 +226,7 @@ class _Blocks(nn.Module):
         return self.dense(self.after(x)), (last,)
 
 
-class _LinearRecurrence(nn.Module):
+class LinearRecurrence(nn.Module):
     """The linear recurrent unit of Orvieto et al. 2023, in complex numbers, step by step."""
 
     def __init__(self, units: int, states: int) -> None:

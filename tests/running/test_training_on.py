@@ -153,7 +153,7 @@ def test_what_cannot_be_taken_over_unasked_is_trained_again(
 
 
 REFUSED: dict[tuple[str, ...], str] = {
-    (): r"resume=last is not allowed: run \w+ has finished its 50 epochs: epochs= above 50 trains",
+    (): r"resume=last is not allowed: run \w+ has finished its 50 epochs: set epochs= above 50",
     ("epochs=50",): r"epochs=50 is not allowed: run \w+ has finished its 50 epochs",
     ("epochs=49",): r"epochs=49 is not allowed: run \w+ has finished its 50 epochs",
     (
