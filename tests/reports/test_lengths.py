@@ -53,6 +53,11 @@ def test_a_length_that_an_arm_does_not_have_is_left_open() -> None:
     assert "| all | 2 | 0.800 (0.800 to 0.800) | – |" in text
 
 
+def test_the_table_begins_with_its_lengths() -> None:
+    text = _section({1: {10: 0.9, 20: 0.5}}).text
+    assert "| 10 | 20 |\n|---|---|---|---|\n| all | 1 | " in text
+
+
 def test_lengths_are_drawn_in_their_order() -> None:
     (axes,) = _section({1: {100: 0.1, 9: 0.9}, 2: {100: 0.2, 9: 0.8}}).figures["lengths"].axes
     assert [np.asarray(line.get_xdata()).tolist() for line in axes.lines] == [[9, 100], [9, 100]]
