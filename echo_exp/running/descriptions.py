@@ -28,8 +28,8 @@ COLUMNS = {
 def experiment() -> str:
     """Describes the experiment of single runs and sweeps."""
     return markdown.text(
-        "Networks that learn to echo sequences of random integers, and problems like it: single "
-        "runs, and sweeps of them. `problem` says which, in a column and in words as a tag.",
+        "Networks that learn to echo sequences of random integers: single runs, and sweeps of "
+        "them.",
         markdown.table("column", "what it is", COLUMNS.items()),
         "A sweep is one row, and its runs are nested under it. `Views` has the columns and charts "
         "that are useful first.",
