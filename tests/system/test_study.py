@@ -197,7 +197,7 @@ def test_a_report_of_a_study_never_run_says_what_makes_it(program: Program) -> N
     done = program.report("study=topologies")
     assert done.returncode == 2
     assert "there is no such store yet" in done.stderr
-    assert "`echo-exp study=topologies study.scale=full` makes it" in done.stderr
+    assert "`echo-exp study=topologies study.scale=full` creates it" in done.stderr
     assert not (program.folder / "outputs" / "mlflow.db").exists()
 
 
