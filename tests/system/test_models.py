@@ -205,7 +205,7 @@ def test_a_store_that_fails_while_a_model_is_registered_is_no_wrong_setting(
         raise MlflowException("the disk is full")
 
     monkeypatch.chdir(baseline[0].folder)
-    monkeypatch.setattr("echo_exp.tracking.access.models.register", fail)
+    monkeypatch.setattr("echo_exp.tracking.access.logged_models.register", fail)
     monkeypatch.setattr("sys.argv", ["echo-exp-export", "register=echo", "forms=[pt2]"])
     with pytest.raises(SystemExit) as exit_:
         app.main()
