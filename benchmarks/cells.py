@@ -1,12 +1,13 @@
 """The cells of studies, and their networks as Keras has them."""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 
 from hydra import compose
 from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig
 
-from echo_exp import EchoProblem, configuration
+from echo_exp import EchoProblem, configuration, running
 from echo_exp.sweeps import study
 from tests.parity.keras_nets import Net
 
@@ -30,6 +31,22 @@ def of_study(name: str, scale: str) -> list[DictConfig]:
         asked = study.read(compose("config", [f"study={name}", f"study.scale={scale}"]))
         cells = list(study.composed(asked.cells))
     return list({configuration.fingerprint(cell): cell for cell in cells}.values())
+
+
+def scored(config: DictConfig, seeds: int) -> Mapping[str, Sequence[float]]:
+    """Trains so many seeds by `echo-exp`, records nothing, and returns the scores of each."""
+    config = config.copy()
+    config.replicas = seeds
+    config.tracking = {"uri": None}
+    config.trainer.progress = "none"
+    with tempfile.TemporaryDirectory() as config.output_dir:
+        scores = running.execute(config).outcome.scores
+    return {name: [float(score) for score in each] for name, each in scores.items()}
+
+
+def told(accuracies: Sequence[float]) -> str:
+    """Returns the accuracies of some seeds as a cell of a table, in their order of size."""
+    return ", ".join(f"{accuracy:.3f}" for accuracy in sorted(accuracies))
 
 
 def keras_net(config: DictConfig) -> Net:

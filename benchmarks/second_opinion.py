@@ -9,14 +9,10 @@ takes part.
 
 import argparse
 import shlex
-import tempfile
-from collections.abc import Sequence
 
 import numpy as np
-from omegaconf import DictConfig
 
-from benchmarks.cells import composed, keras_net
-from echo_exp import running
+from benchmarks.cells import composed, keras_net, scored, told
 from echo_exp.task.problem import MISSING
 from tests.parity.keras_nets import Net, Peer  # chooses the backend of Keras
 
@@ -38,17 +34,6 @@ SURPRISES = (
 )
 
 
-def ours(config: DictConfig, seeds: int) -> list[float]:
-    """Returns the test accuracy of each seed of `echo-exp`."""
-    config = config.copy()
-    config.replicas = seeds
-    config.tracking = {"uri": None}
-    config.trainer.progress = "none"
-    with tempfile.TemporaryDirectory() as config.output_dir:
-        scores = running.execute(config).outcome.scores
-    return [float(accuracy) for accuracy in scores["test/accuracy"]]
-
-
 def in_keras(net: Net, seed: int) -> float:
     """Trains a network in Keras; returns its accuracy on complete windows."""
     keras.utils.set_random_seed(seed)
@@ -66,10 +51,6 @@ def in_keras(net: Net, seed: int) -> float:
     return float(np.mean(right))
 
 
-def _told(accuracies: Sequence[float]) -> str:
-    return ", ".join(f"{accuracy:.3f}" for accuracy in sorted(accuracies))
-
-
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -82,7 +63,8 @@ def main() -> None:
     for cell in cells:
         config = composed(shlex.split(cell))
         theirs = [in_keras(keras_net(config), seed) for seed in range(seeds)]
-        print(f"| `{cell}` | {_told(ours(config, seeds))} | {_told(theirs)} |", flush=True)
+        ours = scored(config, seeds)["test/accuracy"]
+        print(f"| `{cell}` | {told(ours)} | {told(theirs)} |", flush=True)
 
 
 if __name__ == "__main__":

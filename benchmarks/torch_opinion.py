@@ -9,7 +9,6 @@ Markdown: the accuracy of each seed at each delay.
 
 import argparse
 import math
-import tempfile
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,9 +17,9 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.cells import composed
+from benchmarks.cells import composed, scored, told
 from benchmarks.peers import GRU, LSTM, Attention, Blocks, LinearRecurrence
-from echo_exp import DelayedEcho, configuration, running
+from echo_exp import DelayedEcho, configuration
 
 LENGTHS = (15, 20, 100)
 """The delays of the tests, besides that of the training."""
@@ -60,16 +59,11 @@ CELLS: dict[str, tuple[tuple[str, ...], Make]] = {
 """The settings of each network here, and what makes it of torch's layers, by its name."""
 
 
-def ours(config: DictConfig, seeds: int) -> list[list[float]]:
+def ours(config: DictConfig, seeds: int) -> list[Sequence[float]]:
     """Returns the accuracy of each seed of `echo-exp` at each delay."""
-    config = config.copy()
-    config.replicas = seeds
-    config.tracking = {"uri": None}
-    config.trainer.progress = "none"
-    with tempfile.TemporaryDirectory() as config.output_dir:
-        scores = running.execute(config).outcome.scores
+    scores = scored(config, seeds)
     names = ["test/accuracy", *(f"test/accuracy_at_{length}" for length in LENGTHS)]
-    return [[float(score) for score in scores[name]] for name in names]
+    return [scores[name] for name in names]
 
 
 def in_torch(config: DictConfig, make: Make, seed: int) -> list[float]:
@@ -103,10 +97,6 @@ def _answered(
     return outputs[:, -problem.n_out :], problem.targets(read)
 
 
-def _told(accuracies: Sequence[float]) -> str:
-    return ", ".join(f"{accuracy:.3f}" for accuracy in sorted(accuracies))
-
-
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -124,7 +114,7 @@ def main() -> None:
             "torch": list(zip(*each, strict=True)),
         }
         for program, delays in found.items():
-            print(f"| {name} | {program} | {' | '.join(map(_told, delays))} |", flush=True)
+            print(f"| {name} | {program} | {' | '.join(map(told, delays))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,7 @@ from echo_exp.reports.records import Curve
 from echo_exp.reports.rendering import ENVIRONMENT, number, p_value, safe
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import failures
-from echo_exp.sweeps.ranking import Ranked, answer
-from echo_exp.sweeps.ranking import number as ranking_number
+from echo_exp.sweeps.ranking import Ranked, answer, shown
 from echo_exp.tracking.access.connection import Access
 
 MOST_RANKED, MOST_CURVES, MOST_PRINTED, MOST_NAMED = 50, 8, 10, 10
@@ -113,7 +112,7 @@ def write(
         p=p_value,
         ranking=ranking,
         safe=safe,
-        score=ranking_number,
+        score=shown,
         seconds=sum(job.seconds for job in found.finished if math.isfinite(job.seconds)),
         seeds=sum(len(job.seeds) for job in found.finished),
         verdict=_verdict if tested else _untested,

@@ -67,10 +67,10 @@ class Ranked:
         known = [] if math.isnan(self.low) else [f"{self.low:.4f} to {self.high:.4f}"]
         known += [f"{self.seeds} seed{'s' * (self.seeds > 1)}"]
         known += [f"{self.lost} failed"] if self.lost else []
-        return f"{number(self.mean)} ({', '.join(known)})"
+        return f"{shown(self.mean)} ({', '.join(known)})"
 
 
-def number(value: float) -> str:
+def shown(value: float) -> str:
     """Returns a score in few characters: a large whole number without decimals."""
     return f"{value:,.0f}" if value.is_integer() and abs(value) > 1 else f"{value:.4f}"
 
@@ -154,7 +154,7 @@ def answer(ranked: Sequence[Ranked], within: str = "", tested: bool = True) -> s
     if not others and not within:
         return f"{best.setting}: {best.text}." if best.setting else f"{best.text}."
     if not tested:
-        return f"Best{within}: {best.setting}: {number(best.mean)}{_equals(best, others)}."
+        return f"Best{within}: {best.setting}: {shown(best.mean)}{_equals(best, others)}."
     rivals = f"; {_rivals(others)}" if others else ""
     return f"Best{within}: {best.setting}: {best.text}{rivals}."
 

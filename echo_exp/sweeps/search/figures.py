@@ -38,10 +38,15 @@ KINDS = {  # label, colour, marker, filled
 }
 
 Kind = Callable[[FrozenTrial], str]
+Importances = Mapping[str, Mapping[str, float]]
+"""How important each setting is, by its name, for each metric, as shares of 1."""
 
 
 def draw(
-    study: optuna.Study, settings: SearchSettings, best: Sequence[FrozenTrial]
+    study: optuna.Study,
+    settings: SearchSettings,
+    best: Sequence[FrozenTrial],
+    important: Importances,
 ) -> dict[str, Figure]:
     """Returns the figures that the trials suffice for, by their names.
 
@@ -49,6 +54,7 @@ def draw(
         study: All trials.
         settings: The search's settings.
         best: The best trial, or the Pareto front.
+        important: How important each setting is for each metric.
     """
     finished = study.get_trials(states=(TrialState.COMPLETE,))
     numbers = {trial.number for trial in best}
@@ -67,7 +73,6 @@ def draw(
     names = _varied(finished)
     if names:
         found["slices"] = _slices(finished, names, measures, kind)
-    important = importances(study, settings)
     if important:
         found["importances"] = _bars(important)
         told = [metric for metric in important if metric not in {g.metric for g in goals}]
@@ -155,7 +160,7 @@ def _slices(
     return figure
 
 
-def _bars(important: dict[str, dict[str, float]]) -> Figure:
+def _bars(important: Importances) -> Figure:
     """Draws how much each setting decides of each objective."""
     names = list(next(iter(important.values())))
     figure = Figure(figsize=(5.6, 0.9 + 0.32 * len(names) * len(important)), layout="constrained")

@@ -25,10 +25,7 @@ class Objective:
     @classmethod
     def read(cls, text: str) -> "Objective":
         """Reads an objective; raises ValueError where the text is none."""
-        found = OBJECTIVE.fullmatch(text)
-        if found is None:
-            raise ValueError(text)
-        direction, metric = found.groups()
+        direction, metric = _parts(OBJECTIVE, text)
         return cls(metric, direction)
 
     def __str__(self) -> str:
@@ -52,10 +49,7 @@ class Constraint:
     @classmethod
     def read(cls, text: str) -> "Constraint":
         """Reads a constraint; raises ValueError where the text is none."""
-        found = CONSTRAINT.fullmatch(text)
-        if found is None:
-            raise ValueError(text)
-        metric, side, number = found.groups()
+        metric, side, number = _parts(CONSTRAINT, text)
         return cls(metric, side == "most", float(number))
 
     def violation(self, value: float) -> float:
@@ -100,3 +94,11 @@ class Goals:
         """The tags that say it."""
         named = {"objectives": self.objectives, "constraints": self.constraints}
         return {name: ", ".join(map(str, goals)) for name, goals in named.items() if goals}
+
+
+def _parts(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
+    """Returns the groups of a pattern; raises ValueError where the text is none of its kind."""
+    found = pattern.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    return found.groups()

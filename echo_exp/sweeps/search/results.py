@@ -14,8 +14,9 @@ from echo_exp import running, terminal
 from echo_exp.sweeps import failures
 from echo_exp.sweeps.job import reasons
 from echo_exp.sweeps.plan import Sweep
-from echo_exp.sweeps.ranking import number
+from echo_exp.sweeps.ranking import shown
 from echo_exp.sweeps.search import figures
+from echo_exp.sweeps.search.figures import Importances
 from echo_exp.sweeps.search.goals import IMPORTANCES
 from echo_exp.sweeps.search.trials import METRICS, Trials
 from echo_exp.sweeps.telling import report
@@ -62,15 +63,15 @@ def tell(
         print(f"{told}: {_command(trials, found[0])}")
     why = reasons(trials.results())
     failed = failures.lines(why, "trial")
-    summary, said = _summary(trials.study), answer(trials, found)
+    important = figures.importances(trials.study, trials.settings)
+    summary, said = _summary(trials.study), answer(trials, found, important)
     print("\n".join([summary, *failed, said]))
-    drawn = _figures(trials, found[: None if several else 1], asked.folder, parent)
+    drawn = _figures(trials, found[: None if several else 1], important, asked.folder, parent)
     print(f"figures: {drawn}")
     if store is not None and parent is not None:
         parent.log_table(columns(trials), "trials.json")
-        important = _importances(trials)
         if important:
-            parent.log_table(important, IMPORTANCES)
+            parent.log_table(_table(important), IMPORTANCES)
         parent.log_files(drawn, FOLDER)
         parent.set_tag(NOTE_TAG, asked.note(lines, summary, failed, said))
         if folder is not None and trials.study.get_trials(states=(TrialState.COMPLETE,)):
@@ -95,12 +96,13 @@ def best(study: optuna.Study) -> list[FrozenTrial]:
     return sorted(found, key=rank)
 
 
-def answer(trials: Trials, found: Sequence[FrozenTrial]) -> str:
+def answer(trials: Trials, found: Sequence[FrozenTrial], important: Importances) -> str:
     """Returns in one sentence what came out.
 
     Args:
         trials: All trials.
         found: The best ones, the best first; of several objectives the Pareto front.
+        important: How important each setting is for each metric.
     """
     asked, bounds = trials.settings, ", ".join(map(str, trials.settings.constraints))
     if not found:
@@ -114,7 +116,7 @@ def answer(trials: Trials, found: Sequence[FrozenTrial]) -> str:
     said = f"Best{within}: {_settings(first)}: {metric} {_number(value)}"
     equal = sum(trial.values == first.values for trial in found[1:])
     said += f", {equal} more have the same" if equal else ""
-    shares = figures.importances(trials.study, asked).get(metric, {})
+    shares = important.get(metric, {})
     if shares:
         most = max(shares, key=lambda name: shares[name])
         said += f"; {most} matters most ({shares[most]:.0%} of the importance by PED-ANOVA)"
@@ -136,12 +138,9 @@ def columns(trials: Trials) -> dict[str, list[Any]]:
     }
 
 
-def _importances(trials: Trials) -> dict[str, list[Any]]:
-    """Returns a table of how important each setting is for each metric, where that is known."""
-    found = figures.importances(trials.study, trials.settings)
-    rows = [(m, name, share) for m, shares in found.items() for name, share in shares.items()]
-    if not rows:
-        return {}
+def _table(important: Importances) -> dict[str, list[Any]]:
+    """Returns the importances, of which there are some, as a table by its columns."""
+    rows = [(m, name, share) for m, shares in important.items() for name, share in shares.items()]
     metrics, names, shares = map(list, zip(*rows, strict=True))
     return {"metric": metrics, "setting": names, "share": shares}
 
@@ -178,13 +177,17 @@ def _summary(study: optuna.Study) -> str:
 
 
 def _figures(
-    trials: Trials, found: Sequence[FrozenTrial], folder: Path, parent: Run | None
+    trials: Trials,
+    found: Sequence[FrozenTrial],
+    important: Importances,
+    folder: Path,
+    parent: Run | None,
 ) -> Path:
     """Draws the figures to where they stay, and returns where that is."""
     artifacts = parent.stored.artifacts if parent is not None else None
     drawn = (artifacts or folder) / FOLDER
     drawn.mkdir(parents=True, exist_ok=True)  # another process may draw the same
-    for name, figure in figures.draw(trials.study, trials.settings, found).items():
+    for name, figure in figures.draw(trials.study, trials.settings, found, important).items():
         figure.savefig(drawn / f"{name}.png", dpi=figures.DPI)
     return drawn
 
@@ -195,7 +198,7 @@ def _metrics(trial: FrozenTrial) -> Mapping[str, Any]:
 
 
 def _number(value: Any) -> str:
-    return number(float(value)) if isinstance(value, int | float) else ""
+    return shown(float(value)) if isinstance(value, int | float) else ""
 
 
 def _short(value: Any) -> str:

@@ -25,7 +25,8 @@ def _drawn(count: int, values: Any, **changes: Any) -> set[str]:
         for constraint in found.constraints:
             trial.set_constraint(str(constraint), constraint.violation(number))
         study.tell(trial, values(number))
-    return set(figures.draw(study, found, results.best(study)[:1]))
+    important = figures.importances(study, found)
+    return set(figures.draw(study, found, results.best(study)[:1], important))
 
 
 def test_there_are_figures_as_far_as_the_trials_suffice() -> None:
