@@ -4,9 +4,9 @@ import dataclasses
 import inspect
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
@@ -21,6 +21,9 @@ from echo_exp.sweeps.search.goals import Constraint, Goals, Objective
 from echo_exp.sweeps.study import quoted
 
 KEY = "hydra.sweeper"
+MAXIMIZE = "[maximize val/accuracy]: maximize or minimize, and a metric"
+AT_LEAST = "[val/accuracy at least 0.99] or [parameters at most 5000]"
+Goal = TypeVar("Goal", Objective, Constraint)
 UNTRUSTED = ("CmaEsSampler",)
 """They unpickle what lies in the storage, which others may have written."""
 
@@ -141,7 +144,10 @@ def read(node: DictConfig) -> SearchSettings:
         **given
         | {
             "objectives": objectives(node),
-            "constraints": [_constraint(text) for text in _list(node, "constraints")],
+            "constraints": [
+                _goal("constraints", text, Constraint.read, AT_LEAST)
+                for text in _list(node, "constraints")
+            ],
             "params": cast(
                 "dict[str, Any]", OmegaConf.to_container(node.params or OmegaConf.create())
             ),
@@ -155,7 +161,9 @@ def objectives(node: DictConfig) -> list[Objective]:
     Raises:
         SettingError: They are not allowed.
     """
-    found = [_objective(text) for text in _list(node, "objectives")]
+    found = [
+        _goal("objectives", text, Objective.read, MAXIMIZE) for text in _list(node, "objectives")
+    ]
     if not found:
         raise SettingError(f"{KEY}.objectives", "[]", "a search needs at least one")
     return found
@@ -205,30 +213,15 @@ def _list(node: DictConfig, name: str) -> list[Any]:
     return value
 
 
-def _objective(text: Any) -> Objective:
+def _goal(name: str, text: Any, read: Callable[[str], Goal], example: str) -> Goal:
     try:
-        found = Objective.read(str(text))
+        found = read(str(text))
     except ValueError:
-        reason = "it must be like [maximize val/accuracy]: maximize or minimize, and a metric"
-        raise SettingError(f"{KEY}.objectives", text, reason) from None
-    _check_chosen_by("objectives", found.metric, text)
-    return found
-
-
-def _constraint(text: Any) -> Constraint:
-    try:
-        found = Constraint.read(str(text))
-    except ValueError:
-        reason = "it must be like [val/accuracy at least 0.99] or [parameters at most 5000]"
-        raise SettingError(f"{KEY}.constraints", text, reason) from None
-    _check_chosen_by("constraints", found.metric, text)
-    return found
-
-
-def _check_chosen_by(name: str, metric: str, text: Any) -> None:
-    if metric.startswith("test/"):
+        raise SettingError(f"{KEY}.{name}", text, f"it must be like {example}") from None
+    if found.metric.startswith("test/"):
         reason = (
             "a search chooses by validation (val/...), so that the test tells what the choice is "
             "worth"
         )
         raise SettingError(f"{KEY}.{name}", redacted(str(text)), reason)
+    return found
