@@ -26,6 +26,9 @@ from echo_exp.training.stack import check_stackable, train_stack
 
 from .. import matrix
 from ..matrix import Case
+from ..quick import begins
+
+begins("hundreds of configurations")
 
 POSSIBLE = [case for case in matrix.every() if not matrix.refused(case)]
 PAIRS = matrix.pairwise(case for case in POSSIBLE if not case.network.endswith(matrix.PRE))
