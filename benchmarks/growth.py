@@ -3,7 +3,7 @@
     python -m benchmarks.growth                  about ten minutes
     python -m benchmarks.growth --from-results   prints and draws again
 
-One setting of a baseline grows, the others stay. Each point is measured in its own process: time per
+One setting of a baseline grows, the others stay. Each point has a process of its own: time per
 update (without validation), the memory that training adds to the bare process, and the memory after
 a validation of ten sequences. The exponent is fitted to the upper half of the points, where the
 constant cost of a call no longer matters.

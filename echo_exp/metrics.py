@@ -1,4 +1,4 @@
-"""What a run is judged by: each metric defined once, for whoever draws, ranks or describes it."""
+"""The metrics of a run: each is defined once, for all that draw, rank or describe it."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""A trained network, rebuilt from its run: what commands and notebooks work with."""
+"""A trained network, rebuilt from its run, for commands and notebooks."""
 
 import base64
 import functools

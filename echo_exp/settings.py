@@ -1,4 +1,4 @@
-"""What a setting may be: the one error that bad values raise, and the checks that raise it.
+"""Checks of settings, and the one error that bad values raise.
 
 It imports neither torch nor Lightning, so that a wrong value is reported at once.
 """

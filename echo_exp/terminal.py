@@ -1,4 +1,4 @@
-"""What people read, as `rich` draws it: on a terminal, and where there is none.
+"""Output for people, drawn with `rich`: on a terminal, and where there is none.
 
 `rich` is imported only where something is drawn, since most starts of a command draw nothing.
 """

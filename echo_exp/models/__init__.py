@@ -1,4 +1,4 @@
-"""The networks, one topology a file; each is a plain module that anybody could train.
+"""The networks, one topology per file; each is a plain module that anybody could train.
 
 A model takes a batch and a state, and returns the outputs and the state after the batch:
 ``forward(x, state, present) -> (outputs, state)``. Without a state it starts at zero. It remembers
