@@ -15,19 +15,20 @@ from echo_exp.models.scan import scan
 from echo_exp.models.seq2seq import answered
 
 LEAST_SQUARE = 1e-8
-"""The least square of an initial decay, whose logarithm is taken."""
+"""The smallest square of an initial decay, and the smallest phase: their logarithms are taken."""
 
 
 class SSM(GatedNetwork):
-    """Blocks of linear recurrent units (Orvieto et al. 2023), answering at every timestep.
+    """Blocks of linear recurrent units (Orvieto et al. 2023), which answer at every timestep.
 
     For the arguments of every network see `~echo_exp.models.layered.Layered`.
 
     Args:
         states: Complex states of each block (S).
-        r_min: The least that a state keeps of itself at each timestep, at first.
-        r_max: The most.
-        max_phase: By how much a state turns at each timestep at most, at first, in radians.
+        r_min: The smallest share of a state that is kept at each timestep, before training.
+        r_max: The largest.
+        max_phase: The largest angle, in radians, by which a state turns at each timestep, before
+            training.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -65,21 +66,21 @@ class SSM(GatedNetwork):
 class LinearRecurrence(nn.Module):
     """Linear recurrent unit (LRU, Orvieto et al. 2023, arXiv:2303.06349).
 
-    Each of S complex states decays and turns by itself, and its input is normalised::
+    Each of the S complex states decays and turns by itself; its input is normalised::
 
         s = a * s_before + g * (x @ B),  a = exp(-exp(n) + i * exp(p))
         y = Re(s @ C) + d * x
 
-    At first the a are spread evenly over the ring between the radii ``r_min`` and ``r_max``, with
+    Before training, the a are uniform on the ring between the radii ``r_min`` and ``r_max``, with
     phases from 0 to ``max_phase``, and g = sqrt(1 - abs(a)^2).
 
-    Complex numbers are pairs of real ones. In a frame that turns with each state only the decay is
-    left, which is real, so one scan of real numbers computes it.
+    Complex numbers are pairs of real ones. In a frame that turns with each state, only the decay is
+    left. It is real, so one scan of real numbers computes it.
 
     Args:
         units: Features of the input and the output (U).
         states: Complex states (S).
-        generators: One a replica; the initial weights are drawn from them.
+        generators: One per replica; the initial weights are drawn from them.
         ring: ``r_min`` and ``r_max``.
         max_phase: The largest phase.
     """
@@ -103,7 +104,7 @@ class LinearRecurrence(nn.Module):
         self.kernel = initializers.normal(  # real parts of B, then imaginary ones, [R, U, 2S]
             units, 2 * states, generators, math.sqrt(1 / (2 * units))
         )
-        self.read_kernel = initializers.normal(  # real parts of C, then minus imaginary, [R, 2S, U]
+        self.read_kernel = initializers.normal(  # real parts of C, then -imaginary ones, [R, 2S, U]
             2 * states, units, generators, math.sqrt(1 / states)
         )
         self.skip = initializers.normal(1, units, generators, 1.0)  # d, [R, 1, U]
@@ -115,7 +116,7 @@ class LinearRecurrence(nn.Module):
 
         Args:
             x: [R, B, T, U].
-            state: The state before, real parts and then imaginary ones, [R, B, 2S]; zero where not
+            state: The state before, real parts and then imaginary ones, [R, B, 2S]; zero if not
                 given.
             present: [R, B, T], False where a timestep leaves the state untouched.
 
@@ -135,7 +136,7 @@ class LinearRecurrence(nn.Module):
         angles = turns * self.phase_log.exp().unsqueeze(1)  # [R, B or 1, T, S]
         decayed = scan(kept, turned(driven, -angles), state)  # [R, B, T, 2S]
         states = turned(decayed, angles)  # [R, B, T, 2S]
-        outputs = project(states, self.read_kernel) + self.skip.unsqueeze(1) * x
+        outputs = project(states, self.read_kernel) + self.skip.unsqueeze(1) * x  # [R, B, T, U]
         return outputs, states[:, :, -1]
 
 
