@@ -23,7 +23,7 @@ from echo_exp.inspection.measurements import (
     States,
 )
 from echo_exp.inspection.settings import FIGURES, INSIDE, SEQUENCES, check
-from echo_exp.inspection.traces import affordable, trace
+from echo_exp.inspection.traces import affordable, has_gates, trace
 from echo_exp.models import WithAttention, WithGates
 from echo_exp.settings import SettingError
 from echo_exp.training import walks
@@ -46,7 +46,7 @@ class Layer:
 
     Attributes:
         states: Its states over one window.
-        gates: How open its gates are.
+        gates: How open its gates are, if it has any.
         probes: How well linear probes read its states, by the state that the windows start with.
     """
 
@@ -136,6 +136,8 @@ def _left_out(network: "TrainedNetwork", asked: Collection[str], windows: Tensor
         why["probes"] = "a probe reads integers, and windows of this problem have marks"
     if not (recording.layers(model) or isinstance(model, WithGates)):
         why |= dict.fromkeys(INSIDE, f"{name} shows no recurrent layer")
+    elif "gates" in asked and not has_gates(network.module, windows):
+        why["gates"] = f"the layers of {name} have no gates"
     if not isinstance(model, WithAttention):
         why["attention"] = f"{name} shows no attention weights"
     if "gradient" in asked and not looks.reads_features(network.module, windows):
@@ -161,7 +163,7 @@ def _layers(network: "TrainedNetwork", windows: Tensor, asked: Collection[str]) 
             probes[CARRIED] = measurements.probe(module, windows, traced, carried=True)
         layers[name] = Layer(
             states=measurements.states(module, windows, traced) if "states" in asked else None,
-            gates=measurements.gates(traced) if "gates" in asked else None,
+            gates=measurements.gates(traced) if "gates" in asked and traced.names else None,
             probes=probes,
         )
     return layers

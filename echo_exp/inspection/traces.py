@@ -72,6 +72,11 @@ def trace(module: EchoModule, windows: Tensor, carry: Carry) -> dict[str, Trace]
     return {name: _joined(traces, 0) for name, traces in portions.items()}
 
 
+def has_gates(module: EchoModule, windows: Tensor) -> bool:
+    """Returns whether a layer has gates, from the first of some sequences, [S, rows, n_in]."""
+    return any(found.names for found in trace(module, windows[:1], walks.reset).values())
+
+
 @torch.inference_mode()
 def affordable(module: EchoModule, windows: Tensor) -> int:
     """Returns how many of the sequences, [S, rows, n_in], can be traced in memory, at least 4."""
@@ -87,7 +92,8 @@ def _of_lstm(recorded: Recording, batch: Batch) -> Trace:
 
 
 def _of_gated(shown: Gated, batch: Batch) -> Trace:
-    gates = torch.stack([gate[0] for gate in shown.gates.values()])  # [G, S*B, T, U]
+    none = shown.hidden[:0, :, 1:]  # [0, S*B, T, U]: torch.cat takes no empty list
+    gates = torch.cat([none, *shown.gates.values()])  # [G, S*B, T, U]
     return _of(shown.hidden, None, tuple(shown.gates), gates, gates[:0], batch)
 
 
