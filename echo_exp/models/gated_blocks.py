@@ -1,7 +1,7 @@
 """Residual blocks of a recurrence and a gated layer: the body of the state-space networks."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol, cast
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,6 +11,7 @@ from echo_exp.models.dense import Dense, project
 from echo_exp.models.layered import Layered
 from echo_exp.models.lstm import State
 from echo_exp.models.norm import Norm
+from echo_exp.models.shown import Gated, names
 
 MOST_STATES = 4096
 """The most states of a block (`SSM`), or of each of its units (`SelectiveSSM`)."""
@@ -32,6 +33,9 @@ class Recurrence(Protocol):
         Returns:
             The outputs, [R, B, T, U], and the state after the last timestep, [R, B, ...].
         """
+
+    def shown(self, x: Tensor, state: Tensor | None, present: Tensor | None) -> Gated:
+        """Returns its states in a window and what it keeps of them; arguments as in a call."""
 
 
 class GatedBlocks(nn.Module):
@@ -87,6 +91,16 @@ class GatedBlocks(nn.Module):
             after += (last,)
         return self.dense(self.norm(x[:, :, answers])), after  # [R, B, n_out, V]
 
+    def shown(self, x: Tensor, state: State | None, present: Tensor | None) -> list[Gated]:
+        """Returns what the recurrence of each block does in a window; arguments as in `forward`."""
+        x = project(x, self.kernel) + self.bias.unsqueeze(1)  # [R, B, T, U]
+        blocks = cast("Sequence[GatedBlock]", self.blocks)
+        found = []
+        for block, before in zip(blocks, state or [None] * len(blocks), strict=True):
+            found.append(block.shown(x, before, present))
+            x, _ = block(x, before, present)  # [R, B, T, U]
+        return found
+
 
 class GatedNetwork(Layered):
     """A network of gated blocks that answers at every timestep.
@@ -94,6 +108,8 @@ class GatedNetwork(Layered):
     A subclass sets ``answers`` and ``body``.
     """
 
+    kind: ClassVar[str]
+    """The name of its blocks."""
     answers: slice
     body: GatedBlocks
 
@@ -112,6 +128,16 @@ class GatedNetwork(Layered):
         """
         outputs: tuple[Tensor, State] = self.body(x, self.answers, state, present)
         return outputs
+
+    def gates(
+        self, x: Tensor, state: State | None = None, present: Tensor | None = None
+    ) -> dict[str, Gated]:
+        """Returns the states of each block by its name, such as ``ssm`` and ``ssm 2``.
+
+        What a block keeps of its states is shown as a gate. The arguments are those of `forward`.
+        """
+        found = self.body.shown(x, state, present)
+        return dict(zip(names(self.kind, len(found)), found, strict=True))
 
 
 class GatedBlock(nn.Module):
@@ -146,3 +172,7 @@ class GatedBlock(nn.Module):
         """
         y, after = self.recurrence(self.norm(x), state, present)  # [R, B, T, U], [R, B, ...]
         return x + functional.glu(self.gated(functional.gelu(y)), -1), after
+
+    def shown(self, x: Tensor, state: Tensor | None, present: Tensor | None) -> Gated:
+        """Returns what its recurrence does in a window; the arguments are those of `forward`."""
+        return cast("Recurrence", self.recurrence).shown(self.norm(x), state, present)

@@ -13,6 +13,7 @@ from echo_exp.models.dense import project
 from echo_exp.models.gated_blocks import MOST_STATES, GatedBlocks, GatedNetwork
 from echo_exp.models.scan import scan
 from echo_exp.models.seq2seq import answered
+from echo_exp.models.shown import Gated, gated
 
 STEPS = (1e-3, 1e-1)
 """The range of the initial steps; their logarithms are uniform."""
@@ -33,6 +34,8 @@ class SelectiveSSM(GatedNetwork):
     Raises:
         SettingError: A setting is not allowed.
     """
+
+    kind = "selective_ssm"
 
     def __init__(
         self,
@@ -100,6 +103,23 @@ class SelectiveRecurrence(nn.Module):
         Returns:
             The outputs [R, B, T, U] and the states after the last timestep, [R, B, U*S].
         """
+        states, _ = self._run(x, state, present)  # [R, B, T, U*S]
+        read = project(x, self.read_kernel).unsqueeze(-1)  # [R, B, T, S, 1]
+        outputs = (states.unflatten(-1, (x.shape[-1], -1)) @ read).squeeze(-1)  # [R, B, T, U]
+        return outputs + self.skip.unsqueeze(1) * x, states[:, :, -1]
+
+    def shown(self, x: Tensor, state: Tensor | None, present: Tensor | None) -> Gated:
+        """Returns the states of a window and what is ``kept`` of each, exp(-step * rate).
+
+        The arguments are those of `forward`.
+        """
+        states, kept = self._run(x, state, present)  # [R, B, T, U*S]
+        return gated(states, state, {"kept": kept})
+
+    def _run(
+        self, x: Tensor, state: Tensor | None, present: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the states after each timestep and what it keeps, [R, B, T, U*S] each."""
         step = project(project(x, self.narrow_kernel), self.step_kernel)  # [R, B, T, U]
         step = functional.softplus(step + self.step_bias.unsqueeze(1))  # [R, B, T, U]
         if present is not None:
@@ -107,8 +127,5 @@ class SelectiveRecurrence(nn.Module):
         written = project(x, self.write_kernel).unsqueeze(-2)  # [R, B, T, 1, S]
         new = (step * x).unsqueeze(-1) * written  # [R, B, T, U, S]
         rate = self.rate_log.exp().unsqueeze(1).unsqueeze(1)  # [R, 1, 1, U, S]
-        kept = (-step.unsqueeze(-1) * rate).exp()  # [R, B, T, U, S]
-        states = scan(kept.flatten(3), new.flatten(3), state)  # [R, B, T, U*S]
-        read = project(x, self.read_kernel).unsqueeze(-1)  # [R, B, T, S, 1]
-        outputs = (states.unflatten(-1, rate.shape[-2:]) @ read).squeeze(-1)  # [R, B, T, U]
-        return outputs + self.skip.unsqueeze(1) * x, states[:, :, -1]
+        kept = (-step.unsqueeze(-1) * rate).exp().flatten(3)  # [R, B, T, U*S]
+        return scan(kept, new.flatten(3), state), kept

@@ -13,6 +13,7 @@ from echo_exp.models.gated_blocks import MOST_STATES, GatedBlocks, GatedNetwork
 from echo_exp.models.rotation import turned
 from echo_exp.models.scan import scan
 from echo_exp.models.seq2seq import answered
+from echo_exp.models.shown import Gated, gated
 
 LEAST_SQUARE = 1e-8
 """The smallest square of an initial decay, and the smallest phase: their logarithms are taken."""
@@ -33,6 +34,8 @@ class SSM(GatedNetwork):
     Raises:
         SettingError: A setting is not allowed.
     """
+
+    kind = "ssm"
 
     def __init__(
         self,
@@ -123,6 +126,22 @@ class LinearRecurrence(nn.Module):
         Returns:
             The outputs [R, B, T, U] and the state after the last timestep, [R, B, 2S].
         """
+        states, _ = self._run(x, state, present)  # [R, B, T, 2S]
+        outputs = project(states, self.read_kernel) + self.skip.unsqueeze(1) * x  # [R, B, T, U]
+        return outputs, states[:, :, -1]
+
+    def shown(self, x: Tensor, state: Tensor | None, present: Tensor | None) -> Gated:
+        """Returns the states of a window and what is ``kept`` of their magnitudes, abs(a).
+
+        The arguments are those of `forward`.
+        """
+        states, kept = self._run(x, state, present)  # [R, B, T, 2S]
+        return gated(states, state, {"kept": kept})
+
+    def _run(
+        self, x: Tensor, state: Tensor | None, present: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the states after each timestep and what it keeps, [R, B, T, 2S] each."""
         gain = self.gain_log.exp().repeat(1, 1, 2).unsqueeze(1)  # [R, 1, 1, 2S]
         driven = project(x, self.kernel) * gain  # [R, B, T, 2S]
         decay = (-self.decay_log.exp()).exp().repeat(1, 1, 2).unsqueeze(1)  # [R, 1, 1, 2S]
@@ -135,9 +154,7 @@ class LinearRecurrence(nn.Module):
             driven = driven * there
         angles = turns * self.phase_log.exp().unsqueeze(1)  # [R, B or 1, T, S]
         decayed = scan(kept, turned(driven, -angles), state)  # [R, B, T, 2S]
-        states = turned(decayed, angles)  # [R, B, T, 2S]
-        outputs = project(states, self.read_kernel) + self.skip.unsqueeze(1) * x  # [R, B, T, U]
-        return outputs, states[:, :, -1]
+        return turned(decayed, angles), kept
 
 
 def _check_ring(r_min: float, r_max: float, max_phase: float) -> None:

@@ -1,5 +1,6 @@
 """What a network shows of its gates and of what it looks at, where it is known."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,16 @@ from echo_exp import EchoModule, EchoProblem
 from echo_exp.inspection import looks, measurements
 from echo_exp.inspection.findings import findings
 from echo_exp.inspection.traces import trace
-from echo_exp.models import GRU, Attention, Gated, Transformer, WithAttention, WithGates
+from echo_exp.models import (
+    GRU,
+    SSM,
+    Attention,
+    Gated,
+    SelectiveSSM,
+    Transformer,
+    WithAttention,
+    WithGates,
+)
 from echo_exp.training import walks
 
 from .. import matrix
@@ -77,6 +87,19 @@ def test_gates_that_are_set_are_measured_as_set() -> None:
     assert np.allclose(gates.mean[1], 0)
     assert gates.open.tolist() == [[1, 1, 1], [0, 0, 0]]
     assert gates.closed.tolist() == [[0, 0, 0], [1, 1, 1]]
+
+
+def test_what_a_state_space_block_keeps_is_measured_as_set() -> None:
+    slow, selective = SSM(**SIZES, seeds=[1]), SelectiveSSM(**SIZES, seeds=[1])
+    with torch.no_grad():
+        slow.body.blocks[0].get_parameter("recurrence.decay_log").fill_(math.log(-math.log(0.95)))
+        selective.body.blocks[0].get_parameter("recurrence.step_bias").fill_(-30)  # a step of 0
+    for model, expected in ((slow, 0.95), (selective, 1.0)):
+        module = nets.module(model, PROBLEM, 4)
+        gates = measurements.gates(trace(module, _windows(module), walks.keep)[model.kind])
+        assert gates.names == ("kept",)
+        assert np.allclose(gates.mean, expected)
+        assert gates.open.tolist() == [[1, 1, 1]]
 
 
 def test_a_decoder_that_is_set_to_look_for_an_integer_looks_at_its_timestep() -> None:
