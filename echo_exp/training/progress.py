@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 LINES = 10
-"""Lines printed for a training where there is no terminal; more if it prints one a minute."""
+"""Lines printed for a training without a terminal; a slow one prints at least one a minute."""
 
 DRAW_SECONDS = 0.1
 """Seconds between two updates of a bar."""
