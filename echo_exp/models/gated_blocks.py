@@ -115,7 +115,7 @@ class GatedNetwork(Layered):
 
 
 class GatedBlock(nn.Module):
-    """One block.
+    """One block of `GatedBlocks`.
 
     Args:
         units: Its width (U).

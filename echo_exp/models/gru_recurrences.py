@@ -65,7 +65,7 @@ class _ResetAfter(torch.autograd.Function):
         gates, kernel, new, hiddens = ctx.saved_tensors
         units = new.shape[-1]
         z, r, kept = gates.chunk(3, -1)  # [T, R, B, U]
-        # The derivatives of h, later of the loss, with respect to what z, r, kept and n squash.
+        # Derivatives of h, later of the loss, for kept and the pre-activations of z, r and n.
         d_gates = new.new_empty(*new.shape[:-1], 4 * units)  # [T, R, B, 4U]
         by_z, by_r, by_kept, by_new = d_gates.chunk(4, -1)  # [T, R, B, U]
         slope_r = _by_gates(gates, new, hiddens, by_z, by_new)
@@ -127,8 +127,7 @@ class _ResetBefore(torch.autograd.Function):
         gates, kernel, new, hiddens, kept = ctx.saved_tensors
         units = new.shape[-1]
         z, r = gates.chunk(2, -1)  # [T, R, B, U]
-        # The derivatives of h with respect to what z and n squash, and of kept with respect to what
-        # r squashes; later those of the loss.
+        # Derivatives for the pre-activations: of h for z and n, of kept for r; later of the loss.
         d_gates = new.new_empty(*new.shape[:-1], 3 * units)  # [T, R, B, 3U]
         by_z, by_r, by_new = d_gates.chunk(3, -1)  # [T, R, B, U]
         slope_r = _by_gates(gates, new, hiddens, by_z, by_new)
@@ -194,7 +193,7 @@ def _beginning(
 
 
 def _by_gates(gates: Tensor, new: Tensor, hiddens: Tensor, by_z: Tensor, by_new: Tensor) -> Tensor:
-    """Writes the derivatives of h with respect to what z and n squash.
+    """Writes the derivatives of h for the pre-activations of z and n.
 
     Args:
         gates: z and r, perhaps followed by kept, [T, R, B, 2U or 3U].

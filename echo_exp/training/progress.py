@@ -24,7 +24,7 @@ PATIENCE = 5.0
 
 
 class Progress(pl.Callback):
-    """Shows loss, accuracy, epochs a second and the time left, on standard error.
+    """Shows loss, accuracy, epochs per second and the time left, on standard error.
 
     Args:
         epochs: Tutorial epochs of the whole training.
