@@ -29,11 +29,7 @@ from ..matrix import Case
 
 POSSIBLE = [case for case in matrix.every() if not matrix.refused(case)]
 PAIRS = matrix.pairwise(case for case in POSSIBLE if not case.network.endswith(matrix.PRE))
-ARRAYS = matrix.pairwise(
-    case
-    for case in POSSIBLE
-    if matrix.topology(case.network) in {network.__name__ for network in LAYERS}
-)
+ARRAYS = matrix.pairwise(case for case in POSSIBLE if matrix.topology(case.network) in LAYERS)
 CLASSES = {matrix.topology(network): network for network in matrix.networks()}
 GRAPHS = matrix.pairwise(
     (case for case in POSSIBLE if case.network in CLASSES.values()), of="representation"
