@@ -49,7 +49,7 @@ class SelectiveEcho(Samples):
 
     @property
     def name(self) -> str:
-        """A short name: how many integers to repeat, and among how much noise."""
+        """A short name with the number of integers to repeat and of timesteps of noise."""
         return f"{self.n_items} among {self.n_noise}"
 
     @property
@@ -96,6 +96,6 @@ class SelectiveEcho(Samples):
         if noise.sum() == self.n_noise and (body[~noise] < self.n_values).all():
             return None
         return (
-            f"what is to be read is {self.n_items} integers below {self.n_values} and "
+            f"a window must have {self.n_items} integers below {self.n_values} and "
             f"{self.n_noise} times {NOISE}"
         )
