@@ -125,7 +125,7 @@ class Begun:
     def end_early(self, error: BaseException) -> None:
         """Has the entry closed of a run that an error has ended."""
         if self.run is not None:
-            end_early(self.run, error, self.automatic)
+            end_early(self.run, error, self.config, self.overrides, self.automatic)
 
     def await_end(self, error: BaseException) -> None:
         """Waits until that is written."""
