@@ -1,7 +1,6 @@
 """Descriptions of sweeps, studies and searches, as MLflow's UI shows them."""
 
 import shlex
-import textwrap
 from collections.abc import Iterable, Sequence
 
 from echo_exp import configuration
@@ -11,8 +10,8 @@ from echo_exp.tracking.ui import markdown
 
 MOST_VALUES = 8
 """So many values of a swept setting are told."""
-MOST_REASONS, LONGEST_REASON = 10, 400
-"""So many reasons of failures are told, of so many characters."""
+MOST_REASONS = 10
+"""So many reasons of failures are told."""
 
 
 def study(asked: Study) -> str:
@@ -96,6 +95,6 @@ def listed(values: Sequence[str]) -> str:
 
 def _reasons(failed: Sequence[str]) -> str:
     """Returns a list of reasons, short enough for a tag of MLflow."""
-    lines = [f"- {markdown.plain(textwrap.shorten(line, LONGEST_REASON))}" for line in failed]
+    lines = [f"- {markdown.reason(line)}" for line in failed]
     more = len(lines) - MOST_REASONS
     return "\n".join([*lines[:MOST_REASONS], *([f"- and {more} more reasons"] if more > 0 else [])])

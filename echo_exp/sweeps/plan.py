@@ -138,6 +138,9 @@ class Sweep:
         told: More overrides of all jobs, that change nothing of what is measured.
         known_as: What tells it from others where its jobs are not known beforehand.
         workers: Processes that run at the same time, as far as is known.
+        goals: The metrics that it is about, the most important first; none: the test accuracy.
+        lowest: Whether the first of them is best where it is lowest.
+        numeric: The axes that are numbers, where its jobs are not known beforehand; None: see them.
     """
 
     name: str
@@ -153,6 +156,9 @@ class Sweep:
     told: Sequence[str] = ()
     known_as: str = ""
     workers: int = 1
+    goals: Sequence[str] = ()
+    lowest: bool = False
+    numeric: Sequence[str] | None = None
 
     @property
     def identity(self) -> str:
@@ -171,9 +177,11 @@ class Sweep:
     @property
     def numbers(self) -> tuple[str, ...]:
         """The settings among the axes that are numbers in all jobs, but for seeds."""
-        every = [job.parameters for job in self.jobs if job.parameters]
-        settings = [axis for axis in self.axes if axis not in configuration.REPETITIONS]
-        return tuple(axis for axis in settings if all(is_number(run.get(axis)) for run in every))
+        numeric = self.numeric
+        if numeric is None:
+            every = [job.parameters for job in self.jobs if job.parameters]
+            numeric = [axis for axis in self.axes if all(is_number(run.get(axis)) for run in every)]
+        return tuple(axis for axis in numeric if axis not in configuration.REPETITIONS)
 
     def table(self) -> str:
         """Returns its jobs as a table of MLflow, in JSON."""

@@ -110,7 +110,10 @@ def open_parent(asked: Sweep, store: Store | None) -> Run | None:
         files={"plan.json": asked.table()} if asked.jobs else {},
         key=TAG,
     )
-    store.save_view(sweep_view(parent.run_id, redacted(asked.name), asked.axes, asked.numbers))
+    name = redacted(asked.name)
+    store.save_view(
+        sweep_view(parent.run_id, name, asked.axes, asked.numbers, asked.goals, asked.lowest)
+    )
     return parent
 
 

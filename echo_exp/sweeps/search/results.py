@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from echo_exp import running, terminal
+from echo_exp import configuration, running, terminal
 from echo_exp.sweeps import failures
 from echo_exp.sweeps.job import reasons
 from echo_exp.sweeps.plan import Sweep
@@ -76,7 +76,7 @@ def tell(
         parent.set_tag(NOTE_TAG, asked.note(lines, summary, failed, said))
         if folder is not None and trials.study.get_trials(states=(TrialState.COMPLETE,)):
             report(parent, folder, why)
-        print(running.directions(store, parent.stored, asked.command))
+        print(running.directions(store, parent.stored, asked.command, sweep=True))
 
 
 def feasible(study: optuna.Study) -> list[FrozenTrial]:
@@ -125,17 +125,23 @@ def answer(trials: Trials, found: Sequence[FrozenTrial], important: Importances)
 
 def columns(trials: Trials) -> dict[str, list[Any]]:
     """Returns a table of all trials by its columns."""
-    rows = trials.study.trials
+    rows, settings = trials.study.trials, trials.space.distributions
+    allowed = {trial.number for trial in feasible(trials.study)}
     errors = reasons(trials.results())
     metrics = sorted({name for row in rows for name in _metrics(row)})
     return {
         "trial": [row.number for row in rows],
-        **{name: [row.params.get(name) for row in rows] for name in trials.space.distributions},
+        **{_column(name, settings): [row.params.get(name) for row in rows] for name in settings},
         "result": [CALLED.get(row.state, row.state.name.lower()) for row in rows],
-        "allowed": [all(value <= 0 for value in row.constraints.values()) for row in rows],
+        "allowed": [row.number in allowed for row in rows],
         "error": [errors.get(row.number, "") for row in rows],
         **{name: [_metrics(row).get(name) for row in rows] for name in metrics},
     }
+
+
+def _column(setting: str, settings: Iterable[str]) -> str:
+    """Returns a setting's name as a title: MLflow shows an empty column where there is a dot."""
+    return configuration.short(setting, settings).replace(".", "/")
 
 
 def _table(important: Importances) -> dict[str, list[Any]]:

@@ -124,6 +124,9 @@ def _asked(search: Search, config: DictConfig, code: str, shared: Mapping[str, s
         told=[*search.settings.told(name, search.raw_storage), f"export={config.export}"],
         known_as=name,
         workers=workers(config),
+        goals=search.settings.metrics,
+        lowest=search.settings.objectives[0].direction == "minimize",
+        numeric=[configuration.setting(name) for name in search.space.numbers],
     )
 
 

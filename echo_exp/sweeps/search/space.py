@@ -38,6 +38,11 @@ class Space:
     distributions: Mapping[str, BaseDistribution]
     fixed: Sequence[str]
 
+    @property
+    def numbers(self) -> list[str]:
+        """The settings whose values are all numbers; a choice has them as words."""
+        return [name for name, found in self.distributions.items() if _numeric(found)]
+
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
         """Returns the settings of a trial as on a command line.
 
@@ -60,6 +65,15 @@ class Space:
             for name, space in self.distributions.items()
             for value in _ends(space)[1:]
         ]
+
+
+def _numeric(found: BaseDistribution) -> bool:
+    if isinstance(found, CategoricalDistribution):
+        try:
+            [float(str(word)) for word in found.choices]
+        except ValueError:
+            return False
+    return True
 
 
 def read(lines: Iterable[str], loader: ConfigLoader | None = None) -> Space:

@@ -9,17 +9,18 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow.server
 import uvicorn
-from mlflow.entities import Experiment
+from mlflow.entities import Experiment, RunData
 from mlflow.server import constants, handlers
 from mlflow.server.fastapi_app import app
 from mlflow.tracking import MlflowClient
 
 from echo_exp.tracking.access.connection import Access
 from echo_exp.tracking.access.locations import relocate
-from echo_exp.tracking.ui.view import state
+from echo_exp.tracking.ui.view import METRICS, state
 
 MOST_EXPANDED = 20
 """Of the sweeps of an experiment only so many, the newest, show their runs at once."""
@@ -60,6 +61,7 @@ def serve(access: Access, taken: socket.socket, begun: Callable[[], None]) -> No
         relocate(access.uri, Path(artifacts or os.devnull))
     os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = access.uri
     handlers.initialize_backend_stores(access.uri, access.uri, artifacts)
+    _scores_first()
     html = (Path(str(mlflow.server.app.static_folder)) / "index.html").read_text(encoding="utf-8")
     mlflow.server.app.view_functions["serve"] = lambda: html.replace(
         "<head>", f"<head>{preferences(access.client)}", 1
@@ -72,6 +74,22 @@ def serve(access: Access, taken: socket.socket, begun: Callable[[], None]) -> No
 
     settings = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
     Server(settings).run(sockets=[taken])
+
+
+def _scores_first() -> None:
+    """Has MLflow tell the scores of each run before its other metrics.
+
+    Its pages list them as they are told, and a comparison begins with the first.
+    """
+    told = RunData.to_proto
+    places = {name: place for place, name in enumerate(METRICS)}
+
+    def to_proto(data: RunData) -> Any:
+        found = told(data)
+        found.metrics.sort(key=lambda metric: places.get(metric.key, len(places)))
+        return found
+
+    RunData.to_proto = to_proto  # type: ignore[method-assign, assignment]
 
 
 def preferences(client: MlflowClient) -> str:

@@ -67,7 +67,12 @@ def view(
 
 
 def sweep_view(
-    run_id: str, name: str, axes: Sequence[str], numbers: Sequence[str]
+    run_id: str,
+    name: str,
+    axes: Sequence[str],
+    numbers: Sequence[str],
+    goals: Sequence[str] = (),
+    lowest: bool = False,
 ) -> dict[str, str]:
     """Returns the tag of an experiment that holds the view of a sweep: its runs, and no others.
 
@@ -76,10 +81,13 @@ def sweep_view(
         name: What it is called in the menu of views.
         axes: The parameters in which the runs differ: the first columns, before the scores.
         numbers: Those among them that are numbers, over which the score is drawn.
+        goals: The metrics that matter, before those of every view; the first is the score.
+        lowest: Whether the lowest score is the best.
     """
     axes = axes[:MOST_AXES]
-    columns = [*map(_parameter, axes), *map(_metric, METRICS)]
-    score = METRICS[0]
+    metrics = tuple(dict.fromkeys([*goals, *METRICS]))
+    columns = [*map(_parameter, axes), *map(_metric, metrics)]
+    score = metrics[0]
     swept = [_parallel(axes, score)] if len(axes) > 1 else []
     drawn = enumerate(numbers[:MOST_AXES], len(swept))
     swept += [_scatter(place, axis, score) for place, axis in drawn]
@@ -87,6 +95,7 @@ def sweep_view(
     only = {
         "searchFilter": f"tags.`{member(run_id)}` = '{MEMBER}'",
         "orderByKey": _metric(score),  # the best first
+        "orderByAsc": lowest,
         "runsExpanded": {run_id: True},
     }
     now = int(1000 * time.time())

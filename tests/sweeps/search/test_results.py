@@ -32,6 +32,25 @@ def test_the_best_are_those_within_the_constraints(tmp_path: Path) -> None:
     assert trials.take(1) == []
 
 
+def test_the_table_of_trials_has_a_column_for_each_setting_without_a_dot(tmp_path: Path) -> None:
+    lines = (
+        "model.units=range(5, 99)",
+        "optimizer.beta_1=interval(0, 1)",
+        "a.size=1,2",
+        "b.size=1,2",
+    )
+    trials = begun(tmp_path, *lines, trials=1)
+    assert list(results.columns(trials))[:5] == ["trial", "units", "beta_1", "a/size", "b/size"]
+
+
+def test_a_pruned_trial_is_none_that_is_allowed(tmp_path: Path) -> None:
+    trials = begun(tmp_path, trials=2)
+    trials.take(2)
+    trials.tell(0, result_of(val_accuracy=1.0))
+    trials.tell(1, JobResult(Status.PRUNED))
+    assert results.columns(trials)["allowed"] == [True, False]
+
+
 def test_the_answer_tells_which_setting_matters_and_what_is_as_good(tmp_path: Path) -> None:
     lines = ("model.units=range(5, 99)", "optimizer.learning_rate=interval(0, 1)")
     trials = begun(tmp_path, *lines, trials=30)
