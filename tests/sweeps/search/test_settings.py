@@ -25,8 +25,8 @@ from .searches import MEDIAN, settings_for
         ({"objectives": "maximize val/accuracy"}, "it must be a list"),
         ({"objectives": ["val/accuracy"]}, "maximize or minimize, and a metric"),
         ({"objectives": ["maximise val/accuracy"]}, "maximize or minimize, and a metric"),
-        ({"objectives": ["maximize test/accuracy"]}, "chooses by validation"),
-        ({"constraints": ["test/accuracy at least 0.9"]}, "chooses by validation"),
+        ({"objectives": ["maximize test/accuracy"]}, "selects by validation"),
+        ({"constraints": ["test/accuracy at least 0.9"]}, "selects by validation"),
         ({"constraints": ["val/accuracy >= 0.9"]}, "at least 0.99"),
         ({"constraints": ["val/accuracy at least much"]}, "at least 0.99"),
         ({"trials": 0}, "at least 1"),
@@ -46,7 +46,7 @@ from .searches import MEDIAN, settings_for
         ({"pruner": MEDIAN, "objectives": ["minimize parameters"]}, "a metric of val/"),
         (
             {"pruner": MEDIAN, "objectives": ["maximize val/accuracy", "minimize parameters"]},
-            "neither is the worse",
+            "several objectives do not rank",
         ),
     ],
 )
