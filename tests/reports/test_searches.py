@@ -45,7 +45,7 @@ def _search(goals: Goals, importances: Mapping[str, float] | None = None) -> Job
 def test_the_best_is_that_of_its_objective_within_its_constraints(tmp_path: Path) -> None:
     said, lines = sweep_page.write(_search(FEWEST), {}, tmp_path)
     assert said == (
-        "Best with val/accuracy at least 0.7: units 35, lr 0.001: 3,500; 2 more have the same."
+        "Best with val/accuracy at least 0.7: units 35, lr 0.001: 3,500; 2 others score the same."
     )
     assert len(lines) == 6
     ranking = pd.read_csv(tmp_path / "ranking.csv")
