@@ -115,13 +115,13 @@ def joined(address: str | None, cpus: int, gpus: int, verbose: bool) -> Iterator
     with tempfile.TemporaryDirectory(
         prefix="ray-", dir=SHORT, ignore_cleanup_errors=True
     ) as folder:
-        own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
+        local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
         try:
             ray.init(
                 address or "local",
                 log_to_driver=verbose,
                 logging_level=logging.INFO if verbose else logging.ERROR,
-                **({} if address else {**own, "_temp_dir": folder}),
+                **({} if address else {**local, "_temp_dir": folder}),
             )
         except (ConnectionError, ValueError) as error:
             reason = f"there is no Ray cluster to join ({str(error).splitlines()[0]})"

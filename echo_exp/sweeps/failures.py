@@ -47,14 +47,14 @@ def grouped(failures: Iterable[tuple[Who, str]]) -> list[tuple[str, list[Who]]]:
     return sorted(merged, key=lambda group: -len(group[1]))
 
 
-def lines(failures: Mapping[int, str], each: str) -> list[str]:
+def lines(failures: Mapping[int, str], noun: str) -> list[str]:
     """Returns one line per reason.
 
     Args:
         failures: The reasons, by the numbers of the jobs that failed.
-        each: The word for one of them, such as ``job``.
+        noun: The word for one of them, such as ``job``.
     """
-    return [f"{who(numbers, each)}: {why}" for why, numbers in grouped(sorted(failures.items()))]
+    return [f"{who(numbers, noun)}: {why}" for why, numbers in grouped(sorted(failures.items()))]
 
 
 def _merged(reasons: Sequence[str]) -> str:
@@ -63,8 +63,8 @@ def _merged(reasons: Sequence[str]) -> str:
     varied = sum(len(values) > 1 for values in columns)
     if varied > 1:
         return f"{first} (the numbers differ in the others)"
-    each = iter(columns)
-    return NUMBER.sub(lambda _: _values(next(each)), first)
+    left = iter(columns)
+    return NUMBER.sub(lambda _: _values(next(left)), first)
 
 
 def _values(values: Sequence[str]) -> str:
@@ -78,20 +78,20 @@ def _listed(words: Sequence[str], joined: str) -> str:
     return f"{', '.join(others)} {joined} {last}" if others else last
 
 
-def who(numbers: Sequence[int], each: str) -> str:
+def who(numbers: Sequence[int], noun: str) -> str:
     """Names jobs by their numbers, as in ``jobs 1, 2 and 5 to 9 (7 jobs)``.
 
     Args:
         numbers: The numbers, in ascending order.
-        each: The word for one of them, such as ``job``.
+        noun: The word for one of them, such as ``job``.
     """
     if len(numbers) == 1:
-        return f"{each} {numbers[0]}"
+        return f"{noun} {numbers[0]}"
     ranges = _ranges(numbers)
     named = [text for text, _ in ranges[:MOST_NAMED]]
     left = sum(count for _, count in ranges[MOST_NAMED:])
     listed = _listed([*named, f"{left} more"] if left else named, "and")
-    return f"{each}s {listed} ({len(numbers)} {each}s)"
+    return f"{noun}s {listed} ({len(numbers)} {noun}s)"
 
 
 def _ranges(numbers: Sequence[int]) -> list[tuple[str, int]]:

@@ -218,7 +218,7 @@ def _state(runs: "Sequence[Run]", parent: str | None, again: str) -> str:
     """Returns the state of a job, given the runs with its settings."""
     if any(run.info.status == "FINISHED" for run in runs):
         return DONE
-    own = [run for run in runs if run.data.tags.get(PARENT_TAG) == parent]
-    if again == Again.NEW and any(run.info.status != "RUNNING" for run in own):
+    of_sweep = [run for run in runs if run.data.tags.get(PARENT_TAG) == parent]
+    if again == Again.NEW and any(run.info.status != "RUNNING" for run in of_sweep):
         return LEFT
     return ON if runs else RUN

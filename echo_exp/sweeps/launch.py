@@ -34,11 +34,11 @@ def make_launcher(
     """
     _check(config)
     _limit_threads(OmegaConf.select(config, "trainer.threads"))
-    own = copy.deepcopy(config)
-    with read_write(own), open_dict(own):
-        own.hydra.sweep.dir = str(folder)
+    placed = copy.deepcopy(config)
+    with read_write(placed), open_dict(placed):
+        placed.hydra.sweep.dir = str(folder)
     return Plugins.instance().instantiate_launcher(
-        config=own, hydra_context=context, task_function=task_function
+        config=placed, hydra_context=context, task_function=task_function
     )
 
 

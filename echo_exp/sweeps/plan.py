@@ -197,8 +197,8 @@ class Sweep:
         Args:
             best: The lines of the table of the best settings.
             summary: How many jobs succeeded, and how many did not.
-            failed: Why jobs failed, one line per reason; None, while the sweep runs, tells which
-                settings are wrong.
+            failed: Why jobs failed, one line per reason; None, as long as the sweep runs, lists
+                only the jobs with wrong settings.
             answer: Which settings did best, in a sentence.
         """
         if failed is None:

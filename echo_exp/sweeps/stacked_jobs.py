@@ -95,8 +95,8 @@ class _Progress:
 
 def _config(config: DictConfig, entry: Mapping[str, Any]) -> DictConfig:
     """Returns the configuration of a job from its entry in the file of the stack."""
-    own = copy.deepcopy(config)
-    own.sweep.job, own.sweep.name = entry["job"], entry["name"]
+    changed = copy.deepcopy(config)
+    changed.sweep.job, changed.sweep.name = entry["job"], entry["name"]
     for key, value in entry["settings"].items():
-        OmegaConf.update(own, key, value)
-    return own
+        OmegaConf.update(changed, key, value)
+    return changed

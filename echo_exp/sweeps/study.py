@@ -53,8 +53,8 @@ class Cell:
     @property
     def overrides(self) -> list[str]:
         """The overrides of the cell: `echo-exp` with them repeats it."""
-        own = [f"{k}={quoted(v)}" for k, v in self.settings.items() if k not in self.given]
-        return [*own, *self.given.values()]
+        settings = [f"{k}={quoted(v)}" for k, v in self.settings.items() if k not in self.given]
+        return [*settings, *self.given.values()]
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ MOST_STACKS = 8
 @contextlib.contextmanager
 def watching(
     what: str,
-    each: str,
+    noun: str,
     folder: Path,
     total: int,
     best: Best = lambda _: "",
@@ -47,7 +47,7 @@ def watching(
 
     Args:
         what: The word for all of them together, such as ``sweep``.
-        each: The word for one of them, such as ``job``.
+        noun: The word for one of them, such as ``job``.
         folder: Where they write their results.
         total: The number of all jobs, including those that need not be run.
         best: Describes the best result so far.
@@ -56,7 +56,7 @@ def watching(
     Yields:
         The display, which learns from `Watch.follow` which jobs run.
     """
-    watch = Watch(what, each, folder, total, best, told)
+    watch = Watch(what, noun, folder, total, best, told)
     try:
         yield watch
     finally:
@@ -72,14 +72,14 @@ class Watch:
     def __init__(
         self,
         what: str,
-        each: str,
+        noun: str,
         folder: Path,
         total: int,
         best: Best = lambda _: "",
         told: Told = lambda _: None,
     ) -> None:
         self._what = what
-        self._each = each
+        self._noun = noun
         self._folder = folder
         self._total = total
         self._best = best
@@ -166,7 +166,7 @@ class Watch:
         kinds = {n: failures.kind(why) for n, why in job.reasons(self._results).items()}
         new = {n: self._results[n].line for n, kind in kinds.items() if kind not in self._printed}
         self._printed.update(kinds.values())
-        for line in failures.lines(new, self._each):
+        for line in failures.lines(new, self._noun):
             print(line, file=sys.stderr, flush=True)  # rich prints it above the display
 
     def _show(self) -> None:
@@ -209,7 +209,7 @@ class Watch:
         found = []
         for stack in stacks[:MOST_STACKS]:
             shares = [self._running.get(n, float(n in self._results)) for n in stack]
-            found.append((failures.who(stack, self._each), sum(shares) / len(stack)))
+            found.append((failures.who(stack, self._noun), sum(shares) / len(stack)))
         return found
 
     def _counted(self) -> str:

@@ -198,8 +198,8 @@ def _search(
 def together(search: Search, asked: Sweep) -> int:
     """Returns how many trials are launched together.
 
-    If all trials can be trained as one stack, so many that each worker gets a full one. A number
-    given as `n_jobs`, or `sweep.fused=false`, takes precedence.
+    If trials can be trained in stacks, they fill a stack of each worker, but leave at least
+    `ROUNDS` rounds. `n_jobs`, if it is given, and `sweep.fused=false` take precedence.
 
     Args:
         search: The search.

@@ -86,7 +86,7 @@ class Trials:
         self._seed = seed
         self._store = store
         self._only = self._keep_others_out(folder) if store is None else None
-        with self._alone("search"):
+        with self._exclusively("search"):
             self._storage: BaseStorage = open_storage(settings.storage)
             self.study = self._open()
 
@@ -99,7 +99,7 @@ class Trials:
         Raises:
             SettingError: The sampler cannot handle the search.
         """
-        with self._alone(f"search/{self.name}"):
+        with self._exclusively(f"search/{self.name}"):
             taken = [number for number in self._left()[:most] if self._claim(number)]
             for number in taken:
                 trial = open_trial(self.study, self._storage, number)
@@ -220,17 +220,17 @@ class Trials:
         return f"trial/{self.name}/{number}"
 
     @contextlib.contextmanager
-    def _alone(self, thing: str) -> Iterator[None]:
+    def _exclusively(self, claim: str) -> Iterator[None]:
         """Waits until no other process is in the ``with`` block."""
         if self._store is None:
             yield
             return
-        while self._store.claim(thing) is not None:
+        while self._store.claim(claim) is not None:
             time.sleep(LOOK_SECONDS)
         try:
             yield
         finally:
-            self._store.release(thing)
+            self._store.release(claim)
 
 
 def _result(trial: FrozenTrial) -> JobResult:
