@@ -184,7 +184,7 @@ def importance(found: Effects) -> Figure:
         found: The shares of the variance.
     """
     shares = {configuration.short(e.factor): e.share for e in found.factors}
-    shares["together"] = found.together
+    shares["interactions"] = found.together
     if np.isfinite(found.seeds):
         shares["seeds"] = found.seeds
     return _bars(shares, "share of the variance (η²)")

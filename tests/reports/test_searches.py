@@ -52,7 +52,7 @@ def test_the_best_is_that_of_its_objective_within_its_constraints(tmp_path: Path
     assert ranking["mean"].tolist() == [3500] * 3 + [4000] * 3
     assert ranking["p_holm"].isna().all()
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "3 of 9 settings do not have that and are not ranked" in text
+    assert "3 of 9 settings violate a constraint and are not ranked" in text
 
 
 def test_its_direction_is_that_of_the_objective(tmp_path: Path) -> None:
