@@ -89,7 +89,7 @@ def test_a_password_is_not_described() -> None:
 def test_the_best_of_a_sweep_are_a_table() -> None:
     text = descriptions.sweep("runs", ["-m"], [("settings", "accuracy"), ("seed=1", "0.5")])
     assert "| settings | accuracy |\n| --- | --- |\n| seed=1 | 0.5 |" in text
-    assert "The best of them" not in descriptions.sweep("runs", ["-m"])
+    assert "The best settings" not in descriptions.sweep("runs", ["-m"])
 
 
 def test_failures_are_a_list_that_fits_a_tag_of_mlflow_and_is_no_markup() -> None:

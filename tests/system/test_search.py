@@ -194,7 +194,7 @@ def test_a_search_among_numbers_is_reported_by_its_objective(program: Program) -
     best = max(job.data.metrics["val/accuracy"] for job in jobs)
     assert re.search(rf"\*\*Answer\.\*\* Best: units .*: {best:.4f}", text)
     assert "(`val/accuracy`)" in text
-    assert "It was to maximize val/accuracy." in text
+    assert "Goal: maximize val/accuracy." in text
     assert "| optimizer.learning_rate | " in text
     assert (folder / "importance.png").exists()
 

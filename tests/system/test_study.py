@@ -114,7 +114,7 @@ def test_what_failed_is_in_the_report_in_numbers_and_with_its_reason(program: Pr
     assert reported.returncode == 0, reported.stderr
     text = _written(program, "mine")["report.md"].decode()
     assert "2 of 8 cells finished, 2 seeds" in text
-    assert "6 cells are missing" in text
+    assert "Missing cells: 6;" in text
     assert re.search(
         r"\*\*missing\*\* \(FAILED: DivergedError: .*\), 2 cells: "
         r"lr 1e\+37, n_out 5, epochs 50; lr 1e\+38, n_out 5, epochs 50$",
