@@ -106,7 +106,7 @@ def artifact(access: Access, run: Run, path: str, hint: str = "") -> Iterator[Pa
             local = _fetched(access, run, path, fetched)
         except Exception as error:
             if mends(error):
-                why = f"{redacted(access.uri)} did not give {path} of run {run_id}"
+                why = f"{redacted(access.uri)} did not return {path} of run {run_id}"
                 raise UnreachableError(f"{why} ({reason(error)})") from error
             why = f"its {path} cannot be read ({reason(error)}){hint}"
             raise SettingError("run", run_id, why) from error
@@ -192,7 +192,7 @@ def add(access: Access, run: Run, folder: Path, name: str) -> None:
     try:
         access.place(run.info.artifact_uri).log_artifacts(str(folder), name)
     except Exception as error:
-        why = f"{redacted(access.uri)} did not take {name} ({reason(error)})"
+        why = f"{redacted(access.uri)} did not accept {name} ({reason(error)})"
         raise TrackingError(why) from error
 
 

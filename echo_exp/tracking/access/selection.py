@@ -130,7 +130,7 @@ def _sweep(access: Access, numbers: Sequence[str], which: str) -> Run:
         raise SettingError("sweep", which, reason) from None
     if run.data.tags.get(KIND, RUN) == RUN:
         parent = run.data.tags.get(PARENT_TAG)
-        hint = f"sweep={parent} has it" if parent else "runs=[...] takes it"
+        hint = f"sweep={parent} selects its sweep" if parent else "runs=[...] selects it"
         raise SettingError("sweep", which, f"it is a single run; {hint}")
     return run
 
