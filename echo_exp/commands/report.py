@@ -36,7 +36,7 @@ ASKED = (configuration.STUDY, SWEEP, RUNS)
 
 
 def main() -> None:
-    """Runs `echo-exp-report`: exits with 0, or 2 where a setting is wrong."""
+    """Runs `echo-exp-report`: exits with 0, or 2 if a setting is wrong."""
     command.run(_report, "report")
 
 

@@ -35,7 +35,7 @@ LAUNCHERS = {
 
 @contextlib.contextmanager
 def explained(settings: str = "config") -> Iterator[None]:
-    """Ends the program with a message and an exit code if the block raises an error.
+    """Ends the program with a message and an exit code if the ``with`` block raises an error.
 
     Args:
         settings: Name of the file in ``conf`` with the program's settings.

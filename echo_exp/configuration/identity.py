@@ -86,8 +86,8 @@ def stack_settings(config: DictConfig) -> dict[str, Any]:
 def stack_key(config: DictConfig) -> str:
     """Returns a hash of all other settings: runs with the same hash can form a stack.
 
-    It is empty for a run with callbacks, which must be trained alone, because callbacks see a whole
-    training.
+    It is empty for a run with callbacks, which must be trained alone: its callbacks would see the
+    training of the whole stack.
     """
     if config.get(CALLBACKS):
         return ""

@@ -1,4 +1,4 @@
-"""Refuses networks that could not be trained here, before any is made."""
+"""Estimates the memory that a training takes, and refuses networks that do not fit."""
 
 import contextlib
 import math
@@ -104,7 +104,7 @@ def need(
         activations = measured(empty, x, present)
     weights = BYTES_A_PARAMETER * _parameters(empty) + BYTES_AN_OUTPUT * outputs
     training, evaluation = (
-        int(MARGIN * each) for each in (activations.training, activations.evaluation)
+        int(MARGIN * size) for size in (activations.training, activations.evaluation)
     )
     return Need(weights, training, evaluation, sequences, timesteps)
 

@@ -215,7 +215,7 @@ class Store:
         self.request("release", thing=thing)
 
     def claimed(self, things: Sequence[str]) -> dict[str, str]:
-        """Returns the things among these that other processes have claimed, with their holders."""
+        """Returns which of these things other processes have claimed, with their holders."""
         return self.request("claimed", things=list(things))  # type: ignore[no-any-return]
 
     def resume_run(self, run_id: str) -> "Run":

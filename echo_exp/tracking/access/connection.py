@@ -69,9 +69,9 @@ class Access:
         return local_folder(uri, self.artifacts)
 
     def place(self, uri: str) -> ArtifactRepository:
-        """Returns MLflow's access to artifacts at a URI that the store has named.
+        """Returns MLflow's repository of the artifacts at a URI that the store names.
 
-        MLflow would ask the store for the URI again.
+        Without the URI, MLflow would ask the store for it again.
 
         Raises:
             UntrustedError: It is outside the folder of the configuration.

@@ -31,7 +31,10 @@ PATHS = (
     (SqlModelVersion, "storage_location", 3),
     (SqlModelVersion, "source", 3),
 )
-"""The columns of MLflow's database that hold paths; how many last parts name a place at least."""
+"""The columns of MLflow's database that hold paths.
+
+With each: how many trailing parts of the path identify a place in the folder of artifacts.
+"""
 
 _roots: dict[URL, Path] = {}
 
@@ -83,11 +86,11 @@ def here(uri: str, root: Path, least: int) -> str:
     Args:
         uri: The path, or its URI. A URI that is not in a file system is returned as it is.
         root: The folder of the artifacts on this machine.
-        least: How many of the last parts of the path name a place in the folder.
+        least: How many trailing parts of the path identify a place in the folder.
 
     Returns:
-        The path itself if it is inside the folder; else the longest end of it that exists in the
-        folder; if none exists, its last ``least`` parts in the folder.
+        The path itself if it is inside the folder; else its longest trailing part that exists in
+        the folder; if none exists, the place of its last ``least`` parts.
     """
     found = urlsplit(uri)
     if found.scheme not in ("", "file"):

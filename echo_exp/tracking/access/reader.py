@@ -67,7 +67,7 @@ def opened(settings: TrackingSettings, made_by: str = "echo-exp") -> Access:
 
 @contextmanager
 def reached(uri: str) -> Iterator[None]:
-    """Turns other errors in the ``with`` block into one that names the store.
+    """Turns errors in the ``with`` block, except this program's own, into one that names the store.
 
     It is for blocks that only read, where an error loses nothing.
 

@@ -1,6 +1,7 @@
 """Permanently deletes what people have deleted in MLflow, with its files.
 
-`mlflow gc` does the same, but leaves the models of deleted runs and the folders around artifacts.
+`mlflow gc` does the same, but leaves behind the models of deleted runs, and the folders that
+contained the artifacts.
 """
 
 from collections.abc import Container, Iterator
@@ -74,7 +75,7 @@ def _purge_model(access: Access, model: KnownModel) -> None:
 
 
 def _purge_experiment(access: Access, experiment_id: str) -> None:
-    """Deletes an experiment without runs and models: MLflow would delete those with it."""
+    """Deletes an experiment, unless it still has runs or models: MLflow would delete them too."""
     with session(access) as opened:
         remaining = [
             opened.query(table).filter_by(experiment_id=int(experiment_id)).count()

@@ -29,7 +29,7 @@ def lines(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def commands(described: Mapping[str, str]) -> str:
-    """Returns a block of code with commands and, behind each, what it does."""
+    """Returns a block of code with commands, each followed by what it does."""
     width = min(60, max(map(len, described)))
     lines = [f"{command:<{width}}  # {what}" for command, what in described.items()]
     return "\n".join(["```sh", *lines, "```"])

@@ -133,7 +133,7 @@ class Claims:
             self.release(thing)
 
     def taken(self, things: Iterable[str]) -> dict[str, str]:
-        """Returns the things among these that other processes hold or ask for, with the process."""
+        """Returns which of these things other processes hold or ask for, with the process."""
         tags = self._tags()
         holders = {thing: self._others(thing, tags) for thing in things}
         return {thing: others[0][1].holder for thing, others in holders.items() if others}

@@ -167,7 +167,7 @@ class Delivery:
             status: FINISHED, FAILED or KILLED.
             error: What went wrong in the run, if anything did.
             time: When it ended, in milliseconds since 1970.
-            failures: What was refused before this outbox was read.
+            failures: What had been refused when the program ended the run.
         """
         refused = list(dict.fromkeys([*failures, *self.failures]))
         if refused:
@@ -243,7 +243,7 @@ class Courier(threading.Thread):
                     self._news.wait(RETRY_SECONDS)
 
     def put_last(self, operation: Operation) -> None:
-        """Adds the last operation, once; from now on the wait for an unavailable store counts."""
+        """Adds the last operation, once, and starts the time limit for an unavailable store."""
         if not self.complete:
             self._began = time.monotonic()
             self.put(operation)
