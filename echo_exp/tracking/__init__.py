@@ -1,4 +1,4 @@
-"""What runs leave in MLflow, which has a process of its own.
+"""Records runs in MLflow, through a process of its own, and reads them back.
 
 A training does all its work with MLflow in a separate process, the writer. It imports MLflow and
 opens the store while the program imports torch and Lightning; its database work takes no time from
