@@ -1,7 +1,7 @@
-"""Which of Lightning's callbacks can do here what they say; the others are refused.
+"""Refuses those of Lightning's callbacks that would not do here what their documentation says.
 
-A training is one epoch of Lightning, a block of tutorial epochs one of its batches, and the updates
-are made inside a block, by the module itself.
+Here a training is one Lightning epoch, a block of tutorial epochs is one Lightning batch, and the
+module itself makes the updates, inside a block.
 """
 
 from collections.abc import Sequence
@@ -28,31 +28,32 @@ from echo_exp.training.experiment import quiet
 from echo_exp.training.settings import TrainerSettings
 from echo_exp.training.trainer import lightning_trainer
 
-ONE_EPOCH = "and a training is one of these"
+ONE_EPOCH = "and here a training is a single one"
 REFUSED: dict[type[pl.Callback], str] = {
-    BaseFinetuning: f"it unfreezes layers at an epoch of Lightning's, {ONE_EPOCH}",
+    BaseFinetuning: f"it unfreezes layers at Lightning epochs, {ONE_EPOCH}",
     BasePredictionWriter: "a run predicts nothing; `echo-exp-predict` does",
-    BatchSizeFinder: "the batch size decides what is learnt here; `batch_size=` sets it",
-    GradientAccumulationScheduler: "the updates are not Lightning's; `batch_size=` sets their size",
-    LearningRateFinder: "the updates are not Lightning's; a sweep over `optimizer.learning_rate=` "
-    "or a search finds the rate",
-    ModelPruning: f"it prunes at the end of Lightning's epochs, {ONE_EPOCH}",
-    SpikeDetection: "it takes one loss a batch, where a block has one for each epoch and replica",
-    StochasticWeightAveraging: f"it averages the weights of Lightning's epochs, {ONE_EPOCH}",
+    BatchSizeFinder: "the batch size changes what is learned; `batch_size=` sets it",
+    GradientAccumulationScheduler: "Lightning does not make the updates; `batch_size=` sets their "
+    "size",
+    LearningRateFinder: "Lightning does not make the updates; a sweep over "
+    "`optimizer.learning_rate=` or a search finds the rate",
+    ModelPruning: f"it prunes at the end of Lightning epochs, {ONE_EPOCH}",
+    SpikeDetection: "it expects one loss per batch, but a block has one for each epoch and replica",
+    StochasticWeightAveraging: f"it averages the weights of Lightning epochs, {ONE_EPOCH}",
     WeightAveraging: "`best.ckpt` would not hold the averaged weights that were validated",
 }
-"""Why a class of callbacks cannot be used; those that are made from it cannot either."""
+"""Why a class of callbacks cannot be used, and neither can its subclasses."""
 
 
 def check(key: str, callback: object) -> None:
-    """Checks that a callback can do here what it says.
+    """Checks that a callback does here what its documentation says.
 
     Args:
-        key: The setting that it is from, for messages.
+        key: The setting that names it, for messages.
         callback: The callback.
 
     Raises:
-        SettingError: It cannot, or is none.
+        SettingError: It would not, or it is not a callback.
     """
     name = type(callback).__name__
     if not isinstance(callback, pl.Callback):
@@ -64,15 +65,15 @@ def check(key: str, callback: object) -> None:
 
 
 def check_together(key: str, callbacks: Sequence[pl.Callback], settings: TrainerSettings) -> None:
-    """Checks that Lightning takes the callbacks together.
+    """Checks that Lightning accepts the callbacks together.
 
     Args:
-        key: The setting that they are from, for messages.
+        key: The setting that names them, for messages.
         callbacks: All of them.
         settings: The trainer's settings.
 
     Raises:
-        SettingError: It does not, such as two that a checkpoint could not tell apart.
+        SettingError: It does not; for example, a checkpoint could not tell two of them apart.
     """
     if not callbacks:
         return
@@ -85,21 +86,21 @@ def check_together(key: str, callbacks: Sequence[pl.Callback], settings: Trainer
 
 
 def _without_effect(callback: pl.Callback) -> str | None:
-    """Returns why a callback would never do what it is told, if so."""
+    """Returns why the settings of a callback would have no effect; None if they have one."""
     if isinstance(callback, ModelCheckpoint):
         if callback._train_time_interval is not None:
-            return "Lightning does not heed its train_time_interval where a module makes updates"
+            return "Lightning ignores its train_time_interval if a module makes the updates itself"
         if (callback.every_n_epochs or 0) > 1:
             return (
-                f"its every_n_epochs counts Lightning's, {ONE_EPOCH}; "
+                f"its every_n_epochs counts Lightning epochs, {ONE_EPOCH}; "
                 "1 saves after each validation, and every_n_train_steps counts blocks"
             )
     if isinstance(callback, Timer):
         if callback._interval == "epoch":
-            return f"its interval=epoch looks at the end of Lightning's epochs, {ONE_EPOCH}"
+            return f"its interval=epoch acts at the end of Lightning epochs, {ONE_EPOCH}"
         remaining = callback.time_remaining()
         if remaining is not None and remaining <= 0:
             return "its duration leaves no time to train"
     if isinstance(callback, EarlyStopping) and callback._check_on_train_epoch_end:
-        return f"its check_on_train_epoch_end looks at the end of Lightning's epochs, {ONE_EPOCH}"
+        return f"its check_on_train_epoch_end acts at the end of Lightning epochs, {ONE_EPOCH}"
     return None
