@@ -182,7 +182,9 @@ def test_a_report_is_of_the_largest_scale_that_is_there_and_says_so(program: Pro
         assert program.run(*mine, f"study.scale={scale}").returncode == 0
     done = program.report(*mine)
     assert done.returncode == 0, done.stderr
-    assert "Of study.scale=full no run has finished; this is small.\n" in done.stdout
+    assert (
+        "No run of study.scale=full has finished; this report is of scale small.\n" in done.stdout
+    )
     assert _cells(program, "mine", "small")["epochs"].tolist() == [3, 3]
     assert program.report(*mine, "study.scale=tiny").returncode == 0
     assert _cells(program, "mine", "tiny")["epochs"].tolist() == [2, 2]

@@ -13,27 +13,33 @@ LONGEST_REASON = 400
 
 
 def text(*parts: str) -> str:
-    """Returns paragraphs as one text, without passwords."""
+    """Joins paragraphs into one text, without passwords."""
     return redacted("\n\n".join(filter(None, parts)))
 
 
 def table(left: str, right: str, rows: Iterable[tuple[str, str]]) -> str:
-    """Returns a table of two columns."""
+    """Returns a table of two columns.
+
+    Args:
+        left: Title of the first column.
+        right: Title of the second column.
+        rows: The two cells of each row.
+    """
     return lines((left, right), rows)
 
 
 def lines(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Returns a table with a line of titles."""
+    """Returns a table with a line of titles above its rows."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def commands(told: Mapping[str, str]) -> str:
-    """Returns commands as a block of code, each with what it does."""
-    width = max(map(len, told))
-    lines = [f"{command:<{width}}  # {what}" for command, what in told.items()]
+def commands(described: Mapping[str, str]) -> str:
+    """Returns a block of code with commands, each beside or below what it does."""
+    width = max(map(len, described))
+    lines = [f"{command:<{width}}  # {what}" for command, what in described.items()]
     if max(map(len, lines)) > WIDTH:
-        lines = [f"# {what}\n{_broken(command)}" for command, what in told.items()]
+        lines = [f"# {what}\n{_broken(command)}" for command, what in described.items()]
     return "\n".join(["```sh", *lines, "```"])
 
 

@@ -1,7 +1,7 @@
-"""MLflow's UI in this process, for the browsers of this machine.
+"""Serves MLflow's UI from this process, to browsers on this machine.
 
-Nothing of it is left when the process ends, and no password of a database is an argument that
-others can read.
+No server is left running when the process ends, and no database password is passed as an argument,
+which others could read.
 """
 
 import json
@@ -23,12 +23,12 @@ from echo_exp.tracking.access.locations import relocate
 from echo_exp.tracking.ui.view import METRICS, state
 
 MOST_EXPANDED = 20
-"""Of the sweeps of an experiment only so many, the newest, show their runs at once."""
+"""Only this many sweeps of an experiment, the newest, show their runs from the start."""
 BEGIN = {
     "mlflow.workflowType_v1": json.dumps("machine_learning"),
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": json.dumps(True),
 }
-"""What MLflow keeps in a browser: else it begins with tools for language models."""
+"""Defaults for MLflow's entries in a browser; without them it shows tools for language models."""
 SCRIPT = """<script>
 const [begin, expanded] = %s
 for (const [key, value] of Object.entries(begin))
@@ -39,18 +39,18 @@ for (const [key, parents] of Object.entries(expanded)) {
   localStorage[key] = JSON.stringify(view)
 }
 </script>"""
-"""Runs before the UI does; what a user has changed there is left."""
+"""Runs before the UI does, and keeps what a user has changed there."""
 
 
 def serve(access: Access, taken: socket.socket, begun: Callable[[], None]) -> None:
-    """Serves until a signal asks to stop.
+    """Serves until a signal asks it to stop.
 
-    MLflow's server shows any file that the database names, so it reads the database's paths as
-    places in the folder of the configuration.
+    MLflow's server shows any file that the database names, so paths in the database are mapped into
+    the folder of artifacts in the configuration.
 
     Args:
         access: The store, a database.
-        taken: The socket that is listened on.
+        taken: The socket to listen on.
         begun: Called as soon as requests are answered.
 
     Raises:
