@@ -1,7 +1,7 @@
 """The peer of the speed benchmark: the same training as the shortest PyTorch loop.
 
-A network of `peers`, one-hot inputs, fused Adam, nothing logged, nothing validated. What a
-person would write who wants only the trained network.
+It has a network of `peers`, one-hot inputs and a fused Adam; it logs and validates nothing. This is
+what somebody would write who wants only the trained network.
 
     python -m benchmarks.bare_loop seq2seq
 """
@@ -20,7 +20,17 @@ WINDOWS, N_IN = 21, 5
 
 
 def train(peer: Peer, epochs: int, seed: int, n_in: int = N_IN) -> tuple[float, float]:
-    """Returns the seconds that the training took and the last loss."""
+    """Trains a peer.
+
+    Args:
+        peer: The network.
+        epochs: Fresh sequences to train on.
+        seed: Seed of the sequences.
+        n_in: Timesteps of a window.
+
+    Returns:
+        The seconds that the training took, and the last loss.
+    """
     random = np.random.default_rng(seed)
     optimizer = torch.optim.Adam(peer.net.parameters(), lr=1e-3, eps=1e-7, fused=True)
     loss = torch.zeros(())

@@ -1,4 +1,4 @@
-"""The cells of studies, and their networks as Keras has them."""
+"""The cells of studies, how they score here, and their networks in Keras."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ def composed(settings: Sequence[str]) -> DictConfig:
 
 
 def of_study(name: str, scale: str) -> list[DictConfig]:
-    """Returns the configurations of a study's cells, each once."""
+    """Returns the different configurations of a study's cells."""
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         asked = study.read(compose("config", [f"study={name}", f"study.scale={scale}"]))
         cells = list(study.composed(asked.cells))
@@ -34,7 +34,7 @@ def of_study(name: str, scale: str) -> list[DictConfig]:
 
 
 def scored(config: DictConfig, seeds: int) -> Mapping[str, Sequence[float]]:
-    """Trains so many seeds by `echo-exp`, records nothing, and returns the scores of each."""
+    """Trains that many seeds as `echo-exp` does, recording nothing; returns the scores of each."""
     config = config.copy()
     config.replicas = seeds
     config.tracking = {"uri": None}
@@ -45,12 +45,12 @@ def scored(config: DictConfig, seeds: int) -> Mapping[str, Sequence[float]]:
 
 
 def told(accuracies: Sequence[float]) -> str:
-    """Returns the accuracies of some seeds as a cell of a table, in their order of size."""
+    """Returns the accuracies of some seeds as a cell of a table, in ascending order."""
     return ", ".join(f"{accuracy:.3f}" for accuracy in sorted(accuracies))
 
 
 def keras_net(config: DictConfig) -> Net:
-    """Returns what a configuration describes, to be made in Keras."""
+    """Returns the network of a configuration, to be built in Keras."""
     settings = configuration.read(config)
     assert isinstance(settings.problem, EchoProblem)  # Keras has nothing for the others
     model = config.model

@@ -1,7 +1,7 @@
-"""Runs `echo-exp` and its peers as commands, and compares what they took.
+"""Runs `echo-exp` and its peers as commands, and compares their time and memory.
 
-Peers run in turn, so that a slow minute hits all of them; a ratio is of runs that followed each
-other.
+Peers run in turn, so that a slow minute affects all of them; a ratio compares runs that followed
+each other.
 """
 
 import json
@@ -25,7 +25,7 @@ BASELINES = ("seq2seq", "encoder_decoder")
 
 @dataclass(frozen=True)
 class Measured:
-    """One run of a command: seconds of the fit, of the whole process, and its peak memory."""
+    """One run of a command: seconds of the fit and of the whole process, and its peak memory."""
 
     fit: float
     process: float
@@ -48,12 +48,12 @@ def execute(command: Sequence[str], folder: Path) -> tuple[str, float, float]:
 
 
 def ours(net: str, folder: Path, *overrides: str) -> Measured:
-    """Runs `echo-exp` as it comes: all logged, validated, in MLflow, the network exported.
+    """Runs `echo-exp` with its defaults: it logs and validates, tracks in MLflow and exports.
 
     Args:
-        net: A baseline, or the `model=` that is to be in the place of seq2seq.
-        folder: Where it runs.
-        overrides: What else is given.
+        net: A baseline, or the `model=` that replaces seq2seq.
+        folder: The working directory.
+        overrides: Further arguments.
     """
     named = f"experiment={net}_baseline" if net in BASELINES else f"model={net}"
     command = [sys.executable, "-m", "echo_exp", named, *overrides]
@@ -66,7 +66,7 @@ def ours(net: str, folder: Path, *overrides: str) -> Measured:
 
 
 def peer(module: str, *arguments: str) -> tuple[Measured, dict[str, float]]:
-    """Runs one of the peers here; returns also all that it measured itself."""
+    """Runs one of the peers in this folder; also returns all that it measured itself."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     printed, seconds, megabytes = execute(command, HERE.parent)
     told = json.loads(printed.splitlines()[-1])
@@ -74,6 +74,6 @@ def peer(module: str, *arguments: str) -> tuple[Measured, dict[str, float]]:
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> str:
-    """The ratios of runs that followed each other: their median and range."""
+    """Returns the ratios of runs that followed each other: their median and range."""
     ratios = [a / b for a, b in zip(above, below, strict=True)]
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"

@@ -1,9 +1,9 @@
-"""Size, time to the first answer and latency of each form of a trained network.
+"""Measures size, time to the first answer and latency of each form of a trained network.
 
     python -m benchmarks.exported [--rounds 5]
 
 Each form is loaded in a process of its own, in turn with the others; the peer is the network in
-echo_exp itself. Prints Markdown: medians over the rounds. Nothing else should run meanwhile.
+echo_exp itself. Prints Markdown: medians over the rounds. Run nothing else at the same time.
 """
 
 import argparse
@@ -22,7 +22,7 @@ MANY = 1000
 CALLS = 100
 FORMS = {"echo_exp": "", "pt2": "network.pt2", "onnx": "network.onnx", "mlflow": "mlflow"}
 EPOCHS = "epochs=100"
-"""What it has learned changes nothing of what is measured here."""
+"""A few are enough: what the network has learned does not change what is measured here."""
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def _size(folder: Path, form: str) -> int:
 
 
 def _measure(form: str, folder: Path) -> None:
-    """Loads a form and asks it; prints what that took, the imports of the form's own included."""
+    """Loads a form and asks it; prints the times, which include the imports that the form needs."""
     began = time.perf_counter()
     answer = _load(form, folder)
     answer(1)
@@ -91,7 +91,7 @@ def _latency(ask: Callable[[], object]) -> float:
 
 
 def _load(form: str, folder: Path) -> Callable[[int], object]:
-    """Returns what asks a form about so many windows, each by itself."""
+    """Returns a function that asks a form about that many windows, each by itself."""
     path = folder / "exports" / FORMS[form]
     if form == "echo_exp":
         return _load_original(folder)

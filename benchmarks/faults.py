@@ -1,4 +1,4 @@
-"""What faults cost: runs the tests that cause them and puts what they counted into one table.
+"""What faults cost: runs the tests that cause them and prints what they counted as a table.
 
     python -m benchmarks.faults
 
@@ -18,7 +18,7 @@ PROPERTIES = ("fault", "made", "found", "doubled")
 
 
 def main() -> None:
-    """Prints the table; ends with 1 where a test fails."""
+    """Prints the table; exits with 1 if a test fails."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "tests/system", "-m", "fault"]

@@ -1,12 +1,12 @@
-"""How fast `echo_exp.runs`, `echo_exp.curves` and a report are, with `mlflow.search_runs` beside.
+"""Times `echo_exp.runs`, `echo_exp.curves` and a report, beside `mlflow.search_runs`.
 
     python -m benchmarks.frames [--runs 10000] [--rounds 3] [--epochs 0] [--report] [--no-peer]
 
-The runs of a sweep in a store that nobody trained for, with 28 settings and 15 metrics each. Each
-call is a process of its own, in turn with the others; its imports do not count. With `--epochs`
-each run has a curve of so many points, and these are read too; with `--report` the report of the
-sweep is written, 8 seeds a setting, with figures. Prints Markdown. Nothing else should
-run meanwhile.
+They read the runs of a sweep from a store that is filled without training: each has 28 settings and
+15 metrics. Each call is a process of its own, in turn with the others; its imports do not count.
+With `--epochs` each run has a curve of that many points, and the curves are read, too. With
+`--report` the report of the sweep is written, with figures and 8 seeds per setting. Prints
+Markdown. Run nothing else at the same time.
 """
 
 import argparse
@@ -33,7 +33,7 @@ REPORT = "the report"
 
 
 def call(name: str, uri: str) -> Callable[[], pd.DataFrame]:
-    """Returns what is timed."""
+    """Returns the call that is timed."""
     if name == OURS:
         return lambda: echo_exp.runs(sweep="last", tracking_uri=uri)
     if name == CURVES:
@@ -56,7 +56,7 @@ def _report(uri: str) -> pd.DataFrame:
 
 
 def child(name: str, uri: str) -> None:
-    """Times one call in this process; a first one opens the store."""
+    """Times one call in this process, after another call has opened the store."""
     echo_exp.runs(runs=[], tracking_uri=uri)
     timed = call(name, uri)
     began, used = time.perf_counter(), time.process_time()

@@ -3,10 +3,10 @@
     python -m benchmarks.growth                  about ten minutes
     python -m benchmarks.growth --from-results   prints and draws again
 
-One setting of a baseline grows, the others stay. Each point is a process of its own: the time of an
-update (without validation), the memory that the training adds to the bare process, and what it is
-after a validation of ten sequences. The exponent is fitted to the points of the upper half, where
-the constant cost of a call no longer counts.
+One setting of a baseline grows, the others stay. Each point has a process of its own: time per
+update (without validation), the memory that training adds to the bare process, and the memory after
+a validation of ten sequences. The exponent is fitted to the upper half of the points, where the
+constant cost of a call no longer matters.
 
 Prints Markdown and writes `benchmarks/results/growth.csv` and `docs/figures/growth.png`.
 """
@@ -87,7 +87,7 @@ def point(net: str, n_values: int, n_in: int, units: int, replicas: int) -> dict
 
 
 def trained(module: EchoModule, seeds: Sequence[int], epochs: int) -> float:
-    """Trains so many epochs more without validation; returns the seconds of each."""
+    """Trains that many further epochs without validation; returns the seconds of each."""
     data = EchoDataModule(module.problem, module.epochs + epochs, seeds, 5)
     began = time.perf_counter()
     make_trainer(limit_val_batches=0).fit(module, data)
@@ -113,7 +113,7 @@ def measure(net: str) -> list[dict[str, Any]]:
 
 
 def exponent(values: pd.Series, quantity: pd.Series) -> float:
-    """The slope in logarithms over the upper half of the points."""
+    """Returns the slope of the logarithms over the upper half of the points."""
     half = len(values) // 2
     x, y = np.log(values.to_numpy()[half:]), np.log(quantity.to_numpy()[half:])
     return float(np.polyfit(x, y, 1)[0])

@@ -1,8 +1,9 @@
 """The peer of the replica benchmark: the whole training as one jitted scan, vmapped over seeds.
 
-What an expert of JAX would write who wants only the trained networks: integers are looked up in
-place of one-hot products, timesteps are unrolled, Keras' initial weights and Adam, nothing is
-validated. The losses and accuracies of all epochs come back at the end.
+This is what a JAX expert would write who wants only the trained networks: integers are looked up
+instead of multiplied as one-hot vectors, timesteps are unrolled, the initial weights and Adam are
+those of Keras, and nothing is validated. It returns the losses and accuracies of all epochs at the
+end.
 
     python -m benchmarks.jax_peer seq2seq --replicas 64
 """
@@ -84,7 +85,7 @@ def adam(params: Tree, gradients: Tree, moments: Tree, count: Any) -> tuple[Tree
 
 
 def train(net: str, epochs: int, key: Any) -> tuple[Tree, Any]:
-    """Trains one seed; returns its weights and loss and accuracy of each epoch."""
+    """Trains one seed; returns its weights, and the loss and accuracy of each epoch."""
     begin, data = jax.random.split(key)
     params = initial(net, begin)
     zeros = jax.tree.map(jnp.zeros_like, params)

@@ -1,8 +1,8 @@
-"""The peer of the speed benchmark that users come from: the tutorial in Keras 3.
+"""The peer of the speed benchmark that users know: the tutorial in Keras 3.
 
-A script of the tutorial's own shape: pandas shifts a fresh sequence for every epoch, `model.fit`
-trains on it once, and the states are reset. On JAX, because Keras 3.15 cannot train a stateful LSTM
-on torch at all.
+It has the shape of the tutorial's script: pandas shifts a fresh sequence for every epoch,
+`model.fit` trains on it once, and the states are reset. It runs on JAX, because Keras 3.15 cannot
+train a stateful LSTM on torch at all.
 
     python -m benchmarks.keras_peer seq2seq
 """
@@ -37,12 +37,12 @@ class Net:
 NETS = {"seq2seq": Net(20, 7, 5, 500), "encoder_decoder": Net(150, 21, 2, 5000)}
 
 
-# Also in tests/parity/keras_nets.py, which imports torch: that would count as memory of this peer.
+# A copy of the class in tests/parity/keras_nets.py, whose import of torch would add to the memory.
 class StatefulLSTM(LSTM):  # type: ignore[misc]
-    """Carries its state from batch to batch on JAX too.
+    """Carries its state from batch to batch, on JAX, too.
 
-    Keras 3.15 hides the states of a layer from its compiled step, which then forgets them in
-    silence: ``stateful=True`` trains as a stateless network. An attribute set here is tracked.
+    Keras 3.15 hides the states of a layer from its compiled step, which then forgets them silently:
+    ``stateful=True`` trains as a stateless network. The attribute set here makes Keras track them.
     """
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
@@ -62,7 +62,7 @@ def define(name: str, net: Net) -> Any:
 
 
 def get_data(n_out: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A fresh random sequence as one-hot windows and targets."""
+    """Returns a fresh random sequence as one-hot windows and targets."""
     sequence = pd.Series([random.randrange(V) for _ in range(LENGTH)])
     columns = [sequence.shift(N_IN - 1 - n) for n in range(N_IN)]  # the oldest first
     windows = pd.concat(columns, axis=1).dropna().to_numpy().astype(int)
@@ -77,7 +77,7 @@ def reset_states(model: Any) -> None:
 
 
 def train(model: Any, net: Net, epochs: int) -> list[float]:
-    """Returns the loss of each epoch."""
+    """Trains a network; returns the loss of each epoch."""
     losses = []
     for _ in range(epochs):
         x, y = get_data(net.n_out)

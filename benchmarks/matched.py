@@ -1,12 +1,13 @@
-"""Units with which networks are as large, or do as much arithmetic, as the transformer of a study.
+"""Finds the units that give networks the parameters, or the arithmetic, of a study's transformer.
 
     python -m benchmarks.matched [--units 20]
 
-For each problem of the study `architectures` it prints what every network needs to come nearest to
-the transformer of these units: its parameters, and the multiplications of a window. These are
-counted as they are computed: of the products of matrices and of single numbers, in one window's
-forward pass with a state, as every window but the first has one. A row of a kernel that an integer
-chooses is looked up and costs none; sums, exponentials, sigmoids and tanh are not counted.
+For each problem of the study `architectures` it prints the units with which each network comes
+nearest to the transformer of these units, once in its parameters and once in its multiplications
+per window. Multiplications are counted in the forward pass of one window with a state, as all
+windows but the first have one: in products of matrices and in products of single numbers. A kernel
+row that an integer selects is looked up and costs none. Sums, exponentials, sigmoids and tanh are
+not counted.
 """
 
 import argparse
@@ -31,7 +32,7 @@ PROBLEMS = {
     "selective echo": ("problem=selective_echo", "problem.n_items=3", "problem.n_noise=5"),
     "recall": ("problem=associative_recall", "problem.n_values=8", "problem.n_pairs=3"),
 }
-"""The problems of the study, by its names for them."""
+"""The settings of the study's problems, by its names for them."""
 NETWORKS = {
     "LSTM": ("model=seq2seq_last",),
     "GRU": ("model=gru", "model.padding=pre"),
@@ -43,21 +44,21 @@ NETWORKS = {
     "transformer": ("model=transformer", "model.padding=pre"),
     "many-to-one": ("model=many_to_one",),
 }
-"""Its networks, by its names for them."""
-REFERENCE = "transformer"  # its units are multiples of four: the others come near it more easily
+"""The settings of its networks, by its names for them."""
+REFERENCE = "transformer"  # its units are multiples of four; the others' can be matched more finely
 MATCHED = ("parameters", "arithmetic")
 MOST = 256
 PRODUCTS = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1, "baddbmm_": 1}
-"""Products of matrices, and the place of the first one among their arguments."""
+"""Products of matrices, and the place of the first matrix among their arguments."""
 SINGLE = {"mul": 1, "mul_": 1, "addcmul": 1, "addcmul_": 1, "lerp": 1, "native_layer_norm": 2}
-"""Multiplications for each element of what these return."""
+"""Multiplications for each element that these operations return."""
 
 
 class Multiplications(TorchDispatchMode):
-    """Counts the multiplications of numbers while it is entered.
+    """Counts the multiplications of numbers within a ``with`` block.
 
     Attributes:
-        count: How many there were.
+        count: Their number so far.
     """
 
     count = 0
@@ -80,7 +81,7 @@ class Multiplications(TorchDispatchMode):
 
 
 def multiplications(network: Callable[..., Any], timesteps: int) -> int:
-    """Returns those of a window of integers, read with a state."""
+    """Returns the multiplications for a window of integers that is read with a state."""
     x = torch.zeros(1, 1, timesteps, dtype=torch.long)
     with torch.no_grad():
         _, state = network(x)
@@ -91,12 +92,12 @@ def multiplications(network: Callable[..., Any], timesteps: int) -> int:
 
 
 def parameters(network: nn.Module) -> int:
-    """Returns the trainable parameters of a network of one replica."""
+    """Returns the number of trainable parameters of a network with one replica."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def made(config: DictConfig, units: int) -> nn.Module:
-    """Returns the network of a configuration with these units, of one replica."""
+    """Returns the network of a configuration with these units and one replica."""
     config.model.units = units
     _, make = shapes.network(config, configuration.read(config))
     network: nn.Module = make(seeds=(0,))
@@ -104,7 +105,7 @@ def made(config: DictConfig, units: int) -> nn.Module:
 
 
 def sizes(config: DictConfig, units: int) -> tuple[int, int]:
-    """Returns parameters and multiplications a window of a configuration with these units."""
+    """Returns the parameters and the multiplications per window with these units."""
     network, problem = made(config, units), configuration.read(config).problem
     return parameters(network), multiplications(network, problem.n_in)
 
@@ -125,7 +126,7 @@ def configured(problem: str, network: str) -> DictConfig:
 
 
 def matched(problem: str, units: int) -> Iterator[tuple[str, str, int, int, int]]:
-    """Yields what is matched, the network, its units, parameters and multiplications a window."""
+    """Yields what is matched, and each network with its units, parameters and multiplications."""
     targets = sizes(configured(problem, REFERENCE), units)
     for which, (what, target) in enumerate(zip(MATCHED, targets, strict=True)):
         for network in NETWORKS:

@@ -1,9 +1,10 @@
-"""The memory of large trainings beside the estimate that refuses too large ones.
+"""Compares the memory of large trainings with the estimate by which too large ones are refused.
 
     python -m benchmarks.memory
 
-Each training is a process as a user starts it, with the exported model; its peak is the largest
-resident memory of that process, less that of the smallest network (the libraries). Prints Markdown.
+Each training is a process as a user starts it, with the exported model. Its memory is the peak
+resident memory of that process, minus that of the smallest network (the libraries).
+Prints Markdown.
 """
 
 import os
@@ -26,7 +27,7 @@ SHORT = (
 
 
 def _windows(timesteps: int, count: int) -> tuple[str, ...]:
-    """Returns the settings of so long windows, all of a sequence in one update."""
+    """Returns the settings of windows that long, all of a sequence in one update."""
     return (
         f"problem.n_in={timesteps}",
         f"problem.n_out={timesteps}",
@@ -67,7 +68,7 @@ def main() -> None:
 
 
 def _estimate(settings: Sequence[str]) -> tuple[int, int]:
-    """Returns the parameters of all replicas and the bytes that they are taken to need."""
+    """Returns the parameters of all replicas and the bytes that a training is estimated to need."""
     config = composed([*settings, *SHORT])
     read = configuration.read(config)
     representation, make_model = network(config, read)
@@ -77,7 +78,7 @@ def _estimate(settings: Sequence[str]) -> tuple[int, int]:
 
 
 def _peak(settings: Sequence[str]) -> int:
-    """Returns the largest resident memory of a training, in bytes."""
+    """Returns the peak resident memory of a training, in bytes."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "echo_exp", *settings, *SHORT, f"output_dir={folder}"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

@@ -1,15 +1,16 @@
-"""What every network takes over a bare loop of torch's own layers, alone and beside 63 others.
+"""Times every network, one replica and 64 at once, against a bare loop with torch's own layers.
 
     python -m benchmarks.networks [--rounds 3]       about 20 minutes
-    python -m benchmarks.networks --only gru ssm     some networks, in place of what was measured
-    python -m benchmarks.networks --from-results     prints again
+    python -m benchmarks.networks --only gru ssm     measures only these again
+    python -m benchmarks.networks --from-results     prints the results again
 
-Of each network in turn: one replica of `echo-exp`, one seed of each way to write it bare (`peers`),
-and 64 replicas of `echo-exp`. `echo-exp` validates, logs and records everything, the bare loop
-(`bare_loop`) nothing. All as they come: the sizes of `model=`, the batches of its experiment. Each
-computes on one core. A ratio is over the fastest bare way of the same round.
+For each network in turn, it runs one replica of `echo-exp`, one seed of each way to write that
+network with torch's layers (`peers`), and 64 replicas of `echo-exp`. `echo-exp` validates, logs and
+records everything, the bare loop (`bare_loop`) nothing. All have the default sizes of `model=` and
+the batches of its experiment. Each computes on one core. A ratio is to the fastest peer of the same
+round.
 
-Prints Markdown and writes `benchmarks/results/networks.json`. Nothing else should run meanwhile.
+Prints Markdown and writes `benchmarks/results/networks.json`. Run nothing else at the same time.
 """
 
 import argparse
@@ -26,15 +27,15 @@ from benchmarks.peers import WAYS
 
 JSON = RESULTS / "networks.json"
 MANY = 64
-EPOCHS, MANY_EPOCHS = 500, 100  # seconds, alone and many at once
-WIDE_EPOCHS = 25  # of many at once of networks of 150 units
+EPOCHS, MANY_EPOCHS = 500, 100  # alone, and many at once: seconds each
+WIDE_EPOCHS = 25  # for many networks of 150 units at once
 WIDE = ("attention", "encoder_decoder", "many_to_one", "one_to_one")
 
 Row = dict[str, Any]
 
 
 def measure(net: str, round_: int) -> Row:
-    """One round: milliseconds an epoch and replica of each."""
+    """Measures one round: milliseconds per epoch and replica of each."""
     alone = _ours(net, 1, EPOCHS)
     bare = {}
     for name in WAYS[net]:

@@ -1,9 +1,9 @@
-"""What a person would write for each network with torch's own layers: the peers of the benchmarks.
+"""Each network as somebody would write it with torch's own layers: the peers of the benchmarks.
 
-Each public function here makes the peer of the network of its name (`model=`), of the same sizes,
-for windows of so many timesteps; where there are several ways to write it, `network__way` is
-another. What they make takes one-hot windows [B, T, V] and a state, and returns outputs
-[B, n_out, V] and the state after them.
+Each public function here makes the peer of the network (`model=`) that it is named after, with the
+same sizes, for windows of n_in timesteps; `network__way` is another way to write the same network.
+The networks take one-hot windows [B, T, V] and a state, and return outputs [B, n_out, V] and the
+state after the batch.
 """
 
 import inspect
@@ -22,7 +22,7 @@ State = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Peer:
-    """A network, and how its counterpart here is trained by default."""
+    """A network, and how its counterpart in echo_exp is trained by default."""
 
     net: nn.Module
     n_out: int
@@ -111,7 +111,7 @@ class _MinGRU(nn.Module):
 
 
 def _loop(gate: Tensor, candidate: Tensor, state: State) -> Tensor:
-    """One timestep after the other."""
+    """Runs the recurrence timestep by timestep, gates and candidates [B, T, U] -> [B, T, U]."""
     hidden = state[0] if state else torch.zeros_like(candidate[:, 0])
     hiddens = []
     for z, new in zip(gate.sigmoid().unbind(1), candidate.unbind(1), strict=True):
@@ -121,7 +121,7 @@ def _loop(gate: Tensor, candidate: Tensor, state: State) -> Tensor:
 
 
 def _scan(gate: Tensor, candidate: Tensor, state: State) -> Tensor:
-    """The scan of logarithms of Feng et al. 2024, appendix B; its candidates are positive."""
+    """Runs the scan of logarithms of Feng et al. 2024, appendix B, with positive candidates."""
     log_new = torch.where(
         candidate >= 0, (candidate.relu() + 0.5).log(), -functional.softplus(-candidate)
     )
@@ -195,7 +195,7 @@ class Attention(nn.Module):
 
 
 class _Vector(nn.Module):
-    """Timesteps of so many features in, or the whole window as one; all outputs at once."""
+    """Reads timesteps of n_features, or the whole window as one; gives all outputs at once."""
 
     def __init__(self, n_features: int, units: int, n_out: int) -> None:
         super().__init__()
@@ -209,7 +209,7 @@ class _Vector(nn.Module):
 
 
 class Blocks(nn.Module):
-    """A residual block of a recurrence and a gated layer, as plain torch has it."""
+    """A residual block of a recurrence and a gated layer, in plain torch."""
 
     def __init__(self, units: int, recurrence: Callable[[], nn.Module], v: int = V) -> None:
         super().__init__()
@@ -227,7 +227,7 @@ class Blocks(nn.Module):
 
 
 class LinearRecurrence(nn.Module):
-    """The linear recurrent unit of Orvieto et al. 2023, in complex numbers, step by step."""
+    """The linear recurrent unit of Orvieto et al. 2023, complex and timestep by timestep."""
 
     def __init__(self, units: int, states: int) -> None:
         super().__init__()
@@ -251,7 +251,7 @@ class LinearRecurrence(nn.Module):
 
 
 class _SelectiveRecurrence(nn.Module):
-    """The recurrence of Gu & Dao 2023 step by step."""
+    """The recurrence of Gu & Dao 2023, timestep by timestep."""
 
     def __init__(self, units: int, states: int) -> None:
         super().__init__()

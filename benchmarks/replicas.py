@@ -1,16 +1,17 @@
-"""What a seed costs when many are trained as one program.
+"""Times what a seed costs when many are trained as one program.
 
     python -m benchmarks.replicas [--rounds 3]        about half an hour
     python -m benchmarks.replicas --only seq2seq      one network; --replicas 16 64: only these
-    python -m benchmarks.replicas --from-results      prints and draws again
+    python -m benchmarks.replicas --from-results      prints and draws the results again
 
-For each baseline and each number of replicas R, in turn: `echo-exp replicas=R` (everything
-validated, logged and in MLflow), one seed of the bare PyTorch loop (`bare_loop`), and all R seeds
-as one vmapped, jitted scan of JAX (`jax_peer`), which neither validates nor logs and whose
-compilation is not counted. Each computes on one core. Then `echo-exp` twice at once, on two cores.
+For each baseline and each number of replicas R it runs in turn: `echo-exp replicas=R` (which
+validates, logs and tracks everything), one seed of the bare PyTorch loop (`bare_loop`), and all R
+seeds as one vmapped, jitted scan in JAX (`jax_peer`), which neither validates nor logs and whose
+compilation is not counted. Each computes on one core. Then it runs two `echo-exp` at once, on two
+cores.
 
-Prints Markdown and writes `benchmarks/results/replicas.json` and `docs/figures/replicas.png`.
-Nothing else should run meanwhile.
+Prints Markdown and writes `benchmarks/results/replicas.json` and `docs/figures/replicas.png`. Run
+nothing else at the same time.
 """
 
 import argparse
@@ -39,7 +40,7 @@ Row = dict[str, Any]
 
 
 def measure(net: str, replicas: int, round_: int) -> Row:
-    """One round: milliseconds an epoch and replica of each peer, and what else they tell."""
+    """Measures one round: each peer's milliseconds per epoch and replica, and what it reports."""
     epochs = EPOCHS[net][replicas]
     with tempfile.TemporaryDirectory() as folder:
         own = ours(net, Path(folder), f"replicas={replicas}", f"epochs={epochs}")
@@ -60,7 +61,7 @@ def measure(net: str, replicas: int, round_: int) -> Row:
 
 
 def two_at_once(net: str) -> float:
-    """The time of two processes at once over that of one alone, with as many replicas each."""
+    """Returns the time of two processes at once over that of one alone, with equal replicas."""
     overrides = (f"replicas={TWO[net]}", f"epochs={EPOCHS[net][TWO[net]]}")
 
     def fit(seed: int) -> float:
@@ -91,7 +92,7 @@ def report(net: str, rows: list[Row]) -> None:
 
 
 def draw(rows: list[Row]) -> Figure:
-    """Time an epoch and seed over the number of replicas, each round a point, the lines medians."""
+    """Draws time per epoch and seed over replicas: rounds as points, their medians as lines."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     styles = {
         "echo-exp": (BLUE, "o", "echo-exp, validated and logged"),

@@ -1,7 +1,7 @@
-"""Do our networks learn as those of Keras do? Many independent seeds of each, side by side.
+"""Do our networks learn as those of Keras do? Trains many independent seeds of each.
 
     python -m benchmarks.reproduction                  about a quarter of an hour
-    python -m benchmarks.reproduction --from-results   draws and prints again, without training
+    python -m benchmarks.reproduction --from-results   draws and prints the results again
 
 Writes `benchmarks/results/reproduction.csv` (means over twenty epochs) and the figure
 `docs/figures/reproduction.png`, and prints the tables of `docs/reproduction.md`.
@@ -63,7 +63,7 @@ def ours(baseline: Net, seeds: list[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def theirs(baseline: Net, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Trains one seed in Keras: its own initial weights, fresh sequences of a stream of its own."""
+    """Trains one seed in Keras, with Keras' initial weights and its own stream of sequences."""
     keras.utils.set_random_seed(seed)
     peer = Peer(baseline)
     random = random_stream(1_000_000 + seed, Stream.TRAINING)
@@ -104,7 +104,7 @@ def _curve(
 
 
 def table(curves: pd.DataFrame, baseline: Net) -> str:
-    """Loss at five epochs as mean and range, with a test of equality (corrected after Holm)."""
+    """Returns the loss at five epochs, as mean and range, with tests of equality (after Holm)."""
     epochs = [baseline.epochs * n // 5 for n in range(1, 6)]
     chosen = curves[curves.net == baseline.name]
     pairs = [
@@ -143,7 +143,7 @@ def _holm(ps: list[float]) -> list[float]:
 
 
 def accuracy_table(scores: pd.DataFrame) -> str:
-    """Accuracy of the trained networks on fresh sequences; the interval is over seeds."""
+    """Returns the accuracy on fresh sequences as a table; the intervals are over seeds."""
     lines = [
         "| network | | seeds | accuracy: mean, 95 % interval, lowest to highest seed "
         "| whole outputs right: mean, interval, range |",
@@ -166,7 +166,7 @@ def _with_interval(values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> st
 
 
 def draw(curves: pd.DataFrame) -> None:
-    """Learning curves, each seed thin and the mean thick."""
+    """Draws learning curves: each seed thin, their mean thick."""
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     axes = figure.subplots(2, len(BASELINES), sharex="col")
     for column, baseline in enumerate(BASELINES):

@@ -1,4 +1,4 @@
-"""Writes the tables of a new local store, as the installed MLflow makes them.
+"""Writes down the tables of a new local store, as the installed MLflow creates them.
 
 python -m benchmarks.schema
 """
@@ -22,12 +22,12 @@ def main() -> None:
 
 
 def migrated(path: Path) -> None:
-    """Has MLflow make an empty store."""
+    """Lets MLflow create an empty store."""
     _initialize_tables(sqlalchemy.create_engine(f"sqlite:///{path}", poolclass=sqlalchemy.NullPool))
 
 
 def dumped(path: Path) -> str:
-    """Returns the statements that make a database with its rows."""
+    """Returns the SQL statements that create a database with its rows."""
     with closing(sqlite3.connect(path)) as database:
         return "\n".join(database.iterdump()) + "\n"
 

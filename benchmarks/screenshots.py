@@ -1,8 +1,8 @@
-"""Photographs MLflow's UI as `echo-exp-ui` opens it, for docs/ui.md.
+"""Takes the screenshots of MLflow's UI in docs/ui.md, as `echo-exp-ui` opens it.
 
     python -m benchmarks.screenshots       two minutes; needs Chromium
 
-Makes a store of its own with a baseline, a sweep of 20 runs and a study, and writes
+It makes a store of its own with a baseline, a sweep of 20 runs and a study, and writes
 `docs/figures/ui/*.png`.
 """
 
@@ -27,7 +27,7 @@ MADE = (
 )
 COLOURS = 256
 SETTLED = 1500
-"""Milliseconds after which nothing moves any more."""
+"""Milliseconds after which nothing on a page moves any more."""
 
 
 def main() -> None:
@@ -102,7 +102,7 @@ def _unfold(page: Page) -> None:
 
 
 def _compare(page: Page) -> None:
-    for row in (1, 6, 11, 16):  # of one seed, with different units
+    for row in (1, 6, 11, 16):  # the same seed, with different units
         page.locator(f".ag-row[row-index='{row}'] .ag-checkbox-input").check(force=True)
     page.get_by_role("button", name="Compare").first.click()
     page.wait_for_selector(".parcoords")

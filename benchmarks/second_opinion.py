@@ -1,10 +1,10 @@
-"""The surprising cells of the studies, trained here and again in Keras on JAX.
+"""Trains the surprising cells of the studies here and again in Keras on JAX.
 
     python -m benchmarks.second_opinion                        all of them
-    python -m benchmarks.second_opinion missing=mask epochs=9  another, in the words of `echo-exp`
+    python -m benchmarks.second_opinion missing=mask epochs=9  another one, by its settings
 
-In Keras, Keras draws the weights and NumPy the sequences: of `echo_exp` only the cutting of windows
-takes part.
+In the second program, Keras draws the weights and NumPy the sequences. It uses only the framing of
+windows from `echo_exp`.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""How fast `echo-exp` is, as ratios against peers that run in turn with it on the same machine.
+"""How fast `echo-exp` is, as ratios to peers that run in turn with it on the same machine.
 
     python -m benchmarks.speed [--rounds 5] [--keras]
 
-For each baseline: the fit with everything logged and validated, and the whole process, as it comes
-(with the MLflow model, which the peers have not; `export=false` leaves it out), over a bare
-PyTorch loop (`bare_loop`); the peak memory; and, on request, the tutorial's own code shape in
-Keras (`keras_peer`). Then framing against pandas. Prints Markdown and writes
-`benchmarks/results/speed.json`. Nothing else should run meanwhile.
+For each baseline it measures the fit, with everything logged and validated, and the whole process
+with default settings (which writes an MLflow model that the peers do not; `export=false` leaves it
+out). Both are compared with a bare PyTorch loop (`bare_loop`) and, on request, with a script like
+the tutorial's in Keras (`keras_peer`). It also measures peak memory, and framing against pandas.
+Prints Markdown and writes `benchmarks/results/speed.json`. Run nothing else at the same time.
 """
 
 import argparse
@@ -27,7 +27,7 @@ JSON = RESULTS / "speed.json"
 
 
 def compare(net: str, rounds: int, keras: bool, folder: Path) -> dict[str, list[Measured]]:
-    """Runs the peers in turn; the shorter ones once before, not counted."""
+    """Runs the peers in turn; seq2seq, which is short, once before without counting."""
     runners: dict[str, Callable[[], Measured]] = {
         "echo-exp": lambda: ours(net, folder),
         "bare": lambda: peer("bare_loop", net)[0],
@@ -65,7 +65,7 @@ def report(net: str, measured: dict[str, list[Measured]]) -> None:
 
 
 def framing(count: int = 10_000_000, rounds: int = 5) -> dict[str, list[float]]:
-    """Frames integers here and as the tutorial does it: shifted pandas columns, joined."""
+    """Times framing here, and as the tutorial does it: by joining shifted pandas columns."""
     problem = EchoProblem()
     sequence = np.random.default_rng(0).integers(0, 100, count)
 

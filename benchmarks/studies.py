@@ -1,13 +1,13 @@
-"""What the studies took, and what one Keras process a seed would have taken.
+"""How long the studies took, and how long one Keras process per seed would have taken.
 
     python -m benchmarks.studies [--store outputs/mlflow.db] [--scale full]
 
-Ours is read from the store: the time between the beginning and the end of each cell's run, however
-many of them ran beside each other. Keras' is estimated from one process for each different network
-of the cells, all of them measured here: its start until the first epoch is over (it compiles), and
-the median of the epochs that follow; nothing is validated or logged. A process a seed would take
-that start and all the cell's epochs. Prints Markdown and writes `benchmarks/results/studies.json`.
-Nothing else should run meanwhile.
+Our time is read from the store: the time from start to end of each cell's run, however many of them
+ran side by side. The time of Keras is estimated from one process for each different network of the
+cells, all measured here: the time from its start to the end of the first epoch (it compiles), and
+the median of the epochs that follow. It validates and logs nothing. A process per seed would take
+that start and all epochs of the cell. Prints Markdown and writes `benchmarks/results/studies.json`.
+Run nothing else at the same time.
 """
 
 import argparse
@@ -36,7 +36,7 @@ NAMES = [
     "missing_values",
     "topologies",
 ]
-"""The studies whose networks and problems Keras has."""
+"""The studies whose networks and problems can be built in Keras."""
 
 
 def ours(client: MlflowClient, name: str, cells: list[DictConfig]) -> float:
@@ -56,7 +56,7 @@ def ours(client: MlflowClient, name: str, cells: list[DictConfig]) -> float:
 
 
 def measure(net: Net) -> None:
-    """Trains a network in Keras for a few epochs; prints when each was over."""
+    """Trains a network in Keras for a few epochs; prints the time at which each ended."""
     peer = Peer(net)
     random = np.random.default_rng(0)
     for _ in range(EPOCHS + 1):
@@ -65,7 +65,7 @@ def measure(net: Net) -> None:
 
 
 def in_keras(name: str, scale: str, cell: int) -> tuple[float, float]:
-    """Runs one Keras process: seconds until the first epoch is over, and of another epoch."""
+    """Runs one Keras process; returns the seconds to the end of its first epoch, and of another."""
     command = [sys.executable, "-m", "benchmarks.studies", "--measure", name, scale, str(cell)]
     began = time.time()
     done = subprocess.run(

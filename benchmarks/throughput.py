@@ -1,15 +1,15 @@
-"""Runs a minute, what a job costs beyond its training, and how a store of many runs answers.
+"""Measures runs per minute, what a job costs beyond its training, and queries of large stores.
 
     python -m benchmarks.throughput runs [--jobs 24]
     python -m benchmarks.throughput stacks [--rounds 3] [--only "64 jobs" ...]
     python -m benchmarks.throughput store [--sizes 100 10000 100000]
 
-`runs` makes the same short trainings in several ways, one after the other: as separate commands
-(the peer: what a loop in a shell does), as a sweep through each launcher, and as replicas of one
-run; all as the program comes. `stacks` makes sweeps whose jobs are trained together, and the same
-with `sweep.fused=false` (the peer), in turn; all as the program comes. `store` copies one real run
-many times into an SQLite store, by SQL, and then asks the store what the program and its users ask.
-Prints Markdown. Nothing else should run meanwhile.
+`runs` does the same short trainings in several ways, one after the other: as separate commands (the
+peer, a loop in a shell), as a sweep with each launcher, and as replicas of one run. `stacks` runs
+sweeps whose jobs are trained together and, in turn, the same sweeps with `sweep.fused=false` (the
+peer). Both use the program's defaults. `store` copies one real run many times into an SQLite store,
+by SQL, and then times the queries that the program and its users make. Prints Markdown. Run nothing
+else at the same time.
 """
 
 import argparse
@@ -50,7 +50,7 @@ ROUNDS = 5
 
 
 def runs(jobs: int) -> None:
-    """Prints a table: ways of making the same runs, with their runs a minute."""
+    """Prints a table of ways to do the same runs, with the runs per minute of each."""
     seeds = f"seed=range({jobs})"
     rows = [
         ("separate commands", _commands(jobs)),
@@ -82,7 +82,7 @@ def _one(*arguments: str) -> tuple[float, float | None]:
 
 
 def stacks(names: list[str], rounds: int) -> None:
-    """Prints a table: sweeps whose jobs are trained together, over the same one by one."""
+    """Prints a table of sweeps whose jobs are trained together, compared with one by one."""
     print("| | one by one, s | together, s | times the runs a minute | of the training alone |")
     print("|---|---|---|---|---|")
     for name in names:
@@ -99,7 +99,7 @@ def stacks(names: list[str], rounds: int) -> None:
 
 
 def _sweep(*arguments: str) -> tuple[float, float]:
-    """Runs a sweep; returns its seconds, and those that its runs were trained for."""
+    """Runs a sweep; returns its seconds, and the seconds of its trainings."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _, seconds, _ = execute([*PROGRAM, *arguments], folder)
@@ -115,7 +115,7 @@ def _fit(folder: Path) -> float:
 
 
 def store(sizes: list[int]) -> None:
-    """Prints a table: what the program and its users ask, and how long the answer takes."""
+    """Prints a table of queries that the program and its users make, with the time of each."""
     answers = {size: _answers(size) for size in sizes}
     print("| ms | " + " | ".join(f"{size:,} runs" for size in sizes) + " |")
     print("|---|" + "---|" * len(sizes))
@@ -125,7 +125,7 @@ def store(sizes: list[int]) -> None:
 
 
 def _answers(size: int) -> dict[str, float]:
-    """Makes a store of a size and returns the seconds of each answer."""
+    """Makes a store of that many runs and returns the seconds of each query."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         execute([*PROGRAM, "-m", "seed=1,2", EPOCHS], folder)
@@ -186,7 +186,7 @@ def _median(ask: Callable[[], object]) -> float:
         began = time.perf_counter()
         ask()
         times.append(time.perf_counter() - began)
-        if times[-1] > 20:  # no need to see that again
+        if times[-1] > 20:  # too slow to be repeated
             break
     return statistics.median(times)
 
@@ -203,7 +203,7 @@ def _fill(path: Path, size: int) -> None:
     for table, key in (("runs", "run_uuid"), *((table, "run_uuid") for table in TABLES)):
         columns = [row[1] for row in database.execute(f"pragma table_info({table})")]
         values = ["copies.id" if column == key else column for column in columns]
-        # Of the points of a curve few: the questions do not depend on them, the disk does.
+        # Only a few points of each curve: they fill the disk, but do not change the queries.
         few = " and step % 250 = 0" if table == "metrics" else ""
         database.execute(
             f"insert into {table} select {', '.join(values)} from {table}, copies "

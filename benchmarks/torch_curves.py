@@ -1,9 +1,9 @@
-"""The loss curves of the GRU and the transformer beside those of torch.nn's by a bare loop.
+"""Compares loss curves of the GRU and the transformer with torch.nn's, trained by a bare loop.
 
     python -m benchmarks.torch_curves [--epochs 50]    about a minute
 
-The same initial weights, sequences and Adam, as in `tests/parity/test_torch.py`; each seed is a
-replica here and a network of its own there. Prints Markdown.
+Both have the same initial weights, sequences and Adam, as in `tests/parity/test_torch.py`. A seed
+is a replica in echo_exp and a network of its own in the bare loop. Prints Markdown.
 """
 
 import argparse
@@ -28,7 +28,7 @@ NETS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 
 
 def curves(name: str, epochs: int, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the loss of each epoch and seed, [epochs, R], here and there."""
+    """Returns the loss of each epoch and seed, [epochs, R], of echo_exp and of torch.nn."""
     make, make_peer, settings = NETS[name]
     sizes = {"n_features": V, "n_outputs": V, "n_in": PROBLEM.n_in, "n_out": PROBLEM.n_out}
     model = make(**sizes, **settings, seeds=SEEDS).to(dtype)

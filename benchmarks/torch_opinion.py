@@ -1,4 +1,4 @@
-"""Surprising cells of the study of lengths, trained here and again with torch's own layers.
+"""Trains surprising cells of the study of lengths here and again with torch's own layers.
 
     python -m benchmarks.torch_opinion [--seeds 3]
 
@@ -56,7 +56,7 @@ CELLS: dict[str, tuple[tuple[str, ...], Make]] = {
     "LSTM": (("model=seq2seq_last", "model.units=44"), lambda v, _: LSTM(44, v)),
     "SSM": (("model=ssm", "model.padding=pre", "model.r_min=0.9", "model.units=42"), _ssm),
 }
-"""The settings of each network here, and what makes it of torch's layers, by its name."""
+"""The settings of each network here, and a function that builds it from torch's layers, by name."""
 
 
 def ours(config: DictConfig, seeds: int) -> list[Sequence[float]]:

@@ -1,14 +1,15 @@
-"""How the time of an update grows with the window, of each way to read it.
+"""How the time of an update grows with the window, for each network that reads it.
 
     python -m benchmarks.windows [--rounds 3]    about two minutes
-    python -m benchmarks.windows --from-results  prints and draws again
+    python -m benchmarks.windows --from-results  prints and draws the results again
 
-Networks that answer at every timestep, as they come but for the window, and the ways to write each
-with torch's own layers (`peers`): one process, one core, in turn in each round. Nothing is
-validated or logged. The exponent is fitted to the upper half of the windows.
+It times networks that answer at every timestep, with their default settings except for the window,
+and each way to write them with torch's own layers (`peers`). All run in one process on one core, in
+turn in each round. Nothing is validated or logged. The exponent is fitted to the upper half of the
+windows.
 
-Prints Markdown and writes `benchmarks/results/windows.csv` and `docs/figures/windows.png`. Nothing
-else should run meanwhile.
+Prints Markdown and writes `benchmarks/results/windows.csv` and `docs/figures/windows.png`. Run
+nothing else at the same time.
 """
 
 import argparse
@@ -40,7 +41,7 @@ EPOCHS = 600  # timesteps of a window over epochs: a fraction of a second each
 
 
 def measure(net: str, timesteps: int) -> dict[str, float]:
-    """One round: milliseconds an update, here and of each way to write the network."""
+    """Measures one round: milliseconds per update of echo_exp and of each peer."""
     problem = EchoProblem(timesteps + WINDOWS - 1, V, timesteps, timesteps)
     make, settings = NETS[net]
     model = make(n_features=V, n_outputs=V, n_in=timesteps, n_out=timesteps, seeds=[0], **settings)
@@ -75,7 +76,7 @@ def report(points: pd.DataFrame) -> None:
 
 
 def draw(points: pd.DataFrame) -> Figure:
-    """Medians over the window, a panel a network: here in full lines, its peers dashed."""
+    """Draws medians over the window, a panel per network: echo_exp solid, its peers dashed."""
     figure = Figure(figsize=(3.2 * len(NETS), 3.4), layout="constrained")
     panels = figure.subplots(1, len(NETS), sharey=True)
     for axes, (net, part) in zip(panels, points.groupby("net", sort=False), strict=True):

@@ -118,7 +118,7 @@ MOVED = {
     "representation": "task.representation",
     "trainer": "training.settings",
 }
-"""Modules whose classes older configurations name, and where these are today."""
+"""Modules whose classes older configurations name, and where those classes are now."""
 
 
 def __getattr__(name: str) -> Any:

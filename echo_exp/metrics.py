@@ -1,4 +1,4 @@
-"""What a run is judged by: each metric defined once, for whoever draws, ranks or describes it."""
+"""The metrics of a run: each is defined once, for all that draw, rank or describe it."""
 
 import math
 import re
@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 PARTS = re.compile(r"(?:train|val|test)/(?P<incomplete>incomplete_)?|sweep/")
-"""How the names in MLflow begin: when it was measured, and on which windows."""
+"""How a metric's name in MLflow begins: when it was measured, and on which windows."""
 SPREAD = ("low", "high", "std", "min", "max")
-"""How the names end of what says how far a metric varies."""
+"""How the names of numbers end that say how much a metric varies."""
 
 
 class Better(StrEnum):
-    """Which of two values of a metric is the better."""
+    """Which of two values of a metric is better."""
 
     HIGHER = "higher"
     LOWER = "lower"
@@ -23,13 +23,13 @@ class Metric:
     """A metric.
 
     Attributes:
-        name: Its name in MLflow, without what it was measured on.
+        name: Its name in MLflow, without the part that says what it was measured on.
         title: What it is, in words.
         unit: What it counts.
-        better: Which values are better; None where neither is.
+        better: Which values are better; None if neither are.
         share: Whether it lies between 0 and 1.
         logarithmic: Whether its values spread over orders of magnitude.
-        of_run: Whether it is one number of a whole run, which tells nothing of its seeds.
+        of_run: Whether it is one number for a whole run and not one for each seed.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Metric:
 
     @property
     def diverged(self) -> float:
-        """Its value where a network diverged: nothing is right then, and nothing else is known."""
+        """Its value for a diverged network: 0 if it is a share of right answers, otherwise NaN."""
         return 0.0 if self.share and self.better is Better.HIGHER else math.nan
 
     @property
@@ -76,8 +76,8 @@ def definition(name: str) -> Metric:
     """Returns the metric that a name in MLflow stands for.
 
     Args:
-        name: Such as ``test/accuracy``, ``val/gradient_norm_encoder`` or ``test/incomplete_mae``. A
-            score of a user's own representation or callback is known by its name only.
+        name: Such as ``test/accuracy``, ``val/gradient_norm_encoder`` or ``test/incomplete_mae``.
+            Of a score of a user's own representation or callback, only the name is known.
     """
     found = PARTS.match(name)
     kind = name[found.end() :] if found else name

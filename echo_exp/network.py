@@ -1,4 +1,4 @@
-"""A trained network, rebuilt from its run: what commands and notebooks work with."""
+"""A trained network, rebuilt from its run, for commands and notebooks."""
 
 import base64
 import functools
@@ -31,22 +31,22 @@ CHECKPOINTS = {"last": LAST, "best": BEST}
 LEARNING_CURVE = "learning_curve.png"
 """The name of the figure among a run's artifacts."""
 MAIN = re.compile(r"model|model\..*|representation|missing|optimizer\.learning_rate|batch_size")
-"""The settings that a network shows at once."""
+"""The settings that a network shows first."""
 MOST_WINDOWS = 8
-"""So many windows of a sequence are shown."""
+"""At most this many windows of a sequence are shown."""
 
 
 @dataclass(frozen=True)
 class Echo:
-    """What a network answers to a sequence.
+    """A network's answers to a sequence.
 
     Attributes:
         sequence: The sequence, [L].
-        windows: Its windows, [W, n_in]; of the echo problem W = L - n_in + 1.
-        expected: The integers to answer, [W, n_out].
-        predicted: Those that the network answers, [W, n_out].
-        outputs: The probability of each value at each place, [W, n_out, V], or with V = 1 the
-            number from 0 to 1 that the network answers.
+        windows: Its windows, [W, n_in]; in the echo problem W = L - n_in + 1.
+        expected: The right answers, [W, n_out].
+        predicted: The network's answers, [W, n_out].
+        outputs: The probability of each value at each place, [W, n_out, V]; if V = 1, the number
+            from 0 to 1 that the network answers.
     """
 
     sequence: Tensor
@@ -63,10 +63,10 @@ class TrainedNetwork:
     Attributes:
         module: The network with its problem and representation; its replica axis is 1.
         config: The resolved configuration of the run.
-        settings: What of it was checked without torch.
+        settings: The checked settings of this configuration.
         seed: The seed of the replica.
         epochs: Tutorial epochs that it was trained for.
-        run_id: MLflow's name of the run, where it was tracked.
+        run_id: MLflow's id of the run; None if it was not tracked.
         metrics: The final metrics of the run.
         curve: Returns the learning curve of the run as a PNG file; None where there is none.
     """
@@ -82,7 +82,7 @@ class TrainedNetwork:
 
     @property
     def problem(self) -> Problem:
-        """What it was trained to do."""
+        """The problem that it was trained on."""
         return self.module.problem
 
     @torch.inference_mode()
@@ -90,13 +90,16 @@ class TrainedNetwork:
         """Lets the network answer a sequence.
 
         Args:
-            sequence: Integers, and signs of the problem's marks. Of the echo problem at least
-                ``n_in`` integers from 0 to ``n_values - 1``, of which more are framed.
-            carry: Whether the state is carried from window to window as in training, where element
-                i of a batch goes on in element i of the next; else each begins at zero.
+            sequence: Integers, and signs of the problem's marks. In the echo problem these are
+                ``n_in`` or more integers from 0 to ``n_values - 1``, which are cut into windows.
+            carry: Whether the state is carried as in training, from element i of a batch to element
+                i of the next; otherwise each window starts at zero.
+
+        Returns:
+            The windows of the sequence with expected and predicted answers.
 
         Raises:
-            SettingError: The sequence is none of the problem.
+            SettingError: The problem has no such sequence.
         """
         integers = self.problem.sequence(sequence)
         windows = torch.from_numpy(self.problem.windows(integers).copy())  # [rows, n_in]
@@ -133,7 +136,7 @@ class TrainedNetwork:
 
     def _outputs(self, windows: Tensor, carry: bool) -> Tensor:
         """Returns the outputs of windows in their order, [rows, n_in] -> [rows, n_out, V]."""
-        sequences = windows.unsqueeze(0 if carry else 1)  # else each window is one of its own
+        sequences = windows.unsqueeze(0 if carry else 1)  # else each window is a sequence
         batches = walk(self.module, sequences, as_trained(self.module))
         return torch.cat([batch.outputs.flatten(0, 1) for batch in batches])
 
@@ -150,15 +153,15 @@ def load(
     Args:
         run: The run's id, or ``last`` for the newest finished one of the store's experiment.
         store: The tracking store; the one that `echo-exp` writes to by default.
-        seed: Which replica; None for the first that did not diverge.
+        seed: Seed of the replica; None for the first that did not diverge.
         checkpoint: ``last`` or ``best`` (by validation accuracy).
-        trusted: Classes beside those of this package that the run's configuration may call, such as
+        trusted: Classes that the run's configuration may call beside those of this package, such as
             ``my_models.Elman``.
 
     Raises:
         SettingError: There is no such run, it has not finished, or it or its store cannot be used.
     """
-    # A training builds networks too, and would wait seconds for MLflow.
+    # Imported here because a training builds networks too, and would wait seconds for MLflow.
     from echo_exp.tracking.access import reader
 
     choice("checkpoint", checkpoint, tuple(CHECKPOINTS))
@@ -167,10 +170,10 @@ def load(
         (f"{g}.{configuration.TARGET}", name) for g in configuration.GROUPS for name in trusted
     }
     config = renamed(found.config)
-    config.pop(configuration.CALLBACKS, None)  # they looked at the training, which is over
-    hint = "; `trust` may name it, if you know it"
+    config.pop(configuration.CALLBACKS, None)  # they belong to the training, which is over
+    hint = "; if you trust it, name it in `trust`"
     trust.check(config, known, ("run", found.run_id), hint)
-    hint = "; checkpoint=best may be there" if checkpoint == "last" else ""
+    hint = "; checkpoint=best may exist" if checkpoint == "last" else ""
     with found.file(f"checkpoints/{CHECKPOINTS[checkpoint]}", hint) as path:
         curve = functools.partial(_curve, found)
         return build(config, path, seed, found.run_id, found.info.data.metrics, curve)
@@ -184,7 +187,15 @@ def build(
     metrics: dict[str, float] | None = None,
     curve: Callable[[], bytes | None] = lambda: None,
 ) -> TrainedNetwork:
-    """Builds the network of one replica from a run's configuration and a checkpoint of it.
+    """Builds the network of one replica from the configuration of a run and one of its checkpoints.
+
+    Args:
+        config: The configuration.
+        checkpoint: The file of the checkpoint.
+        seed: Seed of the replica; None for the first that did not diverge.
+        run_id: MLflow's id of the run, if it was tracked.
+        metrics: The final metrics of the run.
+        curve: Returns the learning curve of the run as a PNG file, or None.
 
     Raises:
         SettingError: The run has no such replica, or the checkpoint cannot be used.
@@ -196,7 +207,7 @@ def build(
         raise SettingError(*asked, str(error)) from error
     weights = content["state_dict"]
     first, diverged = config.seed, weights["diverged"]
-    replica = int(diverged.argmin()) if seed is None else seed - first  # 0 where it did not
+    replica = int(diverged.argmin()) if seed is None else seed - first  # 0 if it did not
     if not 0 <= replica < len(diverged):
         last = first + len(diverged) - 1
         raise SettingError(
@@ -231,7 +242,7 @@ def _curve(found: "FinishedRun") -> bytes | None:
 
 
 def _scores(metrics: Mapping[str, float]) -> Iterator[tuple[str, str, str]]:
-    """Yields the scores of the test, each with its interval, or of many seeds with their spread."""
+    """Yields the name and value of each test score, and its interval or the spread over seeds."""
     for name, value in metrics.items():
         if not name.startswith("test/") or name.endswith(("_low", "_high")) or name.count("/") > 1:
             continue

@@ -1,6 +1,6 @@
-"""What a setting may be: the one error that bad values raise, and the checks that raise it.
+"""Checks of settings, and the one error that bad values raise.
 
-Light on purpose (no torch, no Lightning), so that a wrong value is answered at once.
+It imports neither torch nor Lightning, so that a wrong value is reported at once.
 """
 
 import math
@@ -37,7 +37,7 @@ class SettingError(ValueError):
 
 
 def integer(key: str, value: Any, least: int, most: int | None = None) -> int:
-    """Returns ``value`` where it is an integer from ``least`` to ``most``, both included.
+    """Returns ``value`` if it is an integer from ``least`` to ``most``, both included.
 
     Raises:
         SettingError: It is not.
@@ -50,7 +50,7 @@ def integer(key: str, value: Any, least: int, most: int | None = None) -> int:
 
 
 def number(key: str, value: Any, above: float, below: float = math.inf) -> float:
-    """Returns ``value`` as a float where it is finite and strictly between ``above`` and ``below``.
+    """Returns ``value`` as a float if it is finite and strictly between ``above`` and ``below``.
 
     Raises:
         SettingError: It is not.
@@ -63,7 +63,7 @@ def number(key: str, value: Any, above: float, below: float = math.inf) -> float
 
 
 def is_number(value: Any) -> bool:
-    """Returns whether a value is a number, which True and False are not meant to be."""
+    """Returns whether a value is a number; True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -80,12 +80,19 @@ def choice(key: str, value: Any, allowed: Sequence[Any]) -> None:
 
 
 def not_installed(key: str, value: Any, what: str, extra: str) -> SettingError:
-    """Returns the error for a value that needs something of an extra of this package."""
+    """Returns the error for a value that needs an optional dependency.
+
+    Args:
+        key: Full name of the setting.
+        value: Its value.
+        what: The dependency.
+        extra: The extra of this package that installs it.
+    """
     return SettingError(key, value, f"it needs {what}; pip install 'echo_exp[{extra}]' installs it")
 
 
 def redacted(text: str) -> str:
-    """Returns ``text`` with ``***`` for the password of each URI in it."""
+    """Returns ``text`` with ``***`` in place of the password of each URI."""
 
     def hidden(match: re.Match[str]) -> str:
         return f"{match['user']}***@" if match["user"] else f"{match['argument']}***"
@@ -94,6 +101,6 @@ def redacted(text: str) -> str:
 
 
 def program(name: str) -> str:
-    """Returns how a program of this Python environment is called: its path where it must be."""
+    """Returns how to call a program of this environment: by name if that finds it, else by path."""
     ours = Path(sys.executable).with_name(name)
     return str(ours) if ours.exists() and shutil.which(name) != str(ours) else name

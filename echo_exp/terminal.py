@@ -1,4 +1,4 @@
-"""What people read, as `rich` draws it: on a terminal, and where there is none.
+"""Output for people, drawn with `rich`: on a terminal, and where there is none.
 
 `rich` is imported only where something is drawn, since most starts of a command draw nothing.
 """
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 UNLIMITED = 10_000
-"""Columns of what is read later, from a file or a pipe."""
+"""Columns of output to a file or a pipe."""
 
 
 def redraws(stream: TextIO) -> bool:
-    """Returns whether lines of a stream can be drawn anew: it is a terminal, and no dumb one."""
+    """Returns whether lines of a stream can be redrawn: it is a terminal, and not a dumb one."""
     return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
@@ -26,8 +26,8 @@ def redraws(stream: TextIO) -> bool:
 def console(stderr: bool = False) -> "Console":
     """Returns the console of standard output or error, the same one each time.
 
-    It has the terminal's width, or that of ``COLUMNS``; elsewhere no line is broken. Colours are
-    left out where there is no terminal, and where ``NO_COLOR`` is set.
+    It has the width of the terminal, or that of ``COLUMNS``; without either, lines are not wrapped.
+    There are no colours without a terminal, or if ``NO_COLOR`` is set.
     """
     from rich.console import Console
 
@@ -46,7 +46,8 @@ def table(lines: Iterable[Sequence[str]]) -> "Table":
     """Returns a table to be printed on a console.
 
     Args:
-        lines: The cells of each line, the titles first; those of success and failure are coloured.
+        lines: The cells of each line, the titles first; a cell that tells how a job ended has a
+            colour.
     """
     from rich.table import Table
     from rich.text import Text
@@ -61,7 +62,7 @@ def table(lines: Iterable[Sequence[str]]) -> "Table":
 
 
 def duration(seconds: float) -> str:
-    """Returns a time as people say it."""
+    """Returns a time in round numbers, such as ``12 min``."""
     minutes, hours = seconds / 60, seconds / 3600
     if hours >= 1.5:
         return f"{hours:.0f} h"

@@ -1,6 +1,6 @@
 """The sweeper of `hydra/sweeper=optuna` and `search=...`: a search with Optuna.
 
-Hydra imports this at every start, so Optuna is imported only where there is a search.
+Hydra imports this module at every start, so Optuna is imported only for a search.
 """
 
 import copy
@@ -22,14 +22,14 @@ from echo_exp.sweeps import study
 from echo_exp.sweeps.launch import make_launcher
 
 OURS = re.compile(r"[+~]*hydra[./](sweeper\b|mode=)")
-"""What is told to the sweeper and is nothing to its jobs."""
+"""Overrides that are for the sweeper and not for its jobs."""
 
 
 class OptunaSweeper(Sweeper):
-    """Runs jobs whose settings Optuna proposes; its own settings are `conf/hydra/sweeper/optuna`.
+    """Runs jobs whose settings Optuna proposes; `conf/hydra/sweeper/optuna.yaml` has its settings.
 
     Args:
-        settings: They are read from the configuration, where they are not yet resolved.
+        settings: Ignored: they are read from the configuration, where they are not yet resolved.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -38,7 +38,7 @@ class OptunaSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Takes what the jobs need."""
+        """Keeps what the jobs need."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:
@@ -91,6 +91,7 @@ class OptunaSweeper(Sweeper):
 
 
 def _of_jobs(config: DictConfig) -> DictConfig:
+    """Returns the configuration without the overrides that are for the sweeper."""
     found = copy.deepcopy(config)
     OmegaConf.set_readonly(found.hydra, False)
     with open_dict(found):

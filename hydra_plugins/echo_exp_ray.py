@@ -1,6 +1,6 @@
-"""The launcher of `launch=ray`: hands the jobs of a sweep to a Ray cluster.
+"""The launcher of `launch=ray`: runs the jobs of a sweep on a Ray cluster.
 
-Ray is imported only when there are jobs: Hydra imports this module at every start.
+Hydra imports this module at every start, so Ray is imported only when there are jobs.
 """
 
 import os
@@ -20,7 +20,7 @@ from echo_exp.settings import integer
 
 @dataclass
 class RayConfig:
-    """The settings ``hydra.launcher.…``; their values stand in ``conf/launch/ray.yaml``."""
+    """The settings ``hydra.launcher.…``; their values are in ``conf/launch/ray.yaml``."""
 
     _target_: str = "hydra_plugins.echo_exp_ray.RayLauncher"
     address: str | None = None
@@ -29,7 +29,7 @@ class RayConfig:
     attempts: int = MISSING
 
 
-if find_spec("ray") is not None:  # else Hydra does not know the launcher, and that is explained
+if find_spec("ray") is not None:  # else Hydra does not know the launcher, and a message says why
     ConfigStore.instance().store(group="hydra/launcher", name="ray", node=RayConfig)
 
 
@@ -37,10 +37,10 @@ class RayLauncher(Launcher):
     """Runs jobs as tasks of a Ray cluster.
 
     Args:
-        address: Address of a running cluster, ``auto`` to find it; None starts one here.
-        cpus: Cores that each job is given.
-        gpus: GPUs that each job is given.
-        attempts: How often a job is begun whose machine or process is lost.
+        address: Address of a running cluster, or ``auto`` to find it; None starts one here.
+        cpus: Cores for each job.
+        gpus: GPUs for each job.
+        attempts: How often a job is tried if its machine or process is lost.
 
     Raises:
         SettingError: A value is not allowed.
@@ -55,13 +55,13 @@ class RayLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Takes what the jobs need."""
+        """Keeps what the jobs need."""
         self.context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> list[JobReturn]:
-        """Runs the jobs and returns what each left, in their order."""
+        """Runs the jobs and returns the result of each, in their order."""
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         self._set_environment()
@@ -76,10 +76,10 @@ class RayLauncher(Launcher):
             return cluster.run(jobs, self.cpus, self.gpus, self.attempts)
 
     def _set_environment(self) -> None:
-        """Sets what Ray reads while it is imported, unless the user has."""
+        """Sets the variables that Ray reads when it is imported, unless the user has set them."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if self.address is None:
-            # A cluster of this machine alone listens on 127.0.0.1, which the variable tells other
-            # systems than those that it names too; its key need not lie in the home folder.
+            # A cluster of this machine alone listens on 127.0.0.1 only: the first variable says so,
+            # not just on the systems in its name. The second keeps the key out of the home folder.
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())

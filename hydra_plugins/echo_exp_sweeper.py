@@ -1,4 +1,4 @@
-"""The sweeper of `echo-exp -m` and `study=...`: which jobs there are, and their launch."""
+"""The sweeper of `echo-exp -m` and `study=...`: lists the jobs and launches them."""
 
 import copy
 import dataclasses
@@ -36,7 +36,7 @@ ONCE = {
     configuration.SEARCH: "a search is a sweep",
     configuration.LAUNCH: "all jobs of a sweep run in the same way",
 }
-"""Groups of which a sweep has one option."""
+"""Groups of which a sweep can have only one option, and why."""
 PARAMS = "hydra.sweeper.params"
 
 
@@ -46,7 +46,7 @@ class EchoSweeper(BasicSweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Takes what the jobs need."""
+        """Keeps what the jobs need."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:
@@ -108,7 +108,7 @@ def _study(config: DictConfig, arguments: list[str]) -> Sweep:
 
 
 def combinations(lines: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
-    """Returns the overrides of each job of a sweep; of a setting given twice the last counts.
+    """Returns the overrides of each job of a sweep; if a setting is given twice, the last counts.
 
     Args:
         lines: Overrides in Hydra's grammar.
@@ -148,7 +148,7 @@ def _lines(override: Override) -> list[str]:
 
 
 def _listed(override: Override) -> Iterable[Any]:
-    """Returns the values of a sweep; those of a range are as exact as they were written."""
+    """Returns the values of a sweep; a range is computed with decimals, as it was written."""
     given = override.value()
     if isinstance(given, RangeSweep):
         parts = {name: Decimal(str(getattr(given, name))) for name in ("start", "stop", "step")}
@@ -162,7 +162,7 @@ def _params(config: DictConfig) -> dict[str, Any]:
     """Returns the settings that the configuration itself varies.
 
     Raises:
-        SettingError: They are no mapping.
+        SettingError: They are not a mapping.
     """
     node = config.hydra.sweeper.params
     if node is None:
@@ -173,7 +173,7 @@ def _params(config: DictConfig) -> dict[str, Any]:
 
 
 def _launch(launcher: Launcher, at_once: int | None, jobs: list[list[str]]) -> list[JobReturn]:
-    """Launches jobs, so many at a time; all together for None."""
+    """Launches jobs, ``at_once`` of them at a time; None launches all together."""
     size = at_once or len(jobs)
     batches = [
         launcher.launch(jobs[first : first + size], initial_job_idx=first)
@@ -182,7 +182,7 @@ def _launch(launcher: Launcher, at_once: int | None, jobs: list[list[str]]) -> l
     return [returned for batch in batches for returned in batch]
 
 
-# A name that Hydra takes by itself: what config.yaml chooses, no option of a group could replace.
+# Under Hydra's default name: one that config.yaml chose, no option of a group could replace.
 ConfigStore.instance().store(
     group="hydra/sweeper",
     name="basic",

@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import functools
 import itertools
+import pkgutil
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import torch
 from hydra import compose
 from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from echo_exp import configuration
 from echo_exp.configuration.assembly import assemble
@@ -21,16 +23,19 @@ from echo_exp.network import TrainedNetwork
 from echo_exp.task.problem import Problem
 from echo_exp.training.experiment import Parts
 
-SIZES: dict[str, dict[str, int]] = {
-    "echo_whole": {"n_in": 3, "n_out": 3},
-    "echo_partial": {"n_in": 3, "n_out": 2},
-    "delayed_echo": {"n_items": 2, "delay": 1},
-    "selective_echo": {"n_items": 2, "n_noise": 1},
-    "associative_recall": {"n_pairs": 2, "n_queries": 1},
+SIZES = {
+    "n_values": 3,
+    "n_windows": 20,
+    "length": 22,
+    "n_in": 3,
+    "n_out": 3,
+    "n_items": 2,
+    "delay": 1,
+    "n_noise": 1,
+    "n_pairs": 2,
+    "n_queries": 1,
 }
-"""Sizes that are soon learnt; a problem that is not named here has those of its file."""
-COMMON = {"n_values": 3, "n_windows": 20, "length": 22}
-"""The same of all problems that have such a size: 20 complete windows in a sequence."""
+"""Sizes that are soon learnt; a problem has the smaller of these and those of its file."""
 SETTINGS = (
     "model.units=8",
     "optimizer.learning_rate=0.05",
@@ -65,8 +70,12 @@ def options(group: str) -> list[str]:
 def networks() -> list[str]:
     """Returns all networks; those that can be padded, and come without it, are there twice."""
     every = options("model")
-    unpadded = [name for name in every if _option("model", name).get("padding", PRE) is None]
-    return [*every, *(name + PRE for name in unpadded)]
+    return [*every, *(name + PRE for name in every if unpadded(name))]
+
+
+def unpadded(network: str) -> bool:
+    """Says whether a network could be padded and is not, so that it echoes whole windows only."""
+    return _option("model", network).get("padding", PRE) is None
 
 
 def every() -> list[Case]:
@@ -97,9 +106,16 @@ def refused(case: Case) -> set[str]:
     return reasons
 
 
-def topology(network: str) -> str:
-    """Returns the name of a network's class."""
-    return str(_model(network)[configuration.TARGET]).rpartition(".")[2]
+def topology(network: str) -> type[nn.Module]:
+    """Returns the class of a network."""
+    found: type[nn.Module] = pkgutil.resolve_name(_model(network)[configuration.TARGET])
+    return found
+
+
+def topologies() -> dict[str, type[nn.Module]]:
+    """Returns the classes of networks, each by the first option that names it."""
+    first = {topology(name): name for name in reversed(options("model"))}
+    return {name: topology(name) for name in sorted(first.values())}
 
 
 @functools.cache
@@ -137,7 +153,7 @@ def config(case: Case, **changes: Any) -> DictConfig:
     config.model.stateful = case.state == CARRIED
     config.representation = copy.deepcopy(_option("representation", case.representation))
     config.missing = copy.deepcopy(_option("missing", case.missing))
-    config.batch_size = 11 if _incomplete(case.missing) else 10  # two batches a sequence
+    config.batch_size = configuration.problem(config).n_windows // 2  # two batches a sequence
     for key, value in changes.items():
         OmegaConf.update(config, key, value)
     return config
@@ -185,9 +201,8 @@ def _model(network: str) -> DictConfig:
 
 def _sized(problem: str) -> DictConfig:
     node = copy.deepcopy(_option("problem", problem))
-    for name, size in (COMMON | SIZES.get(problem, {})).items():
-        if name in node:
-            node[name] = size
+    for name in SIZES.keys() & node.keys():
+        node[name] = min(SIZES[str(name)], node[name])
     return node
 
 

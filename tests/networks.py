@@ -7,9 +7,10 @@ from echo_exp import configuration
 from echo_exp.configuration.assembly import assemble
 from echo_exp.network import TrainedNetwork
 
+from . import matrix
+
 SMALL = ("problem.length=9", "problem.n_values=7", "problem.n_in=3", "problem.n_out=2")
 """A problem that every network can have that need not echo the whole window."""
-WHOLE = ("gru", "min_gru", "selective_ssm", "seq2seq", "ssm", "transformer")
 
 
 def untrained(*overrides: str) -> TrainedNetwork:
@@ -23,6 +24,6 @@ def untrained(*overrides: str) -> TrainedNetwork:
 
 def small(model: str = "encoder_decoder", *overrides: str) -> TrainedNetwork:
     """A small network of a topology; its state is carried over the windows of a sequence."""
-    whole = ("problem.n_out=3",) if model in WHOLE else ()
-    units = "model.units=4" if model == "transformer" else "model.units=5"  # a multiple of heads
-    return untrained(f"model={model}", *SMALL, units, "batch_size=1", *whole, *overrides)
+    whole = ("problem.n_out=3",) if matrix.unpadded(model) else ()
+    small = (*SMALL, "model.units=4", "batch_size=1", *whole)
+    return untrained(f"model={model}", *small, *overrides)

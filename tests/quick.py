@@ -3,6 +3,7 @@
 What takes long says so itself: nobody keeps a list of tests, and none can be forgotten.
 """
 
+import functools
 import os
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -17,8 +18,8 @@ QUICK = "ECHO_EXP_TESTS_QUICK"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the option."""
     reason = (
-        "skip each test that begins a training or an export, starts the program, a server or a "
-        "browser, or goes through hundreds of configurations"
+        "skip each test that begins a training, an export or a figure, starts the program, a "
+        "server or a browser, or goes through hundreds of configurations"
     )
     parser.addoption("--quick", action="store_true", help=reason)
 
@@ -30,31 +31,33 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def begins(what: str) -> None:
-    """Skips the test that is about to begin something long, where it is to be quick."""
+    """In quick tests, skips the test or the whole file that is about to begin something long."""
     if QUICK in os.environ:
-        pytest.skip(f"begins {what}")
+        pytest.skip(f"begins {what}", allow_module_level=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_long() -> Iterator[None]:
-    """Lets no training, export or store of this process begin, where the tests are to be quick."""
+    """Lets nothing long begin in this process, where the tests are to be quick."""
     if QUICK not in os.environ:
         yield
         return
     import pytorch_lightning as pl
     import torch
+    from matplotlib.figure import Figure
 
-    def fit(*_: Any, **__: Any) -> NoReturn:
-        pytest.skip("begins a training")
-
-    def export(*_: Any, **__: Any) -> NoReturn:
-        pytest.skip("begins an export")
-
-    def start(*_: Any, **__: Any) -> NoReturn:
-        pytest.skip("starts the writer process")
-
+    long = (
+        (pl.Trainer, "fit", "a training"),
+        (torch.export, "export", "an export"),
+        (torch.onnx, "export", "an export"),
+        (Figure, "savefig", "a figure"),
+        (Store, "__init__", "a writer process"),
+    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pl.Trainer, "fit", fit)
-        patch.setattr(torch.export, "export", export)
-        patch.setattr(Store, "__init__", start)
+        for owner, name, what in long:
+            patch.setattr(owner, name, functools.partial(_begin, what))
         yield
+
+
+def _begin(what: str, *_: Any, **__: Any) -> NoReturn:
+    pytest.skip(f"begins {what}")

@@ -115,7 +115,7 @@ def test_it_shows_its_settings_and_how_much_of_a_sequence_is_wrong() -> None:
     for part in (
         "Seq2Seq, echo 3→3, 7 integers",
         "from seed 4",
-        "model.units=5",
+        "model.units=4",
         "trainer.threads=1",
     ):
         assert part in shown

@@ -6,11 +6,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from .quick import begins
+
 ROOT = Path(__file__).parents[1]
 
 
 def _session(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     """Runs a test session of one test."""
+    begins("another session")
     (folder / "test_it.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.places", "--rootdir=.", "-c"]
     return subprocess.run(

@@ -1,8 +1,8 @@
-"""A trained recurrent network as arrays and a description: to run it, NumPy is enough.
+"""A trained recurrent network as arrays and a description, which NumPy alone can run.
 
-`echo_network.Layers` runs it: the tutorial's networks, and those of GRU and minimal GRU layers.
-What any other network does, one's own too, only its code says: of such a one torch.export makes a
-graph, see `network`.
+`echo_network.Layers` runs the tutorial's networks and those of GRU and minimal GRU layers. Any
+other network, including a user's own, is defined by its code alone; torch.export makes a graph of
+it, see `network`.
 """
 
 from dataclasses import asdict, dataclass
@@ -29,24 +29,25 @@ LAYERS = {
     OneToOne: "lstm",
     Seq2Seq: "lstm",
 }
-"""The layers of each network that can be arrays."""
+"""The networks that can be written as arrays, and the kind of their layers."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """How the arrays are used.
+    """How a network is computed from its arrays.
 
     Attributes:
-        layer: What the layers are, see `LAYERS`.
-        layers: Layers that read, and as many that write.
-        writes: Whether layers write, which read the last output of those that read, repeated.
-        whole: Whether the window is one timestep, its integers features.
+        layer: The kind of the layers, see `LAYERS`.
+        layers: Number of layers that read; if any write, they are as many.
+        writes: Whether there are layers that write: they read the last output of those that read,
+            repeated.
+        whole: Whether the window is a single timestep, with its integers as features.
         masked: Whether a missing integer is skipped.
-        categories: Categories of an integer of the input; 0 where it is a number from 0 to 1.
+        categories: Categories of an integer of the input; 0 if it is a number from 0 to 1.
         missing: The number that stands for a missing integer.
-        marks: Where integers are numbers, the features that follow: which mark it is.
+        marks: If integers are numbers, how many features follow, one for each mark.
         first: The first timestep that the dense layer reads.
-        last: The timestep before which it stops; None reads all.
+        last: The timestep before which it stops; None reads to the end.
     """
 
     layer: str
@@ -62,24 +63,24 @@ class Steps:
 
 
 def write_network(trained: TrainedNetwork, folder: Path) -> Path:
-    """Writes a network for its MLflow model: as arrays where that is possible, else as a graph.
+    """Writes a network for its MLflow model: as arrays if that is possible, otherwise as a graph.
 
     Args:
         trained: The network.
-        folder: Where to.
+        folder: The folder to write to.
 
     Returns:
         The file.
 
     Raises:
-        SettingError: It can be neither.
+        SettingError: It cannot be written as either.
     """
     write = write_arrays if can_be_arrays(trained) else export_pt2
     return write(trained, folder)
 
 
 def can_be_arrays(trained: TrainedNetwork) -> bool:
-    """Returns whether a network is one of `LAYERS`, its representation and policy of here too."""
+    """Returns whether a network is one of `LAYERS`, with a representation and policy from here."""
     module = trained.module
     return (
         type(module.model) in LAYERS
@@ -93,7 +94,10 @@ def write_arrays(trained: TrainedNetwork, folder: Path) -> Path:
 
     Args:
         trained: A network that `can_be_arrays`.
-        folder: Where to.
+        folder: The folder to write to.
+
+    Returns:
+        The file of the arrays.
     """
     model = cast("nn.Module", trained.module.model)
     stacks = _stacks(model)
@@ -112,7 +116,7 @@ def write_arrays(trained: TrainedNetwork, folder: Path) -> Path:
 
 
 def _stacks(model: nn.Module) -> dict[str, list[nn.Module]]:
-    """Returns the layers that read, and those that write."""
+    """Returns the layers that read and, if there are any, those that write."""
     if isinstance(model, GRU | MinGRU):
         return {"reader": list(model.layers)}
     stacks: dict[str, Stack] = (

@@ -1,7 +1,7 @@
-"""The code of an exported network's MLflow model: a copy lies in each, where echo_exp is not.
+"""The code of an exported network's MLflow model: each model has a copy, and needs no echo_exp.
 
 It imports nothing of this package, and torch only for a network that is a graph of torch.export.
-Shapes are written with B windows in a batch, T timesteps, U units and V outputs for an integer.
+In shapes, B is windows in a batch, T timesteps, U units and V outputs for an integer.
 """
 
 import json
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Network = Callable[..., Sequence[Array]]
-"""Windows [B, n_in] and a state in; outputs [B, n_out, V], integers [B, n_out] and the state after
-the batch out."""
+"""Takes windows, [B, n_in], and a state; returns outputs, [B, n_out, V], integers, [B, n_out], and
+the state after the batch."""
 
 
 class Echo:
-    """Repeats the oldest integers of windows.
+    """Answers windows with a network.
 
     Args:
-        network: What answers.
-        description: What ``network.json`` says of it.
+        network: The network.
+        description: The content of its ``network.json``.
     """
 
     def __init__(self, network: Network, description: Mapping[str, Any]) -> None:
@@ -31,21 +31,21 @@ class Echo:
         self.description = description
 
     def predict(self, model_input: Array, params: Mapping[str, Any] | None = None) -> Array:
-        """Echoes windows.
+        """Answers windows.
 
         Args:
-            model_input: [rows, n_in] integers from 0 to ``n_values - 1``; a missing one is -1, and
-                those from ``n_values`` on stand for ``marks``, such as a blank.
-            params: ``carry``: whether the rows are the windows of one sequence in their order,
-                the state carried as in the training; else each begins at zero. ``outputs``: whether
-                the network's outputs are returned, not the integers they stand for.
+            model_input: [rows, n_in] integers from 0 to ``n_values - 1``; -1 is a missing integer,
+                and those from ``n_values`` on stand for ``marks``, such as a blank.
+            params: ``carry``: whether the rows are the windows of one sequence, in order, and the
+                state is carried as in training; otherwise each window starts at zero. ``outputs``:
+                whether to return the network's outputs instead of the integers they stand for.
 
         Returns:
             [rows, n_out] integers, or with ``outputs`` [rows, n_out, V]: the probability of each
-            value, or with V = 1 numbers from 0 to 1.
+            value or, if V = 1, numbers from 0 to 1.
 
         Raises:
-            ValueError: The input is no such array.
+            ValueError: The input is not such an array.
         """
         asked = {"carry": False, "outputs": False, **(params or {})}
         outputs, echo = self._walk(self._checked(np.asarray(model_input)), asked["carry"])
@@ -61,8 +61,8 @@ class Echo:
         if not (
             (windows >= -1) & (windows < n_values + len(marks)) & (windows == np.round(windows))
         ).all():
-            signs = f"; the {len(marks)} that follow are {' '.join(marks)}" if marks else ""
-            raise ValueError(f"integers go from 0 to {n_values - 1}, a missing one is -1{signs}")
+            signs = f"; the next {len(marks)} stand for {' '.join(marks)}" if marks else ""
+            raise ValueError(f"integers go from 0 to {n_values - 1}, and -1 is missing{signs}")
         return windows.astype(np.int64)
 
     def _walk(self, windows: Array, carry: bool) -> tuple[Array, Array]:
@@ -87,7 +87,7 @@ class Layers:
 
     Args:
         arrays: Its weights, by their names.
-        description: What ``network.json`` says of it; ``steps`` is how it uses them, see
+        description: The content of ``network.json``; its ``steps`` say how to use the weights, see
             `echo_exp.export.arrays.Steps`.
     """
 
@@ -108,7 +108,7 @@ class Layers:
         hidden, after = self._stack("reader", projected, state[:half], present)
         if steps["writes"]:
             context = hidden[:, -1:] @ self.arrays["writer.0.kernel"]  # [B, 1, 4U]
-            repeated = np.repeat(context, self.n_out, 1)
+            repeated = np.repeat(context, self.n_out, 1)  # [B, n_out, 4U]
             hidden, more = self._stack("writer", repeated, state[half:], None)
             after += more
         answers = hidden[:, steps["first"] : steps["last"]]
@@ -117,7 +117,7 @@ class Layers:
         return [outputs, self._decoded(outputs), *after]
 
     def _read(self, windows: Array, present: Array | None) -> Array:
-        """Returns the product of windows with the lowest kernel, [B, T or 1, gates]."""
+        """Returns the product of windows with the first layer's kernel, [B, T or 1, gates]."""
         kernel, whole = self.arrays["reader.0.kernel"], self.steps["whole"]
         categories, length = self.steps["categories"], windows.shape[1]
         if categories:  # one-hot vectors select rows of the kernel
@@ -133,7 +133,7 @@ class Layers:
         return projected
 
     def _numbers(self, windows: Array) -> Array:
-        """Returns integers as numbers from 0 to 1, and which mark each is, [B, T, F]."""
+        """Returns integers as numbers from 0 to 1, with a feature for each mark, [B, T, F]."""
         marks = windows[..., None] - self.largest == 1 + np.arange(self.steps["marks"])
         values = np.where(windows < 0, self.steps["missing"], windows / self.largest)
         values = np.where(marks.any(-1), 0.0, values)
@@ -143,7 +143,13 @@ class Layers:
     def _stack(
         self, name: str, projected: Array, state: Sequence[Array], present: Array | None
     ) -> tuple[Array, list[Array]]:
-        """Runs recurrent layers over what the lowest has projected, [B, T, gates].
+        """Runs stacked recurrent layers.
+
+        Args:
+            name: ``reader`` or ``writer``.
+            projected: The projected input of the lowest layer, [B, T, gates].
+            state: The states of all layers before, each [B, U].
+            present: [B, T], False at the timesteps to skip.
 
         Returns:
             The hidden states of the highest, [B, T, U], and the states after the last timestep.
@@ -169,16 +175,16 @@ class Layers:
 
 
 def _below(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    """Returns the arrays whose names begin with this, by the rest of their names."""
+    """Returns the arrays whose names start with a prefix, by the rest of their names."""
     return {k.removeprefix(prefix): array for k, array in arrays.items() if k.startswith(prefix)}
 
 
 def _lstm(
     x: Array, weights: Mapping[str, Array], state: Sequence[Array], present: Array | None
 ) -> list[Array]:
-    """Runs one layer over its inputs, [B, T, 4U], whose bias is added already.
+    """Runs one layer over its projected inputs, [B, T, 4U], to which the bias is already added.
 
-    The gates lie in the order output, input, forget, candidate.
+    The gates are in the order output, input, forget, candidate.
 
     Returns:
         The hidden states, [B, T, U], and the cell state after the last timestep, [B, U].
@@ -202,9 +208,9 @@ def _lstm(
 def _gru(
     x: Array, weights: Mapping[str, Array], state: Sequence[Array], present: Array | None
 ) -> list[Array]:
-    """Runs one layer over its inputs, [B, T, 3U]: the gates update, reset and candidate.
+    """Runs one layer over its projected inputs, [B, T, 3U]: update, reset and candidate.
 
-    Where the reset gate acts after the product with the recurrent kernel, that has a bias.
+    If the reset gate acts after the product with the recurrent kernel, the product has a bias.
 
     Returns:
         The hidden states, [B, T, U].
@@ -227,7 +233,7 @@ def _gru(
 def _min_gru(
     x: Array, _weights: Mapping[str, Array], state: Sequence[Array], present: Array | None
 ) -> list[Array]:
-    """Runs one layer over its inputs, [B, T, 2U]: gate and candidate, which read nothing else.
+    """Runs one layer over its projected inputs, [B, T, 2U]: gate and candidate.
 
     Returns:
         The hidden states, [B, T, U].
@@ -246,7 +252,7 @@ _LAYERS = {"lstm": _lstm, "gru": _gru, "min_gru": _min_gru}
 
 
 def _sigmoid(x: Array) -> Array:
-    half: Array = 0.5 * np.tanh(0.5 * x) + 0.5  # where exp(-x) would overflow
+    half: Array = 0.5 * np.tanh(0.5 * x) + 0.5  # exp(-x) may overflow
     return half
 
 
@@ -257,9 +263,9 @@ def _softmax(logits: Array) -> Array:
 
 
 def load(folder: Path) -> Echo:
-    """Loads ``network.npz``, or ``network.pt2``, with what ``network.json`` says of it.
+    """Loads ``network.npz`` or ``network.pt2``, whichever ``network.json`` describes.
 
-    Nothing is unpickled.
+    It unpickles nothing.
     """
     description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     if "steps" not in description:
@@ -282,5 +288,5 @@ def _graph(path: Path) -> Network:
 
 
 def _load_pyfunc(folder: str) -> Echo:
-    """What MLflow calls with the folder of the model's data."""
+    """Loads a model; MLflow calls this with the folder of the model's data."""
     return load(Path(folder))

@@ -1,4 +1,4 @@
-"""The forms of an exported network: each is written, and then compared with the original."""
+"""Exports a network in several forms, and compares each with the original."""
 
 import json
 import shutil
@@ -18,16 +18,16 @@ from echo_exp.network import TrainedNetwork
 from echo_exp.task.problem import Stream, random_stream
 
 TOLERANCE = 1e-5
-"""How far probabilities, or numbers from 0 to 1, may be from the original's."""
+"""The largest difference allowed between the outputs: probabilities, or numbers from 0 to 1."""
 SEQUENCES = 3
 
 Predict = Callable[[NDArray[np.int64]], NDArray[Any]]
-"""Windows of a sequence, [rows, n_in], to outputs, [rows, n_out, V], the state carried."""
+"""Maps the windows of a sequence, [rows, n_in], to outputs, [rows, n_out, V]; carries the state."""
 ASKED = {"carry": True, "outputs": True}
 
 
 class DifferentError(RuntimeError):
-    """An exported network answers otherwise than the original."""
+    """An exported network answers differently from the original."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Exported:
 
     Attributes:
         path: The file or folder.
-        difference: The largest to the original's outputs.
+        difference: The largest difference from the original's outputs.
     """
 
     path: Path
@@ -50,16 +50,16 @@ class Exported:
 
 
 def write(trained: TrainedNetwork, name: str, folder: Path) -> Exported:
-    """Writes a network in a form, in place of what may be there, and compares the two.
+    """Exports a network and compares it with the original; replaces an earlier export.
 
     Args:
         trained: The network.
-        name: ``pt2``, ``onnx`` or ``mlflow``.
-        folder: Where to.
+        name: The form: ``pt2``, ``onnx`` or ``mlflow``.
+        folder: The folder to write to.
 
     Raises:
-        SettingError: It cannot be written in this form.
-        DifferentError: It answers otherwise than the original; nothing is left of it.
+        SettingError: The network cannot be written in this form.
+        DifferentError: The exported network answers differently; it is not kept.
     """
     make, load = _FORMS[name]
     with tempfile.TemporaryDirectory(dir=folder) as partial:
@@ -73,7 +73,7 @@ def write(trained: TrainedNetwork, name: str, folder: Path) -> Exported:
 
 
 def compare(trained: TrainedNetwork, predict: Predict) -> float:
-    """Returns the largest difference of outputs on fresh sequences, the state carried."""
+    """Returns the largest difference of outputs on fresh sequences, with the state carried."""
     problem = trained.problem
     sequences = problem.generate(random_stream(trained.seed, Stream.LISTING), SEQUENCES)
     largest = 0.0

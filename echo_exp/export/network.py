@@ -1,4 +1,4 @@
-"""A trained network as one graph, from integers to integers: by torch.export, and in ONNX."""
+"""A trained network as one graph from integers to integers, for torch.export and ONNX."""
 
 import json
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ PT2, ONNX, DESCRIPTION = "network.pt2", "network.onnx", "network.json"
 
 
 class Network(nn.Module):
-    """What is exported: windows and a state in; outputs, the integers they stand for, a state out.
+    """The module that is exported: it maps windows and a state to outputs, integers and a state.
 
-    There is no replica axis; what is missing in a window is -1.
+    It has no replica axis. A missing integer of a window is -1.
 
     Args:
         trained: The network.
@@ -36,7 +36,7 @@ class Network(nn.Module):
 
         Args:
             windows: [B, n_in] integers.
-            state: What it returned for the batch before, or zeros: each [B, U].
+            state: The state after the batch before, or zeros; each [B, U].
 
         Returns:
             Outputs [B, n_out, V] (logits, or numbers from 0 to 1), integers [B, n_out], and the
@@ -44,23 +44,23 @@ class Network(nn.Module):
         """
         x, present = self.read(windows.unsqueeze(0))
         outputs, after = self.model(x, tuple(part.unsqueeze(0) for part in state), present)
-        outputs = outputs.squeeze(0)
+        outputs = outputs.squeeze(0)  # [B, n_out, V]
         return outputs, self.decode(outputs), *(part.squeeze(0) for part in after)
 
 
 @dataclass(frozen=True)
 class Description:
-    """What whoever runs an exported network has to know of it.
+    """What a program needs to know to run an exported network.
 
     Attributes:
         n_in: Integers in a window.
         n_out: Integers of the echo.
-        n_values: Integers go from 0 to this, exclusively.
-        marks: Signs of what is read besides: the integers from ``n_values`` on stand for them.
+        n_values: Integers go from 0 to ``n_values - 1``.
+        marks: Signs of the marks that the integers from ``n_values`` on stand for.
         n_outputs: Outputs for an integer (V): logits of all values, or one number.
         states: Size of each tensor of the state.
-        stateful: Whether the state was carried from batch to batch in the training.
-        batch_size: Windows in a batch there: element i goes on in element i of the next.
+        stateful: Whether the state was carried from batch to batch in training.
+        batch_size: Windows in a batch: the state goes from element i to element i of the next.
     """
 
     n_in: int
@@ -86,7 +86,7 @@ def export_pt2(trained: TrainedNetwork, folder: Path) -> Path:
         raise _impossible(PT2, error) from error
     program.example_inputs = None  # they would be pickled
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # with the paths of this machine
+        node.meta.pop("stack_trace", None)  # it has paths of this machine
     describe(trained, folder)
     torch.export.save(program, folder / PT2)
     return folder / PT2
@@ -95,11 +95,11 @@ def export_pt2(trained: TrainedNetwork, folder: Path) -> Path:
 def export_onnx(trained: TrainedNetwork, folder: Path) -> Path:
     """Writes ``network.onnx``, and ``network.json`` beside it.
 
-    In go ``windows`` and ``state_0``, ``state_1`` and so on; out come ``outputs``, ``echo`` and the
-    state after it as ``after_0``, ``after_1`` and so on.
+    The graph takes ``windows`` and the state, ``state_0``, ``state_1`` and so on. It returns
+    ``outputs``, ``echo`` and the state after the batch, ``after_0``, ``after_1`` and so on.
 
     Raises:
-        SettingError: It cannot be written in ONNX.
+        SettingError: The network cannot be written in ONNX.
     """
     network, arguments, shapes = _graph(trained)
     states = range(len(arguments) - 1)
@@ -122,12 +122,12 @@ def export_onnx(trained: TrainedNetwork, folder: Path) -> Path:
 
 
 def describe(trained: TrainedNetwork, folder: Path, **more: Any) -> None:
-    """Writes ``network.json``: a `Description`, and more that is told.
+    """Writes ``network.json``: a `Description` and further entries.
 
     Args:
         trained: The network.
-        folder: Where to; it is made.
-        more: What else stands there.
+        folder: The folder to write to; it is created if it does not exist.
+        more: The further entries.
     """
     problem, module = trained.problem, trained.module
     _, _, *state = Network(trained)(_windows(trained, 2))
@@ -152,7 +152,7 @@ def _impossible(form: str, error: Exception) -> SettingError:
 
 
 def _graph(trained: TrainedNetwork) -> tuple[Network, tuple[Tensor, ...], tuple[Any, ...]]:
-    """Returns what is exported, an example of its arguments, and which of their sizes are free."""
+    """Returns the module to export, example arguments, and which of their sizes are dynamic."""
     network = Network(trained).eval()
     windows = _windows(trained, 2)
     _, _, *state = network(windows)
@@ -163,7 +163,7 @@ def _graph(trained: TrainedNetwork) -> tuple[Network, tuple[Tensor, ...], tuple[
 
 
 def _windows(trained: TrainedNetwork, sequences: int) -> Tensor:
-    """Returns windows of fresh sequences, [rows, n_in], the incomplete ones among them."""
+    """Returns windows of fresh sequences, [rows, n_in], including incomplete ones."""
     random = random_stream(trained.seed, Stream.LISTING)
     drawn = trained.problem.generate(random, sequences)
     return torch.from_numpy(trained.problem.windows(drawn).copy()).flatten(0, 1)

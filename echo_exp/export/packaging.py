@@ -1,4 +1,4 @@
-"""An exported network as an MLflow model, which needs nothing of this package."""
+"""An exported network as an MLflow model, which does not need this package."""
 
 import json
 import platform
@@ -21,12 +21,12 @@ PYTHON, CONDA = "python_env.yaml", "conda.yaml"
 def package(destination: Path, network: Path) -> None:
     """Writes an MLflow model.
 
-    `mlflow.pyfunc.save_model` would do the same, but first look through every file of every
-    installed package, to compare them with what the model requires.
+    `mlflow.pyfunc.save_model` would do the same, but it would first look through every file of
+    every installed package to compare the packages with the model's requirements.
 
     Args:
-        destination: The folder of the model; it must not be there.
-        network: The folder of ``network.json`` and of the file beside it, in which the network is.
+        destination: The folder of the model; it must not exist.
+        network: The folder with ``network.json`` and, beside it, the file of the network.
     """
     described = json.loads((network / DESCRIPTION).read_text(encoding="utf-8"))
     shutil.copytree(network, destination / "data")

@@ -31,12 +31,12 @@ from echo_exp.training.replicas import Floats
 DPI = 150
 SIGNED, UNSIGNED = "RdBu_r", "viridis"
 MOST_NUMBERS = 8
-"""In a table of more columns the shares are colours only."""
+"""A larger table shows its shares as colours only."""
 MOST_COLUMNS = 4
 MOST_TICKS = 21
-"""Timesteps that have a label each."""
+"""Of more timesteps, not each has a label."""
 FARTHEST = 10
-"""Answers that are wrong by more integers are one bar."""
+"""Answers that are off by this many integers or more are one bar."""
 BEGINS = {ZERO: "from a state of zero", CARRIED: "from the carried state, as in training"}
 STARTS = {
     CARRIED: "carried on",
@@ -47,7 +47,7 @@ STARTS = {
 
 
 def states(found: States, layer: str) -> Figure:
-    """Draws hidden states, and cell states if there are any, over one window, a row a unit."""
+    """Draws hidden states, and cell states if there are any, over one window, a row per unit."""
     parts = {"hidden": found.hidden} | ({} if found.cell is None else {"cell": found.cell})
     width = _width(len(found.hidden)) * len(parts) / 2
     figure = Figure(figsize=(max(width, 5.0), 4.8), layout="constrained")
@@ -75,7 +75,7 @@ def states(found: States, layer: str) -> Figure:
 
 
 def gates(found: Gates, layer: str) -> Figure:
-    """Draws how open the gates are: of each unit the mean, of all the share open and closed."""
+    """Draws how open the gates are: each unit's mean, and the shares of open and closed ones."""
     timesteps, count = found.mean.shape[1], len(found.open)
     columns = len(found.mean)
     width = max(0.4 * columns * _width(timesteps), 6.0)  # the legend has to fit
@@ -129,7 +129,7 @@ def gates(found: Gates, layer: str) -> Figure:
 
 
 def probes(found: Mapping[str, Probe], layer: str) -> Figure:
-    """Draws what linear probes tell of each position after each timestep."""
+    """Draws how well linear probes read each position after each timestep."""
     timesteps, positions = next(iter(found.values())).accuracy.value.shape[1:]
     size = min(0.62, 5.5 / max(timesteps, positions))  # inches of a cell
     width, height = max(2.4, size * positions), max(1.0, size * timesteps)
@@ -170,7 +170,7 @@ def probes(found: Mapping[str, Probe], layer: str) -> Figure:
 
 
 def attention(found: Attention) -> Figure:
-    """Draws how much is looked at each timestep, a heat map a head."""
+    """Draws the attention weights, a heat map per head."""
     rows, timesteps = next(iter(found.weights.values())).shape
     columns = min(MOST_COLUMNS, len(found.weights))
     lines = -(-len(found.weights) // columns)
@@ -185,11 +185,11 @@ def attention(found: Attention) -> Figure:
     for axes, (name, weights) in zip(grid.flat, found.weights.items(), strict=False):
         image = _heat(axes, weights, 1.0)
         axes.set_title(name, fontsize=9)
-        axes.set_xlabel("timestep looked at")
+        axes.set_xlabel("attended timestep")
     for axes in grid[:, 0]:
-        axes.set_ylabel("answer" if found.by_answer else "looking timestep")
+        axes.set_ylabel("answer" if found.by_answer else "attending timestep")
     figure.colorbar(image, ax=grid, label="mean weight")
-    figure.suptitle(f"What is looked at, over {found.windows:,} windows", fontsize=10)
+    figure.suptitle(f"Attention, over {found.windows:,} windows", fontsize=10)
     return figure
 
 
@@ -203,7 +203,7 @@ def gradient(found: Gradient) -> Figure:
     axes.set_xlabel("timestep of the window")
     axes.set_ylabel("answer")
     figure.colorbar(image, ax=axes, label="share of the gradient's norm")
-    title = f"Gradient of each answer by what is read, over {found.windows:,} windows"
+    title = f"Gradient of each answer with respect to the input, over {found.windows:,} windows"
     figure.suptitle(title, fontsize=10, wrap=True)
     return figure
 
@@ -338,7 +338,7 @@ def _by_peak(values: Floats) -> list[int]:
 
 
 def _width(timesteps: int) -> float:
-    """Returns the inches of two panels of so many timesteps."""
+    """Returns the width, in inches, of two panels of that many timesteps."""
     return float(np.clip(2.6 + 0.9 * timesteps, 7.5, 13))
 
 
@@ -366,7 +366,7 @@ def _label_timesteps(axes: Axes, labels: Sequence[str], layer: str) -> None:
 
 
 def _ticks(labels: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Returns so many of the ticks that they can be read."""
+    """Returns every tick, or so few of them that their labels can be read."""
     places = list(range(0, len(labels), -(-len(labels) // MOST_TICKS)))
     return places, [labels[place] for place in places]
 

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from echo_exp.inspection.inspect_network import Inspection
 
 MOST_POSITIONS = 5
-"""Of more positions only the best told are named."""
+"""At most this many positions are named: those that the probe reads best."""
 
 
 def findings(inspection: "Inspection") -> list[str]:
-    """Returns what was found, a sentence each."""
+    """Returns what was found, in one sentence each."""
     found = [
         _read(name, list(layer.probes.values())[-1])
         for name, layer in inspection.layers.items()
@@ -33,14 +33,14 @@ def findings(inspection: "Inspection") -> list[str]:
 
 
 def _read(layer: str, probe: Probe) -> str:
-    """Says what a layer holds of each position at the end of the window."""
+    """Says how well a probe reads each position from a layer after the window."""
     shares, above = probe.accuracy.value[-1, -1], probe.above_chance()[-1, -1]
     order = sorted(range(len(shares)), key=lambda p: -shares[p])
     told = sorted(p for p in order[:MOST_POSITIONS] if above[p])
     named = _listed([f"{shares[p]:.2f} of those at position {p + 1}" for p in told])
     return (
-        f"From the states of {layer} after the window a linear probe tells "
-        f"{named or 'no integer'} (from shuffled integers {probe.shuffled[-1, 0]:.3f}; "
+        f"Of the integers in a window, a linear probe of the states of {layer} after it reads "
+        f"{named or 'none'} ({probe.shuffled[-1, 0]:.3f} if trained on shuffled integers; "
         f"{probe.windows:,} windows to learn from)."
     )
 
@@ -66,8 +66,8 @@ def _depends(skill: Skill) -> str:
         f"{float(skill.start[name].value):.4f}" for name in (ZERO, CARRIED, SWAPPED, NOISE)
     )
     return (
-        f"Right are {carried} of the integers with the state carried on, {zero} with a state of "
-        f"zero, {swapped} with another sequence's and {noise} with noise."
+        f"The share of right integers is {carried} with the carried state, {zero} with a state of "
+        f"zero, {swapped} with another sequence's state and {noise} with noise."
     )
 
 

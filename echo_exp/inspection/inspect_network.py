@@ -23,7 +23,7 @@ from echo_exp.inspection.measurements import (
     States,
 )
 from echo_exp.inspection.settings import FIGURES, INSIDE, SEQUENCES, check
-from echo_exp.inspection.traces import affordable, trace
+from echo_exp.inspection.traces import affordable, has_gates, trace
 from echo_exp.models import WithAttention, WithGates
 from echo_exp.settings import SettingError
 from echo_exp.training import walks
@@ -37,17 +37,17 @@ MEASUREMENTS = "measurements.json"
 DIGITS = 6
 DPI = 150
 MOST_PROBED = 1000
-"""More integers would need more windows than are drawn."""
+"""Probes of more integers would need more windows than are drawn."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What was measured of one recurrent layer; None, or empty, where it was not asked for.
+    """What was measured of one recurrent layer; None, or empty, if it was not asked for.
 
     Attributes:
         states: Its states over one window.
-        gates: How open its gates are.
-        probes: What linear probes tell, by what the windows begin with.
+        gates: How open its gates are, if it has any.
+        probes: How well linear probes read its states, by the state that the windows start with.
     """
 
     states: States | None
@@ -57,15 +57,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was measured of a network; None where it was not asked for.
+    """What was measured of a network; None if it was not asked for.
 
     Attributes:
-        sequences: Fresh sequences that were drawn.
-        layers: Of each recurrent layer, by its name.
-        attention: What its attention looks at.
+        sequences: Number of fresh sequences that were drawn.
+        layers: The measurements of each recurrent layer, by its name.
+        attention: Its attention weights.
         gradient: What its answers depend on.
         confusion: Which integers were answered for which.
-        errors: Where wrong integers stand.
+        errors: Where the wrong integers are.
         skill: How the share of right integers depends on the state.
         left_out: Figures that could not be made, and why.
     """
@@ -94,6 +94,9 @@ def inspect(
         sequences: Fresh sequences to draw; the probes learn from one half of them.
         figures: Which to make: states, gates, probes, attention, gradient, confusion,
             errors, skill.
+
+    Returns:
+        The measurements, and which figures could not be made.
 
     Raises:
         SettingError: There is no such figure, or the number of sequences is not allowed.
@@ -128,15 +131,17 @@ def _left_out(network: "TrainedNetwork", asked: Collection[str], windows: Tensor
     name = type(model).__name__
     why = {}
     if problem.n_values > MOST_PROBED:
-        why["probes"] = f"of more than {MOST_PROBED:,} different integers too few windows are drawn"
+        why["probes"] = f"too few windows are drawn for more than {MOST_PROBED:,} integers"
     elif problem.marks:
-        why["probes"] = "a probe tells integers, and windows of this problem have marks"
+        why["probes"] = "a probe reads integers, and windows of this problem have marks"
     if not (recording.layers(model) or isinstance(model, WithGates)):
         why |= dict.fromkeys(INSIDE, f"{name} shows no recurrent layer")
+    elif "gates" in asked and not has_gates(network.module, windows):
+        why["gates"] = f"the layers of {name} have no gates"
     if not isinstance(model, WithAttention):
-        why["attention"] = f"{name} shows no weights of attention"
+        why["attention"] = f"{name} shows no attention weights"
     if "gradient" in asked and not looks.reads_features(network.module, windows):
-        why["gradient"] = f"{name} has no gradient by what it reads"
+        why["gradient"] = f"{name} has no gradient with respect to its input"
     return {figure: why[figure] for figure in asked if figure in why}
 
 
@@ -158,14 +163,14 @@ def _layers(network: "TrainedNetwork", windows: Tensor, asked: Collection[str]) 
             probes[CARRIED] = measurements.probe(module, windows, traced, carried=True)
         layers[name] = Layer(
             states=measurements.states(module, windows, traced) if "states" in asked else None,
-            gates=measurements.gates(traced) if "gates" in asked else None,
+            gates=measurements.gates(traced) if "gates" in asked and traced.names else None,
             probes=probes,
         )
     return layers
 
 
 def draw(inspection: Inspection) -> "dict[str, Figure]":
-    """Draws what was measured, a figure for each measurement, by their names."""
+    """Draws a figure for each measurement; returns them by their names."""
     from echo_exp.inspection import drawing  # matplotlib
 
     figures: dict[str, Figure] = {}
@@ -201,7 +206,7 @@ def _write(inspection: Inspection, network: "TrainedNetwork", folder: Path) -> N
 
 
 def _plain(value: Any) -> Any:
-    """Returns measurements as what JSON has: lists, and null for what is no number."""
+    """Returns measurements as JSON values: lists for arrays, null for NaN and infinity."""
     if is_dataclass(value) and not isinstance(value, type):
         return {name: _plain(item) for name, item in vars(value).items()}
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What a network looks at in a window: its weights of attention, and what its answers depend on."""
+"""What a network looks at in a window: its attention weights, and what its answers depend on."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -17,17 +17,18 @@ from echo_exp.training.module import EchoModule
 from echo_exp.training.replicas import Floats
 
 MOST_WINDOWS = 500
-"""Gradients are measured in so many; of each answer one is computed."""
+"""Gradients are measured in about this many windows: each answer takes one backward pass."""
 
 
 @dataclass(frozen=True)
 class Attention:
-    """How much each answer, or each timestep, looks at each timestep of a window.
+    """How much each answer, or each timestep, attends to each timestep of a window.
 
     Attributes:
-        windows: How many windows were measured.
-        by_answer: Whether the answers look; else the timesteps do.
-        weights: Mean weights over these by the name of the head, [Q, T] each; a row adds up to 1.
+        windows: Number of windows that were measured.
+        by_answer: Whether the answers attend; otherwise the timesteps do.
+        weights: Mean weights over these windows, [Q, T], by the name of the head; a row adds up to
+            1.
     """
 
     windows: int
@@ -40,11 +41,11 @@ class Gradient:
     """How much each answer depends on each timestep of a window.
 
     Attributes:
-        windows: How many windows were measured.
-        norm: Root mean square over these of the norm of the gradient of an answer by the input at a
-            timestep, [n_out, T]. The answer is the logarithm of the probability of the most
-            probable integer, or the number from 0 to 1.
-        share: The same, a row adding up to 1; NaN where nothing depends on anything.
+        windows: Number of windows that were measured.
+        norm: Norm of the gradient of an answer with respect to the input at a timestep, [n_out, T]:
+            its root mean square over these windows. The answer is the logarithm of the probability
+            of the most probable integer, or the number from 0 to 1.
+        share: The same with rows that add up to 1; NaN if an answer depends on no timestep.
     """
 
     windows: int
@@ -54,7 +55,7 @@ class Gradient:
 
 @torch.inference_mode()
 def attention(module: EchoModule, windows: Tensor) -> Attention:
-    """Measures what a network `WithAttention` looks at, the state carried as in the training.
+    """Measures the attention of a network `WithAttention`, with the state carried as in training.
 
     Args:
         module: The network; one replica (R = 1).
@@ -74,17 +75,17 @@ def attention(module: EchoModule, windows: Tensor) -> Attention:
 
 
 def reads_features(module: EchoModule, windows: Tensor) -> bool:
-    """Says whether a network has a gradient by its input: of one-hot vectors, not of categories."""
+    """Returns whether a network has a gradient with respect to its input, as one-hot vectors."""
     batch = next(walks.walk(module, windows[:1], walks.reset))
     try:
         gradients = _gradients(module, batch)
-    except RuntimeError:  # one that takes categories only, for instance to look them up itself
+    except RuntimeError:  # it takes categories only, for instance to look them up itself
         return False
     return gradients is not None
 
 
 def gradient(module: EchoModule, windows: Tensor) -> Gradient:
-    """Measures what the answers depend on, the state carried as in the training, and cut there.
+    """Measures what the answers depend on; the state is carried as in training, without gradient.
 
     Args:
         module: The network, which `reads_features`; one replica (R = 1).
@@ -106,7 +107,7 @@ def gradient(module: EchoModule, windows: Tensor) -> Gradient:
 
 
 def _gradients(module: EchoModule, batch: walks.Batch) -> Tensor | None:
-    """Returns the gradient of each answer by the input, [n_out, S*B, T, F], if there is any."""
+    """Returns each answer's gradient with respect to the input, [n_out, S*B, T, F], if any."""
     x, state, present = batch.given
     if not x.is_floating_point():
         x = functional.one_hot(x, module.representation.n_features).to(torch.get_default_dtype())

@@ -1,7 +1,7 @@
-"""What is measured inside a network and around it: plain functions that return arrays.
+"""Measurements inside a network and of its answers: plain functions that return arrays.
 
 All take a module of one replica and windows of fresh sequences, [S, rows, n_in]. Windows that miss
-integers are walked through and not measured.
+integers are walked through, but not measured.
 """
 
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ from echo_exp.training.module import EchoModule
 from echo_exp.training.replicas import Floats
 
 ZERO, CARRIED, SWAPPED, NOISE = "zero", "carried", "another sequence's", "noise"
-"""States that a window begins with; carried: as it comes out of the batch before."""
+"""States that a window can start with; carried: as the batch before left it."""
 KINDS = ("hidden", "cell", "hidden and cell")
-"""States that a probe reads; only the first where a layer has no cells."""
+"""States that a probe reads; only the first if a layer has no cells."""
 MOST_GROUPS = 100
-"""Of more integers the confusion is that of so many groups of neighbours."""
+"""More integers are counted in this many groups of neighbours, for the confusion."""
 SHUFFLES = 40
-"""Probes of shuffled integers, over all timesteps."""
+"""Number of probes of shuffled integers, over all timesteps."""
 BATCHES = 8
-"""The state is carried on through at least so many batches."""
+"""The state is carried through at least this many batches."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class States:
     Attributes:
         window: The integers that the network reads, and signs of marks, [n_in].
         echo: Those that it answers, [n_out].
-        carried: Whether the window began with a state that was carried to it, not with zero.
-        hidden: [T+1, U], the state before the first timestep in front.
-        cell: [T+1, U]; None where the layer has no cells.
+        carried: Whether the window started with a carried state and not with zero.
+        hidden: [T+1, U]; the first is the state before the window.
+        cell: [T+1, U]; None if the layer has no cells.
     """
 
     window: list[int | str]
@@ -76,9 +76,9 @@ class Gates:
     """How open the gates of a layer are over a window.
 
     Attributes:
-        names: What the gates are called: of an LSTM output, input, forget, and the candidate.
-        windows: How many windows were measured.
-        mean: Mean activation of each of G gates, and of an LSTM the mean size of the candidate,
+        names: Names of the gates; of an LSTM: output, input, forget, and last the candidate.
+        windows: Number of windows that were measured.
+        mean: Mean activation of each of G gates and, for an LSTM, mean size of the candidate,
             [G or G+1, T, U].
         open: Share of the activations of each gate, over units and windows, above 0.9, [G, T].
         closed: Share below 0.1, [G, T].
@@ -93,13 +93,13 @@ class Gates:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a linear probe tells of the integer at each position after each timestep of a layer.
+    """How well linear probes read the integer at each position after each timestep of a layer.
 
     Attributes:
-        accuracy: On held-out sequences, [K, T, n_in]: `KINDS`, of which there are three or one,
+        accuracy: Accuracy on held-out sequences, [K, T, n_in]: `KINDS` (all three, or the first),
             timesteps, positions.
-        chance: That of guessing, 1 / n_values.
-        shuffled: That of probes which were trained on shuffled integers: mean, 2.5 % and 97.5 %
+        chance: Accuracy of guessing, 1 / n_values.
+        shuffled: Accuracy of probes that were trained on shuffled integers: mean, 2.5 % and 97.5 %
             quantile for each of `KINDS`, [K, 3].
         windows: Windows that each probe was trained on.
         held_out: Windows that it was tested on.
@@ -112,7 +112,7 @@ class Probe:
     held_out: int
 
     def above_chance(self) -> NDArray[np.bool_]:
-        """Returns where it is better than shuffled integers nearly ever are, [K, T, n_in]."""
+        """Returns where the accuracy is above 97.5 % of the shuffled probes, [K, T, n_in]."""
         above: NDArray[np.bool_] = self.accuracy.value > self.shuffled[:, 2, None, None]
         return above
 
@@ -122,9 +122,10 @@ class Confusion:
     """Which integers were answered for which.
 
     Attributes:
-        counts: [G, G]: a row for what was expected, a column for what was answered.
-        n_values: How many different integers there are; of many, neighbours share a row.
-        off: How many answers were off by 0, 1, 2, ... integers, [G]; the last by that or more.
+        counts: [G, G]: a row for each integer expected, a column for each integer answered.
+        n_values: Number of different integers; if there are many, neighbours share a row.
+        off: Number of answers that were off by 0, 1, 2, ... integers, [G]; by that or more in the
+            last place.
     """
 
     counts: NDArray[np.int64]
@@ -134,12 +135,12 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Errors:
-    """Where wrong integers stand.
+    """Where the wrong integers are.
 
     Attributes:
         all: Share of wrong integers.
-        place: The same at each place of the echo, [n_out].
-        row: In each complete window of a sequence, [rows].
+        place: Their share at each place of the echo, [n_out].
+        row: Their share in each complete window of a sequence, [rows].
         first_row: The number of the first of these windows, counted from 0.
         batch_size: Windows in a batch.
     """
@@ -153,15 +154,15 @@ class Errors:
 
 @dataclass(frozen=True)
 class Skill:
-    """How the share of right integers depends on the state that a batch begins with.
+    """How the share of right integers depends on the state that a batch starts with.
 
     Attributes:
-        start: Share right where all batches but the first begin with ``ZERO``, a state that was
-            ``CARRIED``, that of the same place in another sequence (``SWAPPED``), or ``NOISE`` with
-            the mean and deviation of each unit; measured in these batches.
-        batches: Share right in each batch where the state is carried on, [batches].
-        trained: In the training the state was set to zero after so many batches.
-        chance: The share that guessing gives.
+        start: Share in all batches but the first, if these start with ``ZERO``, with the state that
+            is ``CARRIED`` to them, with that of the same place in another sequence (``SWAPPED``) or
+            with ``NOISE`` of each unit's mean and deviation.
+        batches: Share in each batch if the state is carried on, [batches].
+        trained: Number of batches after which training set the state to zero.
+        chance: Share that guessing gives.
     """
 
     start: Mapping[str, Shares]
@@ -171,17 +172,17 @@ class Skill:
 
 
 def carries(module: EchoModule) -> bool:
-    """Says whether any batch of the training began with a state that was carried to it."""
+    """Returns whether any batch in training started with a carried state."""
     return module.model.stateful and module.problem.n_windows > module.batch_size
 
 
 def states(module: EchoModule, windows: Tensor, trace: Trace) -> States:
-    """Returns the states of one window: of the first sequence, behind the first batch if it can be.
+    """Returns the states of one window of the first sequence, after the first batch if possible.
 
     Args:
         module: The network.
         windows: [S, rows, n_in] integers.
-        trace: What a layer did in them, the state carried as in the training.
+        trace: What a layer did in them, with the state carried as in training.
     """
     rows = _measured(module, windows)
     row = int(rows[0])
@@ -214,8 +215,8 @@ def probe(module: EchoModule, windows: Tensor, trace: Trace, carried: bool, seed
         module: The network.
         windows: [S, rows, n_in] integers.
         trace: What a layer did in them.
-        carried: Whether to leave out the first batch of each sequence, which begins at zero.
-        seed: Of the shuffling.
+        carried: Whether to leave out the first batch of each sequence, which starts at zero.
+        seed: Seed of the shuffling.
     """
     rows = walks.complete(windows)
     rows[: module.batch_size * carried] = False
@@ -277,7 +278,7 @@ def confusion(module: EchoModule, windows: Tensor, echoes: Tensor) -> Confusion:
 
 
 def errors(module: EchoModule, windows: Tensor, echoes: Tensor) -> Errors:
-    """Returns where wrong integers stand.
+    """Returns where the wrong integers are.
 
     Args:
         module: The network.
@@ -296,14 +297,14 @@ def errors(module: EchoModule, windows: Tensor, echoes: Tensor) -> Errors:
 
 
 def skill(module: EchoModule, windows: Tensor, seed: int = 0) -> Skill:
-    """Measures how the share of right integers depends on the state that a batch begins with.
+    """Measures how the share of right integers depends on the state that a batch starts with.
 
-    Where a sequence is one batch, the state is carried on from one sequence into the next.
+    If a sequence is a single batch, the state is carried from one sequence into the next.
 
     Args:
         module: The network.
         windows: [S, rows, n_in] integers.
-        seed: Of the noise.
+        seed: Seed of the noise.
     """
     trained = module.problem.n_windows // module.batch_size
     random = torch.Generator().manual_seed(seed)
@@ -325,7 +326,7 @@ def skill(module: EchoModule, windows: Tensor, seed: int = 0) -> Skill:
 
 
 def _by_batch(module: EchoModule, windows: Tensor, right: Tensor) -> Shares:
-    """Returns the share right in the complete windows of each batch, NaN where it has none."""
+    """Returns the share right in the complete windows of each batch; NaN if it has none."""
     complete = walks.complete(windows).split(module.batch_size)
     batches = zip(right.split(module.batch_size, 1), complete, strict=True)
     nan = np.full((), np.nan)
@@ -344,14 +345,14 @@ def _right(module: EchoModule, windows: Tensor, carry: walks.Carry) -> Tensor:
 
 
 def _chained(windows: Tensor, count: int) -> Tensor:
-    """Puts sequences one behind the other, [S, rows, n_in] -> [S/count, count*rows, n_in]."""
+    """Joins sequences end to end, [S, rows, n_in] -> [S/count, count*rows, n_in]."""
     count = min(count, len(windows) // 2)
     chains: Tensor = windows[: len(windows) // count * count].unflatten(0, (-1, count))
     return chains.flatten(1, 2)
 
 
 def _measured(module: EchoModule, windows: Tensor) -> Tensor:
-    """Returns the rows that are complete and, if there are any, begin with a carried state."""
+    """Returns the complete rows; only those that start with a carried state, if there are any."""
     rows = walks.complete(windows).nonzero().flatten()
     later = rows[rows >= module.batch_size]
     return later if carries(module) and len(later) else rows

@@ -1,10 +1,10 @@
-"""Linear probes: what a linear reader can tell of an integer from a network's state.
+"""Linear probes: how well a linear classifier reads an integer from a network's state.
 
-The probe is linear discriminant analysis (Fisher 1936; Rao 1948): the most probable value where the
-states of each value lie normally around their mean, all with the same covariance. It has a closed
-form, nothing to tune, and, unlike a regression on one-hot targets, does not lose values whose means
-lie between those of others, as a hundred values in twenty units do (Hastie, Tibshirani & Friedman
-2009, section 4.2).
+The probe is linear discriminant analysis (Fisher 1936; Rao 1948): it chooses the most probable
+value, given that the states of each value are normally distributed around their mean, all with the
+same covariance. It has a closed form and nothing to tune. Unlike a regression on one-hot targets,
+it does not miss values whose means lie between those of others, as a hundred values in twenty units
+do (Hastie, Tibshirani & Friedman 2009, section 4.2).
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Reader:
 
     @classmethod
     def of(cls, states: Tensor, held_out: Tensor) -> "Reader":
-        """Prepares states, [N, D] and [M, D]."""
+        """Prepares states to learn from, [N, D], and states to read, [M, D]."""
         states = states.double()
         mean, deviation = states.mean(0), states.std(0)
         scale = torch.where(deviation > 0, deviation, 1.0)
@@ -40,14 +40,14 @@ class Reader:
         return cls(states, (held_out.double() - mean) / scale, states.T @ states)
 
     def read(self, labels: Tensor, n_values: int) -> Tensor:
-        """Learns to tell values from the states, and tells those of the held-out ones.
+        """Learns to read values from the states, and reads those of the held-out states.
 
         Args:
-            labels: Of the states to learn from, [N] integers from 0 to ``n_values - 1``.
-            n_values: How many there are (V).
+            labels: Values of the states to learn from, [N] integers from 0 to ``n_values - 1``.
+            n_values: Number of different values (V).
 
         Returns:
-            The most probable values, [M]; never one that the labels do not have.
+            The most probable values, [M]; never one that is not among the labels.
         """
         counts = labels.bincount(minlength=n_values).double()  # [V]
         sums = self.states.new_zeros(n_values, self.states.shape[1])  # [V, D]

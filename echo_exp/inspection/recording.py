@@ -1,7 +1,7 @@
-"""What each LSTM layer of a network does in a window, recorded while the network runs as it is.
+"""Records what each LSTM layer of a network does in a window, while the network runs unchanged.
 
-The fused recurrence of `echo_exp.models.LSTM` keeps its gates to itself. Within `recorded` the
-layers are unrolled instead.
+The fused recurrence of `echo_exp.models.LSTM` does not show its gates. Within `recorded` the layers
+are unrolled instead.
 """
 
 import re
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from echo_exp.models import LSTM, State
 
 GATES = ("output", "input", "forget", "candidate")
-"""In their order in the kernels."""
+"""The gates and the candidate, in their order in the kernels."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Recording:
     Attributes:
         gates: Activations of the output, input and forget gate and the candidate,
             [4, R, B, T, U]: from 0 to 1, the candidate from -1 to 1.
-        hidden: Hidden states, the one before the first timestep in front, [R, B, T+1, U].
+        hidden: Hidden states, from the one before the first timestep on, [R, B, T+1, U].
         cell: Cell states, likewise.
     """
 
@@ -34,7 +34,7 @@ class Recording:
     cell: Tensor
 
     def followed_by(self, other: "Recording") -> "Recording":
-        """Returns what was done in this and then in the other, which begins where this ends."""
+        """Joins this recording to another, which starts where this one ends."""
         return Recording(
             gates=torch.cat([self.gates, other.gates], 3),
             hidden=torch.cat([self.hidden, other.hidden[:, :, 1:]], 2),
@@ -64,7 +64,7 @@ def recorded(model: object) -> Iterator[dict[str, Recording]]:
     """Records what the LSTM layers of a network do in the block.
 
     Yields:
-        By the name of each layer what it did in the last call of the network; empty before the
+        What each layer did in the last call of the network, by the layer's name; empty before the
         first call, and for a network without such layers.
     """
     recordings: dict[str, Recording] = {}
@@ -84,13 +84,13 @@ def recorded(model: object) -> Iterator[dict[str, Recording]]:
 
 
 def _record(layer: LSTM, name: str, recordings: dict[str, Recording]) -> None:
-    """Has this layer, and no other of its class, unrolled."""
+    """Unrolls and records this layer, and no other of its class."""
 
     def recur(
         projected: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> tuple[Tensor, State]:
         recording = run(layer, projected, state, present)
-        before = recordings.get(name)  # of a layer that is called timestep by timestep
+        before = recordings.get(name)  # if it is called timestep by timestep
         recordings[name] = before.followed_by(recording) if before else recording
         hidden, cell = recording.hidden, recording.cell
         return hidden[:, :, 1:], (hidden[:, :, -1], cell[:, :, -1])

@@ -1,4 +1,4 @@
-"""What may be asked of an inspection; imports nothing heavy."""
+"""The settings of an inspection; imports nothing heavy."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from echo_exp.settings import SettingError, integer
 INSIDE = ("states", "gates", "probes")
 """Figures of what recurrent layers do."""
 LOOKS = ("attention", "gradient")
-"""Figures of what in the window is looked at."""
+"""Figures of what a network looks at in the window."""
 AROUND = ("confusion", "errors", "skill")
 """Figures of what the network answers."""
 FIGURES = (*INSIDE, *LOOKS, *AROUND)

@@ -15,9 +15,9 @@ from echo_exp.training.module import EchoModule
 from echo_exp.training.walks import Batch, Carry
 
 CLOSED, OPEN = 0.1, 0.9
-"""A gate below the one is closed, above the other open."""
+"""A gate is closed below the first, and open above the second."""
 MOST_NUMBERS = 50_000_000
-"""So many hidden and cell states are kept at once."""
+"""At most this many hidden and cell states are kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Trace:
     """What a layer does in the windows of some sequences.
 
     Attributes:
-        hidden: Hidden states, the one before the first timestep in front, [S, rows, T+1, U].
-        cell: Cell states of an LSTM layer, likewise; None of one that has none.
-        names: What the gates are called; the size of an LSTM's candidate stands last among them.
-        windows: Complete windows, over which the gates are counted.
-        gates: Sum over these of the activations of each of G gates, and of the size of the
-            candidate of an LSTM, [G or G+1, T, U].
-        open: How many activations of each gate are above `OPEN`, [G, T].
-        closed: How many are below `CLOSED`, [G, T].
+        hidden: Hidden states, from the one before the first timestep on, [S, rows, T+1, U].
+        cell: Cell states of an LSTM layer, likewise; None for a layer without them.
+        names: Names of the gates and last, for an LSTM, of the candidate.
+        windows: Number of complete windows, in which the gates are counted.
+        gates: Sum over these of the activations of each of G gates and, for an LSTM, of the size of
+            the candidate, [G or G+1, T, U].
+        open: Number of activations of each gate above `OPEN`, [G, T].
+        closed: Number of them below `CLOSED`, [G, T].
     """
 
     hidden: Tensor
@@ -51,11 +51,11 @@ def trace(module: EchoModule, windows: Tensor, carry: Carry) -> dict[str, Trace]
     Args:
         module: The network; one replica (R = 1).
         windows: [S, rows, n_in] integers.
-        carry: What is done with the state between the batches.
+        carry: Makes the next batch's initial state.
 
     Returns:
-        By the name of the layer; empty where the network neither has an LSTM layer of this package
-        nor is `WithGates`.
+        The trace of each layer, by its name; empty if the network neither has an LSTM layer of this
+        package nor is `WithGates`.
     """
     portions = defaultdict(list)
     for portion in walks.portions(module, windows):
@@ -72,9 +72,14 @@ def trace(module: EchoModule, windows: Tensor, carry: Carry) -> dict[str, Trace]
     return {name: _joined(traces, 0) for name, traces in portions.items()}
 
 
+def has_gates(module: EchoModule, windows: Tensor) -> bool:
+    """Returns whether a layer has gates, from the first of some sequences, [S, rows, n_in]."""
+    return any(found.names for found in trace(module, windows[:1], walks.reset).values())
+
+
 @torch.inference_mode()
 def affordable(module: EchoModule, windows: Tensor) -> int:
-    """Returns how many of some sequences, [S, rows, n_in], can be traced in memory, at least 4."""
+    """Returns how many of the sequences, [S, rows, n_in], can be traced in memory, at least 4."""
     _, state = module.model(*next(walks.walk(module, windows[:1], walks.reset)).given)
     kept = sum(part.shape[-1] for part in state)  # of a timestep
     numbers = kept * (module.problem.n_in + 1) * module.problem.n_windows
@@ -87,7 +92,8 @@ def _of_lstm(recorded: Recording, batch: Batch) -> Trace:
 
 
 def _of_gated(shown: Gated, batch: Batch) -> Trace:
-    gates = torch.stack([gate[0] for gate in shown.gates.values()])  # [G, S*B, T, U]
+    none = shown.hidden[:0, :, 1:]  # [0, S*B, T, U]: torch.cat takes no empty list
+    gates = torch.cat([none, *shown.gates.values()])  # [G, S*B, T, U]
     return _of(shown.hidden, None, tuple(shown.gates), gates, gates[:0], batch)
 
 
@@ -104,7 +110,7 @@ def _of(
     Args:
         hidden: [1, S*B, T+1, U].
         cell: The same, or None.
-        names: What the gates are called, and the candidate.
+        names: Names of the gates and, if there is one, of the candidate.
         gates: Their activations, [G, S*B, T, U].
         candidates: The size of the candidate, [1 or 0, S*B, T, U].
         batch: The batch.

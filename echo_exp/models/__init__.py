@@ -1,10 +1,10 @@
-"""The networks, one topology a file; each is a plain module that anybody could train.
+"""The networks, one topology per file; each is a plain module that anybody could train.
 
-A model takes a batch and a state and returns outputs and the state after them:
-``forward(x, state, present) -> (outputs, state)``; without a state it begins at zero. Nothing is
-remembered between calls; ``stateful`` says whether whoever calls it should carry the
-state from batch to batch. Every tensor has a leading replica axis R: independently seeded copies of
-the network that share nothing but the program.
+A model takes a batch and a state, and returns the outputs and the state after the batch:
+``forward(x, state, present) -> (outputs, state)``. Without a state it starts at zero. It remembers
+nothing between calls; ``stateful`` tells the caller whether to carry the state from batch to batch.
+Every tensor has a leading replica axis R: independently seeded copies of the network, computed
+together.
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,13 +48,13 @@ __all__ = [
 
 
 class Model(Protocol):
-    """What `EchoModule` asks of a network."""
+    """The interface of a network, as `EchoModule` uses it."""
 
     stateful: bool
     """Whether the state is carried from batch to batch of a sequence."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Returns what is trained, each parameter [R, ...]."""
+        """Returns the trained parameters, each [R, ...]."""
 
     def __call__(
         self, x: Tensor, state: State | None = None, present: Tensor | None = None
@@ -63,65 +63,70 @@ class Model(Protocol):
 
         Args:
             x: [R, B, T, F] features or [R, B, T] categories.
-            state: What it returned for the batch before; None begins at zero.
+            state: The state after the batch before; None starts at zero.
             present: [R, B, T], False at the timesteps to skip; None skips none.
         """
 
 
 @runtime_checkable
 class WithCells(Protocol):
-    """A network that says which of its states are cells: sums that a tanh reads, as in an LSTM.
+    """A network with cell states: sums that pass through a tanh, as in an LSTM.
 
-    Only of these is told how many are saturated.
+    Saturation is measured for these only.
     """
 
     def cell_states(self, state: State) -> State:
-        """Returns the cell states among the states that it returned, each [R, B, U]."""
+        """Returns the cell states among the states that a call returned, each [R, B, U]."""
 
 
 @runtime_checkable
 class WithTeacher(Protocol):
-    """A network that may be told the right answers while it is trained."""
+    """A network that can read the right answers in training: teacher forcing."""
 
     teacher: bool
-    """Whether it is to be told."""
+    """Whether it is to read them."""
 
     def taught(
         self, x: Tensor, state: State | None, present: Tensor | None, right: Tensor
     ) -> tuple[Tensor, State]:
-        """Returns what a call does, the right answer before each answer being known.
+        """Does what a call does, but reads the right previous answer before it gives the next.
 
         Args:
             x: As in a call.
             state: As in a call.
             present: As in a call.
-            right: The right answers as the representation has them, [R, B, n_out, F] features or
-                [R, B, n_out] categories.
+            right: The right answers as the representation encodes them, [R, B, n_out, F] features
+                or [R, B, n_out] categories.
+
+        Returns:
+            What a call returns.
         """
 
 
 @runtime_checkable
 class WithGates(Protocol):
-    """A network that shows the hidden states and gates of its layers, where these are no LSTMs."""
+    """A network of other layers than LSTMs that shows their hidden states and gates."""
 
     def gates(
         self, x: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> Mapping[str, Gated]:
-        """Returns what each layer does in a batch, by the layer's name; arguments as it is called.
+        """Returns the hidden states and gates of each layer in a batch, by the layer's name.
 
-        A layer reads the window, or writes the echo where its name begins with ``decoder``.
+        The arguments are those of a call. A layer whose name starts with ``decoder`` writes the
+        echo; any other layer reads the window.
         """
 
 
 @runtime_checkable
 class WithAttention(Protocol):
-    """A network that shows what it looks at: weights over the timesteps that it has read."""
+    """A network that shows its attention: weights over the timesteps that it has read."""
 
     def attention(
         self, x: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> Mapping[str, Tensor]:
-        """Returns the weights of each head by its name, [R, B, Q, T]; arguments as it is called.
+        """Returns the attention weights of each head, [R, B, Q, T], by its name.
 
-        Q is the answers where the name begins with ``decoder``, else the timesteps of the window,
-        each of which looks at others. The weights of one of them, over T timesteps, add up to 1.
+        The arguments are those of a call. The Q queries are the answers if the name starts with
+        ``decoder``, otherwise the timesteps of the window. The weights of a query over the T
+        timesteps add up to 1.
         """

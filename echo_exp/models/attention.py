@@ -1,4 +1,4 @@
-"""The encoder-decoder whose decoder looks back: at each output it weighs all that was read."""
+"""The encoder-decoder with attention: for each answer, the decoder weighs all that was read."""
 
 from collections.abc import Sequence
 
@@ -23,17 +23,16 @@ class Attention(LSTMNetwork):
         score_t = tanh(s @ W + h_t @ U) @ v
         context = sum over t of softmax(score)_t * h_t
 
-    Unlike the paper's, the encoder reads in one direction. With ``feedback`` the decoder reads, as
-    the paper's does, its previous answer beside the context: a vector that is learnt for each
-    integer, or for a number one vector times it. Before the first answer that is zero. No gradient
-    flows through an answer that is read.
+    Unlike the paper's, the encoder reads in one direction only. With ``feedback`` the decoder, like
+    the paper's, reads the previous answer beside the context: a learnt vector for each integer or,
+    if answers are numbers, one learnt vector times the number. Before the first answer it reads
+    zero. No gradient flows through an answer that is read.
 
     For the arguments of every network see `~echo_exp.models.layered.Layered`.
 
     Args:
-        feedback: Which previous answer the decoder reads while it is trained: None, its ``own``, or
-            the right one, that of a ``teacher`` (Williams & Zipser 1989). Afterwards it reads its
-            own.
+        feedback: Which previous answer the decoder reads in training: None, its ``own``, or the
+            right one, from a ``teacher`` (Williams & Zipser 1989). After training it reads its own.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -77,8 +76,8 @@ class Attention(LSTMNetwork):
         Args:
             x: [R, B, T, F] features or [R, B, T] categories.
             state: Hidden and cell state of each layer of the encoder, then of the decoder, each
-                [R, B, U]; zero where not given.
-            present: [R, B, T], False at the timesteps that are to be neither read nor looked at.
+                [R, B, U]; zero if not given.
+            present: [R, B, T], False at the timesteps that are neither read nor attended to.
 
         Returns:
             Outputs [R, B, n_out, V] and the states after the last timesteps.
@@ -89,13 +88,13 @@ class Attention(LSTMNetwork):
     def taught(
         self, x: Tensor, state: State | None, present: Tensor | None, right: Tensor
     ) -> tuple[Tensor, State]:
-        """Answers a batch of windows, the right answer before each being known.
+        """Answers a batch of windows, and reads the right previous answer before each.
 
         Args:
             x: As in `forward`.
             state: As in `forward`.
             present: As in `forward`.
-            right: The right answers, [R, B, n_out, F] features, of which the first V count, or
+            right: The right answers, [R, B, n_out, F] features, of which the first V are used, or
                 [R, B, n_out] categories.
 
         Returns:
@@ -107,13 +106,13 @@ class Attention(LSTMNetwork):
     def attention(
         self, x: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Returns how much each answer looks at each timestep, ``decoder`` [R, B, n_out, T]."""
+        """Returns the attention weights of each answer, [R, B, n_out, T], as ``decoder``."""
         return {"decoder": torch.stack(self._answered(x, state, present)[2], 2)}
 
     def _answered(
         self, x: Tensor, state: State | None, present: Tensor | None, right: Tensor | None = None
     ) -> tuple[Tensor, State, list[Tensor]]:
-        """Returns what `forward` does, and the weights of each answer, [R, B, T]."""
+        """Returns what `forward` returns, and the attention weights of each answer, [R, B, T]."""
         half = 2 * (1 + len(self.encoder.others))
         read, encoded = self.encoder(x, state and state[:half], present)  # [R, B, T, U]
         keys = project(read, self.key_kernel)  # [R, B, T, U]
@@ -129,14 +128,14 @@ class Attention(LSTMNetwork):
             hidden, decoded = self.decoder(context, decoded)  # [R, B, 1, U]
             if self.answer_kernel is not None and answer < self.n_out - 1:
                 known = self._own(hidden) if right is None else right[:, :, answer : answer + 1]
-                previous = self._as_read(known, self.answer_kernel)
+                previous = self._as_read(known, self.answer_kernel)  # [R, B, 1, U]
             hiddens.append(hidden)
             looks.append(weights)
         return self.dense(torch.cat(hiddens, 2)), encoded + decoded, looks
 
     def _own(self, hidden: Tensor) -> Tensor:
         """Returns its own answer, [R, B, 1, U] -> [R, B, 1, 1] a number or [R, B, 1] a category."""
-        outputs: Tensor = self.dense(hidden).detach()
+        outputs: Tensor = self.dense(hidden).detach()  # [R, B, 1, V]
         return outputs if outputs.shape[-1] == 1 else outputs.argmax(-1)
 
     def _as_read(self, answer: Tensor, kernel: Tensor) -> Tensor:
@@ -145,16 +144,16 @@ class Attention(LSTMNetwork):
         return project(features, kernel)
 
     def weights(self, keys: Tensor, hidden: Tensor, present: Tensor | None = None) -> Tensor:
-        """Returns how much the decoder looks at each timestep, [R, B, T]; they add up to 1.
+        """Returns the decoder's attention weights, [R, B, T], which add up to 1.
 
         Args:
-            keys: What was read, as the scores see it, [R, B, T, U].
+            keys: The encoder's outputs times the key kernel, [R, B, T, U].
             hidden: The decoder's last hidden state, [R, B, U].
-            present: [R, B, T], False at the timesteps that are not to be looked at.
+            present: [R, B, T], False at the timesteps that are not attended to.
         """
         query = torch.bmm(hidden, self.query_kernel)  # [R, B, U]
-        seen = (keys + query.unsqueeze(2)).tanh_()  # [R, B, T, U]; holes between two shred the heap
-        scores = project(seen, self.score_kernel).squeeze(-1)
-        if present is not None:  # of a window without any all weigh the same
+        seen = (keys + query.unsqueeze(2)).tanh_()  # [R, B, T, U]; two tensors fragment the heap
+        scores = project(seen, self.score_kernel).squeeze(-1)  # [R, B, T]
+        if present is not None:  # if no timestep is present, all weigh the same
             scores = scores.masked_fill(~present, torch.finfo(scores.dtype).min)
         return scores.softmax(-1)

@@ -12,7 +12,7 @@ class Dense(nn.Module):
     Args:
         n_in: Features of the input.
         n_out: Features of the output.
-        generators: One a replica; the initial weights are drawn from them.
+        generators: One per replica; the initial weights are drawn from them.
     """
 
     def __init__(self, n_in: int, n_out: int, generators: initializers.Generators) -> None:
@@ -21,7 +21,7 @@ class Dense(nn.Module):
         self.bias = initializers.zeros(n_out, generators)  # [R, 1, n_out]
 
     def forward(self, x: Tensor) -> Tensor:
-        """[R, B, T, n_in] -> [R, B, T, n_out]."""
+        """Applies the layer, [R, B, T, n_in] -> [R, B, T, n_out]."""
         replicas, batch, timesteps, features = x.shape
         rows = x.reshape(replicas, batch * timesteps, features)  # [R, B*T, n_in]
         return torch.baddbmm(self.bias, rows, self.kernel).view(replicas, batch, timesteps, -1)
@@ -41,6 +41,6 @@ def project(x: Tensor, kernel: Tensor) -> Tensor:
     if x.is_floating_point():
         rows = x.reshape(replicas, -1, n_in)  # [R, B*T, n_in]
         return torch.bmm(rows, kernel).view(*x.shape[:3], n_out)
-    if replicas > 1:  # the rows of all replicas' kernels lie below one another
+    if replicas > 1:  # the rows of all replicas' kernels are stacked below
         x = x + n_in * torch.arange(replicas, device=x.device).view(-1, 1, 1)
     return nn.functional.embedding(x, kernel.view(-1, n_out))

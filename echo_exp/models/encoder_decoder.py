@@ -17,8 +17,8 @@ class EncoderDecoder(LSTMNetwork):
     For the arguments of every network see `~echo_exp.models.layered.Layered`.
 
     Args:
-        decoder_forget_bias: What ``forget_bias``, which is the encoder's, is of the decoder.
-        decoder_chrono: What ``chrono`` is of the decoder.
+        decoder_forget_bias: The decoder's ``forget_bias``; that without prefix is the encoder's.
+        decoder_chrono: The decoder's ``chrono``.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -57,7 +57,7 @@ class EncoderDecoder(LSTMNetwork):
         Args:
             x: [R, B, T, F] features or [R, B, T] categories.
             state: Hidden and cell state of each layer of the encoder, then of the decoder, each
-                [R, B, U]; zero where not given.
+                [R, B, U]; zero if not given.
             present: [R, B, T], False at the timesteps that the encoder is to skip.
 
         Returns:

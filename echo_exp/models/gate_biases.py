@@ -1,4 +1,4 @@
-"""How long an LSTM remembers at first: the biases that its gates begin with."""
+"""How long an LSTM remembers before training: the initial biases of its gates."""
 
 from dataclasses import dataclass
 
@@ -8,22 +8,22 @@ from echo_exp import settings
 from echo_exp.models import initializers
 
 MOST = 1_000_000
-"""The largest bias, and the longest dependency in timesteps: far beyond what makes a difference."""
+"""The largest bias, and the longest dependency in timesteps: far more than makes a difference."""
 
 
 @dataclass(frozen=True)
 class GateBiases:
-    """The initial biases of LSTM layers: zero, but for the gates that say how long to remember.
+    """The initial biases of LSTM layers: zero, except in the gates that set how long to remember.
 
-    A forget gate with bias b keeps sigmoid(b) of the cell state at each timestep, so that what was
-    read is remembered for 1 + exp(b) timesteps. The chrono initialisation of Tallec & Ollivier 2018
+    A forget gate with bias b keeps sigmoid(b) of the cell state at each timestep, so what was read
+    is remembered for 1 + exp(b) timesteps. The chrono initialisation of Tallec & Ollivier 2018
     spreads these spans evenly over those of the task: each unit has a forget gate with
     ``b_f = log(u), u ~ U([1, T_max - 1])``, and an input gate with ``b_i = -b_f``.
 
     Args:
         forget: The bias of all forget gates (1: Jozefowicz et al. 2015; Keras' unit_forget_bias).
-        chrono: T_max, the timesteps of the longest dependency; None leaves the gates alike.
-        part: What stands before the names of the settings, in messages.
+        chrono: T_max, the timesteps of the longest dependency; None gives all units the same bias.
+        part: Prefix of the settings' names, for messages.
 
     Raises:
         SettingError: A value is not allowed.
@@ -44,9 +44,9 @@ class GateBiases:
             raise settings.SettingError(key, self.forget, reason)
 
     def draw(self, units: int, generators: initializers.Generators) -> nn.Parameter:
-        """Returns biases [R, 1, 4U], a gate after the other: output, input, forget, candidate."""
+        """Returns initial biases, [R, 1, 4U], in the order output, input, forget, candidate."""
         bias = initializers.zeros(4 * units, generators)
-        _, i, f, _ = bias.detach().chunk(4, -1)
+        _, i, f, _ = bias.detach().chunk(4, -1)  # [R, 1, U]
         f.fill_(self.forget)
         if self.chrono is not None:
             f.copy_(initializers.uniform(units, generators, 1, self.chrono - 1).log())
@@ -55,4 +55,4 @@ class GateBiases:
 
 
 UNIT_FORGET = GateBiases()
-"""Keras' own."""
+"""Keras' defaults."""

@@ -57,7 +57,7 @@ class GRU(Recurrent):
 class GRULayer(nn.Module):
     """Gated recurrent units (Cho et al. 2014): two gates, and no cell beside the hidden state.
 
-    With the sigmoids z and r of the input and the hidden state, at each timestep::
+    With the gates z and r, sigmoids of the input and the hidden state, at each timestep::
 
         h = z * h_before + (1 - z) * candidate
 
@@ -71,12 +71,12 @@ class GRULayer(nn.Module):
 
         candidate = tanh(x @ W + b + r * (h_before @ U + c))
 
-    The gates lie in Keras' order: update (z), reset (r), candidate.
+    The gates are in Keras' order: update (z), reset (r), candidate.
 
     Args:
         n_features: Features of the input (F), or number of categories for an input of integers.
         units: Size of the hidden state (U).
-        generators: One a replica; the initial weights are drawn from them.
+        generators: One per replica; the initial weights are drawn from them.
         reset: ``after`` or ``before`` the product.
     """
 
@@ -102,7 +102,7 @@ class GRULayer(nn.Module):
 
         Args:
             x: [R, B, T, F] features, or [R, B, T] integers, each a category out of F.
-            hidden: The hidden state before, [R, B, U]; zero where not given.
+            hidden: The hidden state before, [R, B, U]; zero if not given.
             present: [R, B, T], False where a timestep leaves the state untouched.
 
         Returns:
@@ -119,13 +119,13 @@ class GRULayer(nn.Module):
     def unrolled(
         self, projected: Tensor, hidden: Tensor | None = None, present: Tensor | None = None
     ) -> Tensor:
-        """Runs over projected inputs one timestep after the other, by its definition.
+        """Runs over projected inputs timestep by timestep, as the layer is defined.
 
-        The same as `forward`, for graphs in which there is no backward by hand.
+        It computes the same as `forward`, for graphs that cannot have a hand-written backward.
 
         Args:
             projected: [R, B, T, 3U].
-            hidden: The hidden state before, [R, B, U]; zero where not given.
+            hidden: The hidden state before, [R, B, U]; zero if not given.
             present: [R, B, T], False where a timestep leaves the state untouched.
 
         Returns:
@@ -135,14 +135,14 @@ class GRULayer(nn.Module):
         return torch.stack([hidden for hidden, *_ in steps], 2)
 
     def shown(self, x: Tensor, hidden: Tensor | None, present: Tensor | None) -> Gated:
-        """Returns what the layer does in a window: its gates are ``update`` (z) and ``reset`` (r).
+        """Returns the hidden states and the gates ``update`` (z) and ``reset`` (r) in a window.
 
         Args:
             x: As in `forward`.
-            hidden: The hidden state before, [R, B, U]; zero where not given.
+            hidden: The hidden state before, [R, B, U]; zero if not given.
             present: [R, B, T], False where a timestep leaves the state untouched.
         """
-        hiddens, z, r = (
+        hiddens, z, r = (  # [R, B, T, U]
             torch.stack(each, 2)
             for each in zip(*self._steps(project(x, self.kernel), hidden, present), strict=True)
         )
@@ -161,6 +161,7 @@ class GRULayer(nn.Module):
             yield hidden, z, r
 
     def _reset_after(self, now: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns h, z and r of a timestep, [R, B, 3U] and [R, B, U] -> [R, B, U] each."""
         kept = torch.baddbmm(self.recurrent_bias, hidden, self.recurrent_kernel)  # [R, B, 3U]
         sizes = (2 * self.units, self.units)
         (gates, new), (gates_kept, new_kept) = now.split(sizes, -1), kept.split(sizes, -1)
@@ -168,8 +169,9 @@ class GRULayer(nn.Module):
         return torch.lerp(torch.addcmul(new, r, new_kept).tanh(), hidden, z), z, r
 
     def _reset_before(self, now: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns h, z and r of a timestep, [R, B, 3U] and [R, B, U] -> [R, B, U] each."""
         sizes = (2 * self.units, self.units)
-        gates, new = now.split(sizes, -1)
+        gates, new = now.split(sizes, -1)  # [R, B, 2U], [R, B, U]
         to_gates, to_new = self.recurrent_kernel.split(sizes, -1)  # [R, U, 2U], [R, U, U]
         z, r = torch.baddbmm(gates, hidden, to_gates).sigmoid().chunk(2, -1)  # [R, B, U]
         return torch.lerp(torch.baddbmm(new, r * hidden, to_new).tanh(), hidden, z), z, r

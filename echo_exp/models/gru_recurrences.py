@@ -1,13 +1,17 @@
-"""The recurrence of a GRU over a whole window as one node of the graph, its backward by hand.
+"""The recurrence of a GRU over a whole window as one autograd node with a hand-written backward.
 
 As in the LSTM (`echo_exp.models.lstm`), the local derivatives of all timesteps are computed at
 once, and only what depends on the next timestep stays in the loop. With the gates z and r, the
-candidate n, and d the derivative of the loss by h, in both forms::
+candidate n, and d the derivative of the loss with respect to h, in both forms::
 
     h = z * h_before + (1 - z) * n
     d_n = d * (1 - z),  d_z = d * (h_before - n),  d_before = d * z + what comes through the gates
 
-At a timestep that is skipped z is 1: the state and its derivative pass as they are.
+At a skipped timestep z is 1: the state and its derivative pass unchanged.
+
+The arguments of both forms are the projected inputs [R, B, T, 3U], the recurrent kernel [R, U, 3U],
+biases [R, 1, 3U], the hidden state before [R, B, U] or None, and the present timesteps [R, B, T] or
+None. They return the hidden states, [R, B, T, U].
 """
 
 from collections.abc import Callable
@@ -61,7 +65,7 @@ class _ResetAfter(torch.autograd.Function):
         gates, kernel, new, hiddens = ctx.saved_tensors
         units = new.shape[-1]
         z, r, kept = gates.chunk(3, -1)
-        # Derivatives of h by what is in z, r, kept and n before their squashing, then of the loss.
+        # The derivatives of h, later of the loss, with respect to what z, r, kept and n squash.
         d_gates = new.new_empty(*new.shape[:-1], 4 * units)  # [T, R, B, 4U]
         by_z, by_r, by_kept, by_new = d_gates.chunk(4, -1)
         slope_r = _by_gates(gates, new, hiddens, by_z, by_new)
@@ -123,7 +127,8 @@ class _ResetBefore(torch.autograd.Function):
         gates, kernel, new, hiddens, kept = ctx.saved_tensors
         units = new.shape[-1]
         z, r = gates.chunk(2, -1)
-        # Derivatives of h by z and n, of kept by r, before their squashing; then of the loss.
+        # The derivatives of h with respect to what z and n squash, and of kept with respect to what
+        # r squashes; later those of the loss.
         d_gates = new.new_empty(*new.shape[:-1], 3 * units)  # [T, R, B, 3U]
         by_z, by_r, by_new = d_gates.chunk(3, -1)
         slope_r = _by_gates(gates, new, hiddens, by_z, by_new)
@@ -160,9 +165,9 @@ class _ResetBefore(torch.autograd.Function):
 
 
 def _read(projected: Tensor, bias: Tensor, sizes: tuple[int, int]) -> list[Tensor]:
-    """Returns what gates and candidate read, [R, B, T, 3U] -> [T, R, B, 2U] and [T, R, B, U]."""
+    """Adds the bias and splits, [R, B, T, 3U] -> gates [T, R, B, 2U], candidate [T, R, B, U]."""
     x = projected.permute(2, 0, 1, 3)
-    rooms = [x.new_empty(*x.shape[:-1], size) for size in sizes]  # + alone would keep x's strides
+    rooms = [x.new_empty(*x.shape[:-1], size) for size in sizes]  # plain + would keep x's strides
     parts = zip(x.split(sizes, -1), bias.split(sizes, -1), rooms, strict=True)
     return [torch.add(part, to, out=room) for part, to, room in parts]
 
@@ -170,9 +175,15 @@ def _read(projected: Tensor, bias: Tensor, sizes: tuple[int, int]) -> list[Tenso
 def _beginning(
     new: Tensor, hidden: Tensor | None, present: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Returns room for hidden states, [T+1, R, B, U], the first in it, and what to skip.
+    """Allocates the hidden states and writes the first.
 
-    The latter is [T, R, B, 1], True at the timesteps that leave the state as it is.
+    Args:
+        new: [T, R, B, U], for its size.
+        hidden: The hidden state before, [R, B, U]; None is zero.
+        present: [R, B, T], or None.
+
+    Returns:
+        Hidden states, [T+1, R, B, U], and the timesteps to skip, [T, R, B, 1], or None.
     """
     hiddens = new.new_empty(len(new) + 1, *new.shape[1:])
     if hidden is None:
@@ -183,14 +194,17 @@ def _beginning(
 
 
 def _by_gates(gates: Tensor, new: Tensor, hiddens: Tensor, by_z: Tensor, by_new: Tensor) -> Tensor:
-    """Writes the derivatives of h by z and n before their squashing; returns the slope of r.
+    """Writes the derivatives of h with respect to what z and n squash.
 
     Args:
-        gates: z and r, and what may follow, [T, R, B, 2U or 3U].
+        gates: z and r, perhaps followed by kept, [T, R, B, 2U or 3U].
         new: n, [T, R, B, U].
         hiddens: [T+1, R, B, U].
-        by_z: Room, [T, R, B, U].
-        by_new: Room, [T, R, B, U].
+        by_z: Where the derivative for z is written, [T, R, B, U].
+        by_new: Where the derivative for n is written, [T, R, B, U].
+
+    Returns:
+        The slope of r, [T, R, B, U].
     """
     zr = gates[..., : 2 * new.shape[-1]]
     slope_z, slope_r = torch.addcmul(zr, zr, zr, value=-1).chunk(2, -1)
@@ -201,18 +215,23 @@ def _by_gates(gates: Tensor, new: Tensor, hiddens: Tensor, by_z: Tensor, by_new:
 
 
 def _outputs_before(d_outputs: Tensor, asked: bool) -> tuple[list[Tensor | None], Tensor]:
-    """Returns the derivatives by the output before each timestep, from the last on, and the last.
+    """Returns the derivatives for the outputs before each timestep, and for the last output.
+
+    The former are in reverse, from the last timestep to the first.
 
     Args:
         d_outputs: [R, B, T, U].
-        asked: Whether the derivative by the state before the first timestep is asked for.
+        asked: Whether the derivative for the state before the first timestep is needed.
+
+    Returns:
+        T tensors, [R, B, U], the last of which may be None; and one, [R, B, U].
     """
     *before, last = d_outputs.permute(2, 0, 1, 3).unbind()
     return [*reversed(before), torch.zeros_like(last) if asked else None], last
 
 
 def _rows(values: Tensor) -> Tensor:
-    """[T, R, B, U] -> [R, T*B, U]."""
+    """Joins timesteps and batch, [T, R, B, U] -> [R, T*B, U]."""
     return values.transpose(0, 1).flatten(1, 2)
 
 

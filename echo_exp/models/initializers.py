@@ -15,7 +15,7 @@ Generators = Sequence[torch.Generator]
 
 
 def generators(seeds: Sequence[int]) -> list[torch.Generator]:
-    """Returns one generator a replica, at the beginning of the weight stream of its seed."""
+    """Returns one generator per replica, at the beginning of the weight stream of its seed."""
     states = (random_stream(seed, Stream.WEIGHTS).integers(2**63) for seed in seeds)
     return [torch.Generator().manual_seed(int(state)) for state in states]
 
@@ -26,7 +26,7 @@ def glorot_uniform(n_in: int, n_out: int, generators: Generators) -> nn.Paramete
 
 
 def orthogonal(n_in: int, n_out: int, generators: Generators) -> nn.Parameter:
-    """Returns [R, n_in, n_out] kernels whose rows (or columns, the fewer) are orthonormal."""
+    """Returns [R, n_in, n_out] kernels with orthonormal rows, or columns if they are fewer."""
     return _draw(n_in, n_out, generators, nn.init.orthogonal_)
 
 
@@ -36,7 +36,7 @@ def zeros(size: int, generators: Generators) -> nn.Parameter:
 
 
 def normal(n_in: int, n_out: int, generators: Generators, deviation: float) -> nn.Parameter:
-    """Returns [R, n_in, n_out] kernels, normal with mean 0."""
+    """Returns [R, n_in, n_out] kernels, normal with mean 0 and a standard deviation."""
     return _draw(n_in, n_out, generators, partial(nn.init.normal_, std=deviation))
 
 
@@ -46,10 +46,10 @@ def fractions(size: int, generators: Generators) -> Tensor:
 
 
 def uniform(size: int, generators: Generators, least: float, most: float) -> Tensor:
-    """Returns [R, 1, size] numbers, uniform between two, and leaves the generators as they are.
+    """Returns [R, 1, size] numbers, uniform in [least, most), and leaves the generators unchanged.
 
-    So what is drawn afterwards is the same with and without them. They come from a generator whose
-    seed is what the replica's own would draw next.
+    So what is drawn afterwards is the same with and without these numbers. They come from a
+    generator that is seeded with the next draw of the replica's own.
     """
     numbers = torch.empty(len(generators), 1, size)
     for row, generator in zip(numbers, generators, strict=True):

@@ -1,4 +1,4 @@
-"""What the networks have in common: layers, and a state that may be carried on."""
+"""What all networks have in common: layers, and a state that may be carried."""
 
 from torch import nn
 
@@ -19,15 +19,14 @@ class Layered(nn.Module):
     - ``n_in``: timesteps of the input (T), the integers of a window;
     - ``n_out``: integers to echo;
     - ``units``: units of each layer, or the width of each block (U);
-    - ``seeds``: one seed a replica (R of them), which fixes the initial weights of its replica;
-    - ``layers``: layers, or blocks, on top of one another (L); of an encoder, and as many of its
-      decoder;
+    - ``seeds``: one seed per replica (R of them), which fixes the initial weights of its replica;
+    - ``layers``: stacked layers, or blocks (L); an encoder and its decoder have as many each;
     - ``stateful``: whether the state is carried from batch to batch of a sequence;
-    - ``forget_bias`` and ``chrono``: what the gates of LSTM layers begin with, see
+    - ``forget_bias`` and ``chrono``: the initial biases of the gates of LSTM layers, see
       `~echo_exp.models.gate_biases.GateBiases`;
-    - ``padding``: on which side of the targets the padding is, for a network that answers at every
-      timestep: ``post``, where an integer is echoed at its own timestep, ``pre``, where it is
-      echoed at the end of the window, or None, where ``n_out`` must be ``n_in``.
+    - ``padding``: for a network that answers at every timestep, the side on which the targets are
+      padded: ``post`` (an integer is echoed at its own timestep), ``pre`` (the integers are echoed
+      at the end of the window) or None (``n_out`` must be ``n_in``).
 
     Args:
         units: Units of each layer (U).

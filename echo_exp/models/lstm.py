@@ -1,7 +1,7 @@
-"""The one recurrent layer of this package: an LSTM with one bias and a leading replica axis.
+"""An LSTM layer with one bias per gate and a leading replica axis.
 
-`torch.nn.LSTM` adds two biases that receive the same gradient, so that Adam moves their sum twice
-as fast as Keras moves its one; and it cannot hold many independent copies of the weights.
+`torch.nn.LSTM` has two biases that receive the same gradient, so Adam moves their sum twice as fast
+as the one bias of Keras. Nor can it hold many independent copies of the weights.
 """
 
 from collections.abc import Callable
@@ -15,21 +15,24 @@ from echo_exp.models.dense import project
 from echo_exp.models.gate_biases import UNIT_FORGET, GateBiases
 
 State = tuple[Tensor, ...]
-"""Hidden and cell states, each [R, B, U], of all recurrent layers of a model in their order."""
+"""What a model carries from batch to batch; of LSTM layers hidden and cell states, [R, B, U]."""
 
 
 MANY = 2048
-"""From so many elements on, PyTorch's sigmoid (vectorised on a CPU) is worth three more calls."""
+"""From this many elements on, a tanh made of PyTorch's sigmoid (vectorised on a CPU) is faster.
+
+It takes three more calls.
+"""
 
 MOST_UNITS = 8192
 """A recurrent kernel of more units would take more than a gibibyte."""
 
 
 class Steps(NamedTuple):
-    """What a layer does at each timestep of a window.
+    """The gates and states of a layer at each timestep of a window.
 
     Attributes:
-        gates: Output, input, forget and candidate after their squashing, [R, B, T, 4U].
+        gates: Output, input, forget and candidate after their nonlinearities, [R, B, T, 4U].
         hidden: The hidden state, [R, B, T, U].
         cell: The cell state, [R, B, T, U].
     """
@@ -42,14 +45,14 @@ class Steps(NamedTuple):
 class LSTM(nn.Module):
     """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gates: Gers et al. 2000).
 
-    The gates lie in the order output, input, forget, candidate: the three sigmoids side by side,
-    and the three that act on the cell state.
+    The gates are in the order output, input, forget, candidate: the three sigmoids are adjacent,
+    and so are the three that act on the cell state.
 
     Args:
         n_features: Features of the input (F), or number of categories for an input of integers.
         units: Size of the hidden and the cell state (U).
-        generators: One a replica; the initial weights are drawn from them.
-        biases: What the gates begin with.
+        generators: One per replica; the initial weights are drawn from them.
+        biases: Initial biases of the gates.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class LSTM(nn.Module):
 
         Args:
             x: [R, B, T, F] features, or [R, B, T] integers, each a category out of F.
-            state: Hidden and cell state, each [R, B, U]; zero where not given.
+            state: Hidden and cell state, each [R, B, U]; zero if not given.
             present: [R, B, T], False where a timestep leaves the state untouched.
 
         Returns:
@@ -87,7 +90,16 @@ class LSTM(nn.Module):
     def recur(
         self, projected: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Runs over projected inputs, [R, B, T, 4U], as `forward` does over inputs."""
+        """Runs over projected inputs as `forward` does over inputs.
+
+        Args:
+            projected: [R, B, T, 4U].
+            state: As in `forward`.
+            present: As in `forward`.
+
+        Returns:
+            What `forward` returns.
+        """
         kernel, bias = self.recurrent_kernel, self.bias
         if torch.compiler.is_exporting():
             _, outputs, cells = self.unrolled(projected, state, present)
@@ -99,7 +111,7 @@ class LSTM(nn.Module):
         hidden, cell = state or (zero, zero)
         hiddens = []
         for x, here in zip(projected.split(1, 2), present.unbind(2), strict=True):
-            _, *after = _recurrence(x, kernel, bias, hidden, cell)
+            _, *after = _recurrence(x, kernel, bias, hidden, cell)  # [R, B, U] each
             hidden = torch.where(here.unsqueeze(-1), after[0], hidden)  # [R, B, U]
             cell = torch.where(here.unsqueeze(-1), after[1], cell)  # [R, B, U]
             hiddens.append(hidden)
@@ -108,27 +120,27 @@ class LSTM(nn.Module):
     def unrolled(
         self, projected: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> Steps:
-        """Runs over projected inputs one timestep after the other, and tells all that happens.
+        """Runs over projected inputs timestep by timestep, and returns gates and states.
 
-        The same as `recur` by its definition, in operations that others can read: for whoever looks
-        inside, and for graphs in which there is no `_Recurrence`.
+        It computes the same as `recur`, as an LSTM is defined and in plain operations: for
+        inspection, and for graphs that cannot contain `_Recurrence`.
 
         Args:
             projected: [R, B, T, 4U].
-            state: Hidden and cell state, each [R, B, U]; zero where not given.
+            state: Hidden and cell state, each [R, B, U]; zero if not given.
             present: [R, B, T], False where a timestep leaves the state untouched.
         """
         zero = projected.new_zeros(*projected.shape[:2], self.units)  # [R, B, U]
         hidden, cell = state or (zero, zero)
         sigmoids, candidates, hiddens, cells = [], [], [], []
         for t, x in enumerate((projected + self.bias.unsqueeze(1)).unbind(2)):  # [R, B, 4U]
-            gates = torch.baddbmm(x, hidden, self.recurrent_kernel)
+            gates = torch.baddbmm(x, hidden, self.recurrent_kernel)  # [R, B, 4U]
             sigmoid, g = gates[..., : 3 * self.units].sigmoid(), gates[..., 3 * self.units :].tanh()
-            o, i, f = sigmoid.chunk(3, -1)
+            o, i, f = sigmoid.chunk(3, -1)  # [R, B, U]
             new_cell = torch.addcmul(f * cell, i, g)
             new_hidden = o * new_cell.tanh()
             if present is not None:
-                here = present[:, :, t].unsqueeze(-1)
+                here = present[:, :, t].unsqueeze(-1)  # [R, B, 1]
                 new_cell = torch.where(here, new_cell, cell)
                 new_hidden = torch.where(here, new_hidden, hidden)
             hidden, cell = new_hidden, new_cell
@@ -142,16 +154,20 @@ class LSTM(nn.Module):
 
 
 class _Recurrence(torch.autograd.Function):
-    """The recurrence of a whole window as one node of the graph, its backward written by hand.
+    """The recurrence of a whole window as one autograd node with a hand-written backward.
 
     Autograd through the elementwise gates takes half as long again: it keeps a node, an output and
     a Python object for each of some forty small operations. Here the local derivatives of all
     timesteps are computed at once, and only what depends on the next timestep stays in the loop.
-    A state that is zero (None) is not multiplied, nor a gradient that nobody asks for.
+    Neither products with a zero state (None) nor gradients that are not needed are computed.
 
     With o, i, f = sigmoid and g = tanh of the gates, at each timestep
         c = f * c_before + i * g
         h = o * tanh(c)
+
+    The arguments are the projected inputs [R, B, T, 4U], the recurrent kernel [R, U, 4U], the bias
+    [R, 1, 4U], and the hidden and the cell state before, [R, B, U] or None. It returns the hidden
+    states, [R, B, T, U], and the last hidden and cell state, [R, B, U].
     """
 
     @staticmethod
@@ -186,7 +202,7 @@ class _Recurrence(torch.autograd.Function):
             tanh(c[t + 1], out=tanh_c[t])
             torch.mul(o, tanh_c[t], out=h[t + 1])
         ctx.save_for_backward(gates, kernel, hiddens, cells, squashed)
-        ctx.first = 0 if hidden is not None else 1  # the first timestep that has read a state
+        ctx.first = 0 if hidden is not None else 1  # the first timestep with a product
         return hiddens[1:].permute(1, 2, 0, 3), h[-1].clone(), c[-1].clone()
 
     @staticmethod
@@ -199,7 +215,7 @@ class _Recurrence(torch.autograd.Function):
         o, i, f, g = gates.chunk(4, -1)
         sigmoids = gates[..., : 3 * units]
 
-        # d_gates first holds the derivatives of h (for o) and of c (for i, f, g) by the gates.
+        # First d_gates holds the derivatives of h (for o) and of c (for i, f, g), then of the loss.
         d_gates = torch.empty_like(gates)  # [T, R, B, 4U]
         slope_o, slope_i, slope_f = torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1).chunk(
             3, -1
@@ -234,12 +250,12 @@ class _Recurrence(torch.autograd.Function):
 
 
 def tanh_for(x: Tensor) -> Callable[..., Tensor]:
-    """Returns the fastest ``tanh(x, out=)`` for tensors like one."""
+    """Returns the fastest ``tanh(x, out=)`` for tensors like ``x``."""
     return _tanh_of_many if x.is_cpu and x.numel() >= MANY else torch.tanh
 
 
 def _tanh_of_many(x: Tensor, out: Tensor) -> Tensor:
-    """Writes tanh(x) as 2 sigmoid(2 x) - 1, to 1e-7: of many elements in a fifth of the time."""
+    """Writes tanh(x) as 2 sigmoid(2 x) - 1, to 1e-7: for many elements, in a fifth of the time."""
     return torch.mul(x, 2, out=out).sigmoid_().mul_(2).sub_(1)
 
 

@@ -48,7 +48,7 @@ class ManyToOne(LSTMNetwork):
 
         Args:
             x: [R, B, T, F] features or [R, B, T] categories.
-            state: Hidden and cell state of each layer, each [R, B, U]; zero where not given.
+            state: Hidden and cell state of each layer, each [R, B, U]; zero if not given.
             present: [R, B, T], False at the timesteps to skip.
 
         Returns:

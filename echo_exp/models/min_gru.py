@@ -52,13 +52,13 @@ class MinGRULayer(nn.Module):
         h = (1 - z) * h_before + z * candidate
         z = sigmoid(x @ W + b),  candidate = x @ V + c
 
-    So the timesteps depend on one another linearly, which a scan makes use of. The paper scans
-    logarithms, for which the candidate has to be made positive; this one need not.
+    So each state depends linearly on the one before, and a scan computes all timesteps at once. The
+    paper scans logarithms and therefore has to make the candidate positive; this scan need not.
 
     Args:
         n_features: Features of the input (F), or number of categories for an input of integers.
         units: Size of the hidden state (U).
-        generators: One a replica; the initial weights are drawn from them.
+        generators: One per replica; the initial weights are drawn from them.
     """
 
     def __init__(self, n_features: int, units: int, generators: initializers.Generators) -> None:
@@ -73,7 +73,7 @@ class MinGRULayer(nn.Module):
 
         Args:
             x: [R, B, T, F] features, or [R, B, T] integers, each a category out of F.
-            hidden: The hidden state before, [R, B, U]; zero where not given.
+            hidden: The hidden state before, [R, B, U]; zero if not given.
             present: [R, B, T], False where a timestep leaves the state untouched.
 
         Returns:
@@ -82,11 +82,11 @@ class MinGRULayer(nn.Module):
         return self._run(x, hidden, present)[0]
 
     def shown(self, x: Tensor, hidden: Tensor | None, present: Tensor | None) -> Gated:
-        """Returns what the layer does in a window: its one gate is ``update`` (z).
+        """Returns the hidden states and the only gate, ``update`` (z), in a window.
 
         Args:
             x: As in `forward`.
-            hidden: The hidden state before, [R, B, U]; zero where not given.
+            hidden: The hidden state before, [R, B, U]; zero if not given.
             present: [R, B, T], False where a timestep leaves the state untouched.
         """
         hiddens, z = self._run(x, hidden, present)
@@ -98,7 +98,7 @@ class MinGRULayer(nn.Module):
         """Returns the hidden states and the gates of all timesteps, [R, B, T, U] each."""
         read = project(x, self.kernel) + self.bias.unsqueeze(1)  # [R, B, T, 2U]
         gate, candidate = read.chunk(2, -1)  # [R, B, T, U]
-        z = gate.sigmoid()
+        z = gate.sigmoid()  # [R, B, T, U]
         if present is not None:
             z = z * present.unsqueeze(-1)
         return scan(1 - z, z * candidate, hidden), z

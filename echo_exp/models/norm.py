@@ -1,4 +1,4 @@
-"""Layer normalisation, which networks of residual blocks begin each block with."""
+"""Layer normalisation, with which each block of a residual network begins."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ class Norm(nn.Module):
 
     Args:
         units: Features of the input (U).
-        generators: One a replica.
+        generators: One per replica.
     """
 
     def __init__(self, units: int, generators: initializers.Generators) -> None:
@@ -21,6 +21,9 @@ class Norm(nn.Module):
         self.bias = initializers.zeros(units, generators)  # [R, 1, U]
 
     def forward(self, x: Tensor) -> Tensor:
-        """[R, B, T, U] -> [R, B, T, U], each timestep of mean 0 and deviation 1 at first."""
-        normal = functional.layer_norm(x, x.shape[-1:])
+        """Gives each timestep a learnt mean and deviation, [R, B, T, U] -> [R, B, T, U].
+
+        Before training they are 0 and 1.
+        """
+        normal = functional.layer_norm(x, x.shape[-1:])  # [R, B, T, U]
         return torch.addcmul(self.bias.unsqueeze(1), normal, self.gain.unsqueeze(1))

@@ -12,8 +12,8 @@ from echo_exp.models.many_to_one import ManyToOne
 class OneToOne(ManyToOne):
     """The LSTM reads the whole window as the features of a single timestep and answers at once.
 
-    There is no timestep to skip: a missing integer contributes nothing instead, as a feature of
-    zero does. (Scaled, that is what the integer 0 contributes.)
+    There is no timestep to skip, so a missing integer contributes nothing, like a feature that is
+    zero. (In the scaled representation, the integer 0 contributes the same.)
 
     For the arguments of every network see `~echo_exp.models.layered.Layered`.
 
@@ -57,7 +57,7 @@ class OneToOne(ManyToOne):
         return self.lstm.recur(self._project(x, present), state)
 
     def _project(self, x: Tensor, present: Tensor | None) -> Tensor:
-        """Returns the product of the window with the lowest kernel, [R, B, 1, 4U]."""
+        """Returns the product of the window with the first layer's kernel, [R, B, 1, 4U]."""
         if x.is_floating_point():
             if present is not None:
                 x = x * present.unsqueeze(-1)

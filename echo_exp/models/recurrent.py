@@ -1,4 +1,4 @@
-"""Recurrent layers whose only state is their hidden one, answering at every timestep."""
+"""Networks of recurrent layers without cell states, which answer at every timestep."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Protocol, cast
@@ -17,20 +17,26 @@ class RecurrentLayer(Protocol):
     def __call__(
         self, x: Tensor, hidden: Tensor | None = None, present: Tensor | None = None
     ) -> Tensor:
-        """Returns the hidden states of all timesteps, [R, B, T, F] -> [R, B, T, U]."""
+        """Returns the hidden states of all timesteps, [R, B, T, U].
+
+        Args:
+            x: [R, B, T, F] features or [R, B, T] categories.
+            hidden: The hidden state before, [R, B, U]; zero if not given.
+            present: [R, B, T], False where a timestep leaves the state untouched.
+        """
 
     def shown(self, x: Tensor, hidden: Tensor | None, present: Tensor | None) -> Gated:
-        """Returns its hidden states and gates."""
+        """Returns its hidden states and gates; the arguments are those of a call."""
 
 
 class Recurrent(Layered):
-    """Layers on top of one another, then a dense layer applied at each timestep that is answered.
+    """Stacked layers, then a dense layer at each timestep that is answered.
 
     A subclass sets ``answers``, ``layers`` and ``dense``.
     """
 
     kind: ClassVar[str]
-    """What its layers are called."""
+    """The name of its layers."""
     answers: slice
     layers: nn.ModuleList
     dense: Dense
@@ -42,7 +48,7 @@ class Recurrent(Layered):
 
         Args:
             x: [R, B, T, F] features or [R, B, T] categories.
-            state: Hidden state of each layer, [R, B, U]; zero where not given.
+            state: Hidden state of each layer, [R, B, U]; zero if not given.
             present: [R, B, T], False at the timesteps to skip.
 
         Returns:
@@ -57,7 +63,10 @@ class Recurrent(Layered):
     def gates(
         self, x: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> dict[str, Gated]:
-        """Returns the hidden states and gates of each layer by its name: ``gru``, ``gru 2``."""
+        """Returns the hidden states and gates of each layer by its name: ``gru``, ``gru 2``.
+
+        The arguments are those of `forward`.
+        """
         found: dict[str, Gated] = {}
         befores = state or [None] * len(self.layers)
         each = zip(names(self.kind, len(self.layers)), self._layers, befores, strict=True)

@@ -1,16 +1,19 @@
-"""Rotation of pairs of features: a product with complex numbers of length 1, in real numbers."""
+"""Rotation of pairs of features: a product with complex numbers of modulus 1, in real numbers."""
 
 import torch
 from torch import Tensor
 
 
 def turned(x: Tensor, angles: Tensor) -> Tensor:
-    """Turns the plane of features i and i + D/2 by its angle.
+    """Rotates each pair of features i and i + D/2 by its angle.
 
     Args:
         x: [..., T, D]; the first half of the features are real parts, the second imaginary ones.
         angles: In radians, [..., T, D/2].
+
+    Returns:
+        [..., T, D].
     """
-    a, b = x.chunk(2, -1)
+    a, b = x.chunk(2, -1)  # [..., T, D/2]
     sin, cos = angles.sin(), angles.cos()
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)

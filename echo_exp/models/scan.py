@@ -8,23 +8,24 @@ import torch
 from torch import Tensor
 
 Run = Callable[[Tensor, Tensor, bool], Tensor]
+"""`loop` or `rounds`."""
 
 
 def scan(kept: Tensor, new: Tensor, state: Tensor | None = None) -> Tensor:
-    """Returns ``h = kept * h_before + new`` of all timesteps.
+    """Computes ``h = kept * h_before + new`` at all timesteps.
 
-    Nothing is divided by and no logarithm taken, so it is exact for any number of timesteps.
+    It neither divides nor takes a logarithm, so it is exact for any number of timesteps.
 
     Args:
         kept: [R, B, T, U].
         new: [R, B, T, U].
-        state: The h before the first timestep, [R, B, U]; zero where not given.
+        state: The h before the first timestep, [R, B, U]; zero if not given.
 
     Returns:
         The h of all timesteps, [R, B, T, U].
     """
     if state is not None:
-        first = torch.addcmul(new[:, :, :1], kept[:, :, :1], state.unsqueeze(2))
+        first = torch.addcmul(new[:, :, :1], kept[:, :, :1], state.unsqueeze(2))  # [R, B, 1, U]
         new = torch.cat([first, new[:, :, 1:]], 2)
     if torch.compiler.is_exporting():
         return rounds(kept, new)
@@ -32,15 +33,14 @@ def scan(kept: Tensor, new: Tensor, state: Tensor | None = None) -> Tensor:
 
 
 def loop(kept: Tensor, new: Tensor, reverse: bool = False) -> Tensor:
-    """Goes along the timesteps, each in one operation that touches each number once.
+    """Computes a scan timestep by timestep, each in one operation that touches each number once.
 
-    It suits a CPU, where the number of operations matters less than that of the numbers that are
-    read and written.
+    It suits a CPU, where memory traffic costs more than the number of operations.
 
     Args:
         kept: [R, B, T, U].
         new: [R, B, T, U].
-        reverse: Whether to return ``h = kept_after * h_after + new``.
+        reverse: Whether to compute ``h = kept_after * h_after + new``, from the last timestep on.
 
     Returns:
         The h of all timesteps, [R, B, T, U].
@@ -55,14 +55,14 @@ def loop(kept: Tensor, new: Tensor, reverse: bool = False) -> Tensor:
 
 
 def rounds(kept: Tensor, new: Tensor, reverse: bool = False) -> Tensor:
-    """Does the same in log2(T) rounds (Hillis & Steele 1986), few operations on all timesteps.
+    """Computes a scan in log2(T) rounds (Hillis & Steele 1986), each a few operations on all of it.
 
     Each round composes the maps of twice as many timesteps. It suits a GPU.
 
     Args:
         kept: [R, B, T, U].
         new: [R, B, T, U].
-        reverse: Whether to return ``h = kept_after * h_after + new``.
+        reverse: Whether to compute ``h = kept_after * h_after + new``, from the last timestep on.
 
     Returns:
         The h of all timesteps, [R, B, T, U].
@@ -100,4 +100,4 @@ class _Scan(torch.autograd.Function):
 
 
 differentiable: Callable[[Tensor, Tensor, Run], Tensor] = _Scan.apply
-"""Does a scan by `loop` or `rounds`, and its backward too."""
+"""Computes a scan and its backward by `loop` or `rounds`; arguments as theirs, [R, B, T, U]."""

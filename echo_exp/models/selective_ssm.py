@@ -1,4 +1,4 @@
-"""The seq2seq network with a linear recurrence whose input says what to keep: the core of Mamba."""
+"""The seq2seq network with a linear recurrence whose input selects what to keep, as in Mamba."""
 
 import math
 from collections.abc import Sequence
@@ -13,17 +13,18 @@ from echo_exp.models.dense import project
 from echo_exp.models.gated_blocks import MOST_STATES, GatedBlocks, GatedNetwork
 from echo_exp.models.scan import scan
 from echo_exp.models.seq2seq import answered
+from echo_exp.models.shown import Gated, gated
 
 STEPS = (1e-3, 1e-1)
-"""Between these the steps are at first, evenly spread over their logarithms."""
+"""The range of the initial steps; their logarithms are uniform."""
 UNITS_A_RANK = 16
-"""The step of each unit is read from a sixteenth as many numbers."""
+"""The steps of all units are computed from a sixteenth as many numbers."""
 
 
 class SelectiveSSM(GatedNetwork):
-    """Blocks of selective state-space layers (Gu & Dao 2023), answering at every timestep.
+    """Blocks of selective state-space layers (Gu & Dao 2023), which answer at every timestep.
 
-    Of Mamba it has the recurrence, without the convolution before it.
+    It has the recurrence of Mamba, but not the convolution before it.
 
     For the arguments of every network see `~echo_exp.models.layered.Layered`.
 
@@ -33,6 +34,8 @@ class SelectiveSSM(GatedNetwork):
     Raises:
         SettingError: A setting is not allowed.
     """
+
+    kind = "selective_ssm"
 
     def __init__(
         self,
@@ -59,18 +62,18 @@ class SelectiveSSM(GatedNetwork):
 class SelectiveRecurrence(nn.Module):
     """Selective state-space layer (S6, Gu & Dao 2023, arXiv:2312.00752).
 
-    Each unit has S states and a step that the input decides, and so it does what is written to the
-    states and read from them::
+    Each unit has S states. The input determines the step of the unit, what is written to its states
+    and what is read from them::
 
         s = exp(-step * rate) * s_before + step * x * (x @ W)
         y = s @ (x @ C) + d * x,  step = softplus(x @ P @ Q + b)
 
-    At first the rates of each unit are 1, 2, ..., S, and its step is between 0.001 and 0.1.
+    Before training the rates of each unit are 1, 2, ..., S, and its step is between 0.001 and 0.1.
 
     Args:
         units: Features of the input and the output (U).
         states: States of each unit (S).
-        generators: One a replica; the initial weights are drawn from them.
+        generators: One per replica; the initial weights are drawn from them.
     """
 
     def __init__(self, units: int, states: int, generators: initializers.Generators) -> None:
@@ -82,7 +85,7 @@ class SelectiveRecurrence(nn.Module):
         self.step_kernel = initializers.glorot_uniform(rank, units, generators)  # [R, rank, U]
         low, high = map(math.log, STEPS)
         step = (low + (high - low) * initializers.fractions(units, generators)).exp()
-        self.step_bias = nn.Parameter(step.expm1().log())  # what softplus makes the step, [R, 1, U]
+        self.step_bias = nn.Parameter(step.expm1().log())  # its softplus is the step, [R, 1, U]
         rates = torch.arange(1, states + 1).log().repeat(len(generators), units, 1)
         self.rate_log = nn.Parameter(rates)  # [R, U, S]
         self.skip = nn.Parameter(torch.ones(len(generators), 1, units))  # d, [R, 1, U]
@@ -94,21 +97,35 @@ class SelectiveRecurrence(nn.Module):
 
         Args:
             x: [R, B, T, U].
-            state: The states before, [R, B, U*S]; zero where not given.
+            state: The states before, [R, B, U*S]; zero if not given.
             present: [R, B, T], False where a timestep leaves the states untouched.
 
         Returns:
             The outputs [R, B, T, U] and the states after the last timestep, [R, B, U*S].
         """
+        states, _ = self._run(x, state, present)  # [R, B, T, U*S]
+        read = project(x, self.read_kernel).unsqueeze(-1)  # [R, B, T, S, 1]
+        outputs = (states.unflatten(-1, (x.shape[-1], -1)) @ read).squeeze(-1)  # [R, B, T, U]
+        return outputs + self.skip.unsqueeze(1) * x, states[:, :, -1]
+
+    def shown(self, x: Tensor, state: Tensor | None, present: Tensor | None) -> Gated:
+        """Returns the states of a window and what is ``kept`` of each, exp(-step * rate).
+
+        The arguments are those of `forward`.
+        """
+        states, kept = self._run(x, state, present)  # [R, B, T, U*S]
+        return gated(states, state, {"kept": kept})
+
+    def _run(
+        self, x: Tensor, state: Tensor | None, present: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the states after each timestep and what it keeps, [R, B, T, U*S] each."""
         step = project(project(x, self.narrow_kernel), self.step_kernel)  # [R, B, T, U]
-        step = functional.softplus(step + self.step_bias.unsqueeze(1))
+        step = functional.softplus(step + self.step_bias.unsqueeze(1))  # [R, B, T, U]
         if present is not None:
             step = step * present.unsqueeze(-1)
         written = project(x, self.write_kernel).unsqueeze(-2)  # [R, B, T, 1, S]
         new = (step * x).unsqueeze(-1) * written  # [R, B, T, U, S]
         rate = self.rate_log.exp().unsqueeze(1).unsqueeze(1)  # [R, 1, 1, U, S]
-        kept = (-step.unsqueeze(-1) * rate).exp()  # [R, B, T, U, S]
-        states = scan(kept.flatten(3), new.flatten(3), state)  # [R, B, T, U*S]
-        read = project(x, self.read_kernel).unsqueeze(-1)  # [R, B, T, S, 1]
-        outputs = (states.unflatten(-1, rate.shape[-2:]) @ read).squeeze(-1)  # [R, B, T, U]
-        return outputs + self.skip.unsqueeze(1) * x, states[:, :, -1]
+        kept = (-step.unsqueeze(-1) * rate).exp().flatten(3)  # [R, B, T, U*S]
+        return scan(kept, new.flatten(3), state), kept

@@ -16,7 +16,7 @@ class Seq2Seq(LSTMNetwork):
     """LSTM returning every timestep, then a dense layer applied at each.
 
     It echoes the whole window. To echo a part of it, the targets are padded to the length of the
-    window; what the network answers at the padded timesteps carries no weight and is not computed.
+    window; the answers at padded timesteps carry no weight and are not computed.
 
     For the arguments of every network see `~echo_exp.models.layered.Layered`.
 
@@ -53,7 +53,7 @@ class Seq2Seq(LSTMNetwork):
 
         Args:
             x: [R, B, T, F] features or [R, B, T] categories.
-            state: Hidden and cell state of each layer, each [R, B, U]; zero where not given.
+            state: Hidden and cell state of each layer, each [R, B, U]; zero if not given.
             present: [R, B, T], False at the timesteps to skip.
 
         Returns:
@@ -72,7 +72,7 @@ def answered(n_in: int, n_out: int, padding: str | None) -> slice:
         padding: On which side of the targets the padding is: ``post``, ``pre`` or None.
 
     Raises:
-        SettingError: There is no such padding, or without any fewer integers are to be echoed.
+        SettingError: There is no such padding, or there is none and ``n_out`` is not ``n_in``.
     """
     settings.choice("model.padding", padding, (None, "post", "pre"))
     if padding is None and n_out != n_in:

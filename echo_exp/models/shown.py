@@ -1,4 +1,4 @@
-"""What a network can show of its inside, beside what it answers."""
+"""What a network can show of its layers, beside its answers."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Gated(NamedTuple):
-    """What a layer whose state is its hidden one does in a window.
+    """The hidden states and gates of a layer without cell states, in a window.
 
     Attributes:
         hidden: Hidden states, the one before the first timestep in front, [R, B, T+1, U].
@@ -26,5 +26,5 @@ def gated(hiddens: Tensor, before: Tensor | None, gates: Mapping[str, Tensor]) -
 
 
 def names(kind: str, count: int) -> list[str]:
-    """Returns the names of layers: ``gru``, then those above it, numbered from 2: ``gru 2``."""
+    """Returns the names of stacked layers, from the lowest on: ``gru``, ``gru 2``, and so on."""
     return [kind, *(f"{kind} {number}" for number in range(2, count + 1))]

@@ -13,25 +13,29 @@ from echo_exp.models.gated_blocks import MOST_STATES, GatedBlocks, GatedNetwork
 from echo_exp.models.rotation import turned
 from echo_exp.models.scan import scan
 from echo_exp.models.seq2seq import answered
+from echo_exp.models.shown import Gated, gated
 
 LEAST_SQUARE = 1e-8
-"""The least square of an initial decay, whose logarithm is taken."""
+"""The smallest square of an initial decay, and the smallest phase: their logarithms are taken."""
 
 
 class SSM(GatedNetwork):
-    """Blocks of linear recurrent units (Orvieto et al. 2023), answering at every timestep.
+    """Blocks of linear recurrent units (Orvieto et al. 2023), which answer at every timestep.
 
     For the arguments of every network see `~echo_exp.models.layered.Layered`.
 
     Args:
         states: Complex states of each block (S).
-        r_min: The least that a state keeps of itself at each timestep, at first.
-        r_max: The most.
-        max_phase: By how much a state turns at each timestep at most, at first, in radians.
+        r_min: The smallest share of a state that is kept at each timestep, before training.
+        r_max: The largest.
+        max_phase: The largest angle, in radians, by which a state turns at each timestep, before
+            training.
 
     Raises:
         SettingError: A setting is not allowed.
     """
+
+    kind = "ssm"
 
     def __init__(
         self,
@@ -65,21 +69,21 @@ class SSM(GatedNetwork):
 class LinearRecurrence(nn.Module):
     """Linear recurrent unit (LRU, Orvieto et al. 2023, arXiv:2303.06349).
 
-    Each of S complex states decays and turns by itself, and its input is normalised::
+    Each of the S complex states decays and turns by itself; its input is normalised::
 
         s = a * s_before + g * (x @ B),  a = exp(-exp(n) + i * exp(p))
         y = Re(s @ C) + d * x
 
-    At first the a are spread evenly over the ring between the radii ``r_min`` and ``r_max``, with
+    Before training, the a are uniform on the ring between the radii ``r_min`` and ``r_max``, with
     phases from 0 to ``max_phase``, and g = sqrt(1 - abs(a)^2).
 
-    Complex numbers are pairs of real ones. In a frame that turns with each state only the decay is
-    left, which is real, so one scan of real numbers computes it.
+    Complex numbers are pairs of real ones. In a frame that turns with each state, only the decay is
+    left. It is real, so one scan of real numbers computes it.
 
     Args:
         units: Features of the input and the output (U).
         states: Complex states (S).
-        generators: One a replica; the initial weights are drawn from them.
+        generators: One per replica; the initial weights are drawn from them.
         ring: ``r_min`` and ``r_max``.
         max_phase: The largest phase.
     """
@@ -103,7 +107,7 @@ class LinearRecurrence(nn.Module):
         self.kernel = initializers.normal(  # real parts of B, then imaginary ones, [R, U, 2S]
             units, 2 * states, generators, math.sqrt(1 / (2 * units))
         )
-        self.read_kernel = initializers.normal(  # real parts of C, then minus imaginary, [R, 2S, U]
+        self.read_kernel = initializers.normal(  # real parts of C, then -imaginary ones, [R, 2S, U]
             2 * states, units, generators, math.sqrt(1 / states)
         )
         self.skip = initializers.normal(1, units, generators, 1.0)  # d, [R, 1, U]
@@ -115,13 +119,29 @@ class LinearRecurrence(nn.Module):
 
         Args:
             x: [R, B, T, U].
-            state: The state before, real parts and then imaginary ones, [R, B, 2S]; zero where not
+            state: The state before, real parts and then imaginary ones, [R, B, 2S]; zero if not
                 given.
             present: [R, B, T], False where a timestep leaves the state untouched.
 
         Returns:
             The outputs [R, B, T, U] and the state after the last timestep, [R, B, 2S].
         """
+        states, _ = self._run(x, state, present)  # [R, B, T, 2S]
+        outputs = project(states, self.read_kernel) + self.skip.unsqueeze(1) * x  # [R, B, T, U]
+        return outputs, states[:, :, -1]
+
+    def shown(self, x: Tensor, state: Tensor | None, present: Tensor | None) -> Gated:
+        """Returns the states of a window and what is ``kept`` of their magnitudes, abs(a).
+
+        The arguments are those of `forward`.
+        """
+        states, kept = self._run(x, state, present)  # [R, B, T, 2S]
+        return gated(states, state, {"kept": kept})
+
+    def _run(
+        self, x: Tensor, state: Tensor | None, present: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the states after each timestep and what it keeps, [R, B, T, 2S] each."""
         gain = self.gain_log.exp().repeat(1, 1, 2).unsqueeze(1)  # [R, 1, 1, 2S]
         driven = project(x, self.kernel) * gain  # [R, B, T, 2S]
         decay = (-self.decay_log.exp()).exp().repeat(1, 1, 2).unsqueeze(1)  # [R, 1, 1, 2S]
@@ -134,9 +154,7 @@ class LinearRecurrence(nn.Module):
             driven = driven * there
         angles = turns * self.phase_log.exp().unsqueeze(1)  # [R, B or 1, T, S]
         decayed = scan(kept, turned(driven, -angles), state)  # [R, B, T, 2S]
-        states = turned(decayed, angles)  # [R, B, T, 2S]
-        outputs = project(states, self.read_kernel) + self.skip.unsqueeze(1) * x
-        return outputs, states[:, :, -1]
+        return turned(decayed, angles), kept
 
 
 def _check_ring(r_min: float, r_max: float, max_phase: float) -> None:

@@ -1,4 +1,4 @@
-"""LSTM layers on top of one another."""
+"""Stacked LSTM layers, and the networks that they make."""
 
 from torch import Tensor, nn
 
@@ -9,14 +9,14 @@ from echo_exp.models.lstm import LSTM, State
 
 
 class Stack(nn.Module):
-    """Each layer reads the hidden states of the one below it.
+    """Stacked LSTM layers; each reads the hidden states of the one below it.
 
     Args:
         n_features: Features, or categories, of the input (F).
         units: Units of each layer (U).
         layers: Number of layers (L).
-        generators: One a replica; the initial weights are drawn from them.
-        biases: What the gates of each layer begin with.
+        generators: One per replica; the initial weights are drawn from them.
+        biases: Initial biases of the gates of each layer.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Stack(nn.Module):
 
         Args:
             x: [R, B, T, F] features, or [R, B, T] integers, each a category out of F.
-            state: Hidden and cell state of each layer in turn, 2L tensors [R, B, U]; zero where not
+            state: Hidden and cell state of each layer in turn, 2L tensors [R, B, U]; zero if not
                 given.
             present: [R, B, T], False where a timestep leaves all states untouched.
 
@@ -53,11 +53,20 @@ class Stack(nn.Module):
     def recur(
         self, projected: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Runs over what the lowest layer has projected, [R, B, T, 4U], as `forward` does."""
+        """Runs all layers, as `forward` does, over the projected input of the lowest.
+
+        Args:
+            projected: [R, B, T, 4U].
+            state: As in `forward`.
+            present: As in `forward`.
+
+        Returns:
+            What `forward` returns.
+        """
         hidden, after = self.first.recur(projected, state and state[:2], present)  # [R, B, T, U]
         for number, layer in enumerate(self.others, start=1):
             before = state and state[2 * number : 2 * number + 2]
-            hidden, above = layer(hidden, before, present)
+            hidden, above = layer(hidden, before, present)  # [R, B, T, U]
             after += above
         return hidden, after
 
@@ -66,5 +75,5 @@ class LSTMNetwork(Layered):
     """A network of LSTM layers, whose states are the hidden and cell state of each in turn."""
 
     def cell_states(self, state: State) -> State:
-        """Returns the cell states among its states, one [R, B, U] a layer."""
+        """Returns the cell states among its states, one per layer, each [R, B, U]."""
         return state[1::2]

@@ -1,4 +1,4 @@
-"""A causal transformer: each timestep looks at those before it, and nothing is carried along."""
+"""A causal transformer: each timestep attends to those before it, and no state is carried."""
 
 import math
 from collections.abc import Sequence
@@ -20,21 +20,22 @@ NONE, SINUSOIDAL, LEARNED, ROTARY = POSITIONS = ("none", "sinusoidal", "learned"
 
 
 class Transformer(Layered):
-    """Causal self-attention (Vaswani et al. 2017) in the place of recurrent layers.
+    """Causal self-attention (Vaswani et al. 2017) in place of recurrent layers.
 
-    It answers at every timestep, as `Seq2Seq` does. Each block normalises what it reads (Xiong et
-    al. 2020) and adds to it; kernels begin uniform as Glorot's, as in `torch.nn.Transformer`.
+    It answers at every timestep, as `Seq2Seq` does. Each block normalises its input and adds to it
+    (pre-norm, Xiong et al. 2020). Kernels start with Glorot's uniform initialisation, as in
+    `torch.nn.Transformer`.
 
-    It knows the place of a timestep in the window by ``position``: ``sinusoidal`` (Vaswani et al.)
-    and ``learned`` vectors are added to the input, ``rotary`` turns queries and keys (Su et al.
-    2021), and with ``none`` only the causal mask tells one timestep from another.
+    ``position`` determines how it knows the place of a timestep in the window: ``sinusoidal``
+    (Vaswani et al.) and ``learned`` vectors are added to the input, ``rotary`` turns queries and
+    keys (Su et al. 2021), and with ``none`` only the causal mask tells timesteps apart.
 
     For the arguments of every network see `~echo_exp.models.layered.Layered`.
 
     Args:
         heads: Heads of the attention (H); must divide ``units``.
         position: How it knows the place of a timestep.
-        stateful: Must be False: it has no state.
+        stateful: Must be False: there is no state to carry.
 
     Raises:
         SettingError: A setting is not allowed.
@@ -60,7 +61,7 @@ class Transformer(Layered):
         super().__init__(units, layers, stateful)
         _check(units, heads, position, stateful)
         self.answers = answered(n_in, n_out, padding)
-        self.scale = math.sqrt(units)  # an input is then about as large as a sinusoid
+        self.scale = math.sqrt(units)  # makes an input about as large as a sinusoid
         generators = initializers.generators(seeds)
         self.kernel = initializers.glorot_uniform(n_features, units, generators)  # [R, F, U]
         if position == LEARNED:
@@ -79,8 +80,8 @@ class Transformer(Layered):
 
         Args:
             x: [R, B, T, F] features or [R, B, T] categories.
-            state: Is not used: there is none.
-            present: [R, B, T], False at the timesteps that no other is to look at.
+            state: Not used.
+            present: [R, B, T], False at the timesteps that no other may attend to.
 
         Returns:
             Outputs [R, B, n_out, V] and no states.
@@ -93,7 +94,10 @@ class Transformer(Layered):
     def attention(
         self, x: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Returns how much each timestep looks at each, [R, B, T, T], by block and head."""
+        """Returns the attention weights between timesteps, [R, B, T, T], by block and head.
+
+        The arguments are those of `forward`.
+        """
         x, seen, angles = self._placed(x, present)
         found = {}
         blocks = cast("Sequence[Block]", self.blocks)
@@ -104,27 +108,27 @@ class Transformer(Layered):
         return found
 
     def _placed(self, x: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Returns what the lowest block reads, and what each block is told besides."""
+        """Returns the input of the lowest block, [R, B, T, U], and the blocks' other arguments."""
         x = project(x, self.kernel) * self.scale  # [R, B, T, U]
         if self.position == SINUSOIDAL:
             x = x + torch.cat([self.angles.sin(), self.angles.cos()], -1)[:, : x.shape[-1]]
         if self.position == LEARNED:
             x = x + self.place_kernel.unsqueeze(1)
         timesteps = torch.arange(x.shape[2], device=x.device)
-        seen = timesteps <= timesteps.unsqueeze(1)  # [T, T]: which each may look at
-        if present is not None:  # one that is missing sees itself, or it would see nothing
+        seen = timesteps <= timesteps.unsqueeze(1)  # [T, T]: those that each may attend to
+        if present is not None:  # a missing timestep sees itself, or it might see nothing
             seen = seen & (present.unsqueeze(2) | (timesteps == timesteps.unsqueeze(1)))
             seen = seen.unsqueeze(2)  # [R, B, 1, T, T]
         return x, seen, self.angles if self.position == ROTARY else None
 
 
 class Block(nn.Module):
-    """Adds to each timestep what attention finds, then what two kernels make of it.
+    """Adds the output of attention to each timestep, then that of two dense layers.
 
     Args:
         units: Width (U).
         heads: Heads of the attention (H), each of U/H units (D).
-        generators: One a replica; the initial weights are drawn from them.
+        generators: One per replica; the initial weights are drawn from them.
     """
 
     def __init__(self, units: int, heads: int, generators: initializers.Generators) -> None:
@@ -143,26 +147,29 @@ class Block(nn.Module):
 
         Args:
             x: [R, B, T, U].
-            seen: [T, T] or [R, B, 1, T, T], True where the one timestep may look at the other.
-            angles: By how much queries and keys are turned at each timestep, [T, D/2]; or not.
+            seen: [T, T] or [R, B, 1, T, T], True where a timestep may attend to another.
+            angles: By how much queries and keys are turned at each timestep, [T, D/2]; None does
+                not turn them.
         """
         x = x + project(self._found(self.norm_attention(x), seen, angles), self.found_kernel)
         made: Tensor = self.narrow(self.wide(self.norm_dense(x)).relu())  # [R, B, T, U]
         return x + made
 
     def weights(self, x: Tensor, seen: Tensor, angles: Tensor | None = None) -> Tensor:
-        """Returns how much each timestep looks at each, [R, B, H, T, T]; arguments as `forward`."""
+        """Returns the attention weights, [R, B, H, T, T]; the arguments are those of `forward`."""
         q, k, _ = self._read(self.norm_attention(x), angles)
         return self._weights(q, k, seen)
 
     def _found(self, x: Tensor, seen: Tensor, angles: Tensor | None) -> Tensor:
+        """Returns the output of attention, [R, B, T, U] -> [R, B, T, U]."""
         q, k, v = self._read(x, angles)
         found = self._weights(q, k, seen) @ v  # [R, B, H, T, D]
         return found.transpose(2, 3).flatten(3)  # [R, B, T, U]
 
     def _read(self, x: Tensor, angles: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns queries, keys and values, [R, B, H, T, D] each."""
+        """Returns queries, keys and values, [R, B, T, U] -> [R, B, H, T, D] each."""
         kernel = torch.cat([self.query_kernel, self.key_kernel, self.value_kernel], -1)
+        # [R, U, 3U], then [R, B, 3H, T, D]
         read = project(x, kernel).unflatten(-1, (3 * self.heads, -1)).transpose(2, 3)
         qk, v = read.split((2 * self.heads, self.heads), 2)  # [R, B, 2H, T, D], [R, B, H, T, D]
         if angles is not None:
@@ -176,8 +183,11 @@ class Block(nn.Module):
 
 
 def growing(timesteps: int, width: int) -> Tensor:
-    """Returns angles that grow with the timestep t, t / 10000^(2i/width), [T, ceil(width/2)]."""
-    frequencies = 10_000.0 ** (-torch.arange(0, width, 2) / width)
+    """Returns angles that grow with the timestep t, t / 10000^(2i/width), [T, ceil(width/2)].
+
+    These are the frequencies of Vaswani et al. 2017, section 3.5.
+    """
+    frequencies = 10_000.0 ** (-torch.arange(0, width, 2) / width)  # [ceil(width/2)]
     return torch.arange(timesteps).unsqueeze(1) * frequencies
 
 

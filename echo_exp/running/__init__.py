@@ -1,7 +1,7 @@
 """One run: from a checked configuration to a finished entry in the tracking store.
 
-`execution` decides whether and where it begins, `training_run` carries it out. Torch is imported
-only by the latter, when a training begins.
+`execution` decides whether and where the run starts, `training_run` carries it out. Only the latter
+imports torch, when a training starts.
 """
 
 from echo_exp.running.directions import directions, undelivered, where

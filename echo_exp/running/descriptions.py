@@ -55,7 +55,7 @@ def run(
         config: Its configuration.
         stored: The run as the store knows it.
         where: The overrides that tell where runs are written.
-        outcome: What came out, once something has.
+        outcome: Its outcome, once there is one.
     """
     which = [f"run={stored.run_id}", *where]
     again = {stored.tags["mlflow.source.name"]: "repeats it"}
@@ -81,11 +81,11 @@ def continued(told: str, by: StoredRun) -> str:
 
 
 def _beginning(stored: StoredRun) -> str:
-    """Says which run's epochs are the first of a run, if that is so."""
+    """Says which run trained the first epochs of a run, if another one did."""
     if CONTINUES not in stored.tags:
         return ""
     shorter = _link(stored.experiment_id, stored.tags[CONTINUES])
-    return f"Its first epochs were trained by {shorter}, and are as good as its own."
+    return f"{shorter} trained its first epochs, which count as its own."
 
 
 def _link(experiment_id: str, run_id: str) -> str:

@@ -29,7 +29,7 @@ def undelivered(waiting: Waiting, overrides: Sequence[str]) -> str:
 def directions(
     store: Store, stored: StoredRun, overrides: Sequence[str], sweep: bool = False
 ) -> str:
-    """Returns the command that shows a run in MLflow's UI, and the page; of a server only this.
+    """Returns the command that shows a run in MLflow's UI, and its page; for a server, the page.
 
     Args:
         store: Where the run is.

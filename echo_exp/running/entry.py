@@ -1,4 +1,4 @@
-"""The entry of a run in the tracking store: how it begins, and how it ends early."""
+"""The entry of a run in the tracking store: how it is opened, and how it is closed early."""
 
 import contextlib
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from echo_exp.tracking.ui.view import MEMBER, NOTE_TAG, member, view
 from echo_exp.training.interrupts import Interrupted
 
 CONTINUED = "continued"
-"""The tag of a run that names those that go on from it."""
+"""The tag of a run that names the runs that continue it."""
 
 
 def open_entry(
@@ -34,18 +34,21 @@ def open_entry(
     parent: str | None,
     continues: bool,
 ) -> Run | None:
-    """Opens the entry of a run; None where nothing is tracked.
+    """Opens the entry of a run.
 
     Args:
         store: The tracking store, if there is one.
-        start: Where the run begins.
+        start: Where the run starts.
         overrides: What the user changed, for the record.
         parent: The id of the run that it is nested under.
         continues: Whether it takes over the epochs of the shorter run that ``start`` names.
 
+    Returns:
+        The entry; None if nothing is tracked.
+
     Raises:
-        SettingError: The store cannot be used, or another process is at this run.
-        UnreachableError: The store went away.
+        SettingError: The store cannot be used, or another process is running this run.
+        UnreachableError: The store cannot be reached any more.
     """
     if store is None:
         return None
@@ -63,12 +66,12 @@ def open_entry(
             return run
         except UnreachableError:
             raise
-        except TrackingError as error:  # another process is still at it
+        except TrackingError as error:  # another process is still running it
             raise SettingError("resume", start.run.run_id, str(error)) from error
 
 
 def _link(store: Store, shorter: StoredRun, run: Run) -> None:
-    """Tells a finished run which one goes on from it; that can do without."""
+    """Tags a finished run with the one that continues it; neither needs the tag."""
     known = shorter.tags.get(CONTINUED)
     told = descriptions.continued(shorter.tags.get(NOTE_TAG, ""), run.stored)
     with contextlib.suppress(TrackingError):
@@ -105,7 +108,7 @@ def _create_run(
 
 
 def run_name(config: DictConfig) -> str:
-    """Returns what a run is called in the UI that belongs to no sweep."""
+    """Returns the name in the UI of a run that belongs to no sweep."""
     seed, replicas = config.seed, config.replicas
     model = config.model._target_.rsplit(".", 1)[-1]
     state = "stateless " if config.model.get("stateful") is False else ""
@@ -116,7 +119,7 @@ def run_name(config: DictConfig) -> str:
 
 
 def end_early(run: Run, error: BaseException, automatic: bool) -> None:
-    """Ends a run that an error has ended, and adds to the error how it goes on."""
+    """Closes the entry of a run that an error has ended; notes on the error how to continue it."""
     stopped = isinstance(error, Interrupted | KeyboardInterrupt)
     if stopped:
         command = "the same command" if automatic else f"`echo-exp resume={run.run_id}`"
@@ -131,7 +134,7 @@ def end_early(run: Run, error: BaseException, automatic: bool) -> None:
 
 
 def await_end(run: Run, error: BaseException, overrides: Sequence[str]) -> None:
-    """Waits until the end of such a run is written, and adds to the error what waits."""
+    """Waits until the end of such a run is written; notes on the error what is undelivered."""
     with contextlib.suppress(TrackingError):
         waiting = run.ended()
         if waiting is not None:
@@ -139,6 +142,6 @@ def await_end(run: Run, error: BaseException, overrides: Sequence[str]) -> None:
 
 
 def _add_note(error: BaseException, note: str) -> None:
-    """Adds what may hold for many runs once."""
+    """Adds a note to an error, but only once if it holds for many runs."""
     if note not in getattr(error, "__notes__", ()):
         error.add_note(note)

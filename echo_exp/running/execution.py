@@ -1,6 +1,6 @@
-"""Runs what a configuration describes: once, and from where an earlier call has come to.
+"""Runs what a configuration describes: only once, and from where an earlier call stopped.
 
-Torch and Lightning are imported only where a training begins, MLflow only by the writer.
+Torch and Lightning are imported only when a training starts, MLflow only by the writer.
 """
 
 import contextlib
@@ -35,8 +35,11 @@ def execute(
         config: The composed configuration.
         overrides: What the user changed in it, for the record.
         parent: The id of the run that this one is nested under.
-        callbacks: Makes what else looks at the training.
-        told: Is told what came out, before all of it is recorded.
+        callbacks: Makes further callbacks of the training.
+        told: Called with the outcome, before all of it is recorded.
+
+    Returns:
+        The outcome, and where it is recorded.
 
     Raises:
         SettingError: A setting is wrong; nothing was recorded.
@@ -44,9 +47,9 @@ def execute(
         DivergedError: The loss became NaN or infinite; the run is FAILED.
         Interrupted: A signal asked to stop; the run is KILLED and can be resumed.
         TrackingError: Something could not be recorded; the run is FAILED.
-        AlreadyFinishedError: A finished run had the same settings and code, and `resume=auto`, or
-            that run has gone on from the one that is named.
-        ClaimedError: Likewise, and another process is doing the same.
+        AlreadyFinishedError: With `resume=auto`, a finished run has the same settings and code; or
+            such a run has continued the one that `resume` names.
+        ClaimedError: Likewise, but another process is running it now.
     """
     with Interrupts() as interrupts:
         store = checked_store(config, parent)
@@ -60,14 +63,17 @@ def execute(
 
 
 def checked_store(config: DictConfig, parent: str | None) -> Store | None:
-    """Checks a configuration and opens the tracking store, once everything can be written.
+    """Checks a configuration and its folders, and opens the tracking store.
 
     Args:
         config: The composed configuration.
         parent: The id of the run that its run is nested under.
 
+    Returns:
+        The store; None if nothing is tracked.
+
     Raises:
-        SettingError: A setting is wrong.
+        SettingError: A setting is wrong, or a folder cannot be written.
     """
     settings = configuration.read(config)
     _check_writable("output_dir", settings.output_dir)
@@ -85,7 +91,7 @@ def checked_store(config: DictConfig, parent: str | None) -> Store | None:
 
 @contextlib.contextmanager
 def started(store: Store | None, config: DictConfig, overrides: Sequence[str]) -> Iterator[Start]:
-    """Finds where a run begins; one that others may begin too is claimed while it lasts."""
+    """Finds where a run starts; claims it within the block, if another process might start it."""
     start = Start(config)
     if config.resume not in (None, resume.AUTO):
         if store is None:
@@ -102,9 +108,9 @@ def started(store: Store | None, config: DictConfig, overrides: Sequence[str]) -
 
 
 def _once(store: Store, start: Start, overrides: Sequence[str]) -> Start:
-    """Returns where a run begins of which there may be one already.
+    """Returns where a run starts that an earlier call may have begun.
 
-    Where that left no checkpoint it is run from the beginning: what it has measured stays.
+    If that left no checkpoint, the run starts from the beginning; what was measured stays.
     """
     config = start.config
     config.resume = None
@@ -123,21 +129,21 @@ def _once(store: Store, start: Start, overrides: Sequence[str]) -> Start:
 
 @contextlib.contextmanager
 def _claimed(store: Store, config: DictConfig) -> Iterator[None]:
-    """Keeps other processes from doing the same, if they ask."""
+    """Claims a run within the block, so that other processes do not run it, too."""
     thing = claim(configuration.fingerprint(config))
     with reached(config):
         holder = store.claim(thing)
     if holder is not None:
-        raise ClaimedError(f"{holder} is doing the same")
+        raise ClaimedError(f"{holder} is running the same")
     try:
         yield
     finally:
-        with contextlib.suppress(TrackingError):  # it becomes void by itself
+        with contextlib.suppress(TrackingError):  # the claim expires by itself
             store.release(thing)
 
 
 def claim(fingerprint: str) -> str:
-    """Returns the name under which processes agree who runs some settings with this code."""
+    """Returns the name under which a process claims to run some settings with this code."""
     return f"job/{fingerprint}/{code()}"
 
 

@@ -1,8 +1,8 @@
-"""A run of more epochs than a finished one of the same settings: it begins where that has ended.
+"""A run of more epochs than a finished one of the same settings: it starts where that one ended.
 
-What it takes from there is what a run of all its epochs has come to after as many: weights,
-optimizer, random state, the curves of each replica, their points in the store with the times at
-which they were measured, and the best network so far.
+It takes over all that it would have after as many epochs of its own: weights, optimizer, random
+state, the curves of each replica, their points in the store with the times at which they were
+measured, and the best network so far.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ from echo_exp.training.experiment import Parts, last_checkpoint
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a longer run begins with.
+    """What a longer run starts with.
 
     Attributes:
-        last: The checkpoint from which the training goes on.
-        best: The best network so far; None where nothing has been validated.
+        last: The checkpoint from which the training continues.
+        best: The best network so far; None if nothing has been validated.
         history: The points of the curves so far.
     """
 
@@ -35,7 +35,7 @@ class Beginning:
     history: Sequence[Series]
 
     def give(self, run: Run, folder: Path) -> None:
-        """Gives it to a run with its checkpoints in a folder; once more changes nothing."""
+        """Gives it to a run, with its checkpoints in a folder; doing so twice changes nothing."""
         run.log_history(self.history)
         if self.best is not None:
             checkpoints.write(self.best, folder / BEST)
@@ -43,16 +43,16 @@ class Beginning:
 
 
 def beginning(store: Store, shorter: StoredRun, name: str, parts: Parts) -> Beginning | None:
-    """Takes from a finished run what a longer one begins with.
+    """Takes from a finished run what a longer one starts with.
 
     Args:
         store: Where both are tracked.
         shorter: The finished run.
-        name: Where its checkpoints are among its artifacts.
+        name: The folder of its checkpoints among its artifacts.
         parts: The objects of the longer run.
 
     Returns:
-        None where the finished run has not trained for a whole block.
+        What it starts with; None if the finished run has not trained for a whole block.
 
     Raises:
         SettingError: Its checkpoints cannot be used, or a callback has ended it.
@@ -68,7 +68,7 @@ def beginning(store: Store, shorter: StoredRun, name: str, parts: Parts) -> Begi
 
 @contextlib.contextmanager
 def _checkpoints(store: Store, run: StoredRun, name: str) -> Iterator[Path]:
-    """Gives the folder of a run's checkpoints, fetched from the server where it is not here."""
+    """Yields the folder of a run's checkpoints, fetched from the server if it is not here."""
     if run.artifacts is not None:
         yield run.artifacts / name
         return
@@ -86,9 +86,10 @@ def _checkpoints(store: Store, run: StoredRun, name: str) -> Iterator[Path]:
 def _read(
     folder: Path, run: StoredRun, parts: Parts
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Returns the last and the best checkpoint of whole blocks: only these does a longer run have.
+    """Returns the last and the best checkpoint from before a shortened block, if there is one.
 
-    What is done with a diverging replica depends on where its block begins.
+    A longer run has only whole blocks there, and what happens to a diverging replica depends on
+    where its block begins.
     """
     last = last_checkpoint(folder, parts)
     if last is None:

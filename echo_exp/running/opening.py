@@ -14,7 +14,10 @@ from echo_exp.tracking import DeletedError, Store, TrackingError, TrackingSettin
 
 
 def open_store(config: DictConfig) -> Store | None:
-    """Opens the tracking store of a configuration, once a process.
+    """Opens the tracking store of a configuration, once per process.
+
+    Returns:
+        The store; None if nothing is tracked.
 
     Raises:
         SettingError: A setting of ``tracking`` is unknown or has a value that is not allowed.
@@ -25,13 +28,13 @@ def open_store(config: DictConfig) -> Store | None:
 
 @cache
 def _store(settings: TrackingSettings, _folder: Path) -> Store:
-    """Opens a store; relative paths in its settings begin in a folder."""
+    """Opens a store; relative paths in its settings are relative to the folder."""
     return Store(**asdict(settings))
 
 
 @contextlib.contextmanager
 def reached(config: DictConfig) -> Iterator[None]:
-    """Names the tracking store where it cannot be used at a start, when nothing is measured yet.
+    """Names the setting of a tracking store that cannot be used when a run starts.
 
     Raises:
         SettingError: The store cannot be used.

@@ -15,7 +15,7 @@ from echo_exp.settings import redacted
 
 RAY_NODE = "ECHO_EXP_RAY_NODE"
 PLACES = {"ray.node": RAY_NODE, "slurm.node": "SLURMD_NODENAME", "slurm.job": "SLURM_JOB_ID"}
-"""Tags that tell where a job ran, and the variables that its launcher left there."""
+"""Tags that tell where a job ran, and the variables that its launcher sets there."""
 
 
 def tags(overrides: Sequence[str]) -> dict[str, str]:

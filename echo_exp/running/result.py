@@ -19,15 +19,15 @@ INSPECTION = "inspection"
 """Folders of the artifacts of a run."""
 
 Callbacks = Callable[[], "Sequence[pl.Callback]"]
-"""Makes what else looks at a training; called when Lightning is imported."""
+"""Makes further callbacks of a training; called after Lightning is imported."""
 
 
 Told = Callable[["Outcome"], None]
-"""Is told what came out of a training as soon as that is known; it is being recorded meanwhile."""
+"""Called with the outcome of a training as soon as it is known, before all of it is recorded."""
 
 
 class AlreadyFinishedError(Exception):
-    """What is to be resumed or trained on has a finished run of the same settings."""
+    """A finished run has done what is to be resumed or continued."""
 
     def __init__(self, stored: StoredRun) -> None:
         super().__init__(f"run {stored.run_id} has done this already")
@@ -35,14 +35,14 @@ class AlreadyFinishedError(Exception):
 
 
 class ClaimedError(Exception):
-    """What is to be resumed or trained on is being done by another process."""
+    """Another process is running what is to be resumed or continued."""
 
 
 class PrunedError(Exception):
     """A search has given up the run.
 
     Args:
-        epoch: The epoch after whose validation it has.
+        epoch: The epoch of the validation after which it did.
     """
 
     def __init__(self, epoch: int) -> None:
@@ -55,11 +55,11 @@ class Result:
     """What a run leaves.
 
     Attributes:
-        config: The configuration, of an earlier call where the run was resumed.
-        outcome: What came out of the experiment.
+        config: The configuration; that of the earlier call if the run was resumed.
+        outcome: The outcome of the experiment.
         stored: The run in the tracking store, if it was tracked.
-        folder: Where its checkpoints lie.
-        waiting: What waits for a tracking store that is away.
+        folder: Where its checkpoints are.
+        waiting: What waits for a tracking store that cannot be reached.
         notes: What could not be added to the run, and why.
     """
 

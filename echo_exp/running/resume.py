@@ -1,4 +1,4 @@
-"""Where a run begins: anew, where it was interrupted, or where a shorter one has finished."""
+"""Where a run starts: at the beginning, where it was interrupted, or where a shorter one ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from echo_exp.settings import SettingError
 from echo_exp.tracking import Store, StoredRun
 
 AUTO = "auto"
-"""`resume=auto`: the run of the same settings, if there is one; else a new one."""
+"""`resume=auto`: resumes the run of the same settings, if there is one; otherwise starts one."""
 CONTINUES = "continues"
-"""The tag of a run that names the one whose epochs are its first."""
+"""The tag of a run that names the shorter run that trained its first epochs."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run begins.
+    """Where a run starts.
 
     Attributes:
         config: Its configuration.
-        run: The interrupted run that goes on; None for a new one.
-        shorter: The finished run whose epochs are the first of this one, if there is one.
+        run: The interrupted run that is resumed; None for a new one.
+        shorter: The finished run that trained the first epochs, if there is one.
     """
 
     config: DictConfig
@@ -33,7 +33,7 @@ class Start:
     shorter: StoredRun | None = None
 
     def told(self, overrides: Sequence[str]) -> list[str]:
-        """Returns a call's overrides with the id of what is the ``last`` run only now."""
+        """Returns a call's overrides, with an id for ``last``, which means another run later."""
         named = self.run or self.shorter
         last = {} if named is None else {"resume=last": f"resume={named.run_id}"}
         return [last.get(override, override) for override in overrides]
@@ -45,14 +45,14 @@ def identity(config: DictConfig) -> dict[str, str]:
 
 
 def code_of(config: DictConfig) -> str:
-    """Returns the version of all code that decides what a configuration gives, the user's too."""
+    """Returns the version of all code that determines the result, including the user's."""
     return code(frozenset(str(name) for _, name in trust.targets(config)))
 
 
 def kin(config: DictConfig) -> dict[str, str]:
-    """Returns the tags of runs of which a longer one begins as a shorter one does.
+    """Returns the tags of runs of which a longer one begins exactly as a shorter one does.
 
-    They differ in their epochs alone; in nothing where these decide how a run begins.
+    They differ only in their epochs; not even in these if they determine how a run begins.
     """
     but = "epochs" if configuration.can_grow(config) else None
     kindred = configuration.fingerprint(config, but)
@@ -66,11 +66,11 @@ def find(store: Store, config: DictConfig, overrides: Sequence[str]) -> Start:
         store: Where to look.
         config: The configuration of this call.
         overrides: The settings that the user gave in this call; they must agree with the run's,
-            but for more ``epochs`` than a finished one has.
+            except for more ``epochs`` than a finished run has.
 
     Raises:
         SettingError: There is no such run, it had other settings, it has finished and no more
-            epochs are asked for, or its configuration is none that this program can have written.
+            epochs are asked for, or its configuration cannot be from this program.
     """
     run = _named(store, config.resume)
     stored = _configuration(run, config)
@@ -108,7 +108,7 @@ def _configuration(run: StoredRun, config: DictConfig) -> DictConfig:
 
 
 def _check_longer(run: StoredRun, stored: DictConfig, config: DictConfig, asked: bool) -> None:
-    """Refuses to go on from a finished run where no longer run of the same is asked for."""
+    """Checks that a finished run can be continued, and that more epochs are asked for."""
     finished = f"run {run.run_id} has finished its {stored.epochs:,} epochs"
     named = ("epochs", config.epochs) if asked else ("resume", config.resume)
     if not configuration.can_grow(stored):
@@ -123,8 +123,8 @@ def _check_longer(run: StoredRun, stored: DictConfig, config: DictConfig, asked:
 
 
 def _tagged(store: Store, run: StoredRun) -> StoredRun | None:
-    """Returns the run that an interrupted one goes on from, as long as it is there."""
+    """Returns the shorter run that an interrupted one continues, if it still exists."""
     try:
         return store.find_run(run.tags[CONTINUES])
-    except LookupError:  # it has no such tag, too
+    except LookupError:  # also if there is no such tag
         return None

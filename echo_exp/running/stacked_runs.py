@@ -26,9 +26,9 @@ from echo_exp.training.outcome import Outcome
 from echo_exp.training.stack import check_stackable, train_stack
 
 SEND_SECONDS_A_RUN, MOST_SEND_SECONDS = 0.2, 5.0
-"""A stack sends the metrics of each run the less often, the more runs it has."""
+"""The more runs a stack has, the less often it sends the metrics of each."""
 STACK_TAG = "stack"
-"""The tag of a run that says with how many networks it was trained as one stack, its own too."""
+"""The tag of a run that says how many networks its stack had, its own included."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Asked:
     Attributes:
         config: Its composed configuration.
         overrides: What the user changed in it, for the record.
-        watchers: Makes what looks at its validations.
+        watchers: Makes the objects that watch its validations.
     """
 
     config: DictConfig
@@ -47,19 +47,19 @@ class Asked:
 
 
 Told = Callable[[int, Result | Exception], None]
-"""Is told what became of a run, by its place among those that were asked for."""
+"""Called with the place of a run among those that were asked for, and its result or error."""
 
 
 Progress = Callable[[Mapping[int, float]], None]
-"""Is told after each block how much each run that goes on has done of what it had to, by place."""
+"""Called after each block with the share of epochs that each remaining run has done, by place."""
 
 
 class StackError(Exception):
-    """A stack could not be trained, for a reason that is none of a single run.
+    """A stack could not be trained, for a reason that no single run has.
 
     Args:
-        left: The runs that have not ended: the id of each by its place, None where it has none.
-        cause: Why.
+        left: The ids of the runs that have not ended, by their places; None for one without an id.
+        cause: The error that was the reason.
     """
 
     def __init__(self, left: Mapping[int, str | None], cause: Exception) -> None:
@@ -79,7 +79,7 @@ class _Sound:
 
 @dataclass
 class _Open:
-    """A run of the stack that has not ended, with what is to be released when it does."""
+    """A run of the stack that has not ended, with what to release when it does."""
 
     place: int
     begun: Begun
@@ -97,11 +97,11 @@ def execute_stack(
     Args:
         asked: The runs.
         parent: The id of the run that they are nested under.
-        told: Is told of each run as it ends; exceptions are those of `echo_exp.running.execute`.
-        progress: Is told how far they are.
+        told: Called with each run as it ends; errors are those of `echo_exp.running.execute`.
+        progress: Called with how far they are.
 
     Raises:
-        StackError: They cannot be trained so; what is left can be carried out one by one.
+        StackError: They cannot be trained as a stack; those left can be carried out one by one.
         Interrupted: A signal asked to stop; the runs are KILLED and can be resumed.
     """
     with Interrupts() as interrupts:
@@ -131,13 +131,13 @@ def execute_stack(
 
 
 def _sound(asked: Sequence[Asked], told: Told) -> dict[int, _Sound]:
-    """Returns the runs whose settings are right, by their places; of the others this is the end."""
+    """Returns the runs whose settings are right, by their places; the others end here."""
     sound = {}
     for place, each in enumerate(asked):
         try:
             settings = configuration.read(each.config)
             optimizer = make_optimizer(each.config, settings)
-            optimizer([nn.Parameter(torch.zeros(1))])  # a bad value shows now
+            optimizer([nn.Parameter(torch.zeros(1))])  # to find a bad value now
         except Exception as error:
             told(place, error)
         else:
@@ -153,7 +153,7 @@ def _open(
     left: dict[int, _Open],
     told: Told,
 ) -> None:
-    """Claims a run and opens its entry; one that cannot be carried out has its end here."""
+    """Claims a run and opens its entry; a run that cannot be carried out ends here."""
     asked, settings = sound.asked, sound.settings
     with contextlib.ExitStack() as held:
         try:
@@ -213,12 +213,12 @@ def _train(
                 ended = by_member[id(member)]
                 recorded.append((ended, _record(ended.begun, loss_name, end)))
                 held.push(left.pop(ended.place).held)
-            for ended, what in recorded:  # while one is waited for the others are written too
+            for ended, what in recorded:  # the others are written while this waits for one
                 told(ended.place, _confirmed(ended.begun, what))
 
 
 def _record(begun: Begun, loss_name: str, end: Outcome | Exception) -> Recorded | Exception:
-    """Records the end of a run; returns why that cannot be done, or why it has no outcome."""
+    """Records the end of a run; returns an error if that fails or if the run has no outcome."""
     if isinstance(end, Exception):
         begun.end_early(end)
         return end
@@ -230,7 +230,7 @@ def _record(begun: Begun, loss_name: str, end: Outcome | Exception) -> Recorded 
 
 
 def _confirmed(begun: Begun, what: Recorded | Exception) -> Result | Exception:
-    """Returns what a run leaves when all of it is written; else why there is nothing."""
+    """Returns what a run leaves, once all of it is written, or the error that ended it."""
     if isinstance(what, Exception):
         begun.await_end(what)
         return what
@@ -241,14 +241,14 @@ def _confirmed(begun: Begun, what: Recorded | Exception) -> Result | Exception:
 
 
 def _optimizer(opened: _Open) -> list[tuple[str, float]]:
-    """Returns what its updates depend on: neighbours with the same are updated together."""
+    """Returns what its updates depend on: neighbours for which it is equal are updated together."""
     varied = configuration.stack_settings(opened.begun.config)
     numbers = sorted((key, value) for key, value in varied.items() if key.startswith("optimizer."))
     return [*numbers, ("epochs", varied["epochs"])]
 
 
 def _parts(shared: _Sound, members: Sequence[Member]) -> Parts:
-    """Builds the objects of a stack, of settings that its runs share but for the seeds."""
+    """Builds the objects of a stack from the settings that its runs share, and all their seeds."""
     seeds = [seed for member in members for seed in member.seeds]
     return assemble(shared.asked.config, dataclasses.replace(shared.settings, seeds=seeds))
 
@@ -257,7 +257,7 @@ def _close(left: dict[int, _Open], error: BaseException) -> None:
     """Closes the entries of the runs that have not ended."""
     for each in left.values():
         each.begun.end_early(error)
-    while left:  # a store that is silent is waited for once
+    while left:  # it waits only once for a silent store
         _, each = left.popitem()
         with each.held:
             each.begun.await_end(error)

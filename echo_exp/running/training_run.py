@@ -1,6 +1,6 @@
 """One run, carried out: from the parts of its experiment to a finished entry in the store.
 
-`begin` and `record` are also what is done for each run of a stack, see `stacked_runs`.
+`stacked_runs` calls `begin` and `record` for each run of a stack, too.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ from echo_exp.training.settings import TrainerSettings
 
 SAVE_TABLE = "echo_exp.training.tables:save_parquet"
 PACKAGE_MODEL = "echo_exp.export.packaging:package"
-"""What the writer process makes: it has the libraries, and the time, for it."""
+"""Functions that the writer process calls, which has the libraries and the time for them."""
 
 
 def carry_out(
@@ -54,17 +54,20 @@ def carry_out(
     automatic: bool,
     told: Told,
 ) -> Result:
-    """Trains, tests and records.
+    """Trains and tests a network, and records what came out.
 
     Args:
-        start: Where the run begins.
+        start: Where the run starts.
         store: The tracking store, if there is one.
         overrides: What the user changed, for the record.
         parent: The id of the run that this one is nested under.
         interrupts: Signals that stop the training.
-        more: Makes what else looks at the training.
+        more: Makes further callbacks of the training.
         automatic: Whether `resume=auto` was asked for.
-        told: Is told what came out, before all of it is recorded.
+        told: Called with the outcome, before all of it is recorded.
+
+    Returns:
+        The outcome, and where it is recorded.
 
     Raises:
         Exception: See `echo_exp.running.execute`.
@@ -83,7 +86,7 @@ def carry_out(
             begun.checkpoint,
             watching,
         )
-        with contextlib.suppress(OSError):  # who listens no more misses nothing of the record
+        with contextlib.suppress(OSError):  # of a closed output: the record goes on
             told(outcome)
         return record(begun, parts.module.representation.loss_name, outcome).confirmed()
 
@@ -95,9 +98,9 @@ class Begun:
     Attributes:
         config: Its configuration.
         overrides: What the user changed, for the record.
-        run: Its entry; None where nothing is tracked.
-        folder: Where its checkpoints lie.
-        checkpoint: The one that it goes on from; None for a new one.
+        run: Its entry; None if nothing is tracked.
+        folder: Where its checkpoints are.
+        checkpoint: The checkpoint that it resumes from; None for a new run.
         automatic: Whether `resume=auto` was asked for.
     """
 
@@ -110,7 +113,7 @@ class Begun:
 
     @contextlib.contextmanager
     def closed_early(self) -> Iterator[None]:
-        """Closes the entry where an error ends the block."""
+        """Closes the entry if an error ends the block."""
         try:
             yield
         except BaseException as error:
@@ -118,17 +121,17 @@ class Begun:
             raise
 
     def fail(self, error: BaseException) -> None:
-        """Closes the entry of a run that an error has ended."""
+        """Closes the entry after an error has ended the run, and waits until that is written."""
         self.end_early(error)
         self.await_end(error)
 
     def end_early(self, error: BaseException) -> None:
-        """Has the entry closed of a run that an error has ended."""
+        """Asks the writer to close the entry, because an error has ended the run."""
         if self.run is not None:
             end_early(self.run, error, self.automatic)
 
     def await_end(self, error: BaseException) -> None:
-        """Waits until that is written."""
+        """Waits until the closed entry is written."""
         if self.run is not None:
             await_end(self.run, error, self.overrides)
 
@@ -142,16 +145,16 @@ def begin(
     automatic: bool,
     watched: bool,
 ) -> Begun:
-    """Opens the entry of a run and finds what it goes on from.
+    """Opens the entry of a run and finds the checkpoint that it resumes from.
 
     Args:
-        start: Where the run begins.
+        start: Where the run starts.
         store: The tracking store, if there is one.
         overrides: What the user changed, for the record.
         parent: The id of the run that this one is nested under.
-        parts: Makes its objects, where there is a checkpoint to be checked against them.
+        parts: Makes its objects; called only if there is a checkpoint to check against them.
         automatic: Whether `resume=auto` was asked for.
-        watched: Whether something looks at the training, which may depend on all epochs.
+        watched: Whether callbacks watch the training; what they do may depend on all epochs.
 
     Raises:
         Exception: See `echo_exp.running.execute`.
@@ -178,10 +181,10 @@ def begin(
 
 @dataclass(frozen=True)
 class Recorded:
-    """A run that has been told all that came out of it.
+    """A run of which everything has been sent to its entry.
 
     Attributes:
-        run: Its entry; None where nothing is tracked.
+        run: Its entry; None if nothing is tracked.
         result: What it leaves.
     """
 
@@ -189,7 +192,7 @@ class Recorded:
     result: Result
 
     def confirmed(self) -> Result:
-        """Returns the result when all of it has been written, or waits for the store.
+        """Returns the result once all of it is written, or is kept for a store that is away.
 
         Raises:
             TrackingError: Something could not be recorded.
@@ -199,12 +202,12 @@ class Recorded:
 
 
 def record(begun: Begun, loss_name: str, outcome: Outcome) -> Recorded:
-    """Records what came out of a run, and closes its entry.
+    """Records the outcome of a run, and closes its entry.
 
     Args:
         begun: The run.
-        loss_name: What its loss is called.
-        outcome: What came out.
+        loss_name: The name of its loss.
+        outcome: Its outcome.
 
     Raises:
         TrackingError: Something could not be recorded.
@@ -222,10 +225,10 @@ def record(begun: Begun, loss_name: str, outcome: Outcome) -> Recorded:
 def _beginning(
     store: Store | None, start: Start, parts: Callable[[], Parts], automatic: bool
 ) -> Beginning | None:
-    """Returns what a run takes over from the shorter one, if that is there and can be used.
+    """Returns what a run takes over from a shorter one, if there is one and it can be used.
 
     Raises:
-        SettingError: It cannot, and the user has named it.
+        SettingError: It cannot be used, and the user has named it.
     """
     if store is None or start.shorter is None:
         return None
@@ -233,7 +236,7 @@ def _beginning(
         with reached(start.config):
             return longer.beginning(store, start.shorter, CHECKPOINTS, parts())
     except SettingError:
-        if automatic or start.run is not None:  # to train it all comes to the same
+        if automatic or start.run is not None:  # training all epochs has the same result
             return None
         raise
 
@@ -244,7 +247,7 @@ def _callbacks(
     """Returns the callbacks that the settings name, then those that are given.
 
     Raises:
-        SettingError: One has a wrong setting, is no callback, or cannot be used here.
+        SettingError: One has a wrong setting, is not a callback, or cannot be used here.
     """
     named = [
         _made(f"{configuration.CALLBACKS}.{name}", node)
@@ -263,14 +266,14 @@ def _made(key: str, node: DictConfig) -> pl.Callback:
     except SettingError:
         raise
     except Exception as error:
-        reason = f"it cannot be made of these ({type(error).__name__}: {error})"
+        reason = f"it cannot be built from these ({type(error).__name__}: {error})"
         raise SettingError(key, node, reason) from error
     callbacks.check(key, callback)
     return callback  # type: ignore[no-any-return]
 
 
 def _record(run: Run, loss_name: str, outcome: Outcome, folder: Path) -> None:
-    # Of no epoch: MLflow's UI draws what has one as a curve, and these as bars.
+    # Step 0 is no epoch: MLflow's UI draws a metric with epochs as a curve, and these as bars.
     run.log_metrics([0], {name: [value] for name, value in outcome.metrics().items()})
     run.log_table(outcome.listing.columns(), "samples.json")
     if len(outcome.seeds) > 1:
@@ -283,10 +286,10 @@ def _record(run: Run, loss_name: str, outcome: Outcome, folder: Path) -> None:
 
 
 def _add(run: Run, config: DictConfig, outcome: Outcome, folder: Path) -> list[str]:
-    """Adds what is made of the trained network, of several replicas the one that is listed.
+    """Adds what is made from the trained network: from the listed one, if there are several.
 
     Returns:
-        What failed, which is no failure of the run.
+        What failed; this does not make the run a failure.
     """
     asked: dict[str, Callable[[Run, TrainedNetwork], None]] = {}
     if configuration.exports(config):
@@ -321,7 +324,7 @@ def _inspect(run: Run, network: TrainedNetwork, folder: Path) -> None:
 
 
 def _folder(config: DictConfig, stored: StoredRun | None) -> Path:
-    """Returns where a run's checkpoints lie: among its artifacts, if these are here."""
+    """Returns where a run's checkpoints are: among its artifacts, if these are on this machine."""
     if stored is not None and stored.artifacts is not None:
         return stored.artifacts / CHECKPOINTS
     unknown = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{uuid.uuid4().hex[:8]}"

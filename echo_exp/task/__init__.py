@@ -1,1 +1,1 @@
-"""What is to be learned: integers, windows and targets, missing values, what a network reads."""
+"""What networks learn: integers, windows and targets, missing values, representations."""

@@ -1,11 +1,11 @@
-"""Associative recall: read pairs of a key and its value, then keys, and answer their values.
+"""Associative recall: read pairs of a key and a value, then some keys, and answer their values.
 
     window    3  1  4  1  5  9  4  3      3 pairs 3:1, 4:1, 5:9, then 2 of their keys
-    targets                     1  1      the value of each, at the timestep at which it is asked
+    targets                     1  1      the value of each, at the timestep of its key
 
-From Arora et al. (2023), multi-query associative recall, but for two things: keys and values are
-the same integers, told apart by their places, and the keys are asked for right after the pairs,
-each at most once.
+This is the multi-query associative recall of Arora et al. (2023) with two changes: keys and values
+are the same integers and differ only in their places, and the queries follow right after the pairs,
+each key at most once.
 """
 
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ class AssociativeRecall(Samples):
     """Sizes of associative recall.
 
     Args:
-        n_values: Keys and values are integers from 0 to ``n_values - 1``; no key stands twice.
+        n_values: Keys and values are integers from 0 to ``n_values - 1``; no key is used twice.
         n_windows: Windows in a sequence.
-        test_lengths: Values of ``n_pairs`` at which a trained network is tested too.
+        test_lengths: Further values of ``n_pairs`` at which a trained network is tested.
         n_pairs: Pairs to read.
-        n_queries: Keys whose values are to be answered, each of another pair.
+        n_queries: Keys whose values are to be answered, each from a different pair.
 
     Raises:
         SettingError: A size is not allowed.
@@ -55,7 +55,7 @@ class AssociativeRecall(Samples):
 
     @property
     def name(self) -> str:
-        """In few letters how many pairs there are, and how many are asked for."""
+        """A short name: how many pairs there are, and how many are asked for."""
         return f"{self.n_queries} of {self.n_pairs} pairs"
 
     @property
@@ -73,11 +73,11 @@ class AssociativeRecall(Samples):
 
     @property
     def n_body(self) -> int:
-        """Keys, values and keys that are asked for."""
+        """Keys, values and queries."""
         return 2 * self.n_pairs + self.n_queries
 
     def generate(self, random: np.random.Generator, count: int) -> Integers:
-        """Draws sequences, [count, n_windows · (2 n_pairs + n_queries)] integers."""
+        """Draws fresh random sequences, [count, n_windows · (2 n_pairs + n_queries)] integers."""
         uniform = random.random((count, self.n_windows, self.n_body))
         drawn = np.split(uniform, [self.n_pairs, 2 * self.n_pairs], axis=-1)
         keys = distinct(drawn[0], self.n_values)
@@ -94,7 +94,7 @@ class AssociativeRecall(Samples):
         return ((keys == queries) * values).sum(-1)  # type: ignore[no-any-return]
 
     def wrong(self, body: Integers) -> str | None:
-        """Returns why a body is none that this problem draws, [n_body], if it is none."""
+        """Returns why this problem cannot draw a body, [n_body]; None if it can."""
         keys, queries = body[: 2 * self.n_pairs : 2].tolist(), body[2 * self.n_pairs :].tolist()
         if len(set(keys)) < self.n_pairs:
             return f"every other of the first {2 * self.n_pairs} is a key, and one stands twice"

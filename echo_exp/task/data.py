@@ -13,26 +13,26 @@ from torch import Tensor
 from echo_exp.task.problem import Integers, Problem, Stream, random_stream
 
 EVALUATION_OUTPUTS = 4_000_000
-"""An evaluation batch holds as many sequences as give about this many outputs at a time."""
+"""An evaluation batch holds as many sequences as produce about this many outputs."""
 
 
 class EchoDataModule(pl.LightningDataModule):
     """Fresh random sequences to train on, fixed ones to validate and test on.
 
-    Every loader gives windows, [S, R, n_windows, n_in] integers: S sequences for each
-    replica, from the streams of that replica's own seed. Training goes on after the epochs that the
-    module has already been trained for, so a resumed run sees what an uninterrupted one sees.
+    Every loader yields windows, [S, R, n_windows, n_in] integers: S sequences for each replica,
+    from the streams of that replica's own seed. Training continues after the epochs that the module
+    has already been trained for, so a resumed run sees the same sequences as an uninterrupted one.
 
     Args:
-        problem: What is to be learned.
+        problem: The problem to learn.
         epochs: Sequences to train on; each is used once.
-        seeds: One seed a replica (R of them).
+        seeds: A seed for each replica (R of them).
         block: Sequences in a training batch (S).
         validation_sequences: Sequences of the validation set.
         test_sequences: Sequences of the test set.
-        begun: Sequences that each replica has been trained on before the first of ``epochs``, where
-            that is not the same for all.
-        side_by_side: Sequences that are evaluated at once, at most; None for as many as
+        begun: Sequences that each replica of a stack has been trained on before the first of
+            ``epochs``.
+        side_by_side: Largest number of sequences that are evaluated at once; None for as many as
             ``EVALUATION_OUTPUTS`` allows.
     """
 
@@ -71,7 +71,7 @@ class EchoDataModule(pl.LightningDataModule):
         return self._fixed(Stream.TEST, self.test_sequences)
 
     def listing_sequence(self) -> Integers:
-        """Returns one new sequence for each replica, [R, length], to list its echo."""
+        """Returns a new sequence for each replica, [R, length], whose echo is to be listed."""
         sequences: Integers = self._draw(self._streams(Stream.LISTING), 1)[0]
         return sequences
 
@@ -103,11 +103,11 @@ class EchoDataModule(pl.LightningDataModule):
 
 @dataclass(frozen=True)
 class Loader:
-    """Batches that are made when they are asked for.
+    """Batches made on demand.
 
     Args:
-        begin: Begins to make them.
-        length: How many there will be from the very first; a resumed training makes fewer.
+        begin: Returns an iterator that makes them.
+        length: Number of batches of a whole training; a resumed one makes fewer.
     """
 
     begin: Callable[[], Iterator[Tensor]]
@@ -120,7 +120,7 @@ class Loader:
         return self.length
 
     def state_dict(self) -> dict[str, Any]:
-        """Tells Lightning that it can be resumed; the module's epochs say where."""
+        """Tells Lightning that the loader can be resumed; the module's epochs say where."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

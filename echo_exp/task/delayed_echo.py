@@ -3,9 +3,9 @@
     window    3  1  4  _  _  _  >  _  _  _      3 integers, a delay of 3 blanks, go, and as many
     targets                        3  1  4      blanks as there are answers
 
-Hochreiter & Schmidhuber (1997) have tasks of this kind; this is that of Arjovsky, Shah & Bengio
-(2016), whose T is ``delay + 1``, but for what counts: here only the answers do, not the blanks that
-are to be answered until then.
+Hochreiter & Schmidhuber (1997) use tasks of this kind. This is the one of Arjovsky, Shah & Bengio
+(2016), whose T is ``delay + 1``, with one change: only the answers count here, not the blanks that
+their networks have to output before.
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class DelayedEcho(Samples):
     Args:
         n_values: Integers are drawn uniformly from 0 to ``n_values - 1``.
         n_windows: Windows in a sequence.
-        test_lengths: Values of ``delay`` at which a trained network is tested too.
+        test_lengths: Further values of ``delay`` at which a trained network is tested.
         n_items: Integers to repeat.
-        delay: Blanks between them and the mark after which they are to be repeated.
+        delay: Blanks between these integers and the mark that asks for the answers.
 
     Raises:
         SettingError: A size is not allowed.
@@ -48,7 +48,7 @@ class DelayedEcho(Samples):
 
     @property
     def name(self) -> str:
-        """In few letters what is to be repeated, and after how many blanks."""
+        """A short name: how many integers to repeat, and after how many blanks."""
         return f"{self.n_items} after {self.delay}"
 
     @property
@@ -68,11 +68,11 @@ class DelayedEcho(Samples):
 
     @property
     def tail(self) -> tuple[str, ...]:
-        """The blanks to wait, go, and a blank for each answer."""
+        """The blanks of the delay, go, and a blank for each answer."""
         return (*[BLANK] * self.delay, GO, *[BLANK] * self.n_items)
 
     def generate(self, random: np.random.Generator, count: int) -> Integers:
-        """Draws sequences, [count, n_windows · n_items] integers."""
+        """Draws fresh random sequences, [count, n_windows · n_items] integers."""
         size = (count, self.n_windows * self.n_items)
         return random.integers(0, self.n_values, size=size, dtype=np.int64)
 

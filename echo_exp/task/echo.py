@@ -1,4 +1,4 @@
-"""The echo problem: random integers, cut into windows of which a block is to be repeated.
+"""The echo problem: random integers, cut into windows; a block of each is to be repeated.
 
     sequence   3  1  4  1  5  9  2        integers, the oldest first
     windows   [3  1  4  1  5]             every run of n_in consecutive integers
@@ -36,10 +36,10 @@ class EchoProblem:
         n_values: Integers are drawn uniformly from 0 to ``n_values - 1``.
         n_in: Timesteps in a window.
         n_out: Integers of a window that are to be repeated.
-        offset: Integers of a window that are older than these; ``offset + n_out <= n_in``.
+        offset: Integers of a window that are older than those; ``offset + n_out <= n_in``.
         order: ``forward``, the oldest first, or ``reversed``.
-        test_lengths: Timesteps of the windows on which a trained network is tested too. Where whole
-            windows are repeated, these are.
+        test_lengths: Further values of ``n_in`` at which a trained network is tested. If
+            ``n_out`` equals ``n_in``, it does so at these lengths, too.
         incomplete: Whether the rows that shifting leaves incomplete are kept; a sequence then has
             as many rows as integers.
 
@@ -89,7 +89,7 @@ class EchoProblem:
 
     @property
     def name(self) -> str:
-        """In few letters what is to be echoed, as in ``5→2``."""
+        """A short name, such as ``5→2``."""
         name = f"{self.n_in}→{self.n_out}"
         if self.offset:
             name += f" from {self.offset}"
@@ -104,13 +104,13 @@ class EchoProblem:
 
     @property
     def due(self) -> list[int]:
-        """The place of the window that each answer repeats, before which it has not been read."""
+        """The timestep of the window that each answer repeats, [n_out]: the first that knows it."""
         places = list(range(self.offset, self.offset + self.n_out))
         return places if self.order == FORWARD else places[::-1]
 
     @property
     def n_windows(self) -> int:
-        """Windows in one sequence, the incomplete ones counted where they are kept."""
+        """Windows in a sequence, including the incomplete ones if they are kept."""
         return self.n_incomplete + self.length - self.n_in + 1
 
     @property
@@ -119,7 +119,10 @@ class EchoProblem:
         return self.n_in - 1 if self.incomplete else 0
 
     def of_length(self, length: int) -> "EchoProblem":
-        """Returns the echo of windows of another length, as many in a sequence.
+        """Returns the same problem with windows of another length, as many in a sequence.
+
+        Args:
+            length: Timesteps of a window.
 
         Raises:
             SettingError: Such windows have fewer integers than are to be repeated, or incomplete
@@ -145,11 +148,11 @@ class EchoProblem:
         """Frames sequences: every run of ``n_in`` consecutive integers, in order.
 
         Args:
-            sequences: [..., length] integers; other lengths of at least ``n_in`` will do.
+            sequences: [..., length] integers; any length of at least ``n_in`` is allowed.
 
         Returns:
-            [..., n_windows, n_in], a view; nothing is copied but a sequence that gets `MISSING`
-            in front of it.
+            [..., n_windows, n_in], a view; sequences are copied only to put `MISSING` in front of
+            them.
         """
         if self.incomplete:
             missing = [(0, 0)] * (sequences.ndim - 1) + [(self.n_incomplete, 0)]
@@ -159,7 +162,7 @@ class EchoProblem:
         )
 
     def targets(self, windows: Windows) -> Windows:
-        """Returns the places of windows that are to be repeated, [..., n_in] -> [..., n_out]."""
+        """Returns the integers that are to be repeated, [..., n_in] -> [..., n_out]."""
         if self.order == FORWARD:
             return windows[..., self.offset : self.offset + self.n_out]  # type: ignore[no-any-return]
         return windows[..., self.due]  # type: ignore[no-any-return]
@@ -171,7 +174,13 @@ class EchoProblem:
         return present
 
     def sequence(self, told: Iterable[int | str]) -> Integers:
-        """Returns a sequence of at least ``n_in`` integers.
+        """Returns a sequence given by a user.
+
+        Args:
+            told: At least ``n_in`` integers.
+
+        Returns:
+            [length] integers.
 
         Raises:
             SettingError: It is too short, or not of integers from 0 to ``n_values - 1``.

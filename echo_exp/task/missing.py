@@ -22,7 +22,14 @@ class Missing(Protocol):
     """Whether a missing value is encoded as a value of its own."""
 
     def present(self, windows: "Tensor") -> "Tensor | None":
-        """Returns which timesteps of [..., T] integers the network is to read; None means all."""
+        """Returns the timesteps that the network is to read.
+
+        Args:
+            windows: [..., T] integers.
+
+        Returns:
+            [..., T], True where a timestep is to be read; None means all.
+        """
 
 
 class Drop:
@@ -36,7 +43,7 @@ class Drop:
 
 
 class Mask:
-    """A missing timestep is skipped: it leaves the state untouched, as `keras.layers.Masking`."""
+    """A missing timestep is skipped: the state stays untouched, as in `keras.layers.Masking`."""
 
     incomplete = True
     sentinel = False

@@ -1,9 +1,9 @@
 """What a problem is: it draws sequences, frames them as windows, and says what the answers are.
 
 A problem is one class in a file of its own; `echo_exp.task.echo` is the tutorial's. It deals with
-integers only. Those from 0 to ``n_values - 1`` are values; those that follow are marks, such as a
-blank, each of which is written as a sign. How a network sees them is the business of
-`echo_exp.task.representation`.
+integers only. Those from 0 to ``n_values - 1`` are values. The next ones are marks, such as a
+blank; in text, each mark is written as a sign. `echo_exp.task.representation` determines how a
+network sees the integers.
 """
 
 import operator
@@ -20,7 +20,7 @@ from echo_exp.settings import SettingError
 Integers = NDArray[np.int64]
 
 MISSING = -1
-"""Stands in the places of a window that lie before the first integer of its sequence."""
+"""Fills the timesteps of a window that lie before the first integer of its sequence."""
 BLANK, GO, NOISE = "_", ">", "~"
 """Signs of the marks: nothing to read, the answers are due from now on, nothing to keep."""
 
@@ -58,15 +58,15 @@ Windows = TypeVar("Windows", bound=IntegerArray)
 
 
 class Problem(Protocol):
-    """What the program asks of a problem.
+    """The interface of a problem.
 
     A class whose first windows may be incomplete has an argument ``incomplete``, which says whether
-    these are kept; the policy for missing values decides it.
+    they are kept; the policy for missing values sets it.
     """
 
     @property
     def name(self) -> str:
-        """In few letters what is to be done, as in ``5→2``."""
+        """A short name, such as ``5→2``."""
 
     @property
     def goal(self) -> str:
@@ -78,7 +78,7 @@ class Problem(Protocol):
 
     @property
     def marks(self) -> Sequence[str]:
-        """The signs of what a network reads besides; that of mark m stands for ``n_values + m``."""
+        """The signs of the marks that a network reads; mark m is the integer ``n_values + m``."""
 
     @property
     def n_in(self) -> int:
@@ -90,11 +90,11 @@ class Problem(Protocol):
 
     @property
     def due(self) -> Sequence[int]:
-        """The timestep of the window from which on each answer may be given, [n_out]."""
+        """The first timestep of the window at which each answer can be given, [n_out]."""
 
     @property
     def n_windows(self) -> int:
-        """Windows in a sequence, the incomplete ones counted where they are kept."""
+        """Windows in a sequence, including the incomplete ones if they are kept."""
 
     @property
     def n_incomplete(self) -> int:
@@ -102,13 +102,13 @@ class Problem(Protocol):
 
     @property
     def independent(self) -> bool:
-        """Whether no window of a sequence has to do with another, so that no state is carried."""
+        """Whether the windows of a sequence are independent, so that no state is carried."""
 
     def generate(self, random: np.random.Generator, count: int) -> Integers:
         """Draws fresh random sequences.
 
-        The draws continue where the generator stands: two calls for n and m sequences give the
-        same as one call for n + m.
+        The draws continue where the generator stands: two calls for n and m sequences return the
+        same sequences as one call for n + m.
 
         Returns:
             [count, length] integers.
@@ -121,26 +121,29 @@ class Problem(Protocol):
         """Returns the answers to windows, [..., n_in] -> [..., n_out]; some may be `MISSING`."""
 
     def present_targets(self) -> NDArray[np.bool_]:
-        """Returns which answers of a sequence count, [n_windows, n_out], the same in all."""
+        """Returns which answers count, [n_windows, n_out]; they are the same in all sequences."""
 
     def sequence(self, told: Iterable[int | str]) -> Integers:
-        """Returns a sequence that a user tells, of any number of windows, to be framed.
+        """Returns a sequence given by a user, of any number of windows, ready to be framed.
 
         Args:
             told: Integers, and the signs of marks.
 
+        Returns:
+            [length] integers.
+
         Raises:
-            SettingError: It is none of this problem.
+            SettingError: The problem has no such sequence.
         """
 
 
 @runtime_checkable
 class WithLengths(Protocol):
-    """A problem with windows of other lengths, on which a trained network can be tested too."""
+    """A problem that exists at other lengths, too, at which a trained network can be tested."""
 
     @property
     def test_lengths(self) -> Sequence[int]:
-        """The lengths at which it is to be tested, besides that of the training."""
+        """The lengths at which a network is to be tested, besides that of its training."""
 
     def of_length(self, length: int) -> Problem:
         """Returns the same problem at another length, with as many windows in a sequence.
@@ -154,7 +157,7 @@ def check_test_lengths(problem: WithLengths) -> tuple[int, ...]:
     """Returns the lengths at which a problem is to be tested.
 
     Raises:
-        SettingError: They are no list of different lengths that the problem can have.
+        SettingError: They are not a list of different lengths that the problem can have.
     """
     key = "problem.test_lengths"
     lengths: Any = problem.test_lengths
@@ -172,16 +175,17 @@ def check_test_lengths(problem: WithLengths) -> tuple[int, ...]:
 
 
 def at_other_lengths(problem: Problem) -> dict[int, Problem]:
-    """Returns the problem at each length at which a network is to be tested besides its own."""
+    """Returns the problem at each of its test lengths, by the length."""
     if not isinstance(problem, WithLengths):
         return {}
     return {length: problem.of_length(length) for length in problem.test_lengths}
 
 
 def check_batch_size(problem: Problem, batch_size: Any) -> int:
-    """Returns ``batch_size`` where it cuts the windows of a sequence into equal batches.
+    """Returns ``batch_size`` if it cuts the windows of a sequence into equal batches.
 
-    Equal, because the state of element i of a batch goes on in element i of the next.
+    They must be equal, because element i of a batch continues from the state of element i of the
+    batch before.
 
     Raises:
         SettingError: It does not; the message lists the sizes that do.
@@ -199,10 +203,10 @@ def check_batch_size(problem: Problem, batch_size: Any) -> int:
 
 
 def check_stateful(problem: Problem, stateful: Any) -> None:
-    """Refuses to carry a state between windows that have nothing to do with each other.
+    """Checks that no state is carried between independent windows.
 
     Raises:
-        SettingError: It would be.
+        SettingError: The model is stateful, and the problem's windows are independent.
     """
     if problem.independent and stateful is True:
         reason = "no window of this problem goes on from another: it must be false"
@@ -210,10 +214,14 @@ def check_stateful(problem: Problem, stateful: Any) -> None:
 
 
 def integers(told: Iterable[Any], problem: Problem) -> Integers:
-    """Returns what a user tells as integers, each sign as that of its mark.
+    """Returns what a user gives as integers: a sign becomes the integer of its mark.
+
+    Args:
+        told: Integers, and the signs of marks.
+        problem: The problem.
 
     Raises:
-        SettingError: Something of it is neither a value nor a mark of the problem.
+        SettingError: An element is neither a value nor a mark of the problem.
     """
     every = list(told)
     known = {sign: problem.n_values + mark for mark, sign in enumerate(problem.marks)}
@@ -228,7 +236,7 @@ def integers(told: Iterable[Any], problem: Problem) -> Integers:
 
 
 def signs(row: Iterable[int], problem: Problem) -> list[int | str]:
-    """Returns a window as it is shown: the values, and the signs of what is none."""
+    """Returns a window as it is shown: values as integers, the others as signs."""
     known = dict(enumerate(problem.marks, start=problem.n_values)) | {MISSING: BLANK}
     return [known.get(int(each), int(each)) for each in row]
 
@@ -239,7 +247,7 @@ def shown(row: Iterable[int | str]) -> str:
 
 
 def pairs(problem: Problem, sequences: Integers, rows: int) -> str:
-    """Renders the first windows of sequences, [..., length], and their answers: a pair a line."""
+    """Renders the first windows of sequences, [..., length], one a line with its answers."""
     windows = problem.windows(sequences).reshape(-1, problem.n_in)[:rows]
     return "\n".join(
         f"{shown(signs(window, problem))} -> {shown(signs(problem.targets(window), problem))}"

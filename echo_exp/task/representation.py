@@ -1,4 +1,4 @@
-"""How a network sees integers, and how its outputs are read and judged."""
+"""Encodes integers as the input of a network; decodes and scores its outputs."""
 
 from typing import Protocol
 
@@ -11,33 +11,53 @@ from echo_exp.task.problem import MISSING
 
 
 class Representation(Protocol):
-    """What `EchoModule` asks of a representation."""
+    """The interface of a representation, as `EchoModule` uses it."""
 
     n_features: int
     """Features, or categories, of an input timestep (F)."""
     n_outputs: int
     """Outputs of the network for one integer (V)."""
     loss_name: str
-    """What the loss is, with its unit."""
+    """Name of the loss, with its unit."""
 
     def encode(self, windows: Tensor) -> Tensor:
         """Returns the input for [..., T] integers: [..., T, F] features or [..., T] categories."""
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Returns the loss of each integer, [..., V] for [...]; 0 where the target is missing."""
+        """Returns the loss of each integer.
+
+        Args:
+            outputs: [..., V].
+            targets: [...] integers, some of which may be missing.
+
+        Returns:
+            [...]; 0 where the target is missing.
+        """
 
     def decode(self, outputs: Tensor) -> Tensor:
         """Returns the integers that outputs stand for, [..., V] -> [...]."""
 
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Returns whether outputs stand for the targets, [..., V] and [...], none missing."""
+        """Returns whether outputs stand for the targets.
 
-    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Judges the integers that outputs stand for, [..., V] against [...], none of it missing.
+        Args:
+            outputs: [..., V].
+            targets: [...] integers, none of which is missing.
 
         Returns:
-            The scores of each integer, [...], by the names of their means; ``accuracy`` among them
-            is what `right` says.
+            [...], True where they do.
+        """
+
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Scores the integers that outputs stand for.
+
+        Args:
+            outputs: [..., V].
+            targets: [...] integers, none of which is missing.
+
+        Returns:
+            Scores of each integer, [...], by the name of the metric that is their mean. One of them
+            is ``accuracy``, the same as `right`.
         """
 
 
@@ -47,7 +67,7 @@ class OneHot:
     Args:
         n_values: Number of different integers (V).
         sentinel: Whether a missing integer is one more category of the input.
-        n_marks: Marks that are read besides, such as a blank: a category each.
+        n_marks: Marks that are read, too, such as a blank: each is a category.
 
     Raises:
         SettingError: ``n_values`` is below 2.
@@ -60,27 +80,27 @@ class OneHot:
         self.n_features = n_values + n_marks + sentinel
 
     def encode(self, windows: Tensor) -> Tensor:
-        """Returns the integers as they are: layers look up what a one-hot product would select.
+        """Returns the integers, [..., T]: layers look up what a one-hot product would select.
 
-        A missing integer is the last category, which without ``sentinel`` nobody reads.
+        A missing integer becomes the last category. Without ``sentinel`` no network reads it.
         """
         return windows % self.n_features
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of logits, in nats."""
+        """Returns the cross-entropy of logits in nats, [..., V] and [...] -> [...]."""
         losses = functional.cross_entropy(
             outputs.flatten(0, -2), targets.flatten(), reduction="none", ignore_index=MISSING
         )
         return losses.view(targets.shape)
 
     def decode(self, outputs: Tensor) -> Tensor:
-        """Returns the most probable integers."""
+        """Returns the most probable integers, [..., V] -> [...]."""
         return outputs.argmax(-1)
 
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Returns whether no value is more probable than the target."""
+        """Returns True where no value is more probable than the target, [...]."""
         chosen = outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-        return chosen == outputs.amax(-1)  # ten times as fast as the greatest's place
+        return chosen == outputs.amax(-1)  # ten times as fast as argmax
 
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Returns ``accuracy``."""
@@ -93,8 +113,8 @@ class Scaled:
     Args:
         n_values: Number of different integers.
         sentinel: Whether a missing integer is the number -1.
-        n_marks: Marks that are read besides, such as a blank: each is a feature of its own, which
-            is 1 where it stands, and the number is 0 there.
+        n_marks: Marks that are read, too, such as a blank: each has a feature of its own, which is
+            1 at the mark; the number is 0 there.
 
     Raises:
         SettingError: ``n_values`` is below 2.
@@ -109,7 +129,7 @@ class Scaled:
         self.missing = -1.0 if sentinel else 0.0
 
     def encode(self, windows: Tensor) -> Tensor:
-        """Returns the integers over the largest of them, and which mark it is, [..., T, F]."""
+        """Returns the integers divided by the largest, and the features of marks, [..., T, F]."""
         scaled = windows / self.largest
         scaled = scaled.masked_fill_(windows == MISSING, self.missing).unsqueeze(-1)
         if self.n_features == 1:
@@ -121,17 +141,17 @@ class Scaled:
         return torch.cat([scaled, marked.to(scaled.dtype)], -1)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Squared error of the scaled integers."""
+        """Returns the squared error of the scaled integers, [..., 1] and [...] -> [...]."""
         errors = outputs.squeeze(-1) - targets / self.largest
         return errors.masked_fill(targets == MISSING, 0.0).square()
 
     def decode(self, outputs: Tensor) -> Tensor:
-        """Returns the nearest valid integers; what is no number is read as 0."""
+        """Returns the nearest valid integers, [..., 1] -> [...]; NaN is read as 0."""
         integers = (outputs.squeeze(-1) * self.largest).round()
         return integers.nan_to_num(0.0).clamp(0, self.largest).long()
 
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Returns whether the nearest valid integer is the target."""
+        """Returns True where the nearest valid integer is the target, [...]."""
         return self.decode(outputs) == targets
 
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:

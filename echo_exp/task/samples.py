@@ -1,7 +1,7 @@
-"""What problems share whose windows are drawn one by one, and have nothing to do with each other.
+"""The base of problems whose windows are drawn independently of each other.
 
-A window is a body, which is drawn, and a tail of marks, the same in all: what is told to a network
-by their number and by `GO`. Its answers are due at its last timesteps.
+A window is a body, which is drawn, and a tail of marks, which is the same in all windows: its
+length and `GO` tell a network when to answer. The answers are due at the last timesteps.
 """
 
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ class Samples(ABC):
     Args:
         n_values: Answers are integers from 0 to ``n_values - 1``.
         n_windows: Windows in a sequence.
-        test_lengths: Values of the setting `LENGTH` at which a trained network is tested too.
+        test_lengths: Further values of the setting `LENGTH` at which a trained network is tested.
 
     Raises:
         SettingError: A size is not allowed.
@@ -38,7 +38,7 @@ class Samples(ABC):
     test_lengths: Sequence[int] = field(default=(), kw_only=True)
 
     LENGTH: ClassVar[str]
-    """The setting that says how long a window is."""
+    """The setting that determines how long a window is."""
 
     marks: ClassVar[tuple[str, ...]] = ()
     independent: ClassVar[bool] = True
@@ -59,7 +59,7 @@ class Samples(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """In few letters what is to be done."""
+        """A short name."""
 
     @property
     @abstractmethod
@@ -78,7 +78,7 @@ class Samples(ABC):
 
     @abstractmethod
     def generate(self, random: np.random.Generator, count: int) -> Integers:
-        """Draws sequences, [count, n_windows · n_body]."""
+        """Draws fresh random sequences, [count, n_windows · n_body] integers."""
 
     @abstractmethod
     def targets(self, windows: Windows) -> Windows:
@@ -86,7 +86,7 @@ class Samples(ABC):
 
     @property
     def tail(self) -> Sequence[str]:
-        """The signs that follow in each window."""
+        """The signs that follow the body in each window."""
         return ()
 
     @property
@@ -96,7 +96,7 @@ class Samples(ABC):
 
     @property
     def due(self) -> list[int]:
-        """The last ``n_out`` timesteps."""
+        """The last ``n_out`` timesteps of a window."""
         return list(range(self.n_in - self.n_out, self.n_in))
 
     def windows(self, sequences: Integers) -> Integers:
@@ -107,14 +107,20 @@ class Samples(ABC):
         return np.concatenate([bodies, tails], axis=-1)
 
     def present_targets(self) -> NDArray[np.bool_]:
-        """Returns that all answers count, [n_windows, n_out]."""
+        """Returns True for each answer, [n_windows, n_out]: all of them count."""
         return np.ones((self.n_windows, self.n_out), dtype=np.bool_)
 
     def sequence(self, told: Iterable[int | str]) -> Integers:
-        """Returns a sequence of bodies, one or more, or of whole windows, tail and all.
+        """Returns a sequence given by a user.
+
+        Args:
+            told: One or more bodies, or whole windows with their tails.
+
+        Returns:
+            [windows · n_body] integers.
 
         Raises:
-            SettingError: It is neither, or a body is not as this problem draws it.
+            SettingError: It is neither, or this problem cannot draw one of the bodies.
         """
         every = list(told)
         found = problem.integers(every, self)
@@ -130,13 +136,13 @@ class Samples(ABC):
         return bodies.flatten()
 
     def wrong(self, body: Integers) -> str | None:
-        """Returns why a body is none that this problem draws, [n_body], if it is none."""
+        """Returns why this problem cannot draw a body, [n_body]; None if it can."""
         if (body >= self.n_values).any():
             return f"what is to be read is {self.n_body} integers below {self.n_values}"
         return None
 
     def _bodies(self, found: Integers) -> Integers | None:
-        """Returns what was told as [windows, n_body], if it can be cut so."""
+        """Returns the bodies that a user gave, [windows, n_body]; None if the form is wrong."""
         if len(found) and len(found) % self.n_in == 0:
             windows = found.reshape(-1, self.n_in)
             if (windows[:, self.n_body :] == problem.integers(self.tail, self)).all():
@@ -147,17 +153,17 @@ class Samples(ABC):
 
 
 def distinct(uniform: NDArray[np.float64], n: int) -> Integers:
-    """Makes integers from 0 to ``n - 1``, none twice, of numbers that are uniform in [0, 1).
+    """Turns uniform numbers into different integers from 0 to ``n - 1``.
 
-    The j-th is one of the ``n - j`` that are left, by its rank among these; it is larger than its
-    rank by how many of those taken are below it.
+    The j-th number chooses one of the ``n - j`` integers that are left, by its rank among them. The
+    integer is its rank plus the number of smaller integers that are already taken.
 
     Args:
-        uniform: [..., k] numbers; ``k <= n``.
-        n: How many integers there are.
+        uniform: [..., k] numbers, uniform in [0, 1); ``k <= n``.
+        n: Number of integers to choose from.
 
     Returns:
-        [..., k] integers, each arrangement as probable as any other.
+        [..., k] integers; all arrangements are equally probable.
     """
     drawn = np.empty(uniform.shape, dtype=np.int64)
     for j in range(uniform.shape[-1]):

@@ -1,10 +1,10 @@
-"""Selective echo: the integers to repeat stand among noise, each time elsewhere: selective copying.
+"""Selective echo: repeat the integers that stand at random places among noise: selective copying.
 
-    window    ~  3  ~  ~  1  4  ~  >  _  _  _      3 integers among 4 times noise, go, and as many
-    targets                           3  1  4      blanks as there are answers
+    window    ~  3  ~  ~  1  4  ~  >  _  _  _      3 integers among 4 marks of noise, go, and as
+    targets                           3  1  4      many blanks as there are answers
 
-From Gu & Dao (2023): nothing but what is read tells what is to be kept, so that a network that
-weighs its past by the time alone cannot solve it.
+From Gu & Dao (2023): only the content tells what to keep, so a network that weighs its past by time
+alone cannot solve it.
 """
 
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class SelectiveEcho(Samples):
     Args:
         n_values: Integers are drawn uniformly from 0 to ``n_values - 1``.
         n_windows: Windows in a sequence.
-        test_lengths: Values of ``n_noise`` at which a trained network is tested too.
+        test_lengths: Further values of ``n_noise`` at which a trained network is tested.
         n_items: Integers to repeat.
-        n_noise: Timesteps of noise among which they stand, all arrangements being as probable.
+        n_noise: Timesteps of noise among these integers; all arrangements are equally probable.
 
     Raises:
         SettingError: A size is not allowed.
@@ -49,7 +49,7 @@ class SelectiveEcho(Samples):
 
     @property
     def name(self) -> str:
-        """In few letters what is to be repeated, and among how much."""
+        """A short name: how many integers to repeat, and among how much noise."""
         return f"{self.n_items} among {self.n_noise}"
 
     @property
@@ -76,7 +76,7 @@ class SelectiveEcho(Samples):
         return (GO, *[BLANK] * self.n_items)
 
     def generate(self, random: np.random.Generator, count: int) -> Integers:
-        """Draws sequences, [count, n_windows · (n_items + n_noise)]."""
+        """Draws fresh random sequences, [count, n_windows · (n_items + n_noise)] integers."""
         uniform = random.random((count, self.n_windows, 2 * self.n_items))
         values = (uniform[..., : self.n_items] * self.n_values).astype(np.int64)
         places = np.sort(distinct(uniform[..., self.n_items :], self.n_body))
@@ -91,7 +91,7 @@ class SelectiveEcho(Samples):
         return kept.reshape(*windows.shape[:-1], self.n_items)  # type: ignore[no-any-return]
 
     def wrong(self, body: Integers) -> str | None:
-        """Returns why a body is none that this problem draws, [n_body], if it is none."""
+        """Returns why this problem cannot draw a body, [n_body]; None if it can."""
         noise = body == self.n_values + self.marks.index(NOISE)
         if noise.sum() == self.n_noise and (body[~noise] < self.n_values).all():
             return None

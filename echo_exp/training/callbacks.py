@@ -1,7 +1,7 @@
-"""Which of Lightning's callbacks can do here what they say; the others are refused.
+"""Refuses those of Lightning's callbacks that would not do here what their documentation says.
 
-A training is one epoch of Lightning, a block of tutorial epochs one of its batches, and the updates
-are made inside a block, by the module itself.
+Here a training is one Lightning epoch, a block of tutorial epochs is one Lightning batch, and the
+module itself makes the updates, inside a block.
 """
 
 from collections.abc import Sequence
@@ -41,18 +41,18 @@ REFUSED: dict[type[pl.Callback], str] = {
     StochasticWeightAveraging: f"it averages the weights of Lightning's epochs, {ONE_EPOCH}",
     WeightAveraging: "`best.ckpt` would not hold the averaged weights that were validated",
 }
-"""Why a class of callbacks cannot be used; those that are made from it cannot either."""
+"""Why a class of callbacks cannot be used, and neither can its subclasses."""
 
 
 def check(key: str, callback: object) -> None:
-    """Checks that a callback can do here what it says.
+    """Checks that a callback does here what its documentation says.
 
     Args:
-        key: The setting that it is from, for messages.
+        key: The setting that names it, for messages.
         callback: The callback.
 
     Raises:
-        SettingError: It cannot, or is none.
+        SettingError: It would not, or it is not a callback.
     """
     name = type(callback).__name__
     if not isinstance(callback, pl.Callback):
@@ -64,15 +64,15 @@ def check(key: str, callback: object) -> None:
 
 
 def check_together(key: str, callbacks: Sequence[pl.Callback], settings: TrainerSettings) -> None:
-    """Checks that Lightning takes the callbacks together.
+    """Checks that Lightning accepts the callbacks together.
 
     Args:
-        key: The setting that they are from, for messages.
+        key: The setting that names them, for messages.
         callbacks: All of them.
         settings: The trainer's settings.
 
     Raises:
-        SettingError: It does not, such as two that a checkpoint could not tell apart.
+        SettingError: It does not; for example, a checkpoint could not tell two of them apart.
     """
     if not callbacks:
         return
@@ -85,7 +85,7 @@ def check_together(key: str, callbacks: Sequence[pl.Callback], settings: Trainer
 
 
 def _without_effect(callback: pl.Callback) -> str | None:
-    """Returns why a callback would never do what it is told, if so."""
+    """Returns why the settings of a callback would have no effect; None if they have one."""
     if isinstance(callback, ModelCheckpoint):
         if callback._train_time_interval is not None:
             return "Lightning does not heed its train_time_interval where a module makes updates"

@@ -1,3 +1,3 @@
-"""What the files of checkpoints are called, for those who need no PyTorch to count them."""
+"""File names of checkpoints, for code that counts them without importing PyTorch."""
 
 LAST, BEST = "last.ckpt", "best.ckpt"

@@ -1,4 +1,4 @@
-"""Checkpoints: the last and the best, whole at every moment, and a stop that loses nothing."""
+"""The last and the best checkpoint: written atomically, so that a stop loses nothing."""
 
 import contextlib
 import copy
@@ -19,23 +19,23 @@ from echo_exp.training.interrupts import Interrupted, Interrupts
 from echo_exp.training.module import EchoModule
 
 WHOLE = "whole_blocks"
-"""Folder of both as they were before a last block that was shorter than the others."""
+"""Folder with copies of both from before a last block that is shorter than the others."""
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Reads a checkpoint to go on from, without running anything that it may contain.
+    """Reads a checkpoint to resume from, without running any code that it may contain.
 
     Raises:
-        ValueError: The file is truncated or no such checkpoint.
+        ValueError: The file is truncated or is not such a checkpoint.
     """
     return _load(path, ("state_dict", "echo_epochs", "loops"))
 
 
 def load_weights(path: Path) -> dict[str, Any]:
-    """Reads the weights and the epochs of a checkpoint, the last or the best.
+    """Reads the weights and the number of epochs of a checkpoint, the last or the best.
 
     Raises:
-        ValueError: The file is truncated or no checkpoint of this program.
+        ValueError: The file is truncated or is not a checkpoint of this program.
     """
     return _load(path, ("state_dict", "echo_epochs"))
 
@@ -49,9 +49,9 @@ def _load(path: Path, needed: Sequence[str]) -> dict[str, Any]:
 
 
 def opened(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Returns a checkpoint of the end of a training as one of between two of its blocks.
+    """Returns a checkpoint from the end of a training as if it were from between two blocks.
 
-    Lightning counts one epoch, and would take it for over.
+    To Lightning the whole training is one epoch, which it would otherwise consider finished.
     """
     opened = copy.deepcopy({name: checkpoint[name] for name in ("epoch", "loops")})
     opened["epoch"] = 0
@@ -65,12 +65,12 @@ def opened(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 class CheckpointFile(TorchCheckpointIO):
-    """Writes a checkpoint as it goes; Lightning first makes the whole file in memory, twice."""
+    """Writes a checkpoint straight to its file; Lightning first builds it in memory, twice."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Writes ``checkpoint`` to ``path``, where a callback's may be on another machine."""
+        """Writes ``checkpoint`` to ``path``; that of a callback may be a URL."""
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
@@ -82,9 +82,9 @@ class CheckpointFile(TorchCheckpointIO):
 class Kept:
     """The checkpoints of one run: the last and the best.
 
-    The best (by validation accuracy, then loss, means over the replicas) holds weights and epoch
-    only; it is kept in memory until the next writing, so that a network that improves at every
-    validation does not wait for the disk each time.
+    The best (by validation accuracy, then loss, each a mean over the replicas) holds only the
+    weights and the epoch. It stays in memory until the next write, so that a network that improves
+    at every validation does not wait for the disk each time.
 
     Args:
         folder: Where they are written.
@@ -101,12 +101,12 @@ class Kept:
     def judge(
         self, scores: Mapping[str, Tensor], weights: Mapping[str, Tensor], epochs: int
     ) -> None:
-        """Keeps a network, trained for so many epochs, where it is the best so far.
+        """Keeps a network if it is the best so far.
 
         Args:
-            scores: Those of its validation, each [R].
+            scores: Its validation scores, each [R].
             weights: Its weights, each [R, ...].
-            epochs: Tutorial epochs.
+            epochs: Tutorial epochs it was trained for.
         """
         score = float(scores["val/accuracy"].nanmean()), -float(scores["val/loss"].nanmean())
         if self.best_score is None or score > self.best_score:
@@ -115,7 +115,11 @@ class Kept:
             self._best = {"state_dict": copies, "echo_epochs": epochs}
 
     def write(self, save_last: Callable[[Path], None]) -> None:
-        """Writes both; the last by a function that is given the path."""
+        """Writes both checkpoints.
+
+        Args:
+            save_last: Writes the last one to the path that it is given.
+        """
         try:
             self._write(save_last)
         except FileNotFoundError:  # the folder was deleted between two of these steps
@@ -131,7 +135,7 @@ class Kept:
             save_last(path)
 
     def keep_whole_blocks(self) -> None:
-        """Keeps both as they are now, see `WHOLE`."""
+        """Copies both, as they are now, to the folder `WHOLE`."""
         (self.folder / WHOLE).mkdir(exist_ok=True)
         for name in (BEST, LAST):
             if (self.folder / name).exists():
@@ -142,20 +146,19 @@ class Kept:
 class Checkpoints(pl.Callback):
     """Writes ``last.ckpt`` every few seconds and at the end, ``best.ckpt`` beside it.
 
-    The last is a whole checkpoint of Lightning, written between two blocks, when the validation
-    of the block before is over: training goes on from there as if it had never stopped. Of the
-    best see `Kept`.
+    The last is a complete Lightning checkpoint, written between two blocks, after any validation of
+    the block before: training resumes from it as if it had never stopped. `Kept` describes the
+    best.
 
-    A longer training has no short block where this one has its last. From where that begins it can
-    be trained on, so both are kept in a folder `WHOLE` as they are there.
+    If the last block is shorter than the others, both are also copied to the folder `WHOLE` before
+    it. A longer training has a full block there, so it resumes from these copies.
 
     Args:
         folder: Where they are written.
-        seconds: Time between two writings.
+        seconds: Time between two writes.
         block: Epochs in a block.
-        interrupts: Signals that stop the training after a last writing.
-        before: Called before each writing, to bring to safety what a resumed run will not see
-            again.
+        interrupts: Signals that stop the training after a final write.
+        before: Called before each write, to secure what a resumed run will not see again.
     """
 
     def __init__(
@@ -178,25 +181,25 @@ class Checkpoints(pl.Callback):
         return {"best_score": self.kept.best_score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the score of the best validation before the interruption."""
+        """Restores the score of the best validation before the interruption."""
         self.kept.best_score = state_dict["best_score"]
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keeps whether a callback has ended the training: it would end a longer one there too."""
+        """Saves whether a callback ended the training: it would end a longer one there, too."""
         checkpoint["stopped"] = trainer.should_stop
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Puts signals off; here, because Lightning has by now put its own handler in place."""
+        """Defers signals; here, because Lightning has installed its own handlers by now."""
         self.interrupts.put_off()
-        # Of the block that was about to begin Lightning takes back one count, and validates by the
-        # other: a resumed training would validate a block too early.
+        # For the block that was about to begin, Lightning resets only the current count, but it
+        # validates by the total: a resumed training would validate a block too early.
         blocks = trainer.fit_loop.epoch_loop.batch_progress.total
         blocks.ready = blocks.completed
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keeps the network where it is the best so far."""
+        """Keeps the network if it is the best so far."""
         assert isinstance(pl_module, EchoModule)
         self.kept.judge(pl_module.scores, pl_module.state_dict(), pl_module.epochs)
 
@@ -233,7 +236,7 @@ class Checkpoints(pl.Callback):
 
 
 def write(checkpoint: dict[str, Any], path: Path) -> None:
-    """Writes a checkpoint, whole or not at all, to a folder that may have to be made."""
+    """Writes a checkpoint atomically; creates its folder if there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _whole(path) as partial:
         torch.save(checkpoint, partial)
@@ -241,7 +244,7 @@ def write(checkpoint: dict[str, Any], path: Path) -> None:
 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """Gives a path to write to, which then takes the place of ``path`` at once and as a whole."""
+    """Yields a path to write to; the file written there then replaces ``path`` atomically."""
     partial = path.with_suffix(".partial")
     yield partial
     with partial.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Scores of a trained network on fresh windows, with what chance leaves uncertain, and its echo."""
+"""Scores of a trained network on fresh windows, with confidence intervals, and its echo."""
 
 import math
 from collections.abc import Sequence
@@ -28,13 +28,17 @@ class Share:
 def share(shares: Floats, answers: int) -> Share:
     """Estimates the share of right answers from answers that come in sequences.
 
-    Wilson's score interval (Wilson 1927), for as many independent answers as the answers of whole
-    sequences are worth: an integer stands in several windows of its sequence, so that they are
-    right or wrong together (design effect, Kish 1965; it is taken as 1 where it is below).
+    The interval is Wilson's score interval (Wilson 1927) for the effective number of independent
+    answers. An integer is part of several windows of its sequence, so its answers tend to be right
+    or wrong together: the number of answers is divided by the design effect (Kish 1965), which is
+    taken as 1 where it is below.
 
     Args:
         shares: The share of right answers in each sequence, [sequences].
-        answers: Answers of a sequence.
+        answers: Answers in a sequence.
+
+    Returns:
+        The mean share with its 95 % confidence interval.
     """
     value = float(shares.mean())
     chance = value * (1 - value) / answers
@@ -47,7 +51,13 @@ def share(shares: Floats, answers: int) -> Share:
 
 @dataclass(frozen=True)
 class Listing:
-    """Every window of one new sequence, as it is shown, with expected and predicted integers."""
+    """Every window of one new sequence, as shown to the user, with its answers.
+
+    Attributes:
+        windows: Integers and signs of marks, [rows, n_in].
+        expected: Integers, [rows, n_out].
+        predicted: Integers, [rows, n_out].
+    """
 
     windows: Sequence[Sequence[int | str]]
     expected: Sequence[Sequence[int]]
@@ -57,7 +67,14 @@ class Listing:
     def of(
         cls, problem: Problem, windows: Integers, expected: Integers, predicted: Integers
     ) -> "Listing":
-        """Makes a listing of [rows, n_in], [rows, n_out] and [rows, n_out] integers."""
+        """Makes a listing.
+
+        Args:
+            problem: The problem, which names the signs of marks.
+            windows: [rows, n_in] integers.
+            expected: [rows, n_out] integers.
+            predicted: [rows, n_out] integers.
+        """
         told = [signs(window, problem) for window in windows]
         return cls(told, expected.tolist(), predicted.tolist())
 

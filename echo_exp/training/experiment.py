@@ -1,4 +1,4 @@
-"""One experiment: trains, tests and tells what came out."""
+"""One experiment: trains and tests a network, and returns the outcome."""
 
 import contextlib
 import logging
@@ -36,7 +36,7 @@ LEVELS = {
     "pytorch_lightning.callbacks": logging.INFO,
     "lightning_fabric": logging.ERROR,
 }
-"""How much is heard of Lightning."""
+"""Log levels of Lightning's loggers."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Parts:
     Attributes:
         module: The network and its training.
         data: The sequences.
-        lengths: For each other length at which the trained network is tested, what makes the
-            objects of that test for networks of some seeds.
+        lengths: For each other length at which the trained network is tested, a function from seeds
+            to the objects of that test.
     """
 
     module: EchoModule
@@ -56,10 +56,14 @@ class Parts:
 
 
 def last_checkpoint(folder: Path, parts: Parts) -> dict[str, Any] | None:
-    """Returns the last checkpoint in a folder, if there is one.
+    """Returns the last checkpoint in a folder, if there is one, and loads its weights.
+
+    Args:
+        folder: The folder of checkpoints.
+        parts: The experiment's objects; the network among them gets the weights.
 
     Raises:
-        SettingError: It is truncated, or of another network.
+        SettingError: The checkpoint is truncated or belongs to another network.
     """
     path = folder / LAST
     if not path.exists():
@@ -82,16 +86,19 @@ def train(
     checkpoint: dict[str, Any] | None = None,
     callbacks: Sequence[pl.Callback] = (),
 ) -> Outcome:
-    """Trains, or goes on training, and tests.
+    """Trains a network, or resumes its training, and tests it.
 
     Args:
         parts: The experiment's objects.
         settings: The trainer's settings.
         run: Where metrics go; None tracks nothing.
-        folder: Where checkpoints are written; beside it, in `WRITTEN`, is what callbacks write.
+        folder: Where checkpoints are written; callbacks write to the folder `WRITTEN` beside it.
         interrupts: Signals that stop the training.
-        checkpoint: The content of ``last.ckpt`` in ``folder``, to go on from.
-        callbacks: What else looks at the training, after everything is recorded.
+        checkpoint: The content of ``last.ckpt`` in ``folder``, to resume from.
+        callbacks: The user's callbacks; each is called after everything is recorded.
+
+    Returns:
+        The scores, the curves and a listing of the echo.
 
     Raises:
         DivergedError: The loss became NaN or infinite.
@@ -120,7 +127,7 @@ def train(
             trainer.fit(parts.module, parts.data)
         elif checkpoint["echo_epochs"] < parts.data.epochs and not checkpoint.get("stopped"):
             trainer.fit(parts.module, parts.data, ckpt_path=folder / LAST, weights_only=True)
-        else:  # it was interrupted after the training
+        else:  # the run was interrupted after the training
             parts.module.on_load_checkpoint(checkpoint)
             recorder.load_state_dict(checkpoint["callbacks"][recorder.state_key])
         trainer.test(parts.module, parts.data, verbose=False)
@@ -130,7 +137,7 @@ def train(
 
 
 def test_lengths(parts: Parts, settings: TrainerSettings) -> None:
-    """Tests a network that has been tested on windows of other lengths too; the scores join."""
+    """Tests a network at its other lengths too, and adds these scores to those of its test."""
     for length, make in parts.lengths.items():
         other = make(parts.data.seeds)
         other.module.load_state_dict(parts.module.state_dict())
@@ -139,11 +146,11 @@ def test_lengths(parts: Parts, settings: TrainerSettings) -> None:
 
 
 def outcomes(parts: Parts, recorders: Sequence[Recorder]) -> Iterator[Outcome]:
-    """Yields what came out of each run that was tested in a stack, or of the only one.
+    """Yields the outcome of each run of a tested stack, or of the only run.
 
     Args:
         parts: The objects of the test.
-        recorders: Those of the runs, in the order of their replicas.
+        recorders: One for each run, in the order of their replicas.
     """
     module, problem, seeds = parts.module, parts.module.problem, parts.data.seeds
     samples = {name: _array(v) for name, v in module.samples.items() if name.startswith("test/")}
@@ -158,7 +165,7 @@ def outcomes(parts: Parts, recorders: Sequence[Recorder]) -> Iterator[Outcome]:
     for recorder in recorders:
         own = slice(first, first + len(recorder.epochs_to_solve))
         first = own.stop
-        listed = own.start + int(np.argmin(diverged[own]))  # the first that did not: its epoch is 0
+        listed = own.start + int(np.argmin(diverged[own]))  # the first that did not: 0
         yield Outcome(
             seeds=seeds[own],
             scores={name: _array(module.scores[name][own]) for name in samples},
@@ -196,7 +203,7 @@ def _progress(display: str, epochs: int, callbacks: Sequence[pl.Callback]) -> li
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silences what Lightning says by itself; its callbacks are there because a user wants them."""
+    """Silences Lightning's own messages, but not its callbacks, which a user has asked for."""
     loggers = {logging.getLogger(name): level for name, level in LEVELS.items()}
     levels = {logger: logger.level for logger in loggers}
     for logger, level in loggers.items():

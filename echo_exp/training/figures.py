@@ -1,7 +1,7 @@
-"""Figures of a run; drawn without a screen, readable without the text around them.
+"""Figures of a run: they need no screen to be drawn, and no text beside them to be understood.
 
-A sweep draws one for each job, and the text around the curves takes ten times as long as the curves
-do. So what is around them is drawn once for all curves of the same ranges, and kept as pixels.
+A sweep draws one for each job, and axes and labels take ten times as long to draw as the curves. So
+they are drawn once for all curves of the same ranges, and kept as pixels.
 """
 
 import functools
@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from echo_exp.metrics import definition
 from echo_exp.training.replicas import Floats
 
-# Okabe & Ito: told apart by everybody.
+# Okabe & Ito: distinguishable with any colour vision.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#767676"
 STYLES: Mapping[str, Mapping[str, Any]] = {
     "train": {"color": BLUE, "linewidth": 0.8, "linestyle": "-"},
@@ -40,9 +40,9 @@ class Panel:
 
     Attributes:
         name: What it shows: ``loss``, ``accuracy`` or ``mae``.
-        label: The same in words, with its unit.
-        bottom: Where its vertical axis begins.
-        top: Where that ends.
+        label: Label of the vertical axis, with the unit.
+        bottom: Lower end of the vertical axis.
+        top: Its upper end.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Frame:
-    """What is around curves.
+    """A figure without its curves.
 
     Attributes:
         figure: The figure; curves are drawn on its axes.
@@ -69,11 +69,12 @@ class Frame:
 def learning_curve_png(curves: Mapping[str, Curve], loss_name: str) -> bytes:
     """Draws loss and accuracy, and the absolute error where it is measured, over the epochs.
 
-    One replica is a line; many are the line of their median between the 5 % and 95 % quantiles.
+    One replica is a line; several are the line of their median, in a band from the 5 % to the 95 %
+    quantile.
 
     Args:
-        curves: Of each metric its epochs and values, by its name in MLflow.
-        loss_name: What the loss is, with its unit.
+        curves: Epochs and values of each metric, by its name in MLflow.
+        loss_name: Name of the loss, with its unit.
 
     Returns:
         The content of a PNG file.
@@ -91,7 +92,7 @@ def learning_curve_png(curves: Mapping[str, Curve], loss_name: str) -> bytes:
 
 
 def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Frame:
-    """Returns the figure of `learning_curve_png`, on which the next call may draw anew."""
+    """Returns the figure of `learning_curve_png`; the next call may reuse it."""
     shown = {name: _quantiles(curves[name]) for name in DRAWN if name in curves}
     panels = [
         Panel("loss", f"loss ({loss_name})", 0, _top(shown, "loss")),
@@ -118,7 +119,7 @@ def _words(name: str) -> str:
 
 
 def _top(shown: Mapping[str, Floats], name: str) -> float:
-    """Returns a round number above all that is shown of a metric and finite."""
+    """Returns a round number above all finite values that are shown of a metric."""
     values = [shown[key] for key in (f"train/{name}", f"val/{name}") if key in shown]
     tops = (float(v.max(where=np.isfinite(v), initial=0.0)) for v in values)
     largest = max(tops, default=0.0)
@@ -146,7 +147,7 @@ def _frame(panels: tuple[Panel, ...], legend: tuple[tuple[str, str], ...], last:
     width, height = 4.5 * len(panels), 3.6
     figure = Figure(figsize=(width, height), dpi=120)
     canvas = FigureCanvasAgg(figure)
-    # In inches; to let Matplotlib find a layout takes as long as to draw.
+    # In inches: Matplotlib's automatic layout takes as long as drawing.
     figure.subplots_adjust(
         left=0.65 / width,
         right=1 - 0.2 / width,
@@ -176,7 +177,7 @@ def _draw(axes: Axes, curve: Curve, quantiles: Floats, style: Mapping[str, Any])
 
 def _quantiles(curve: Curve) -> Floats:
     """Returns the 5 %, 50 % and 95 % quantiles of the replicas, [3, E]."""
-    with np.errstate(invalid="ignore"):  # between infinite values there is none
+    with np.errstate(invalid="ignore"):  # there is none between infinite values
         quantiles: Floats = np.quantile(_living(curve), [0.05, 0.5, 0.95], axis=1)
     return quantiles
 

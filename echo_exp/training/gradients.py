@@ -1,4 +1,4 @@
-"""The lengths of a network's gradients, each replica's own, and their clipping."""
+"""Norms of a network's gradients and clipping, for each replica by itself."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ def norms(parameters: Iterable[tuple[str, nn.Parameter]]) -> dict[str, Tensor]:
 
     Args:
         parameters: Those of the module, each [R, ...], by names such as
-            ``model.encoder.first.kernel``; one without a gradient counts nowhere.
+            ``model.encoder.first.kernel``; one without a gradient is left out.
     """
     squares: dict[str, Tensor] = {}
     for name, parameter in parameters:
@@ -27,12 +27,12 @@ def norms(parameters: Iterable[tuple[str, nn.Parameter]]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def clip(parameters: Iterable[nn.Parameter], parts: Iterable[Tensor], most: float) -> None:
-    """Shortens the gradient of each replica whose norm over all parameters is above ``most``.
+    """Scales down the gradient of each replica whose norm over all parameters is above ``most``.
 
     Args:
-        parameters: All that is trained, each [R, ...].
-        parts: The norms of the parts of their gradients, each [R].
-        most: The norm that is left.
+        parameters: All trained parameters, each [R, ...].
+        parts: The gradient norms of the parts of the model, each [R].
+        most: The largest norm that is allowed.
     """
     norm = torch.stack(list(parts)).norm(dim=0)  # [R]
     factor = (most / (norm + MARGIN)).clamp(max=1)

@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM as one exception, put off while training until a checkpoint can be written.
+"""Ctrl-C and SIGTERM as one exception, deferred while training until a checkpoint is written.
 
-A batch system that gives notice with SIGUSR2, as submitit does on Slurm, handles it itself: it has
-its turn when the program has stopped.
+A batch system may give notice with SIGUSR2, as submitit does on Slurm, and have a handler for it:
+that handler is called after the program has stopped.
 """
 
 import signal
@@ -11,14 +11,14 @@ from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NOTICE = signal.SIGUSR2
-"""Taken only from a batch system that listens to it."""
+"""Handled only if a batch system has installed a handler for it."""
 
 
 class Interrupted(BaseException):
     """The program was asked to stop.
 
     Args:
-        signum: The signal that asked.
+        signum: The signal.
     """
 
     def __init__(self, signum: int) -> None:
@@ -33,7 +33,7 @@ class Interrupts:
     """Turns the signals that ask a program to stop into `Interrupted`, inside a ``with`` block.
 
     Attributes:
-        pending: The signal that asks, while it is put off; a second one is not put off.
+        pending: The deferred signal, if there is one; a second signal is not deferred.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Interrupts:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # others cannot handle signals
+        if threading.current_thread() is threading.main_thread():  # others may set no handler
             self._before = {signum: signal.getsignal(signum) for signum in SIGNALS}
             if callable(signal.getsignal(NOTICE)):
                 self._before[NOTICE] = signal.getsignal(NOTICE)
@@ -56,12 +56,12 @@ class Interrupts:
             signal.raise_signal(NOTICE)
 
     def raise_at_once(self) -> None:
-        """Raises from now on wherever the program stands."""
+        """From now on, raises as soon as a signal arrives."""
         self._put_off = False
         self._install()
 
     def put_off(self) -> None:
-        """Keeps the next signal as ``pending``, for the training loop to raise between blocks."""
+        """Keeps the next signal as ``pending``; the training loop raises it between blocks."""
         self._put_off = True
         self._install()
 

@@ -1,4 +1,4 @@
-"""Lightning's logger: brings what callbacks log to the run, beside what is recorded anyway."""
+"""A Lightning logger that sends what callbacks log to the run, beside the recorder's metrics."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,18 +12,19 @@ from echo_exp.tracking import Run
 WRITTEN = "callbacks"
 """Folder of a run's artifacts for what callbacks write."""
 NOT_IN_NAMES = re.compile(r"[^\w./: -]")
-"""What MLflow has in no name of a metric."""
+"""Characters that MLflow does not allow in the name of a metric."""
 
 
 class RunLogger(Logger):
-    """Takes what callbacks log, by ``pl_module.log`` or ``trainer.logger.log_metrics``.
+    """Records what callbacks log by ``pl_module.log`` or ``trainer.logger.log_metrics``.
 
-    Lightning counts blocks. Here a metric's step is the tutorial epoch, whatever step is given.
+    Lightning's steps count blocks. Here the step of a metric is the tutorial epoch, whatever step
+    is given.
 
     Args:
-        run: Where the metrics go; with None they go nowhere.
+        run: Where the metrics go; None discards them.
         folder: Where callbacks write; Lightning puts their checkpoints into its ``checkpoints``.
-        epoch: Tells the step of what is measured now.
+        epoch: Returns the step of what is measured now.
     """
 
     def __init__(self, run: Run | None, folder: Path, epoch: Callable[[], int]) -> None:
@@ -35,12 +36,12 @@ class RunLogger(Logger):
 
     @property
     def name(self) -> str:
-        """Nothing: Lightning would make a folder of it."""
+        """Empty, because Lightning would make a folder of it."""
         return ""
 
     @property
     def version(self) -> str:
-        """Nothing: Lightning would make a folder of it."""
+        """Empty, because Lightning would make a folder of it."""
         return ""
 
     @property
@@ -49,12 +50,12 @@ class RunLogger(Logger):
         return str(self._folder)
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Records numbers, or tensors of one; what is said twice is recorded once."""
+        """Records numbers, or tensors of one element; a repeated point is recorded once."""
         epoch = self._epoch()
         points = {
             NOT_IN_NAMES.sub("_", name): (epoch, float(value))
             for name, value in metrics.items()
-            if name != "epoch"  # Lightning adds its own, of which there is one
+            if name != "epoch"  # Lightning adds its own, which never changes
         }
         new = {name: [point[1]] for name, point in points.items() if self._last.get(name) != point}
         self._last |= points

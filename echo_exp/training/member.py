@@ -1,4 +1,4 @@
-"""One run of a stack: what it would have alone, cut from the stack along the replica axis."""
+"""One run of a stack: cut out along the replica axis, it has all that it would have alone."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,15 @@ from echo_exp.training.slices import cut_optimizer, cut_weights
 
 
 class Watcher(Protocol):
-    """What looks at the validations of a run."""
+    """Watches the validations of a run."""
 
     def validated(self, epochs: int, scores: Mapping[str, Tensor]) -> None:
-        """Is given the scores [r] of a validation after so many epochs; raises to end the run."""
+        """Receives the scores of a validation; raises any exception to end the run.
+
+        Args:
+            epochs: Tutorial epochs trained so far.
+            scores: Each score, [r], by its name in MLflow.
+        """
 
 
 class Member:
@@ -27,11 +32,11 @@ class Member:
     Args:
         seeds: One seed for each of its replicas (r of them).
         epochs: Tutorial epochs to train for.
-        make_optimizer: Makes its optimizer.
+        make_optimizer: Creates its optimizer.
         run: Where its metrics go; None tracks nothing.
         folder: Where its checkpoints are written.
-        checkpoint: The checkpoint to go on from; None begins anew.
-        watchers: What looks at its validations.
+        checkpoint: The checkpoint to resume from; None starts from the beginning.
+        watchers: Each watches its validations.
 
     Attributes:
         trained: Tutorial epochs trained so far.
@@ -64,29 +69,38 @@ class Member:
 
     @property
     def remaining(self) -> int:
-        """Epochs that are left to train."""
+        """Epochs left to train."""
         return 0 if self._stopped else max(0, self.epochs - self.trained)
 
     def begin(self, weights: Mapping[str, Tensor]) -> None:
-        """Gives it its initial weights, each [r, ...], unless it goes on from a checkpoint."""
+        """Sets the initial weights, each [r, ...], unless the run resumes from a checkpoint."""
         if not self.weights:
             self.weights = dict(weights)
         optimizer = self.make_optimizer([nn.Parameter(value) for value in self.parameters()])
-        if self.optimizer:  # perhaps of an earlier version, which had fewer numbers
+        if self.optimizer:  # an earlier version may have saved fewer numbers
             optimizer.load_state_dict(self.optimizer)
         self.optimizer = optimizer.state_dict()
 
     def parameters(self) -> list[Tensor]:
-        """Returns what is trained, each [r, ...]."""
+        """Returns the trained parameters, each [r, ...]."""
         return [value for name, value in self.weights.items() if name != "diverged"]
 
     def observe(self, diverged: Tensor) -> None:
-        """Ends the run where all of its replicas have diverged, at the epochs of [r]; 0 if not."""
+        """Ends the run if all of its replicas have diverged.
+
+        Args:
+            diverged: The epoch at which each replica diverged, [r]; 0 if it did not.
+        """
         if (diverged > 0).all():
             self.error = DivergedError(int(diverged.max()))
 
     def validate(self, scores: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-        """Records a validation: its scores, each [r], and the network's weights, each [r, ...]."""
+        """Records a validation.
+
+        Args:
+            scores: Each score, [r], by its name in MLflow.
+            weights: The network's weights, each [r, ...].
+        """
         self.recorder.validated(self.trained, scores)
         self.kept.judge(scores, weights, self.trained)
         try:
@@ -96,12 +110,12 @@ class Member:
             self.error = error
 
     def checkpoint(self, content: Mapping[str, Any], own: slice, blocks: int) -> dict[str, Any]:
-        """Returns the checkpoint that it would have alone.
+        """Returns the checkpoint that the run would have if trained alone.
 
         Args:
             content: Lightning's checkpoint of the stack.
-            own: Its replicas in the stack.
-            blocks: Blocks that it had been trained for before this phase.
+            own: The run's replicas in the stack.
+            blocks: Blocks it was trained for before this phase.
         """
         return {
             **content,
@@ -137,7 +151,7 @@ def spans(members: Sequence[Member]) -> list[tuple[Member, slice]]:
 
 
 def _ahead(loops: Mapping[str, Any], blocks: int) -> dict[str, Any]:
-    """Returns what Lightning counts as it would count had it begun so many blocks earlier."""
+    """Returns Lightning's counts as if it had begun that many blocks earlier."""
     moved = copy.deepcopy(dict(loops))
     fit = moved["fit_loop"]
     fit["epoch_loop.state_dict"]["_batches_that_stepped"] += blocks

@@ -21,7 +21,7 @@ from echo_exp.training.logger import RunLogger
 from echo_exp.training.optimizer import Adam
 
 SATURATED = 2.0
-"""A cell state beyond this is saturated: the slope of tanh is 0.07 there."""
+"""A cell state of larger magnitude counts as saturated: the slope of tanh is 0.07 here."""
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -44,37 +44,38 @@ class DivergedError(RuntimeError):
 class EchoModule(pl.LightningModule):
     """Trains a model to echo, carrying its state from batch to batch of a sequence.
 
-    A tutorial epoch is one fresh random sequence. One ``training_step`` takes a block of them (a
-    Lightning batch) and makes an update after each batch of windows, so that what Lightning does
-    around a step is paid once a block; ``trainer.global_step`` counts blocks. The state is a local
-    variable of the walk through one sequence: it begins at zero, and nothing outside can see it.
-    A model that is not ``stateful`` begins at zero with each batch.
+    A tutorial epoch is one fresh random sequence. One ``training_step`` trains on a block of them
+    (a Lightning batch) and updates the weights after each batch of windows, so Lightning's overhead
+    is paid once per block; ``trainer.global_step`` counts blocks. The state is a local variable of
+    the walk through one sequence: it starts at zero, and nothing outside can see it. A model that
+    is not ``stateful`` starts each batch at zero.
 
-    A replica whose loss or weights are no longer finite is frozen with the weights that it had
-    before that block, and has no scores (NaN) from that epoch on; the others go on.
+    A replica whose loss or weights become non-finite is frozen with its weights from before that
+    block; its scores are NaN from that epoch on. The other replicas continue.
 
     Args:
         model: The network, e.g. `echo_exp.models.Seq2Seq`.
-        problem: What is to be learned.
-        representation: How integers become the network's input and its outputs integers.
+        problem: The problem to learn.
+        representation: Encodes integers as the network's input and decodes its outputs.
         batch_size: Windows in a batch (B); must divide ``problem.n_windows``.
-        optimizer: Makes the optimizer of the network's parameters.
-        missing: What is done with missing values; `Drop` where not given.
-        clip_norm: What each replica's gradient is shortened to where its norm is above; None leaves
-            it as it is.
+        optimizer: Creates the optimizer for the network's parameters.
+        missing: Policy for missing values; `Drop` by default.
+        clip_norm: Largest norm of each replica's gradient; a larger gradient is scaled down to it.
+            None does not clip.
 
     Attributes:
         epochs: Tutorial epochs trained so far.
-        ahead: By how many epochs each replica of a stack is ahead of these, [R]; else [1], zero.
-        make_optimizer: Makes the optimizer of the network's parameters.
-        diverged: The first epoch without a finite loss of each replica, [R]; 0 where there is none.
-        samples: Scores of each sequence of the last validation and test, [S, R], by metric name.
+        ahead: How many epochs each replica of a stack is ahead of ``epochs``, [R]; outside a stack
+            a single zero, [1].
+        make_optimizer: Creates the optimizer for the network's parameters.
+        diverged: First epoch of each replica without a finite loss, [R]; 0 if there is none.
+        samples: Scores of each sequence in the last validation and test, [S, R], by metric name.
         scores: Their means over the sequences, [R].
-        answers: Of how many answers a sequence's share in the test is, by metric name.
+        answers: Number of answers in each test sequence that a metric averages over, by its name.
 
     Raises:
-        SettingError: The batch size or the norm is not allowed, or a state is carried that means
-            nothing.
+        SettingError: The batch size or the norm is not allowed, or the model carries a state
+            although the problem's windows are independent.
     """
 
     diverged: Tensor
@@ -122,25 +123,29 @@ class EchoModule(pl.LightningModule):
         self.register_buffer("ahead", torch.zeros(1, dtype=torch.long), persistent=False)
 
     def read(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Returns what the network reads of windows, [..., n_in], and which timesteps are present.
+        """Encodes windows as the network's input, and marks the timesteps that are present.
+
+        Args:
+            windows: [..., n_in] integers.
 
         Returns:
-            [..., T, F] features or [..., T] categories, and [..., T]; None where all are.
+            The input, [..., T, F] features or [..., T] categories; and the mask, [..., T], True
+            where a timestep is present, or None if all are.
         """
         return self.representation.encode(windows), self.missing.present(windows)
 
     @property
     def step(self) -> int:
-        """The tutorial epoch of what is measured now, from 1; 0 in a test, which is of none."""
+        """The tutorial epoch, from 1, to which measurements belong now; 0 during a test."""
         return 0 if self.trainer.testing else max(1, self.epochs)
 
     @property
     def _recorded(self) -> bool:
-        """Whether `Recorder` brings the module's own scores to where the logger would."""
+        """Whether `Recorder` records the module's own scores, so that the logger need not."""
         return isinstance(self.trainer.logger, RunLogger)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Returns the optimizer of the network's parameters."""
+        """Returns the optimizer for the network's parameters."""
         return self.make_optimizer(self.parameters())
 
     def training_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
@@ -177,7 +182,11 @@ class EchoModule(pl.LightningModule):
         return {name: values.masked_fill(frozen, math.nan) for name, values in outputs.items()}
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Logs the block's last epoch; raises `DivergedError` where no replica is left."""
+        """Logs the block's last epoch.
+
+        Raises:
+            DivergedError: Every replica has diverged.
+        """
         if (self.diverged > 0).all():
             raise DivergedError(int(self.diverged.max()))
         if not (self.trainer.loggers or self.trainer.progress_bar_callback):
@@ -189,11 +198,16 @@ class EchoModule(pl.LightningModule):
             self.log_dict(last)
 
     def validation_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        """Scores sequences [S, R, n_windows, n_in]: each score [S, R] by its name.
+        """Scores sequences.
 
-        ``saturation`` is the share of cell states, after a sequence's last batch, that lie where
-        the tanh of the LSTM's output passes on less than 7 % of a gradient; a network that is not
-        `WithCells` has none.
+        Args:
+            windows: [S, R, n_windows, n_in] integers.
+            batch_idx: Lightning's number of the batch.
+
+        Returns:
+            Each score, [S, R], by its name. ``saturation`` is the share of cell states beyond
+            `SATURATED` after a sequence's last batch: there the tanh in the LSTM's output passes on
+            less than 7 % of a gradient. Only a network that is `WithCells` has it.
         """
         scores, state = self._score(windows)
         if isinstance(self.model, WithCells):
@@ -203,7 +217,15 @@ class EchoModule(pl.LightningModule):
         return scores
 
     def test_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        """Scores sequences [S, R, n_windows, n_in]: each score [S, R] by its name."""
+        """Scores sequences.
+
+        Args:
+            windows: [S, R, n_windows, n_in] integers.
+            batch_idx: Lightning's number of the batch.
+
+        Returns:
+            Each score, [S, R], by its name.
+        """
         return self._score(windows)[0]
 
     def predict_step(self, windows: Tensor, batch_idx: int = 0) -> Tensor:
@@ -213,18 +235,18 @@ class EchoModule(pl.LightningModule):
         return self._sequences(echoes)
 
     def on_validation_model_zero_grad(self) -> None:
-        """Keeps the gradients of the last update, which Lightning would drop here."""
+        """Keeps the gradients of the last update, which Lightning would clear here."""
 
     def on_validation_epoch_start(self) -> None:
-        """Forgets an evaluation that was interrupted."""
+        """Discards the scores of an interrupted evaluation."""
         self._evaluated.clear()
 
     def on_test_epoch_start(self) -> None:
-        """Forgets an evaluation that was interrupted."""
+        """Discards the scores of an interrupted evaluation."""
         self._evaluated.clear()
 
     def on_validation_epoch_end(self) -> None:
-        """Logs ``val/loss``, ``val/accuracy`` and so on, and the gradients of the last update."""
+        """Logs ``val/loss`` and so on, and scores the gradient norms of the last update."""
         self._log_scores("val")
         norms = self._norms or gradients.norms(self.named_parameters())
         self.scores |= {f"val/gradient_norm_{part}": norm for part, norm in norms.items()}
@@ -234,11 +256,11 @@ class EchoModule(pl.LightningModule):
         self._log_scores("test")
 
     def join_test(self, other: "EchoModule", suffix: str) -> None:
-        """Takes over what another module with the same weights has scored in its test.
+        """Adds the test scores of another module with the same weights.
 
         Args:
-            other: That module.
-            suffix: What the names of its scores end with here.
+            other: That module, already tested.
+            suffix: Appended to the names of its scores.
         """
         tested = {name: f"{name}_{suffix}" for name in other.samples if name.startswith("test/")}
         self.samples |= {new: other.samples[name] for name, new in tested.items()}
@@ -246,27 +268,28 @@ class EchoModule(pl.LightningModule):
         self.answers |= {tested[name]: count for name, count in other.answers.items()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the number of epochs and torch's random state beside the weights."""
+        """Saves the number of epochs and torch's random state with the weights."""
         checkpoint["echo_epochs"] = self.epochs
         checkpoint["torch_random_state"] = torch.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Goes on with the epochs and the random state of the checkpoint."""
+        """Restores the number of epochs and torch's random state."""
         self.epochs = checkpoint["echo_epochs"]
         torch.set_rng_state(checkpoint["torch_random_state"])
 
     def _walk(
         self, inputs: Tensor, masks: Tensor | None, right: Tensor | None = None
     ) -> Iterator[tuple[Tensor, State]]:
-        """Yields the outputs of each batch along a sequence, [R, B, n_out, V], and its last state.
+        """Yields the outputs of each batch of a sequence, [R, B, n_out, V], and the state after it.
 
-        The state begins at zero, is carried from one batch to the next and cut from the graph
-        between them.
+        The state starts at zero. A stateful model carries it from batch to batch, detached from the
+        graph in between.
 
         Args:
             inputs: [batches, R, B, T, F] features or [batches, R, B, T] categories.
-            masks: Of the first batches, in which timesteps may be missing, [.., R, B, T].
-            right: The right answers of each batch, where the network is told them.
+            masks: Present timesteps of the first batches, [.., R, B, T]; the later ones miss none.
+            right: The right answers, if the network is told them: [batches, R, B, n_out, F]
+                features or [batches, R, B, n_out] categories.
         """
         state: State | None = None
         parts = (inputs, () if masks is None else masks, () if right is None else right)
@@ -288,19 +311,23 @@ class EchoModule(pl.LightningModule):
         return values.unflatten(2, (-1, self.batch_size)).transpose(1, 2)  # type: ignore[no-any-return]
 
     def _inputs(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Returns what the model reads of sequences, cut into batches, and what it is to skip."""
+        """Returns the model's input for sequences and the present timesteps, cut into batches."""
         x, present = self.read(windows)
         if present is None:
             return self._cut(x), None
         batches = math.ceil(self.problem.n_incomplete / self.batch_size)
-        return self._cut(x), self._cut(present)[:, :batches]  # nothing is missing in those after
+        return self._cut(x), self._cut(present)[:, :batches]  # later ones miss nothing
 
     def _gradients(self, windows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Walks along one sequence after the other, [S, R, n_windows, n_in].
+        """Computes the gradients of each batch in turn, one sequence after the other.
 
-        Yields the summed loss [R] of a batch and which integers were right [R, B, n_out] (anything
-        for those that are missing) whenever its gradients are ready; the caller makes the update
-        before it asks for the next. The gradients are those of the mean over present targets.
+        When the gradients of a batch are ready, it yields the summed loss, [R], and which integers
+        were right, [R, B, n_out] (arbitrary where the target is missing). The caller updates the
+        weights before it asks for the next batch. The gradients are those of the mean over present
+        targets.
+
+        Args:
+            windows: [S, R, n_windows, n_in] integers.
         """
         parameters = list(self.parameters())
         ones = windows.new_ones(windows.shape[1])
@@ -316,7 +343,7 @@ class EchoModule(pl.LightningModule):
             batches = zip(walk, targets[s], answers[s], weights, strict=True)
             for (outputs, _), target, answer, weight in batches:
                 loss = self.representation.loss(outputs, target).flatten(1).sum(1)
-                for parameter in parameters:  # large networks have no room for two of each
+                for parameter in parameters:  # two of each would not fit for a large network
                     parameter.grad = None
                 found = torch.autograd.grad(loss, parameters, weight)
                 for parameter, gradient in zip(parameters, found, strict=True):
@@ -325,14 +352,19 @@ class EchoModule(pl.LightningModule):
                 yield loss.detach(), self.representation.right(outputs.detach(), answer)
 
     def _clip(self) -> None:
-        """Shortens gradients, where asked for, and keeps the norms that they had before."""
+        """Clips the gradients if a norm is set, and keeps their norms from before."""
         if self.clip_norm is not None:
             self._norms = gradients.norms(self.named_parameters())
             gradients.clip(self.parameters(), self._norms.values(), self.clip_norm)
 
     @torch.no_grad()
     def _freeze(self, loss: Tensor, weights: list[Tensor]) -> None:
-        """Gives replicas that are not finite, [S, R], the weights back that they had before."""
+        """Resets replicas with non-finite loss or weights to their weights before the block.
+
+        Args:
+            loss: [S, R].
+            weights: The parameters before the block, each [R, ...].
+        """
         sums = torch.stack([parameter.flatten(1).sum(1) for parameter in self.parameters()])
         finite = torch.cat([loss, sums.sum(0, keepdim=True)]).isfinite()  # [S+1, R]
         first = self.epochs + self.ahead + 1 + finite.long().argmin(0)
@@ -357,7 +389,7 @@ class EchoModule(pl.LightningModule):
         return {name: self._sequences(values) for name, values in batches.items()}, last
 
     def _side_by_side(self, windows: Tensor) -> Iterator[tuple[Tensor, State]]:
-        """Walks along all sequences at once: outputs [R, S*B, n_out, V] and state of each batch."""
+        """Walks through all sequences at once; yields outputs [R, S*B, n_out, V] and states."""
         inputs, masks = self._inputs(windows)
         return self._walk(self._beside(inputs), None if masks is None else self._beside(masks))
 
@@ -366,7 +398,7 @@ class EchoModule(pl.LightningModule):
         return batches.movedim(0, 2).flatten(2, 3)
 
     def _sequences(self, batches: list[Tensor]) -> Tensor:
-        """Puts batches together again, each [R, S*B, n_out] -> [S, R, n_windows, n_out]."""
+        """Joins batches to sequences, each [R, S*B, n_out] -> [S, R, n_windows, n_out]."""
         cut = torch.stack(batches).unflatten(2, (-1, self.batch_size))  # [batches, R, S, B, n_out]
         rows: Tensor = cut.permute(2, 1, 0, 3, 4).flatten(2, 3)
         return rows

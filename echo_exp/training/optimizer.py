@@ -1,4 +1,4 @@
-"""Adam as Keras has it, with settings for all replicas or for each."""
+"""Adam as Keras implements it, with the same settings for all replicas or different ones."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ from echo_exp.training.schedule import CONSTANT, SHAPES, Schedule, needs_end
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
 SCHEDULED = ("initial_lr", "schedule", "warmup", "run_updates")
-"""The settings of a group that are its `Schedule`; its ``lr`` is the rate of the next update."""
+"""The settings of a group that make up its `Schedule`; ``lr`` is the rate of the next update."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Adam(torch.optim.Optimizer):
 
     ``p -= lr * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)``, the form before
     section 2.1 of Kingma & Ba 2014 with its "epsilon hat". `torch.optim.Adam` corrects v before it
-    adds epsilon, so that the same number means there, at the first update, thirty times as little.
+    adds epsilon: there, at the first update, the same epsilon has a thirtieth of the effect.
 
-    In a stack of runs the numbers of ``param_groups`` are tensors [R]: each replica has its own.
+    In a stack of runs, a number in ``param_groups`` may be a tensor [R], a value for each replica.
 
     Args:
         params: The parameters, all floating point and on one device.
@@ -45,16 +45,16 @@ class Adam(torch.optim.Optimizer):
         beta_2: Decay of the mean of their squares (v).
         epsilon: Added to the root of v.
         schedule: ``constant``, or ``cosine`` for a learning rate that falls to zero over the run.
-        warmup: Epochs in which the learning rate first rises, in equal steps.
+        warmup: Epochs over which the learning rate rises at first, in equal steps.
         epochs: Epochs of the run.
-        updates_per_epoch: Updates in each of these.
+        updates_per_epoch: Updates in each epoch.
 
     Raises:
         SettingError: A value is not allowed.
     """
 
     per_replica = True
-    """The numbers of ``param_groups`` may be tensors [R], in a stack of runs."""
+    """The numbers in ``param_groups`` may be tensors [R], in a stack of runs."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Adam(torch.optim.Optimizer):
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Takes what was saved, by a version without schedules too."""
+        """Restores a saved state, even one from a version without schedules."""
         super().__setstate__(state)
         for group in self.param_groups:
             for name, value in _named(Schedule(group["lr"], CONSTANT, 0, 0)).items():
@@ -115,7 +115,7 @@ class Adam(torch.optim.Optimizer):
 
     def _move(self, parameters: list[Tensor], spans: Sequence[tuple[_Span, int]]) -> None:
         means, squares = zip(*map(self._moments, parameters), strict=True)
-        # The fused operation goes through the memory in its order, whatever the strides are.
+        # The fused operation reads memory in order and ignores strides.
         gradients = [p.grad.contiguous() for p in parameters if p.grad is not None]
         if len(spans) == 1:
             _update(spans[0][0], parameters, gradients, means, squares)
@@ -138,13 +138,13 @@ class Adam(torch.optim.Optimizer):
 
 
 def _spans(group: dict[str, Any]) -> list[tuple[_Span, int]]:
-    """Returns the settings of a group, with how many neighbouring replicas have them."""
+    """Returns the settings of a group, each with the number of neighbouring replicas it is for."""
     each = _each_replica(group, ("lr", "beta_1", "beta_2", "epsilon", "updates"))
     return [(_Span(*same), len(list(run))) for same, run in itertools.groupby(each)]
 
 
 def _each_replica(group: dict[str, Any], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """Yields the settings of each replica; where all have the same, once."""
+    """Yields the settings of each replica; only once if no setting is a tensor."""
     values = [group[name] for name in names]
     replicas = max(value.numel() if isinstance(value, Tensor) else 1 for value in values)
     return zip(
@@ -158,7 +158,7 @@ def _named(schedule: Schedule) -> dict[str, Any]:
 
 
 def _reschedule(group: dict[str, Any]) -> None:
-    """Gives a group the learning rate of its next update."""
+    """Sets the learning rate of a group's next update."""
     warmup = group["warmup"]
     if group["schedule"] == CONSTANT and not isinstance(warmup, Tensor) and not warmup:
         return

@@ -1,4 +1,4 @@
-"""What came out of an experiment: the scores of every replica, and how they are told."""
+"""The outcome of an experiment: the scores of every replica, as metrics, tables and text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,22 +12,23 @@ from echo_exp.training.evaluation import SOLVED, Listing, Share
 from echo_exp.training.replicas import Floats, plain, statistics
 
 Line = tuple[str, str]
-"""A title and what stands beside it."""
+"""A title and the text beside it."""
 
 MOST_NAMED = 8
-"""Of more diverged replicas only so many are named on the screen; the table has them all."""
+"""At most this many diverged replicas are named on the screen; the table has them all."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The scores of a trained network, or of all replicas of one.
+    """The scores of a trained network, or of all its replicas.
 
     Attributes:
         seeds: The seed of each replica.
         scores: Test scores of each replica, [R], by their names in MLflow; NaN where it diverged.
-        intervals: For a single replica, how far chance may be at work in its scores.
+        intervals: Scores of a single replica with their confidence intervals, by their names in
+            MLflow; empty for several replicas.
         windows: Complete test windows of each replica.
-        seconds: Time of the training with its validations.
+        seconds: Duration of the training, validations included.
         parameters: Trainable parameters of a network.
         epochs_to_solve: The first validated epoch of each replica with an accuracy of at least
             `SOLVED`, [R]; NaN where there is none.
@@ -35,7 +36,7 @@ class Outcome:
             none.
         listing: The echo of one new sequence by the first replica that did not diverge.
         listed: The seed of that replica.
-        curves: Of each metric its epochs [E] and its values for each replica, [E, R].
+        curves: Epochs [E] and values for each replica [E, R] of each metric, by its name in MLflow.
     """
 
     seeds: Sequence[int]
@@ -52,7 +53,7 @@ class Outcome:
 
     @property
     def accuracy(self) -> float:
-        """Share of single integers right on complete windows, mean over the replicas."""
+        """Share of integers that are right on complete windows, mean over the replicas."""
         return float(statistics("accuracy", self.scores["test/accuracy"])["accuracy"])
 
     def metrics(self) -> dict[str, float]:
@@ -73,7 +74,7 @@ class Outcome:
         return values
 
     def validation(self) -> dict[str, float]:
-        """Returns the means over the replicas of the last validation."""
+        """Returns the scores of the last validation, means over the replicas."""
         return {
             name: float(np.nanmean(values[-1]))
             for name, (_, values) in self.curves.items()
@@ -94,9 +95,9 @@ class Outcome:
         return {"seed": list(self.seeds), **cells}
 
     def frame(self) -> dict[str, NDArray[Any]]:
-        """Returns the columns of a table of everything measured, a row a seed and epoch.
+        """Returns the columns of a table of everything measured, a row for each seed and epoch.
 
-        A metric is NaN at the epochs where it was not measured; the test scores stand at the last.
+        A metric is NaN at epochs where it was not measured; the test scores are at the last epoch.
         """
         epochs = max(len(steps) for steps, _ in self.curves.values())
         tested = {name: ([epochs], score[None]) for name, score in self.scores.items()}
@@ -116,7 +117,7 @@ class Outcome:
         return "\n".join(f"{title:<{width}} {text}" for title, text in lines)
 
     def lines(self) -> list[Line]:
-        """Returns what to tell of it, line by line."""
+        """Returns a summary for the user, line by line."""
         lines = [("tested on", f"{self.windows:,} complete windows of fresh sequences")]
         if len(self.seeds) > 1:
             lines.append(("", f"by each of {len(self.seeds)} replicas: mean ± std (range)"))

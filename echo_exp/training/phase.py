@@ -1,4 +1,4 @@
-"""What of a stack is trained in one call of Lightning, so that blocks lie where they lie alone."""
+"""Chooses what a stack trains next, so that each run has the blocks that it would have alone."""
 
 import math
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from echo_exp.training.member import Member
 
 @dataclass(frozen=True)
 class Phase:
-    """What is trained in one call of Lightning.
+    """The runs and blocks that are trained in one call of Lightning.
 
     Attributes:
         members: The runs.
         blocks: Blocks that each is trained for.
         block: Epochs in a block.
-        validate: Blocks to the first validation, and between two.
+        validate: Blocks before the first validation, and between any two.
     """
 
     members: Sequence[Member]
@@ -25,7 +25,7 @@ class Phase:
 
 
 def next_phase(members: Sequence[Member], block: int, validate_every: int) -> Phase:
-    """Returns what is to be trained next.
+    """Returns the next phase of a stack.
 
     Args:
         members: Runs that have epochs left.

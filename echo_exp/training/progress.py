@@ -1,4 +1,4 @@
-"""What a person sees while a network trains: a bar on a terminal, a line now and then elsewhere."""
+"""Shows how far a training is: with a bar on a terminal, with occasional lines elsewhere."""
 
 import sys
 import time
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 LINES = 10
-"""Lines of a training whose output is no terminal; more where these are a minute apart."""
+"""Lines printed for a training where there is no terminal; more if it prints one a minute."""
 
 DRAW_SECONDS = 0.1
-"""A bar is drawn so often."""
+"""Seconds between two updates of a bar."""
 
 PATIENCE = 5.0
-"""Seconds for which a validation or a test shows nothing; so far apart are then its lines."""
+"""Seconds before a validation or a test shows anything, and then between its lines."""
 
 
 class Progress(pl.Callback):
@@ -28,8 +28,8 @@ class Progress(pl.Callback):
 
     Args:
         epochs: Tutorial epochs of the whole training.
-        bar: Whether to draw a bar, in a file once at the end; otherwise lines are printed.
-        now: Tells the time, in seconds.
+        bar: Whether to draw a bar, in a file only once at the end; otherwise lines are printed.
+        now: Returns the time in seconds.
     """
 
     def __init__(self, epochs: int, bar: bool, now: Callable[[], float] = time.monotonic) -> None:
@@ -42,7 +42,7 @@ class Progress(pl.Callback):
         self._began = self._said = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begins to count."""
+        """Starts to count epochs."""
         self._first = pl_module.epochs  # type: ignore[assignment]
         self._began = self._said = self._now()
         if self.bar:
@@ -74,31 +74,31 @@ class Progress(pl.Callback):
             _say(f"epoch {done:,} of {self.epochs:,}: {told}")
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begins to count the parts of a validation."""
+        """Starts to count the parts of a validation."""
         self._evaluation.begin("validation", sum(trainer.num_val_batches))
 
     def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
-        """Shows how far it is."""
+        """Shows how far the validation is."""
         self._evaluation.step()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes away what showed it."""
+        """Removes the bar of the validation."""
         self._evaluation.end()
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begins to count the parts of the test."""
+        """Starts to count the parts of the test."""
         self._evaluation.begin("test", sum(trainer.num_test_batches))
 
     def on_test_batch_end(self, *_: Any, **__: Any) -> None:
-        """Shows how far it is."""
+        """Shows how far the test is."""
         self._evaluation.step()
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes away what showed it."""
+        """Removes the bar of the test."""
         self._evaluation.end()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Leaves the bar as it stands."""
+        """Stops the bar and leaves it on the screen."""
         self._evaluation.end()
         if self._bar is not None:
             self._bar.stop()
@@ -112,7 +112,7 @@ class Progress(pl.Callback):
 
 
 class _Evaluation:
-    """Shows a validation or a test that lasts."""
+    """Shows how far a validation or a test is, if it takes long."""
 
     def __init__(self, bar: bool, now: Callable[[], float]) -> None:
         self.bar = bar
@@ -120,12 +120,12 @@ class _Evaluation:
         self._bar: Bar | None = None
 
     def begin(self, name: str, parts: float) -> None:
-        """Begins to count."""
+        """Starts to count parts."""
         self._name, self._parts, self._done = name, int(parts), 0
         self._began = self._said = self._now()
 
     def step(self) -> None:
-        """Shows one part more, when it is time."""
+        """Counts a finished part; shows it when it is time."""
         self._done += 1
         now = self._now()
         if now - self._began < PATIENCE or not (self.bar or now - self._said >= PATIENCE):
@@ -139,14 +139,14 @@ class _Evaluation:
             _say(f"{self._name}: {self._done} of {self._parts} parts, {left:,.0f} s left")
 
     def end(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
 
 def _bar(name: str, total: int, unit: str, transient: bool = False) -> "Bar":
-    """Begins to draw a bar."""
+    """Starts drawing a bar."""
     from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn
     from rich.progress import Progress as Bar
 

@@ -1,4 +1,4 @@
-"""What happens in a training, on its way to the run that records it."""
+"""Records a training: what is measured of each replica, and when."""
 
 import math
 from collections import defaultdict
@@ -19,13 +19,13 @@ from echo_exp.training.replicas import Floats, plain, statistics
 
 
 class Recorder(pl.Callback):
-    """Keeps the metrics of every replica, sends their statistics to the run, and keeps the time.
+    """Keeps the metrics of every replica, sends their statistics to the run, and measures the time.
 
     Args:
-        run: Where they go; None keeps only what the outcome needs.
+        run: Where the statistics go; None sends nothing.
 
     Attributes:
-        seconds: Time of the training, once it has ended; of a run in a stack its share.
+        seconds: Duration of the training, once it has ended; for a run in a stack, its share.
         epochs_to_solve: First validated epoch of each replica with an accuracy of at least
             `SOLVED`, [R]; NaN where there is none yet.
     """
@@ -53,7 +53,7 @@ class Recorder(pl.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from the metrics and the time before the interruption."""
+        """Restores the metrics and the time from before the interruption."""
         self._resumed_seconds = self.seconds = state_dict["seconds"]
         self.epochs_to_solve = state_dict["epochs_to_solve"]
         for parts, before in (
@@ -64,7 +64,7 @@ class Recorder(pl.Callback):
         self._validated = state_dict["validated"]
 
     def curves(self) -> dict[str, tuple[list[int], Floats]]:
-        """Returns of each metric its epochs [E] and its values for each replica, [E, R]."""
+        """Returns the epochs [E] and the values for each replica [E, R] of each metric."""
         train = {name: _array(torch.cat(parts)) for name, parts in self._train.items()}
         validation = {name: _array(torch.cat(parts)) for name, parts in self._validation.items()}
         return {
@@ -78,16 +78,16 @@ class Recorder(pl.Callback):
             self.run.flush()
 
     def settle(self) -> None:
-        """Returns when everything so far is in the store."""
+        """Waits until everything so far is in the store."""
         if self.run is not None:
             self.run.settle()
 
     def begin(self, replicas: int, share: float = 1.0) -> None:
-        """Begins to count the time.
+        """Starts the clock.
 
         Args:
             replicas: Replicas of the run (R).
-            share: The share of the time that counts for this run, of several in a stack.
+            share: Share of the time that counts for this run; below 1 in a stack of several.
         """
         if not len(self.epochs_to_solve):
             self.epochs_to_solve = torch.full((replicas,), math.nan)
@@ -100,7 +100,7 @@ class Recorder(pl.Callback):
 
         Args:
             epochs: Tutorial epochs trained so far.
-            outputs: Of each metric its values, [S, R].
+            outputs: Values of each metric in each epoch of the block, [S, R].
         """
         now = self._clock.now()
         count = len(outputs["loss"])
@@ -116,7 +116,12 @@ class Recorder(pl.Callback):
         self._block_began = now
 
     def validated(self, epochs: int, scores: Mapping[str, Tensor]) -> None:
-        """Records the scores of a validation after so many epochs, each [R]."""
+        """Records the scores of a validation.
+
+        Args:
+            epochs: Tutorial epochs trained so far.
+            scores: Each score, [R], by its name in MLflow.
+        """
         found = {
             name: score.cpu().unsqueeze(0)
             for name, score in scores.items()
@@ -131,11 +136,11 @@ class Recorder(pl.Callback):
         self._block_began = self._clock.now()
 
     def end(self) -> None:
-        """Stops counting the time."""
+        """Stops the clock."""
         self.seconds = self._now()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begins to count the time."""
+        """Starts the clock."""
         assert isinstance(pl_module, EchoModule)
         self.begin(len(pl_module.diverged))
 
@@ -158,7 +163,7 @@ class Recorder(pl.Callback):
         self.validated(pl_module.epochs, pl_module.scores)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stops counting."""
+        """Stops the clock."""
         self.end()
 
     def _send(

@@ -1,4 +1,4 @@
-"""Many seeds as one program: what their scores say together."""
+"""Statistics of the scores of several replicas."""
 
 import warnings
 
@@ -9,29 +9,29 @@ Floats = NDArray[np.float64]
 
 
 def plain(values: Floats) -> list[float]:
-    """Returns values, of any shape, as the shortest numbers that mean the same in 32 bits.
+    """Returns values, of any shape, as a list of the shortest numbers that equal them in 32 bits.
 
-    They were computed in 32 bits; what more digits would show is no part of them.
+    The values were computed in 32 bits; further digits would mean nothing.
     """
     with np.errstate(over="ignore"):
         return [float(text) for text in values.ravel().astype(np.float32).astype(str)]
 
 
 def statistics(name: str, values: Floats) -> dict[str, Floats]:
-    """Summarises a metric over the replicas; those that diverged (NaN) do not count.
+    """Summarises a metric over the replicas, without those that diverged (NaN).
 
     Args:
         name: Name of the metric.
-        values: [..., R], one value a replica.
+        values: [..., R], a value for each replica.
 
     Returns:
-        For one replica its values under ``name``. For more their mean under ``name`` and the
-        sample's standard deviation, least and greatest value as ``name/std``, ``name/min`` and
-        ``name/max``; each [...].
+        For one replica, its values under ``name``. For several, their mean under ``name``, and
+        their sample standard deviation, minimum and maximum under ``name/std``, ``name/min`` and
+        ``name/max``. Each is [...].
     """
     if values.shape[-1] == 1:
         return {name: values[..., 0]}
-    with warnings.catch_warnings():  # of no replica left there is no mean
+    with warnings.catch_warnings():  # if no replica is left, there is no mean
         warnings.simplefilter("ignore", RuntimeWarning)
         return {
             name: np.nanmean(values, axis=-1),

@@ -1,4 +1,4 @@
-"""How the learning rate changes over a run; it follows from the number of updates alone."""
+"""How the learning rate changes over a run: it depends on the number of updates alone."""
 
 import math
 from typing import NamedTuple
@@ -13,14 +13,14 @@ def needs_end(shape: str) -> bool:
 
 
 class Schedule(NamedTuple):
-    """The learning rates of a run: a linear rise, then what the shape says.
+    """The learning rates of a run: a linear rise, then a shape.
 
     Attributes:
-        rate: The highest.
+        rate: The highest rate.
         shape: ``constant``, or ``cosine`` for half a period down to zero (Loshchilov & Hutter 2017,
             without restarts).
-        warmup: Updates of the rise, which the first update begins with ``rate / warmup``.
-        updates: Updates of the whole run; what a constant rate does not need.
+        warmup: Updates of the rise; the first has the rate ``rate / warmup``.
+        updates: Updates of the whole run; a constant rate does not need it.
     """
 
     rate: float

@@ -1,4 +1,4 @@
-"""How a network is trained and scored: everything about a run that is not the experiment itself."""
+"""How a network is trained and scored: the settings that do not define the experiment itself."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from enum import StrEnum
 from echo_exp import settings
 
 LARGEST_BLOCK = 25
-"""Lightning's work around a step is paid once a block; beyond this it is lost in the training."""
+"""Epochs in a block at most: Lightning's overhead, paid once per block, is then negligible."""
 
 
 class Display(StrEnum):
@@ -31,8 +31,8 @@ class TrainerSettings:
         checkpoint_seconds: Seconds between two checkpoints.
         progress: What is shown while training, a `Display`.
         detect_anomaly: Whether autograd looks for the operation that made a NaN (slow).
-        clip_norm: What each network's gradient is shortened to where its norm is above; None for
-            gradients as they are.
+        clip_norm: Largest norm of each network's gradient; a larger gradient is scaled down to it.
+            None does not clip.
 
     Raises:
         SettingError: A value is not allowed.
@@ -62,6 +62,6 @@ class TrainerSettings:
 
     @property
     def block(self) -> int:
-        """Epochs in a training step; a divisor of ``validate_every``, where a block ends."""
+        """Epochs in a training step, a divisor of ``validate_every``: blocks end at validations."""
         largest = min(LARGEST_BLOCK, self.validate_every)
         return next(n for n in range(largest, 0, -1) if self.validate_every % n == 0)

@@ -1,4 +1,4 @@
-"""Cuts and joins what is trained along the replica axis, so that several runs make one stack."""
+"""Joins runs to one stack along the replica axis, and cuts them out of it again."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -22,17 +22,20 @@ def cut_weights(weights: Mapping[str, Tensor], own: slice) -> dict[str, Tensor]:
 def join_optimizers(
     states: Sequence[Mapping[str, Any]], weights: Sequence[Sequence[Tensor]]
 ) -> dict[str, Any]:
-    """Joins the ``state_dict`` of the optimizers of several runs to that of a stack's.
+    """Joins the optimizers of several runs to that of a stack.
 
     A number that is not the same in all runs becomes a tensor [R]. A run that has made no update
-    has no state yet; in a stack with others it begins at zero.
+    has no state yet; in a stack with others its state starts at zero.
 
     Args:
-        states: Those of the runs.
-        weights: The parameters of each run, [r, ...], in the order in which optimizers know them.
+        states: The ``state_dict`` of each run's optimizer.
+        weights: The parameters of each run, [r, ...], in the order of its optimizer.
+
+    Returns:
+        The ``state_dict`` of the stack's optimizer.
 
     Raises:
-        ValueError: The runs differ in something that is no number.
+        ValueError: The runs differ in something that is not a number.
     """
     sizes = [len(parameters[0]) for parameters in weights]
     groups = [
@@ -78,7 +81,7 @@ def _join(name: str, values: Sequence[Any], sizes: Sequence[int]) -> Any:
 def _join_state(
     states: Sequence[Mapping[str, Any]], parameters: Sequence[Tensor], sizes: Sequence[int]
 ) -> dict[str, Any]:
-    """Joins what the optimizers know of one parameter, of each run [r, ...]."""
+    """Joins the optimizers' states of one parameter, [r, ...] in each run."""
     joined = {}
     for name, known in next(state for state in states if state).items():
         if not isinstance(known, Tensor) or not known.ndim:

@@ -1,13 +1,14 @@
-"""Several runs trained as one stack of replicas, each from its own beginning to its own end.
+"""Trains several runs as one stack of replicas, each from its own beginning to its own end.
 
-Runs with the same tensors and the same order of operations lie side by side along the replica axis.
-They may differ in their seeds, in their optimizers' numbers and in their epochs. Each leaves what
-it would leave alone: the same curves, checkpoints from which it goes on alone or in any stack, and
-its scores. A run that has come to its end, or has failed, leaves the stack; the rest trains on.
+Runs with the same tensor shapes and the same order of operations are laid side by side along the
+replica axis. They may differ in their seeds, in their optimizers' numbers and in their epochs. Each
+run leaves what it would leave if trained alone: the same curves, the same scores, and checkpoints
+from which it resumes alone or in any stack. A run that is complete or has failed leaves the stack;
+the others train on.
 
 A stack is trained in phases, each one call of Lightning. A phase ends where a run ends. All runs of
-a phase are as far from their next validation, and none has a block that is cut short by its last
-epoch: so the blocks of each run lie where they would lie alone.
+a phase are equally far from their next validation, and all their blocks have the same size: a last
+block that is shorter is a phase of its own. So each run has the blocks that it would have alone.
 """
 
 import contextlib
@@ -49,14 +50,14 @@ def train_stack(
     """Trains and tests several runs as one stack.
 
     Args:
-        parts: The objects of an experiment that has the seeds of all runs, in their order.
+        parts: The objects of an experiment with the seeds of all runs, in their order.
         members: The runs.
         settings: The trainer's settings, which all share.
         interrupts: Signals that stop the training.
-        progress: Is called after each block.
+        progress: Called after each block.
 
     Yields:
-        The runs that end together, each with what came out or why nothing did.
+        The runs that end together, each with its outcome or with the error that ended it.
 
     Raises:
         Interrupted: A signal asked to stop; the last checkpoints hold all that was trained.
@@ -86,7 +87,7 @@ def check_stackable(module: EchoModule) -> None:
     """Checks that a network and its optimizer can be cut and joined along the replica axis.
 
     Raises:
-        NotStackableError: It is not.
+        NotStackableError: One of them cannot.
     """
     known = {"diverged", *(name for name, _ in module.named_parameters())}
     buffers = [name for name in module.state_dict() if name not in known]
@@ -112,7 +113,7 @@ def _train(
     data = _data(parts.data, phase.members, phase.blocks * phase.block, phase.block)
     module.epochs, module.ahead = 0, torch.tensor(data.begun)
     callback = _Training(phase, settings, interrupts, files, progress)
-    with quiet(), contextlib.suppress(DivergedError):  # each run knows of its own
+    with quiet(), contextlib.suppress(DivergedError):  # each run keeps its own error
         trainer = lightning_trainer(settings, [callback], files, phase.validate)
         trainer.fit(module, data)
         weights, optimizer = module.state_dict(), trainer.optimizers[0].state_dict()
@@ -133,7 +134,7 @@ def _test(parts: Parts, members: Sequence[Member], settings: TrainerSettings) ->
 
 
 def _put(module: EchoModule, members: Sequence[Member]) -> None:
-    """Gives the module the replicas of some runs, in their order."""
+    """Loads the replicas of some runs into the module, in their order."""
     weights = join_weights([member.weights for member in members])
     for name, parameter in module.named_parameters():
         parameter.data, parameter.grad = weights[name], None
@@ -163,10 +164,10 @@ def _data(
 
 
 class _Files(CheckpointFile):
-    """Writes of the checkpoint of a stack one for each run.
+    """Writes the checkpoint of a stack as one file for each run.
 
     Attributes:
-        written: When that was done last.
+        written: Time of the last write.
     """
 
     def __init__(self) -> None:
@@ -179,12 +180,12 @@ class _Files(CheckpointFile):
 
         Args:
             trainer: Lightning's trainer of the stack.
-            members: Each with its replicas, and the blocks that it had been trained for before.
+            members: Each with its replicas, and the blocks it was trained for before this phase.
         """
         self._members = members
         for member, _, _ in members:
             member.recorder.flush()
-        members[0][0].recorder.settle()  # with all that the others have sent
+        members[0][0].recorder.settle()  # waits for the others' metrics too
         trainer.save_checkpoint("a file for each run")
         self.written = time.monotonic()
 
@@ -198,7 +199,7 @@ class _Files(CheckpointFile):
 
 
 class _Training(pl.Callback):
-    """Does for each run of a phase what is done for a run alone."""
+    """Does for each run of a phase what the callbacks do for a run alone."""
 
     def __init__(
         self,
@@ -220,7 +221,7 @@ class _Training(pl.Callback):
         return [(member, own) for member, own in spans(self._phase.members) if member.error is None]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begins to count the time of each, and puts signals off."""
+        """Starts the clock of each run, and defers signals."""
         self._interrupts.put_off()
         everyone = sum(len(member.seeds) for member in self._phase.members)
         for member in self._phase.members:
@@ -234,7 +235,7 @@ class _Training(pl.Callback):
         pending = self._interrupts.pending
         if due or pending is not None:
             self._write(trainer, self._alive)
-        if len(batch) < self._settings.block:  # the last of each, cut short
+        if len(batch) < self._settings.block:  # the last block of each run
             begun = [(member, own) for member, own in self._alive if member.trained]
             self._write(trainer, begun)
             for member, _ in begun:
@@ -261,7 +262,7 @@ class _Training(pl.Callback):
         self._progress()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Records the scores, and ends the phase where a run has ended."""
+        """Records the scores, and ends the phase if a run has ended with an error."""
         assert isinstance(pl_module, EchoModule)
         weights = pl_module.state_dict()
         for member, own in self._alive:
@@ -275,7 +276,7 @@ class _Training(pl.Callback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes the final checkpoints of those that have come to their end."""
+        """Writes the final checkpoints of the runs that are complete."""
         for member in self._phase.members:
             member.recorder.end()
         self._write(trainer, [(m, own) for m, own in self._alive if not m.remaining])

@@ -1,4 +1,4 @@
-"""Tables of what was measured, as files."""
+"""Writes measurements to files, as tables."""
 
 from collections.abc import Mapping
 from pathlib import Path

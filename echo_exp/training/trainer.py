@@ -1,4 +1,4 @@
-"""Lightning's trainer, and the device that it is to use."""
+"""Lightning's trainer and its device."""
 
 import pytorch_lightning as pl
 import torch
@@ -15,8 +15,11 @@ from echo_exp.training.settings import TrainerSettings
 def check_device(accelerator: str) -> None:
     """Checks that PyTorch can use the device.
 
+    Args:
+        accelerator: ``cpu`` or ``gpu``.
+
     Raises:
-        SettingError: It cannot.
+        SettingError: PyTorch cannot use it.
     """
     if accelerator == "cpu" or torch.cuda.is_available():
         return
@@ -44,10 +47,10 @@ def lightning_trainer(
 
     Args:
         settings: The trainer's settings.
-        callbacks: What looks at the training.
-        checkpoints: Writes checkpoints; `CheckpointFile` where not given.
-        validate_blocks: Blocks between two validations; those of the settings where not given.
-        logger: Takes what callbacks log.
+        callbacks: All callbacks.
+        checkpoints: Writes checkpoints; `CheckpointFile` by default.
+        validate_blocks: Blocks between two validations; by default as the settings have it.
+        logger: Records what callbacks log.
     """
     blocks = settings.validate_every // settings.block
     return pl.Trainer(
@@ -58,7 +61,7 @@ def lightning_trainer(
         plugins=[
             checkpoints or CheckpointFile(),
             LightningEnvironment(),
-        ],  # one process, in Slurm too
+        ],  # one process, even under Slurm
         check_val_every_n_epoch=None,
         val_check_interval=validate_blocks or blocks,
         num_sanity_val_steps=0,

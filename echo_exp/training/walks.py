@@ -1,4 +1,4 @@
-"""A trained network at work, with any state that one wants it to begin a batch with."""
+"""Runs a trained network over sequences, each batch from a state that the caller chooses."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from echo_exp.task.problem import MISSING, Stream, random_stream
 from echo_exp.training.module import EchoModule
 
 Carry = Callable[[State], State | None]
-"""Makes, of the state after a batch, the one that the next batch begins with; None is zero."""
+"""Maps the state after a batch to the state that the next batch starts with; None means zero."""
 
 
 def fresh(module: EchoModule, seed: int, count: int) -> Tensor:
@@ -20,7 +20,7 @@ def fresh(module: EchoModule, seed: int, count: int) -> Tensor:
 
     Args:
         module: The network with its problem.
-        seed: Seed of the network; these sequences have a stream of their own.
+        seed: Seed of the network; these sequences have their own random stream.
         count: Sequences (S).
 
     Returns:
@@ -31,21 +31,21 @@ def fresh(module: EchoModule, seed: int, count: int) -> Tensor:
 
 
 def reset(state: State) -> None:
-    """Begins the next batch at zero."""
+    """Starts the next batch at zero."""
 
 
 def keep(state: State) -> State:
-    """Carries the state on, element i of a batch to element i of the next."""
+    """Carries the state from element i of a batch to element i of the next."""
     return state
 
 
 def as_trained(module: EchoModule) -> Carry:
-    """Returns what was done with the state in the training."""
+    """Returns how the network's state was carried in training."""
     return keep if module.model.stateful else reset
 
 
 def swapped(sequences: int) -> Carry:
-    """Returns what gives each of ``sequences`` that are walked side by side another's state."""
+    """Returns a carry that gives each of ``sequences`` walked side by side another one's state."""
 
     def swap(state: State) -> State:
         parts = (part.unflatten(1, (sequences, -1)) for part in state)  # [R, S, B, U]
@@ -55,7 +55,7 @@ def swapped(sequences: int) -> Carry:
 
 
 def noise(random: torch.Generator) -> Carry:
-    """Returns what draws a state: each unit normal, with the mean and deviation that it has."""
+    """Returns a carry that draws each unit from a normal distribution of the same mean and std."""
 
     def draw(state: State) -> State:
         return tuple(
@@ -69,11 +69,12 @@ def noise(random: torch.Generator) -> Carry:
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch of each of some sequences that are walked side by side.
+    """A batch of each of several sequences that are walked side by side.
 
     Attributes:
         windows: [S, B, n_in] integers.
-        given: What the network was called with: input, state and which timesteps are present.
+        given: The network's arguments: input, [1, S*B, T, F] features or [1, S*B, T] categories;
+            state; and present timesteps, [1, S*B, T].
         outputs: [S, B, n_out, V].
     """
 
@@ -83,12 +84,15 @@ class Batch:
 
 
 def walk(module: EchoModule, windows: Tensor, carry: Carry) -> Iterator[Batch]:
-    """Walks along sequences side by side, batch by batch; the first begins at zero.
+    """Walks through sequences side by side, batch by batch; the first batch starts at zero.
 
     Args:
         module: The network; one replica (R = 1).
         windows: [S, rows, n_in] integers; the last batch of a sequence may be shorter.
-        carry: What is done with the state between the batches.
+        carry: Makes the next batch's initial state.
+
+    Yields:
+        A batch of each sequence, with the network's outputs.
     """
     state: State | None = None
     for batch in windows.split(module.batch_size, 1):  # [S, B, n_in]
@@ -110,24 +114,24 @@ def echo(module: EchoModule, windows: Tensor, carry: Carry) -> Tensor:
     Args:
         module: The network; one replica (R = 1).
         windows: [S, rows, n_in] integers.
-        carry: What is done with the state between the batches.
+        carry: Makes the next batch's initial state.
     """
     batches = walk(module, windows, carry)
     return torch.cat([module.representation.decode(batch.outputs) for batch in batches], 1)
 
 
 def echoes(module: EchoModule, windows: Tensor) -> Tensor:
-    """Returns the same, the state carried as in the training, of any number of sequences."""
+    """Does the same with the state carried as in training, for any number of sequences."""
     return torch.cat([echo(module, p, as_trained(module)) for p in portions(module, windows)])
 
 
 def portions(module: EchoModule, windows: Tensor) -> Iterator[Tensor]:
-    """Cuts sequences [S, ...] into portions of at least two that can be walked in little memory."""
+    """Cuts sequences [S, ...] into portions of at least two that need little memory to walk."""
     outputs = module.batch_size * module.problem.n_out * module.problem.n_values
     most = max(2, EVALUATION_OUTPUTS // outputs)
     yield from windows.tensor_split(max(1, min(len(windows) // 2, -(-len(windows) // most))))
 
 
 def complete(windows: Tensor) -> Tensor:
-    """Returns which windows miss no integer, [S, rows, n_in] -> [rows], the same in all."""
+    """Returns which windows miss no integer, [S, rows, n_in] -> [rows]; all sequences agree."""
     return (windows[0] != MISSING).all(-1)

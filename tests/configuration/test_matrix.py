@@ -19,6 +19,8 @@ from ..matrix import CARRIED, Case
 from ..quick import begins
 from ..trainers import Recorder, make_trainer
 
+begins("hundreds of configurations")
+
 EVERY = matrix.every()
 POSSIBLE = [case for case in EVERY if not matrix.refused(case)]
 IMPOSSIBLE = [case for case in EVERY if matrix.refused(case)]
@@ -50,7 +52,6 @@ def test_every_option_is_in_a_combination_that_is_possible(place: int) -> None:
 
 @pytest.mark.parametrize("case", IMPOSSIBLE, ids=str)
 def test_what_makes_no_sense_is_refused_by_the_name_of_a_setting(case: Case) -> None:
-    begins("hundreds of configurations")
     with pytest.raises(SettingError) as refusal:
         matrix.parts(case)
     assert refusal.value.key in matrix.refused(case)

@@ -26,14 +26,13 @@ from echo_exp.training.stack import check_stackable, train_stack
 
 from .. import matrix
 from ..matrix import Case
+from ..quick import begins
+
+begins("hundreds of configurations")
 
 POSSIBLE = [case for case in matrix.every() if not matrix.refused(case)]
 PAIRS = matrix.pairwise(case for case in POSSIBLE if not case.network.endswith(matrix.PRE))
-ARRAYS = matrix.pairwise(
-    case
-    for case in POSSIBLE
-    if matrix.topology(case.network) in {network.__name__ for network in LAYERS}
-)
+ARRAYS = matrix.pairwise(case for case in POSSIBLE if matrix.topology(case.network) in LAYERS)
 CLASSES = {matrix.topology(network): network for network in matrix.networks()}
 GRAPHS = matrix.pairwise(
     (case for case in POSSIBLE if case.network in CLASSES.values()), of="representation"

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from echo_exp.export import echo_network, forms
-from echo_exp.export.arrays import can_be_arrays, write_arrays
+from echo_exp.export.arrays import LAYERS, can_be_arrays, write_arrays
 from echo_exp.export.network import Network, export_pt2
 from echo_exp.models import EncoderDecoder
 from echo_exp.network import TrainedNetwork
 
+from .. import matrix
 from ..networks import small
 
 PAIRS = [
@@ -84,18 +85,10 @@ def test_the_mlflow_model_of_a_network_of_ones_own_is_a_graph(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("model", "options"),
     [
-        ("seq2seq", ("model.layers=2",)),
+        *((model, ("model.layers=2", "missing=mask")) for model in matrix.topologies()),
         ("seq2seq_padded", ("representation=scaled",)),
-        ("encoder_decoder", ("missing=mask",)),
         ("many_to_one", ("representation=scaled", "missing=sentinel")),
-        ("one_to_one", ()),
-        ("gru", ("model.layers=2", "missing=mask")),
         ("gru", ("model.reset=before",)),
-        ("attention", ("model.layers=2", "missing=mask")),
-        ("min_gru", ("model.layers=2", "missing=mask")),
-        ("ssm", ("model.layers=2", "missing=mask")),
-        ("selective_ssm", ("missing=mask",)),
-        ("transformer", ("missing=mask",)),
     ],
 )
 def test_onnx_answers_as_the_original(model: str, options: tuple[str, ...], tmp_path: Path) -> None:
@@ -103,7 +96,9 @@ def test_onnx_answers_as_the_original(model: str, options: tuple[str, ...], tmp_
 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow about missing examples
-@pytest.mark.parametrize("model", ["attention", "selective_ssm", "ssm", "transformer"])
+@pytest.mark.parametrize(
+    "model", [name for name, network in matrix.topologies().items() if network not in LAYERS]
+)
 def test_the_mlflow_model_of_a_network_that_is_no_arrays_is_a_graph(
     model: str, tmp_path: Path
 ) -> None:
@@ -195,4 +190,4 @@ def test_a_form_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
     forms.write(small(), "pt2", tmp_path)
     forms.write(small("many_to_one"), "pt2", tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["network.json", "network.pt2"]
-    assert json.loads((tmp_path / "network.json").read_text(encoding="utf-8"))["states"] == [5, 5]
+    assert json.loads((tmp_path / "network.json").read_text(encoding="utf-8"))["states"] == [4, 4]

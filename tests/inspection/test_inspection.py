@@ -32,7 +32,7 @@ def test_it_writes_every_figure_and_what_was_measured(tmp_path: Path) -> None:
 def test_it_says_what_is_held() -> None:
     found = echo_exp.inspect(nets.trained(nets.first_only(PROBLEM, 8)), figures=["probes"])
     (sentence,) = findings(found)
-    assert "tells 1.00 of those at position 1 (" in sentence
+    assert "reads 1.00 of those at position 1 (" in sentence
 
 
 def test_only_the_figures_that_are_asked_for_are_made() -> None:

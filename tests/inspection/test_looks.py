@@ -1,5 +1,6 @@
 """What a network shows of its gates and of what it looks at, where it is known."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,19 @@ from echo_exp import EchoModule, EchoProblem
 from echo_exp.inspection import looks, measurements
 from echo_exp.inspection.findings import findings
 from echo_exp.inspection.traces import trace
-from echo_exp.models import GRU, Attention, MinGRU, Transformer, WithAttention, WithGates
+from echo_exp.models import (
+    GRU,
+    SSM,
+    Attention,
+    Gated,
+    SelectiveSSM,
+    Transformer,
+    WithAttention,
+    WithGates,
+)
 from echo_exp.training import walks
 
+from .. import matrix
 from . import nets
 from .nets import OPEN, SHUT, V
 
@@ -24,11 +35,11 @@ ATTENTIVE = {
     "attention": Attention(**SIZES, seeds=[1], layers=2),
     "transformer": Transformer(**SIZES, seeds=[1], layers=2, heads=2),
 }
-GATED = {
-    "gru": GRU(**SIZES, seeds=[1], layers=2),
-    "gru before": GRU(**SIZES, seeds=[1], reset="before"),
-    "min_gru": MinGRU(**SIZES, seeds=[1], layers=2),
-}
+GATED: dict[str, Any] = {
+    name: network(**SIZES, seeds=[1], layers=2)
+    for name, network in matrix.topologies().items()
+    if issubclass(network, WithGates)
+} | {"gru before": GRU(**SIZES, seeds=[1], layers=2, reset="before")}
 
 
 def _windows(module: EchoModule) -> torch.Tensor:
@@ -52,12 +63,9 @@ def test_weights_add_up_to_one_and_none_is_on_what_is_missing(name: str, masked:
 def test_states_that_are_shown_are_those_of_the_network(name: str) -> None:
     model, x = GATED[name], torch.randint(V, (1, 5, 3))
     present = torch.tensor([True, False, True]).expand(1, 5, 3)
-    assert isinstance(model, WithGates)
     _, before = model(x)
     _, after = model(x, before, present)
     shown = model.gates(x, before, present)
-    kind = name.removesuffix(" before")
-    assert list(shown) == [kind, f"{kind} 2"][: len(after)]
     for layer, first, last in zip(shown.values(), before, after, strict=True):
         assert torch.equal(layer.hidden[:, :, 0], first)
         torch.testing.assert_close(layer.hidden[:, :, -1], last)
@@ -79,6 +87,19 @@ def test_gates_that_are_set_are_measured_as_set() -> None:
     assert np.allclose(gates.mean[1], 0)
     assert gates.open.tolist() == [[1, 1, 1], [0, 0, 0]]
     assert gates.closed.tolist() == [[0, 0, 0], [1, 1, 1]]
+
+
+def test_what_a_state_space_block_keeps_is_measured_as_set() -> None:
+    slow, selective = SSM(**SIZES, seeds=[1]), SelectiveSSM(**SIZES, seeds=[1])
+    with torch.no_grad():
+        slow.body.blocks[0].get_parameter("recurrence.decay_log").fill_(math.log(-math.log(0.95)))
+        selective.body.blocks[0].get_parameter("recurrence.step_bias").fill_(-30)  # a step of 0
+    for model, expected in ((slow, 0.95), (selective, 1.0)):
+        module = nets.module(model, PROBLEM, 4)
+        gates = measurements.gates(trace(module, _windows(module), walks.keep)[model.kind])
+        assert gates.names == ("kept",)
+        assert np.allclose(gates.mean, expected)
+        assert gates.open.tolist() == [[1, 1, 1]]
 
 
 def test_a_decoder_that_is_set_to_look_for_an_integer_looks_at_its_timestep() -> None:
@@ -115,11 +136,37 @@ def test_the_gradient_is_at_the_only_timestep_that_an_answer_depends_on() -> Non
     assert np.allclose(looks.gradient(first, _windows(first)).share[:, 0], 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", GATED)
+def test_each_layer_is_drawn_by_its_name(name: str, tmp_path: Path) -> None:
+    model = GATED[name]
+    layers = [layer.replace(" ", "_") for layer in model.gates(torch.randint(V, (1, 5, 3)))]
+    echo_exp.inspect(nets.trained(nets.module(model, PROBLEM, 4)), tmp_path, sequences=20)
+    for layer in layers:
+        assert {f"states_{layer}", f"probes_{layer}"} <= {path.stem for path in tmp_path.iterdir()}
+
+
+class _WithoutGates(GRU):
+    """Shows its hidden states alone."""
+
+    def gates(self, *given: Any) -> dict[str, Gated]:
+        return {name: shown._replace(gates={}) for name, shown in super().gates(*given).items()}
+
+
+def test_layers_without_gates_show_their_states_and_it_is_said_that_they_have_none(
+    tmp_path: Path,
+) -> None:
+    network = nets.trained(nets.module(_WithoutGates(**SIZES, seeds=[1]), PROBLEM, 4))
+    found = echo_exp.inspect(network, tmp_path, sequences=20)
+    assert found.left_out["gates"] == "the layers of _WithoutGates have no gates"
+    drawn = {path.stem for path in tmp_path.glob("*.png")}
+    assert {"states", "probes"} <= drawn
+    assert "gates" not in drawn
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
         (GATED["gru"], {"states_gru", "gates_gru_2", "probes_gru"}),
-        (GATED["min_gru"], {"states_min_gru", "gates_min_gru", "probes_min_gru_2"}),
         (ATTENTIVE["attention"], {"attention", "states_encoder", "gates_decoder_2"}),
         (ATTENTIVE["transformer"], {"attention"}),
     ],

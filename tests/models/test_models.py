@@ -1,5 +1,6 @@
 """Every network: its shapes, its state, and what its topology is."""
 
+import inspect
 from typing import Any
 
 import pytest
@@ -20,11 +21,14 @@ from echo_exp.models import (
 )
 from echo_exp.settings import SettingError
 
+from .. import matrix
+
 SMALL = st.integers(1, 4)
-NETWORKS = pytest.mark.parametrize(
-    "model", [Seq2Seq, EncoderDecoder, Attention, ManyToOne, OneToOne, GRU, MinGRU]
+WITH_STATE = [model for name, model in matrix.topologies().items() if matrix.has_state(name)]
+NETWORKS = pytest.mark.parametrize("model", WITH_STATE)
+AT_EVERY_TIMESTEP = pytest.mark.parametrize(
+    "model", [model for model in WITH_STATE if "padding" in inspect.signature(model).parameters]
 )
-AT_EVERY_TIMESTEP = pytest.mark.parametrize("model", [Seq2Seq, GRU, MinGRU])
 
 
 @given(SMALL, SMALL, SMALL, SMALL, SMALL, st.integers(1, 3), st.data())

@@ -14,6 +14,9 @@ from echo_exp.settings import SettingError
 from echo_exp.sweeps import study
 from hydra_plugins.echo_exp_sweeper import combinations
 
+from .. import matrix
+
+MODELS = matrix.options("model")
 GRAMMAR = {
     # what is given to -m: the values of each job
     "seed=1,2": ["seed=1", "seed=2"],
@@ -43,41 +46,14 @@ GRAMMAR = {
     ],
     "seed=int(3.0)": ["seed=3"],
     "model=seq2seq,stateless": ["model=seq2seq", "model=stateless"],
-    "model=glob(*)": [
-        "model=attention",
-        "model=encoder_decoder",
-        "model=gru",
-        "model=many_to_one",
-        "model=min_gru",
-        "model=one_to_one",
-        "model=selective_ssm",
-        "model=seq2seq",
-        "model=seq2seq_last",
-        "model=seq2seq_padded",
-        "model=ssm",
-        "model=stateless",
-        "model=transformer",
-    ],
-    "model=glob(*, exclude=*_*)": [
-        "model=attention",
-        "model=gru",
-        "model=seq2seq",
-        "model=ssm",
-        "model=stateless",
-        "model=transformer",
-    ],
+    "model=glob(*)": [f"model={name}" for name in MODELS],
+    "model=glob(*, exclude=*_*)": [f"model={name}" for name in MODELS if "_" not in name],
     "model=glob([seq*, one*], exclude=[*padded])": [
         "model=one_to_one",
         "model=seq2seq",
         "model=seq2seq_last",
     ],
-    "experiment=glob(*)": [
-        "experiment=associative_recall",
-        "experiment=delayed_echo",
-        "experiment=encoder_decoder_baseline",
-        "experiment=selective_echo",
-        "experiment=seq2seq_baseline",
-    ],
+    "experiment=glob(*)": [f"experiment={name}" for name in matrix.options("experiment")],
     "tracking.experiment='a, b','c'": ["tracking.experiment='a, b'", "tracking.experiment=c"],
     'tracking.experiment="it\'s"': ["tracking.experiment='it\\'s'"],
     "+callbacks={a:{x:1}},{}": ["+callbacks={a: {x: 1}}", "+callbacks={}"],

@@ -123,10 +123,9 @@ def _completed(process: Process) -> Completed:
     return subprocess.CompletedProcess((), process.returncode, out, err)
 
 
-@pytest.fixture(autouse=True)
-def _quick() -> None:
-    """Has `pytest --quick` skip all that is here: it runs the program, be it in this process."""
-    begins("the program")
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Has `pytest --quick` leave out all that is here: it runs the program."""
+    return config.getoption("--quick") or None
 
 
 @pytest.fixture

@@ -6,8 +6,14 @@ import pytest
 
 from echo_exp.commands import train as app
 
+from .. import matrix
 from .called import Called
 from .conftest import Program
+
+
+def _any_of(group: str) -> str:
+    return " or ".join(matrix.options(group))
+
 
 CASES = {
     # arguments: words of the message
@@ -50,12 +56,12 @@ CASES = {
     ("model=attention", "model.feedback=right"): ("model.feedback=right", "null or own or teacher"),
     ("model=gru", "+model.feedback=teacher"): ("model.feedback=teacher", "model.reset"),
     ("model=stateless", "problem.n_out=2"): ("problem.n_out=2", "padding"),
-    ("missing=ignore",): ("missing=ignore", "drop or mask or sentinel"),
+    ("missing=ignore",): ("missing=ignore", _any_of("missing")),
     ("missing=mask", "batch_size=7"): ("batch_size=7", "1, 5 or 25"),
     ("missing=mask", "problem.n_in=1", "problem.n_out=1"): ("problem.n_in=1", "missing=drop"),
     ("missing=sentinel", "problem.n_in=1", "problem.n_out=1"): ("problem.n_in=1", "missing=drop"),
     ("problem.incomplete=true",): ("problem.incomplete=true", "no such setting"),
-    ("representation=binary",): ("representation=binary", "one_hot or scaled"),
+    ("representation=binary",): ("representation=binary", _any_of("representation")),
     ("representation=scaled", "+representation.loss=cross_entropy"): ("no such setting",),
     ("+representation.sentinel=true",): ("representation.sentinel=True", "no such setting"),
     ("replicas=0",): ("replicas=0", "from 1"),
@@ -98,7 +104,7 @@ CASES = {
         "problem.test_lengths=[99]",
     ): ("problem.test_lengths=99", "problem.n_pairs=99"),
     ("model=selective_ssm", "model.states=0"): ("model.states=0", "from 1"),
-    ("model=seq2sqe",): ("model=seq2sqe", "encoder_decoder or gru or many_to_one or min_gru"),
+    ("model=seq2sqe",): ("model=seq2sqe", _any_of("model")),
     ("experiment=baseline",): ("experiment=baseline", "seq2seq_baseline"),
     ("modle=seq2seq",): ("modle=seq2seq", "did you mean model?"),
     ("model.unit=5",): ("model.unit=5", "did you mean model.units?"),
@@ -116,7 +122,7 @@ CASES = {
     ("model._target_=echo_exp.models.Nothing",): ("model._target_", "callable"),
     ("tracking.uri=carrier-pigeon://x",): ("tracking.uri=carrier-pigeon://x", "sqlite://"),
     ("tracking=server",): ("tracking.uri", "sqlite://"),
-    ("launch=cluster",): ("launch=cluster", "basic or joblib or ray or slurm"),
+    ("launch=cluster",): ("launch=cluster", _any_of("launch")),
     ("lunch=joblib",): ("lunch=joblib", "did you mean launch?"),
     ("-m", "launch=joblib,ray"): ("launch=joblib,ray", "single value"),
     ("launch=joblib", "hydra.launcher.n_jobs=many"): ("hydra.launcher.n_jobs=many", "Integer"),

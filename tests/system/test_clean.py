@@ -80,7 +80,7 @@ def test_a_finished_run_still_answers_from_its_best_checkpoint(
     last = call("echo-exp-predict", "[1,2,3,4,5]")
     assert last.returncode == 2
     assert "it has no checkpoints/last.ckpt" in last.stderr
-    assert "checkpoint=best may be there" in last.stderr
+    assert "checkpoint=best may exist" in last.stderr
     assert call("echo-exp-predict", "[1,2,3,4,5]", "checkpoint=best").returncode == 0
     longer = cleaned.run("resume=last", "epochs=50", "trainer.progress=none")
     assert longer.returncode == 2
