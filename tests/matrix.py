@@ -67,6 +67,13 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (configuration.FOLDER / group).glob("*.yaml"))
 
 
+@functools.cache
+def option(group: str, name: str) -> DictConfig:
+    """Returns the settings of an option."""
+    settings: DictConfig = _composed(f"{group}={name}")[group]
+    return settings
+
+
 def networks() -> list[str]:
     """Returns all networks; those that can be padded, and come without it, are there twice."""
     every = options("model")
@@ -75,7 +82,7 @@ def networks() -> list[str]:
 
 def unpadded(network: str) -> bool:
     """Says whether a network could be padded and is not, so that it echoes whole windows only."""
-    return _option("model", network).get("padding", PRE) is None
+    return option("model", network).get("padding", PRE) is None
 
 
 def every() -> list[Case]:
@@ -118,6 +125,17 @@ def topologies() -> dict[str, type[nn.Module]]:
     return {name: topology(name) for name in sorted(first.values())}
 
 
+def sizes(problem: str) -> dict[str, int]:
+    """Returns the settings of a problem that make it small."""
+    node = option("problem", problem)
+    return {name: min(size, node[name]) for name, size in SIZES.items() if name in node}
+
+
+def independent(problem: str) -> bool:
+    """Says whether the windows of a problem have nothing to do with one another."""
+    return _problem(problem).independent
+
+
 @functools.cache
 def has_state(network: str) -> bool:
     """Says whether a network has a state, by running it."""
@@ -151,11 +169,11 @@ def config(case: Case, **changes: Any) -> DictConfig:
     config = copy.deepcopy(_base())
     config.model, config.problem = copy.deepcopy(_model(case.network)), _sized(case.problem)
     config.model.stateful = case.state == CARRIED
-    config.representation = copy.deepcopy(_option("representation", case.representation))
-    config.missing = copy.deepcopy(_option("missing", case.missing))
+    config.representation = copy.deepcopy(option("representation", case.representation))
+    config.missing = copy.deepcopy(option("missing", case.missing))
     config.batch_size = configuration.problem(config).n_windows // 2  # two batches a sequence
     for key, value in changes.items():
-        OmegaConf.update(config, key, value)
+        OmegaConf.update(config, key, value, merge=False)
     return config
 
 
@@ -179,12 +197,6 @@ def _base() -> DictConfig:
     return _composed(*SETTINGS)
 
 
-@functools.cache
-def _option(group: str, name: str) -> DictConfig:
-    option: DictConfig = _composed(f"{group}={name}")[group]
-    return option
-
-
 def _composed(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         return compose("config", list(overrides))
@@ -192,7 +204,7 @@ def _composed(*overrides: str) -> DictConfig:
 
 @functools.cache
 def _model(network: str) -> DictConfig:
-    model = copy.deepcopy(_option("model", network.removesuffix(PRE)))
+    model = copy.deepcopy(option("model", network.removesuffix(PRE)))
     model.units = _base().model.units
     if network.endswith(PRE):
         model.padding = "pre"
@@ -200,9 +212,8 @@ def _model(network: str) -> DictConfig:
 
 
 def _sized(problem: str) -> DictConfig:
-    node = copy.deepcopy(_option("problem", problem))
-    for name in SIZES.keys() & node.keys():
-        node[name] = min(SIZES[str(name)], node[name])
+    node = copy.deepcopy(option("problem", problem))
+    node.update(sizes(problem))
     return node
 
 
@@ -214,7 +225,7 @@ def _problem(name: str) -> Problem:
 
 @functools.cache
 def _incomplete(missing: str) -> bool:
-    return bool(configuration.build(_option("missing", missing), "missing").incomplete)
+    return bool(configuration.build(option("missing", missing), "missing").incomplete)
 
 
 def _pairs(case: Case, of: str | None) -> set[tuple[Any, ...]]:

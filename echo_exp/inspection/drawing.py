@@ -66,7 +66,7 @@ def states(found: States, layer: str) -> Figure:
         figure.colorbar(image, ax=axes, label=f"{name} state")
         _label_timesteps(axes, ["0", *_timesteps(layer, len(values) - 1, found)], layer)
         axes.set_yticks(*_ticks([str(rank + 1) for rank in range(len(order))]))
-    figure.axes[0].set_ylabel(f"unit of {layer}, by the timestep of its largest hidden state")
+    figure.axes[0].set_ylabel(f"unit of {layer}, by the timestep\nof its largest hidden state")
     start = BEGINS[CARRIED if found.carried else ZERO]
     echo = ", ".join(map(str, found.echo))
     title = f"One window, {start}; 0: before it; its echo: {echo}"

@@ -105,7 +105,7 @@ class WithTeacher(Protocol):
 
 @runtime_checkable
 class WithGates(Protocol):
-    """A network of other layers than LSTMs that shows their hidden states and gates."""
+    """A network that shows the hidden states and gates of its layers that are not LSTMs."""
 
     def gates(
         self, x: Tensor, state: State | None = None, present: Tensor | None = None

@@ -141,7 +141,7 @@ class GatedNetwork(Layered):
 
 
 class GatedBlock(nn.Module):
-    """One block.
+    """One block of `GatedBlocks`.
 
     Args:
         units: Its width (U).

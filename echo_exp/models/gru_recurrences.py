@@ -38,10 +38,10 @@ class _ResetAfter(torch.autograd.Function):
     ) -> Tensor:
         units = projected.shape[-1] // 3
         sizes = (2 * units, units)
-        gates_bias, kept_bias = recurrent_bias.split(sizes, -1)
+        gates_bias, kept_bias = recurrent_bias.split(sizes, -1)  # [R, 1, 2U], [R, 1, U]
         read, new = _read(projected, bias, sizes)  # [T, R, B, 2U], [T, R, B, U]
         gates = new.new_empty(*new.shape[:-1], 3 * units)  # z, r, kept
-        both, kept = gates.split(sizes, -1)
+        both, kept = gates.split(sizes, -1)  # [T, R, B, 2U], [T, R, B, U]
         torch.add(read, gates_bias, out=both)
         kept.copy_(kept_bias)
         hiddens, absent = _beginning(new, hidden, present)
@@ -64,10 +64,10 @@ class _ResetAfter(torch.autograd.Function):
     def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor | None, ...]:
         gates, kernel, new, hiddens = ctx.saved_tensors
         units = new.shape[-1]
-        z, r, kept = gates.chunk(3, -1)
-        # The derivatives of h, later of the loss, with respect to what z, r, kept and n squash.
+        z, r, kept = gates.chunk(3, -1)  # [T, R, B, U]
+        # Derivatives of h, later of the loss, for kept and the pre-activations of z, r and n.
         d_gates = new.new_empty(*new.shape[:-1], 4 * units)  # [T, R, B, 4U]
-        by_z, by_r, by_kept, by_new = d_gates.chunk(4, -1)
+        by_z, by_r, by_kept, by_new = d_gates.chunk(4, -1)  # [T, R, B, U]
         slope_r = _by_gates(gates, new, hiddens, by_z, by_new)
         torch.mul(by_new, r, out=by_kept)
         torch.mul(by_new, kept, out=by_r).mul_(slope_r)
@@ -84,7 +84,7 @@ class _ResetAfter(torch.autograd.Function):
         after = _rows(d_gates)  # [R, T*B, 4U]
         d_kernel = torch.bmm(_rows(hiddens[:-1]).transpose(1, 2), after[..., : 3 * units])
         d_recurrent_bias, d_new_bias = after.sum(1, keepdim=True).split((3 * units, units), -1)
-        d_bias = torch.cat([d_recurrent_bias[..., : 2 * units], d_new_bias], -1)
+        d_bias = torch.cat([d_recurrent_bias[..., : 2 * units], d_new_bias], -1)  # [R, 1, 3U]
         parts = d_gates.permute(1, 2, 0, 3).split((2 * units, units, units), -1)
         d_projected = torch.cat([parts[0], parts[2]], -1)  # [R, B, T, 3U]
         d_hidden = d if ctx.needs_input_grad[4] else None
@@ -126,11 +126,10 @@ class _ResetBefore(torch.autograd.Function):
     def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor | None, ...]:
         gates, kernel, new, hiddens, kept = ctx.saved_tensors
         units = new.shape[-1]
-        z, r = gates.chunk(2, -1)
-        # The derivatives of h with respect to what z and n squash, and of kept with respect to what
-        # r squashes; later those of the loss.
+        z, r = gates.chunk(2, -1)  # [T, R, B, U]
+        # Derivatives for the pre-activations: of h for z and n, of kept for r; later of the loss.
         d_gates = new.new_empty(*new.shape[:-1], 3 * units)  # [T, R, B, 3U]
-        by_z, by_r, by_new = d_gates.chunk(3, -1)
+        by_z, by_r, by_new = d_gates.chunk(3, -1)  # [T, R, B, U]
         slope_r = _by_gates(gates, new, hiddens, by_z, by_new)
         torch.mul(slope_r, hiddens[:-1], out=by_r)
 
@@ -143,11 +142,11 @@ class _ResetBefore(torch.autograd.Function):
             reversed(steps), d_before, strict=True
         ):
             d_zn.mul_(d.unsqueeze(2))
-            d_kept = torch.bmm(d_new, new_back)
+            d_kept = torch.bmm(d_new, new_back)  # [R, B, U]
             d_r.mul_(d_kept)
             if d_output is not None:
                 d_carried = torch.addcmul(d_output, d, z_t).addcmul_(d_kept, r_t)
-                d = torch.baddbmm(d_carried, d_zr, gates_back)
+                d = torch.baddbmm(d_carried, d_zr, gates_back)  # [R, B, U]
 
         after = _rows(d_gates)  # [R, T*B, 3U]
         parts = zip((hiddens[:-1], kept), after.split((2 * units, units), -1), strict=True)
@@ -166,7 +165,7 @@ class _ResetBefore(torch.autograd.Function):
 
 def _read(projected: Tensor, bias: Tensor, sizes: tuple[int, int]) -> list[Tensor]:
     """Adds the bias and splits, [R, B, T, 3U] -> gates [T, R, B, 2U], candidate [T, R, B, U]."""
-    x = projected.permute(2, 0, 1, 3)
+    x = projected.permute(2, 0, 1, 3)  # [T, R, B, 3U]
     rooms = [x.new_empty(*x.shape[:-1], size) for size in sizes]  # plain + would keep x's strides
     parts = zip(x.split(sizes, -1), bias.split(sizes, -1), rooms, strict=True)
     return [torch.add(part, to, out=room) for part, to, room in parts]
@@ -185,7 +184,7 @@ def _beginning(
     Returns:
         Hidden states, [T+1, R, B, U], and the timesteps to skip, [T, R, B, 1], or None.
     """
-    hiddens = new.new_empty(len(new) + 1, *new.shape[1:])
+    hiddens = new.new_empty(len(new) + 1, *new.shape[1:])  # [T+1, R, B, U]
     if hidden is None:
         hiddens[0].zero_()
     else:
@@ -194,7 +193,7 @@ def _beginning(
 
 
 def _by_gates(gates: Tensor, new: Tensor, hiddens: Tensor, by_z: Tensor, by_new: Tensor) -> Tensor:
-    """Writes the derivatives of h with respect to what z and n squash.
+    """Writes the derivatives of h for the pre-activations of z and n.
 
     Args:
         gates: z and r, perhaps followed by kept, [T, R, B, 2U or 3U].
@@ -206,10 +205,10 @@ def _by_gates(gates: Tensor, new: Tensor, hiddens: Tensor, by_z: Tensor, by_new:
     Returns:
         The slope of r, [T, R, B, U].
     """
-    zr = gates[..., : 2 * new.shape[-1]]
+    zr = gates[..., : 2 * new.shape[-1]]  # [T, R, B, 2U]
     slope_z, slope_r = torch.addcmul(zr, zr, zr, value=-1).chunk(2, -1)
     torch.sub(hiddens[:-1], new, out=by_z).mul_(slope_z)
-    rest = 1 - gates[..., : new.shape[-1]]
+    rest = 1 - gates[..., : new.shape[-1]]  # [T, R, B, U]
     torch.addcmul(rest, rest, new.square(), value=-1, out=by_new)
     return slope_r
 

@@ -36,7 +36,7 @@ def zeros(size: int, generators: Generators) -> nn.Parameter:
 
 
 def normal(n_in: int, n_out: int, generators: Generators, deviation: float) -> nn.Parameter:
-    """Returns [R, n_in, n_out] kernels, normal with mean 0 and a standard deviation."""
+    """Returns [R, n_in, n_out] kernels, normal with mean 0 and the given deviation."""
     return _draw(n_in, n_out, generators, partial(nn.init.normal_, std=deviation))
 
 

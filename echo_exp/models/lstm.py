@@ -137,8 +137,8 @@ class LSTM(nn.Module):
             gates = torch.baddbmm(x, hidden, self.recurrent_kernel)  # [R, B, 4U]
             sigmoid, g = gates[..., : 3 * self.units].sigmoid(), gates[..., 3 * self.units :].tanh()
             o, i, f = sigmoid.chunk(3, -1)  # [R, B, U]
-            new_cell = torch.addcmul(f * cell, i, g)
-            new_hidden = o * new_cell.tanh()
+            new_cell = torch.addcmul(f * cell, i, g)  # [R, B, U]
+            new_hidden = o * new_cell.tanh()  # [R, B, U]
             if present is not None:
                 here = present[:, :, t].unsqueeze(-1)  # [R, B, 1]
                 new_cell = torch.where(here, new_cell, cell)
@@ -212,15 +212,15 @@ class _Recurrence(torch.autograd.Function):
         gates, kernel, hiddens, cells, squashed = ctx.saved_tensors
         timesteps, replicas, batch, width = gates.shape
         units = width // 4
-        o, i, f, g = gates.chunk(4, -1)
-        sigmoids = gates[..., : 3 * units]
+        o, i, f, g = gates.chunk(4, -1)  # [T, R, B, U]
+        sigmoids = gates[..., : 3 * units]  # [T, R, B, 3U]
 
         # First d_gates holds the derivatives of h (for o) and of c (for i, f, g), then of the loss.
         d_gates = torch.empty_like(gates)  # [T, R, B, 4U]
         slope_o, slope_i, slope_f = torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1).chunk(
             3, -1
         )
-        by_o, by_i, by_f, by_g = d_gates.chunk(4, -1)
+        by_o, by_i, by_f, by_g = d_gates.chunk(4, -1)  # [T, R, B, U]
         torch.mul(slope_o, squashed, out=by_o)
         torch.mul(slope_i, g, out=by_i)
         torch.mul(slope_f, cells[:-1], out=by_f)
@@ -233,8 +233,8 @@ class _Recurrence(torch.autograd.Function):
         steps = list(zip(*(view.unbind() for view in views), strict=True))
         asked = ctx.needs_input_grad[3]
         for t, (d_output, h_c, f_t, d_gate, d_o, d_ifg) in reversed(list(enumerate(steps))):
-            d_hidden = d_output + d_hidden
-            d_cell = torch.addcmul(d_cell, d_hidden, h_c)
+            d_hidden = d_output + d_hidden  # [R, B, U]
+            d_cell = torch.addcmul(d_cell, d_hidden, h_c)  # [R, B, U]
             d_o.mul_(d_hidden)
             d_ifg.mul_(d_cell.unsqueeze(2))
             if t > 0 or asked:

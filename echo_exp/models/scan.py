@@ -26,7 +26,7 @@ def scan(kept: Tensor, new: Tensor, state: Tensor | None = None) -> Tensor:
     """
     if state is not None:
         first = torch.addcmul(new[:, :, :1], kept[:, :, :1], state.unsqueeze(2))  # [R, B, 1, U]
-        new = torch.cat([first, new[:, :, 1:]], 2)
+        new = torch.cat([first, new[:, :, 1:]], 2)  # [R, B, T, U]
     if torch.compiler.is_exporting():
         return rounds(kept, new)
     return differentiable(kept, new, rounds if kept.is_cuda else loop)

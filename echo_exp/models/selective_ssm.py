@@ -86,7 +86,7 @@ class SelectiveRecurrence(nn.Module):
         low, high = map(math.log, STEPS)
         step = (low + (high - low) * initializers.fractions(units, generators)).exp()
         self.step_bias = nn.Parameter(step.expm1().log())  # its softplus is the step, [R, 1, U]
-        rates = torch.arange(1, states + 1).log().repeat(len(generators), units, 1)
+        rates = torch.arange(1, states + 1).log().repeat(len(generators), units, 1)  # [R, U, S]
         self.rate_log = nn.Parameter(rates)  # [R, U, S]
         self.skip = nn.Parameter(torch.ones(len(generators), 1, units))  # d, [R, 1, U]
 

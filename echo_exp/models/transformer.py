@@ -113,8 +113,8 @@ class Transformer(Layered):
         if self.position == SINUSOIDAL:
             x = x + torch.cat([self.angles.sin(), self.angles.cos()], -1)[:, : x.shape[-1]]
         if self.position == LEARNED:
-            x = x + self.place_kernel.unsqueeze(1)
-        timesteps = torch.arange(x.shape[2], device=x.device)
+            x = x + self.place_kernel.unsqueeze(1)  # [R, B, T, U]
+        timesteps = torch.arange(x.shape[2], device=x.device)  # [T]
         seen = timesteps <= timesteps.unsqueeze(1)  # [T, T]: those that each may attend to
         if present is not None:  # a missing timestep sees itself, or it might see nothing
             seen = seen & (present.unsqueeze(2) | (timesteps == timesteps.unsqueeze(1)))
@@ -169,7 +169,7 @@ class Block(nn.Module):
     def _read(self, x: Tensor, angles: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Returns queries, keys and values, [R, B, T, U] -> [R, B, H, T, D] each."""
         kernel = torch.cat([self.query_kernel, self.key_kernel, self.value_kernel], -1)
-        # [R, U, 3U], then [R, B, 3H, T, D]
+        # kernel [R, U, 3U], read [R, B, 3H, T, D]
         read = project(x, kernel).unflatten(-1, (3 * self.heads, -1)).transpose(2, 3)
         qk, v = read.split((2 * self.heads, self.heads), 2)  # [R, B, 2H, T, D], [R, B, H, T, D]
         if angles is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from echo_exp.configuration import LAUNCH, build
@@ -56,7 +57,9 @@ def workers(config: DictConfig) -> int:
 
 def in_this_process(launcher: DictConfig) -> bool:
     """Returns whether a launcher runs jobs in this process, one after the other."""
-    return str(launcher.get("_target_")).endswith(".BasicLauncher")
+    # Told by its name: Hydra loads its plugins again, after which there are two of the class.
+    names = [base.__name__ for base in get_class(launcher._target_).__mro__]
+    return "BasicLauncher" in names
 
 
 def prepare(config: DictConfig) -> None:

@@ -104,7 +104,7 @@ class EchoProblem:
 
     @property
     def due(self) -> list[int]:
-        """The timestep of the window that each answer repeats, [n_out]: the first that knows it."""
+        """The timestep of the window that each answer repeats, [n_out]; earlier it is unknown."""
         places = list(range(self.offset, self.offset + self.n_out))
         return places if self.order == FORWARD else places[::-1]
 

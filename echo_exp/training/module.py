@@ -206,7 +206,7 @@ class EchoModule(pl.LightningModule):
 
         Returns:
             Each score, [S, R], by its name. ``saturation`` is the share of cell states beyond
-            `SATURATED` after a sequence's last batch: there the tanh in the LSTM's output passes on
+            ``SATURATED`` after a sequence's last batch: there the tanh in the LSTM's output passes on
             less than 7 % of a gradient. Only a network that is `WithCells` has it.
         """
         scores, state = self._score(windows)
@@ -394,7 +394,7 @@ class EchoModule(pl.LightningModule):
         return self._walk(self._beside(inputs), None if masks is None else self._beside(masks))
 
     def _beside(self, batches: Tensor) -> Tensor:
-        """[S, batches, R, B, ...] -> [batches, R, S*B, ...]."""
+        """Lays sequences side by side, [S, batches, R, B, ...] -> [batches, R, S*B, ...]."""
         return batches.movedim(0, 2).flatten(2, 3)
 
     def _sequences(self, batches: list[Tensor]) -> Tensor:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 LINES = 10
-"""Lines printed for a training where there is no terminal; more if it prints one a minute."""
+"""Lines printed for a training without a terminal; a slow one prints at least one a minute."""
 
 DRAW_SECONDS = 0.1
 """Seconds between two updates of a bar."""
@@ -24,7 +24,7 @@ PATIENCE = 5.0
 
 
 class Progress(pl.Callback):
-    """Shows loss, accuracy, epochs a second and the time left, on standard error.
+    """Shows loss, accuracy, epochs per second and the time left, on standard error.
 
     Args:
         epochs: Tutorial epochs of the whole training.

@@ -41,15 +41,26 @@ GRAPHS = matrix.pairwise(
 
 @pytest.mark.parametrize("case", PAIRS, ids=str)
 def test_in_a_stack_it_trains_as_alone(case: Case, tmp_path: Path) -> None:
+    _assert_stack_trains_as_alone(case, tmp_path)
+
+
+@pytest.mark.parametrize("optimizer", matrix.options("optimizer"))
+def test_in_a_stack_each_optimizer_trains_as_alone(optimizer: str, tmp_path: Path) -> None:
+    _assert_stack_trains_as_alone(
+        PAIRS[0], tmp_path, optimizer=matrix.option("optimizer", optimizer)
+    )
+
+
+def _assert_stack_trains_as_alone(case: Case, tmp_path: Path, **changes: Any) -> None:
     alone = [
-        matrix.parts(case, (seed,), epochs=4, **{"optimizer.learning_rate": rate})
+        matrix.parts(case, (seed,), epochs=4, **changes, **{"optimizer.learning_rate": rate})
         for seed, rate in ((5, 0.05), (9, 0.01))
     ]
     members = [
         Member(parts.data.seeds, 4, parts.module.make_optimizer, None, tmp_path / f"{number}")
         for number, parts in enumerate(alone)
     ]
-    together = matrix.parts(case, (5, 9), epochs=4)
+    together = matrix.parts(case, (5, 9), epochs=4, **changes)
     check_stackable(together.module)
     settings = configuration.read(matrix.config(case)).trainer
     (ends,) = train_stack(together, members, settings, Interrupts())

@@ -15,14 +15,10 @@ from echo_exp import configuration, running
 from echo_exp.network import TrainedNetwork
 from echo_exp.settings import SettingError
 
+from .. import matrix
 from ..networks import untrained
 
-PROBLEMS = {
-    "delayed_echo": ("problem.n_items=2", "problem.delay=2"),
-    "selective_echo": ("problem.n_items=2", "problem.n_noise=2"),
-    "associative_recall": ("problem.n_pairs=2", "problem.n_queries=1"),
-}
-"""Each with sizes that are soon learnt."""
+PROBLEMS = [name for name in matrix.options("problem") if matrix.independent(name)]
 SMALL = (
     "model.stateful=false",
     "model.units=16",
@@ -35,17 +31,13 @@ SMALL = (
 
 
 def _overrides(problem: str, *more: str) -> list[str]:
-    return [f"problem={problem}", *PROBLEMS[problem], *SMALL, *more]
+    sizes = [f"problem.{name}={size}" for name, size in matrix.sizes(problem).items()]
+    return [f"problem={problem}", *sizes, *SMALL, *more]
 
 
 def _config(problem: str, *more: str) -> DictConfig:
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         return compose("config", _overrides(problem, *more))
-
-
-def test_each_problem_is_tried() -> None:
-    named = {path.stem for path in (configuration.FOLDER / "problem").glob("*.yaml")}
-    assert named == {*PROBLEMS, "echo_whole", "echo_partial"}
 
 
 def _untrained(problem: str, *more: str) -> TrainedNetwork:

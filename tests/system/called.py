@@ -6,17 +6,10 @@ import subprocess
 
 import pytest
 
-COMMANDS = {
-    "echo-exp": "train",
-    "echo-exp-clean": "clean",
-    "echo-exp-export": "export",
-    "echo-exp-inspect": "inspect",
-    "echo-exp-pairs": "pairs",
-    "echo-exp-predict": "predict",
-    "echo-exp-report": "report",
-    "echo-exp-sync": "sync",
-    "echo-exp-ui": "ui",
-}
+from .written import PROJECT
+
+COMMANDS = {name: main.partition(":")[0] for name, main in PROJECT["scripts"].items()}
+"""The modules of the commands."""
 
 
 class Called:
@@ -30,7 +23,7 @@ class Called:
         code = 0
         before = logging.root.manager.disable
         try:
-            importlib.import_module(f"echo_exp.commands.{COMMANDS[name]}").main()
+            importlib.import_module(COMMANDS[name]).main()
         except SystemExit as end:
             code = int(end.code or 0)
         finally:

@@ -15,7 +15,6 @@ import runpy
 import shlex
 import subprocess
 import sys
-import tomllib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,10 +34,7 @@ from echo_exp.commands import report
 from echo_exp.commands import train as app
 from echo_exp.sweeps import plan, study
 
-from .written import PAGES, ROOT
-
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-
+from .written import PAGES, PROJECT, ROOT
 
 SHELL, PYTHON, INDENTED = ("sh", "bash", "console"), ("python",), "indented"
 

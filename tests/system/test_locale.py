@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from .called import COMMANDS
+
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 SMALL = ("problem.length=8", "problem.n_values=9", "problem.n_in=2", "problem.n_out=2")
-COMMANDS = ("export", "inspect", "predict", "report", "sync", "ui")
 
 
 def _run(module: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
@@ -36,8 +37,8 @@ def test_a_training_comes_to_its_end_and_is_read_again(tmp_path: Path) -> None:
     assert b"has done this already" in again.stdout
 
 
-@pytest.mark.parametrize("module", COMMANDS)
+@pytest.mark.parametrize("module", COMMANDS.values())
 def test_every_command_tells_its_settings(module: str, tmp_path: Path) -> None:
-    done = _run(f"echo_exp.commands.{module}", "--help", folder=tmp_path)
+    done = _run(module, "--help", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout

@@ -132,7 +132,6 @@ def test_skill_is_that_on_complete_windows_and_beside_it_that_on_the_others() ->
         "incomplete_loss": losses[:, :, :2].sum() / 3,  # of six targets three are missing
         "incomplete_accuracy": right[:, :, :2].sum() / 3,
     }
-    assert scores.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(scores[name].squeeze(), value)
 
@@ -144,7 +143,7 @@ def test_incomplete_rows_without_any_target_have_no_score() -> None:
     windows = torch.from_numpy(problem.windows(np.arange(10) % 6))[None, None]
     with torch.no_grad():
         scores = module.test_step(windows, 0)
-    assert scores.keys() == {"loss", "accuracy", "sequence_accuracy"}
+    assert not [name for name in scores if name.startswith("incomplete")]
     losses = [float(loss) for loss, _ in module._gradients(windows)]
     assert losses[:2] == [0.0, 0.0]
     assert all(losses[2:])

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from hydra import initialize_config_dir
-from omegaconf import OmegaConf
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import configuration
 from echo_exp.settings import SettingError
@@ -79,15 +81,22 @@ def test_a_constraint_says_how_far_a_value_is_off() -> None:
     assert Constraint("parameters", True, 100).violation(90) == -10
 
 
-def test_as_many_trials_are_launched_as_the_launcher_runs() -> None:
-    basic = OmegaConf.create(
-        {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}
-    )
+class Derived(BasicLauncher):
+    """A launcher of one's own that runs jobs in this process."""
+
+
+@pytest.mark.parametrize("launcher", [BasicLauncher, Derived])
+def test_as_many_trials_are_launched_as_the_launcher_runs(launcher: type[Launcher]) -> None:
+    basic = _of(launcher)
     assert settings_for().at_once(basic) == 1
     assert (
         settings_for().at_once(OmegaConf.create({"_target_": "x.JoblibLauncher", "n_jobs": 3})) == 3
     )
     assert settings_for(n_jobs=4).at_once(basic) == 4
+
+
+def _of(launcher: type[Launcher]) -> DictConfig:
+    return OmegaConf.create({"_target_": f"{launcher.__module__}.{launcher.__name__}"})
 
 
 STACKABLE = ("optimizer.learning_rate=interval(0.001, 0.1)", "seed=range(9)")
@@ -108,7 +117,7 @@ def test_trials_that_can_be_one_stack_are_launched_together(
     lines: tuple[str, ...], changes: dict[str, Any], fused: bool, expected: int
 ) -> None:
     asked = settings_for(**changes)
-    one = asked.at_once(OmegaConf.create({"_target_": "x.BasicLauncher"}))
+    one = asked.at_once(_of(BasicLauncher))
     search = Search("a search", (), asked, space.read(lines), "", one)
     settings = SweepSettings("unfinished", 1, fused, report=False, dry_run=False)
     sweep = Sweep("a search", (), (), settings, Path())
