@@ -55,7 +55,7 @@ class AssociativeRecall(Samples):
 
     @property
     def name(self) -> str:
-        """A short name with the number of pairs and of those that are asked for."""
+        """A short name with the number of pairs and of queries."""
         return f"{self.n_queries} of {self.n_pairs} pairs"
 
     @property

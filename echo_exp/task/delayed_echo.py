@@ -48,7 +48,7 @@ class DelayedEcho(Samples):
 
     @property
     def name(self) -> str:
-        """A short name with the number of integers to repeat and of blanks before."""
+        """A short name with the number of integers to repeat and of blanks before them."""
         return f"{self.n_items} after {self.delay}"
 
     @property

@@ -49,7 +49,7 @@ class SelectiveEcho(Samples):
 
     @property
     def name(self) -> str:
-        """A short name with the number of integers to repeat and of timesteps of noise."""
+        """A short name with the number of integers to repeat and of noise marks."""
         return f"{self.n_items} among {self.n_noise}"
 
     @property

@@ -52,13 +52,13 @@ def test_seeds_are_drawn_within_their_task() -> None:
         assert (np.sort(drawn) != np.sort(own)).any()
 
 
-def test_tasks_without_a_spread_leave_nothing_to_chance() -> None:
+def test_tasks_without_spread_give_an_empty_interval() -> None:
     (found,) = aggregates.aggregate({"a": [np.full(5, 0.2), np.full(5, 0.8)]}, "a")
     assert (found.iqm.low, found.iqm.high) == (found.iqm.value, found.iqm.value)
     assert found.iqm.value == pytest.approx(0.5)
 
 
-def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+def test_the_interval_contains_the_true_value_about_as_often_as_stated() -> None:
     random = np.random.default_rng(1)
     held = []
     for _ in range(60):
@@ -77,7 +77,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
         ([HIGH, LOW], [LOW, LOW], 0.75),
     ],
 )
-def test_the_improvement_is_how_often_a_seed_is_above_one_of_the_reference(
+def test_the_improvement_is_the_probability_that_a_seed_beats_one_of_the_reference(
     scores: list[np.ndarray], reference: list[np.ndarray], expected: float
 ) -> None:
     found = aggregates.improvement(scores, reference)
@@ -120,7 +120,7 @@ def test_an_interquartile_mean_lies_among_the_scores(scores: list[np.ndarray]) -
     assert ends[0] <= found.iqm.value <= ends[1]
 
 
-def test_the_highest_mean_is_first_and_the_others_are_set_against_it() -> None:
+def test_the_highest_mean_comes_first_and_the_others_are_compared_with_it() -> None:
     found = _found(u1={"a": [*LOW], "b": [*LOW]}, u2={"a": [*HIGH], "b": [*HIGH]})
     (ranking,) = aggregates.rankings(found)
     first, second = ranking.aggregates
@@ -133,7 +133,7 @@ def test_the_highest_mean_is_first_and_the_others_are_set_against_it() -> None:
     )
 
 
-def test_what_cannot_be_told_apart_is_said() -> None:
+def test_values_that_cannot_be_told_apart_are_reported() -> None:
     found = _found(u1={"a": [*LOW]}, u2={"a": [*LOW]})
     told = aggregates.sentence(found, aggregates.rankings(found))
     assert told.startswith("By the interquartile mean over 1 task: 1 0.2")
@@ -155,13 +155,13 @@ def test_a_value_without_a_task_is_left_out_by_name() -> None:
     assert ranking.reference == 2
 
 
-def test_where_no_value_has_all_tasks_nothing_is_ranked() -> None:
+def test_if_no_value_has_all_tasks_nothing_is_ranked() -> None:
     found = _found(u1={"a": [*LOW]}, u2={"b": [*HIGH]})
     assert aggregates.rankings(found) == []
     assert aggregates.sentence(found, []) == ""
 
 
-def test_each_value_of_the_other_axis_is_ranked_by_itself() -> None:
+def test_each_value_of_the_other_axis_is_ranked_separately() -> None:
     asked = study(
         *[
             {"labels": {"task": task, "matched": matched}, "model.units": [1, 2]}
@@ -184,12 +184,12 @@ def test_a_study_without_tasks_has_no_rankings() -> None:
     assert aggregates.rankings(plain) == []
 
 
-def test_tasks_are_an_axis_of_the_study() -> None:
+def test_tasks_must_be_an_axis_of_the_study() -> None:
     with pytest.raises(SettingError, match=r"study\.tasks=model\.units"):
         study({"model.units": [1, 2], "seed": 1}, x="seed", tasks="model.units")
 
 
-def test_the_report_has_them_in_its_answer_figures_and_tables(tmp_path: Path) -> None:
+def test_the_report_has_aggregates_in_its_answer_figures_and_tables(tmp_path: Path) -> None:
     found = _found(u1={"a": [*LOW], "b": [*LOW]}, u2={"a": [*HIGH], "b": [*HIGH]}, u3={})
     printed = pages.write(found, tmp_path)
     assert "\nBy the interquartile mean over 2 tasks: 2 0.800" in printed

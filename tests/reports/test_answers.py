@@ -84,7 +84,7 @@ def test_the_answer_is_one_sentence(scores: tuple[tuple[float, ...], ...], expec
     assert answers.sentence(answers.answer(asked, records)).endswith(expected)
 
 
-def test_what_is_not_finished_is_not_compared() -> None:
+def test_unfinished_cells_are_not_compared() -> None:
     asked = study({"model.units": [1, 2, 3]})
     scores = (LOW, (), HIGH)
     records = [record(c, s) for c, s in zip(asked.cells, scores, strict=True)]
@@ -93,7 +93,7 @@ def test_what_is_not_finished_is_not_compared() -> None:
     assert len(found.records) == 3
 
 
-def test_of_what_is_selected_the_best_validation_counts_and_not_the_best_test() -> None:
+def test_a_selected_setting_is_chosen_by_validation_not_by_test() -> None:
     asked = study({"model.units": 1, "seed": [1, 2]}, select=["seed"])
     found = answers.answer(
         asked,
@@ -105,7 +105,7 @@ def test_of_what_is_selected_the_best_validation_counts_and_not_the_best_test() 
     assert [r.cell.attributes["seed"] for r in found.compared] == [2]
 
 
-def test_of_equal_accuracies_the_smaller_loss_counts() -> None:
+def test_at_equal_accuracy_the_smaller_loss_is_chosen() -> None:
     asked = study({"model.units": 1, "seed": [1, 2]}, select=["seed"])
     losses = (0.2, 0.1)
     found = answers.answer(
@@ -114,7 +114,7 @@ def test_of_equal_accuracies_the_smaller_loss_counts() -> None:
     assert [r.cell.attributes["seed"] for r in found.compared] == [2]
 
 
-def test_a_seed_that_diverged_does_not_make_its_cell_the_best() -> None:
+def test_a_diverged_seed_does_not_make_its_cell_the_best() -> None:
     asked = study({"model.units": 1, "seed": [1, 2]}, select=["seed"])
     found = answers.answer(
         asked,
@@ -126,7 +126,7 @@ def test_a_seed_that_diverged_does_not_make_its_cell_the_best() -> None:
     assert [r.cell.attributes["seed"] for r in found.compared] == [2]
 
 
-def test_without_the_first_value_there_is_nothing_to_compare_with() -> None:
+def test_without_the_reference_nothing_is_compared() -> None:
     asked = study({"model.units": [1, 2, 3], "batch_size": [1, 7]}, x="batch_size")
     records = [
         record(cell, () if cell.settings == {"model.units": 1, "batch_size": 1} else HIGH)
@@ -164,7 +164,7 @@ def test_the_same_runs_in_two_panels_are_one_comparison() -> None:
 
 
 @pytest.mark.parametrize(("seeds", "decidable"), [(5, False), (6, True)])
-def test_so_few_seeds_cannot_tell(seeds: int, decidable: bool) -> None:
+def test_the_answer_says_when_there_are_too_few_seeds(seeds: int, decidable: bool) -> None:
     asked = study({"model.units": [1, 2]})
     few = [record(c, s[:seeds]) for c, s in zip(asked.cells, (LOW, HIGH), strict=True)]
     found = answers.answer(asked, few)
@@ -178,7 +178,7 @@ def test_a_metric_that_no_run_has_is_explained() -> None:
         answers.answer(asked, [record(cell, HIGH) for cell in asked.cells])
 
 
-def test_a_further_metric_that_nobody_has_is_left_out() -> None:
+def test_a_further_metric_that_no_run_has_is_left_out() -> None:
     asked = study({"model.units": [1, 2]}, also=["test/mae"])
     found = answers.answer(asked, [record(cell, HIGH) for cell in asked.cells])
     assert found.metrics == ["test/accuracy"]

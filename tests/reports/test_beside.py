@@ -45,7 +45,7 @@ def _put(access: Access, which: Any) -> beside.Beside:
     return beside.put(access, beside.find(access, "echo", which), METRIC)
 
 
-def test_only_the_settings_that_differ_stand_beside_each_other(access: Access) -> None:
+def test_only_the_settings_that_differ_are_compared(access: Access) -> None:
     ids = [_run(access, 0.5, units=10), _run(access, 0.75, units=20)]
     found = _put(access, ids)
     assert found.axes == ("units",)
@@ -66,12 +66,12 @@ def test_a_report_has_scores_differences_and_curves(access: Access, tmp_path: Pa
     assert frame[["units", METRIC]].to_numpy().tolist() == [[10, 0.5], [20, 0.75]]
 
 
-def test_runs_of_different_experiments_may_be_named_by_their_ids(access: Access) -> None:
+def test_runs_of_different_experiments_can_be_given_by_id(access: Access) -> None:
     ids = [_run(access, 0.5, units=1), _run(access, 0.5, "other", units=2)]
     assert len(beside.find(access, "echo", ids)) == 2
 
 
-def test_runs_are_found_by_a_filter_and_as_the_last(access: Access) -> None:
+def test_runs_can_be_given_by_a_filter_or_as_last(access: Access) -> None:
     low, high = _run(access, 0.2), _run(access, 0.9)
     found = beside.find(access, "echo", "metrics.`test/accuracy` > 0.5")
     assert [run.info.run_id for run in found] == [high]
@@ -88,7 +88,9 @@ def test_runs_are_found_by_a_filter_and_as_the_last(access: Access) -> None:
         ([], "no run"),
     ],
 )
-def test_what_names_no_runs_is_refused(access: Access, which: Any, reason: str) -> None:
+def test_an_argument_that_matches_no_runs_is_refused(
+    access: Access, which: Any, reason: str
+) -> None:
     _run(access, 0.5)
     with pytest.raises(SettingError, match=reason):
         beside.find(access, "echo", which)

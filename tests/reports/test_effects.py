@@ -19,7 +19,7 @@ def _effects(accuracy: Any, **grid: Any) -> Effects | None:
     return effects(found.settings, found.factors, METRIC)
 
 
-def test_a_factor_that_decides_all_has_all_of_the_variance() -> None:
+def test_a_factor_that_explains_everything_has_the_whole_variance() -> None:
     found = _effects(lambda v: v["model.units"] / 100)
     assert found is not None
     units, rate = found.factors
@@ -30,14 +30,14 @@ def test_a_factor_that_decides_all_has_all_of_the_variance() -> None:
     assert (rate.share, found.together, found.seeds) == pytest.approx((0, 0, 0))
 
 
-def test_two_factors_that_add_up_share_it_by_their_squares() -> None:
+def test_two_additive_factors_share_the_variance_by_their_squares() -> None:
     found = _effects(lambda v: v["model.units"] / 100 + 2 * v["optimizer.learning_rate"])
     assert found is not None
     assert [e.factor for e in found.factors] == ["optimizer.learning_rate", "model.units"]
     assert [e.share for e in found.factors] == pytest.approx([0.8, 0.2])
 
 
-def test_what_only_both_together_decide_is_told_as_such() -> None:
+def test_variance_between_combinations_only_is_reported_as_interaction() -> None:
     found = _effects(
         lambda v: float((v["model.units"] == 10) == (v["optimizer.learning_rate"] == 0.1))
     )
@@ -45,7 +45,7 @@ def test_what_only_both_together_decide_is_told_as_such() -> None:
     assert found.together == pytest.approx(1)
 
 
-def test_what_seeds_decide_is_told_as_such() -> None:
+def test_variance_between_seeds_is_reported_as_that_of_seeds() -> None:
     found = _effects(lambda v: v["seed"] / 10)
     assert found is not None
     assert found.seeds == pytest.approx(1)
@@ -61,7 +61,7 @@ def test_the_shares_add_up_on_a_full_grid() -> None:
     assert sum(parts) + found.together + found.seeds == pytest.approx(1)
 
 
-def test_a_factor_that_some_settings_do_not_have_has_no_share() -> None:
+def test_a_factor_that_some_settings_lack_has_no_share() -> None:
     found = sweep(lambda v: v["model.units"] / 100, **GRID)
     other = sweep(lambda _: 0.9, optimizer__learning_rate=(0.1, 0.2), seed=(1, 2))
     shares = effects([*found.settings, *other.settings], found.factors, METRIC)
@@ -80,18 +80,18 @@ def test_a_factor_of_many_values_has_a_share_and_no_means() -> None:
     assert found.together == pytest.approx(0)
 
 
-def test_what_seeds_do_is_not_known_of_one_seed_each() -> None:
+def test_with_one_seed_each_the_share_of_seeds_is_unknown() -> None:
     found = _effects(lambda v: v["model.units"] / 100, model__units=(1, 2), a__b=(1, 2), seed=[1])
     assert found is not None
     assert math.isnan(found.seeds)
 
 
-def test_nothing_is_divided_where_nothing_varies_or_has_few_values() -> None:
+def test_without_variation_or_with_few_values_there_are_no_shares() -> None:
     assert _effects(lambda _: 0.5) is None
     assert _effects(lambda v: v["model.units"] / 100, model__units=range(50), seed=[1]) is None
 
 
-def test_numbers_stand_in_their_order_and_words_as_they_come() -> None:
+def test_numbers_are_sorted_and_words_keep_their_order() -> None:
     assert order([3, 1, 2, 1]) == [1, 2, 3]
     assert order(["b", "a", "b"]) == ["b", "a"]
     assert order([True, False]) == [True, False]

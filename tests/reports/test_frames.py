@@ -64,7 +64,7 @@ def test_a_run_is_a_row_with_the_settings_that_differ_first(store: str) -> None:
     assert frame["optimizer.learning_rate"].dtype == np.float64
 
 
-def test_scores_come_next_and_then_what_a_run_is(store: str) -> None:
+def test_scores_come_next_then_name_status_times_and_id(store: str) -> None:
     frame = echo_exp.runs(sweep=_sweeps(store)[0], tracking_uri=store)
     scores = list(frame.columns[3:-5])
     assert sorted(scores) == sorted(stored.SCORES)
@@ -77,7 +77,7 @@ def test_scores_come_next_and_then_what_a_run_is(store: str) -> None:
     assert frame["status"].unique().tolist() == ["FINISHED"]
 
 
-def test_settings_that_all_share_are_an_attribute(store: str) -> None:
+def test_settings_that_all_runs_share_are_an_attribute(store: str) -> None:
     shared = echo_exp.runs(sweep=_sweeps(store)[0], tracking_uri=store).attrs["shared"]
     assert shared["model"] == "Seq2Seq"
     assert shared["epochs"] == 500
@@ -108,7 +108,7 @@ def test_a_setting_has_one_type(
     assert [None if pd.isna(value) else value for value in column] == read
 
 
-def test_a_setting_that_is_nothing_or_not_there_is_the_same_everywhere(own: str) -> None:
+def test_null_and_absent_settings_are_both_missing_values(own: str) -> None:
     stored.sweep(own, [{"seed": 1, "it": None}, {"seed": 2}])
     frame = echo_exp.runs(sweep="last", tracking_uri=own)
     assert "it" not in frame
@@ -130,7 +130,7 @@ def test_the_last_sweep_is_the_newest_of_the_store(store: str) -> None:
         ({"filter": "metrics.`test/accuracy` > 2"}, []),
     ],
 )
-def test_runs_are_those_that_are_asked_for(
+def test_each_argument_chooses_its_runs(
     store: str, asked: dict[str, Any], units: list[int]
 ) -> None:
     frame = echo_exp.runs(**asked, tracking_uri=store)
@@ -139,12 +139,12 @@ def test_runs_are_those_that_are_asked_for(
 
 
 @pytest.mark.parametrize(("scale", "units"), [("quick", 5), ("full", 7)])
-def test_a_study_has_scales(store: str, scale: str, units: int) -> None:
+def test_the_runs_of_one_scale_of_a_study_can_be_chosen(store: str, scale: str, units: int) -> None:
     frame = echo_exp.runs(study="made", scale=scale, tracking_uri=store)
     assert frame.attrs["shared"]["model.units"] == units
 
 
-def test_runs_may_be_named(store: str) -> None:
+def test_runs_can_be_given_by_id(store: str) -> None:
     ids = echo_exp.runs(filter="", tracking_uri=store)["run_id"]
     frame = echo_exp.runs(runs=[ids[9], ids[1], ids[1]], tracking_uri=store)
     assert frame["run_id"].tolist() == [ids[1], ids[9]]
@@ -159,7 +159,7 @@ def test_a_run_that_has_not_ended_has_no_duration(own: str) -> None:
     assert frame["duration"].isna().tolist() == [True]
 
 
-def test_what_was_deleted_is_no_row(own: str) -> None:
+def test_deleted_runs_are_left_out(own: str) -> None:
     stored.sweep(own, SETTINGS[:2])
     ids = echo_exp.runs(sweep="last", tracking_uri=own)["run_id"]
     MlflowClient(own).delete_run(ids[0])
@@ -193,20 +193,20 @@ def test_a_frame_survives_parquet(store: str, tmp_path: Path) -> None:
         ({"sweep": 3}, "sweep=3 .* must be a string"),
     ],
 )
-def test_what_cannot_be_found_is_refused(store: str, asked: dict[str, Any], words: str) -> None:
+def test_unknown_runs_are_refused(store: str, asked: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingError, match=words) as error:
         echo_exp.runs(**asked, tracking_uri=store)
     assert "\n" not in str(error.value)
 
 
-def test_a_training_is_no_sweep(store: str) -> None:
+def test_a_training_is_refused_as_a_sweep(store: str) -> None:
     first = _sweeps(store)[0]
     run = echo_exp.runs(sweep=first, tracking_uri=store)["run_id"][0]
     with pytest.raises(SettingError, match=f"a single run; sweep={first} selects its sweep"):
         echo_exp.runs(sweep=run, tracking_uri=store)
 
 
-def test_a_deleted_sweep_or_experiment_says_how_it_comes_back(own: str) -> None:
+def test_asking_for_a_deleted_sweep_or_experiment_says_how_to_restore_it(own: str) -> None:
     client = MlflowClient(own)
     parent = stored.sweep(own, SETTINGS[:1], name="study/made")
     client.delete_run(parent)
@@ -218,13 +218,13 @@ def test_a_deleted_sweep_or_experiment_says_how_it_comes_back(own: str) -> None:
             echo_exp.runs(**asked, tracking_uri=own)
 
 
-def test_without_a_store_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_store_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="there is no such store yet"):
         echo_exp.runs(sweep="last", tracking_uri=f"sqlite:///{tmp_path}/none.db")
     assert not list(tmp_path.iterdir())
 
 
-def test_curves_are_a_row_a_run_metric_and_epoch(store: str) -> None:
+def test_curves_have_one_row_per_run_metric_and_epoch(store: str) -> None:
     frame = echo_exp.runs(sweep=_sweeps(store)[0], tracking_uri=store)
     long = echo_exp.curves(frame, ["train/loss"], tracking_uri=store)
     settings = ["model.units", "optimizer.learning_rate", "seed"]
@@ -236,7 +236,7 @@ def test_curves_are_a_row_a_run_metric_and_epoch(store: str) -> None:
     assert long["model.units"].tolist() == frame["model.units"].repeat(EPOCHS).tolist()
 
 
-def test_curves_of_a_part_have_the_settings_in_which_it_differs(store: str) -> None:
+def test_curves_of_some_runs_have_the_settings_in_which_these_differ(store: str) -> None:
     frame = echo_exp.runs(sweep=_sweeps(store)[0], tracking_uri=store)
     part = frame[(frame["seed"] == 1) & (frame["model.units"] == 10)]
     long = echo_exp.curves(part, tracking_uri=store)
@@ -255,7 +255,7 @@ def logged(own: str) -> tuple[str, str]:
     return own, run
 
 
-def test_metrics_are_ordered_and_each_value_is_that_which_was_logged(
+def test_metrics_are_ordered_and_values_are_those_that_were_logged(
     logged: tuple[str, str],
 ) -> None:
     uri, run = logged
@@ -267,7 +267,7 @@ def test_metrics_are_ordered_and_each_value_is_that_which_was_logged(
     assert last["val/loss"].isna().tolist() == [True]
 
 
-def test_other_metrics_may_be_asked_for(logged: tuple[str, str]) -> None:
+def test_other_metrics_can_be_chosen(logged: tuple[str, str]) -> None:
     uri, run = logged
     long = echo_exp.curves([run], ["test/accuracy"], tracking_uri=uri)
     assert long[["metric", "epoch", "value"]].to_numpy().tolist() == [["test/accuracy", 0, 0.5]]
@@ -276,7 +276,7 @@ def test_other_metrics_may_be_asked_for(logged: tuple[str, str]) -> None:
             echo_exp.curves([run], wrong, tracking_uri=uri)
 
 
-def test_curves_need_to_know_of_which_runs(store: str) -> None:
+def test_curves_require_runs(store: str) -> None:
     with pytest.raises(SettingError, match="must have a column run_id"):
         echo_exp.curves(pd.DataFrame({"seed": [1]}), tracking_uri=store)
     assert echo_exp.curves([], tracking_uri=store).empty

@@ -58,7 +58,7 @@ def _run(
     return run_id
 
 
-def test_settings_have_their_types_and_seeds_are_taken_together(access: Access) -> None:
+def test_settings_have_their_types_and_seeds_are_grouped(access: Access) -> None:
     parent = _parent(access.client, "a", "b", "c")
     for mark, units, seed in (("a", 10, 1), ("b", 10, 2), ("c", 20, 1)):
         _run(access.client, parent, mark, model__units=units, seed=seed, model__stateful=True)
@@ -70,7 +70,7 @@ def test_settings_have_their_types_and_seeds_are_taken_together(access: Access) 
     assert found.shared == {"replicas": 1, "model.stateful": True}
 
 
-def test_names_have_few_digits_where_these_tell_settings_apart(access: Access) -> None:
+def test_names_have_only_the_digits_that_distinguish_settings(access: Access) -> None:
     parent = _create(access.client, {"kind": "sweep", SWEPT_TAG: "optimizer.learning_rate"})
     for mark, rate in (("a", 0.123456), ("b", 0.5432109), ("c", 0.5432111)):
         _run(access.client, parent, mark, optimizer__learning_rate=rate)
@@ -86,7 +86,7 @@ def test_a_trial_that_its_search_gave_up_is_called_pruned(access: Access) -> Non
     assert {job.status for job in jobs.read(access, parent).jobs} == {"FINISHED", "pruned"}
 
 
-def test_a_job_that_was_planned_has_the_newest_finished_run_else_the_newest(access: Access) -> None:
+def test_a_planned_job_has_its_newest_finished_run_or_else_its_newest_run(access: Access) -> None:
     parent = _parent(access.client, "a", "b", "c")
     finished = _run(access.client, parent, "a", model__units=1)
     _run(access.client, parent, "a", "FAILED", model__units=1)
@@ -107,7 +107,7 @@ def test_a_run_of_another_sweep_may_belong_to_this_one(access: Access) -> None:
     assert [job.run_id for job in jobs.read(access, parent).finished] == [run_id]
 
 
-def test_an_older_sweep_tells_its_jobs_by_their_parent_alone(access: Access) -> None:
+def test_an_older_sweep_finds_its_jobs_by_their_parent_only(access: Access) -> None:
     parent = _create(access.client, {"kind": "sweep"})
     for seed in (1, 2):
         tags = {"mlflow.parentRunId": parent.info.run_id, "kind": "run"}

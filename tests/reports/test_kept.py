@@ -48,7 +48,9 @@ def _same(first: Record, second: Record) -> None:
         np.testing.assert_equal(a, b, err_msg=field.name)
 
 
-def test_the_records_are_read_as_they_were(asked: Study, records: list[Record], file: Path) -> None:
+def test_records_survive_the_file_unchanged(
+    asked: Study, records: list[Record], file: Path
+) -> None:
     assert kept.scale(asked, file) == "full"
     for before, after in zip(records, kept.read(asked, file), strict=True):
         _same(before, after)
@@ -62,7 +64,9 @@ def test_the_same_records_give_the_same_bytes(
     assert again.read_bytes() == file.read_bytes()
 
 
-def test_the_report_is_the_same(asked: Study, records: list[Record], file: Path) -> None:
+def test_the_report_from_the_file_is_the_same(
+    asked: Study, records: list[Record], file: Path
+) -> None:
     folders = [file.parent / name for name in ("store", "file")]
     for folder, found in zip(folders, (records, kept.read(asked, file)), strict=True):
         pages.write(answers.answer(asked, found), folder)
@@ -70,7 +74,7 @@ def test_the_report_is_the_same(asked: Study, records: list[Record], file: Path)
     assert first == second
 
 
-def test_only_the_curve_that_reports_need_is_kept(
+def test_only_the_curve_that_reports_need_is_stored(
     asked: Study, records: list[Record], tmp_path: Path
 ) -> None:
     curves = {**records[0].curves, "val/loss": records[0].curves["val/accuracy"]}
@@ -79,7 +83,7 @@ def test_only_the_curve_that_reports_need_is_kept(
     assert list(kept.read(asked, tmp_path / "more")[0].curves) == ["val/accuracy"]
 
 
-def test_a_cell_that_the_file_does_not_have_was_never_run(asked: Study, file: Path) -> None:
+def test_a_cell_absent_from_the_file_counts_as_never_run(asked: Study, file: Path) -> None:
     grids = [*asked.scales["full"], {"labels": {"task": "c"}, "model.units": 1}]
     *_, last = kept.read(dataclasses.replace(asked, scales={"full": grids}), file)
     assert (last.status, last.run_id) == ("never run", None)
@@ -100,7 +104,7 @@ def test_a_file_without_a_finished_run_is_refused(asked: Study, file: Path) -> N
     ("content", "words"),
     [(None, "there is no such file"), (b"no Parquet", "cannot be read as a Parquet file")],
 )
-def test_a_file_that_is_none_is_refused(
+def test_a_missing_or_unreadable_file_is_refused(
     asked: Study, tmp_path: Path, content: bytes | None, words: str
 ) -> None:
     if content is not None:

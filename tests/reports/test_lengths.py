@@ -32,7 +32,7 @@ def _section(at: dict[int, dict[int, float]]) -> Section:
     return section
 
 
-def test_each_arm_has_a_row_a_length() -> None:
+def test_each_arm_has_a_row_for_each_length() -> None:
     table = _section({1: {10: 0.9, 20: 0.5}, 2: {10: 0.8, 20: 0.7}}).tables["lengths"]
     assert table[["model.units", "length"]].to_numpy().tolist() == [
         [1, 10],
@@ -43,12 +43,12 @@ def test_each_arm_has_a_row_a_length() -> None:
     assert table["test/accuracy"].tolist() == pytest.approx([0.9, 0.5, 0.8, 0.7])
 
 
-def test_the_answer_is_of_the_greatest_length() -> None:
+def test_the_answer_is_about_the_greatest_length() -> None:
     answer = _section({1: {10: 0.9, 20: 0.5}, 2: {10: 0.8, 20: 0.7}}).answer
     assert answer == "The highest accuracy at length 20: 2 0.700 (0.700 to 0.700)."
 
 
-def test_a_length_that_an_arm_does_not_have_is_left_open() -> None:
+def test_a_length_that_an_arm_lacks_is_left_blank() -> None:
     text = _section({1: {10: 0.9, 20: 0.5}, 2: {10: 0.8}}).text
     assert "| all | 2 | 0.800 (0.800 to 0.800) | – |" in text
 

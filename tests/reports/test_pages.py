@@ -44,7 +44,7 @@ def test_the_report_counts_what_is_missing_and_what_diverged(written: dict[str, 
     assert "units 3" in text
 
 
-def test_the_tables_hold_every_seed_and_cell(written: dict[str, bytes], tmp_path: Path) -> None:
+def test_the_tables_contain_every_seed_and_cell(written: dict[str, bytes], tmp_path: Path) -> None:
     tables = {}
     for name in ("seeds", "cells", "comparisons"):
         (tmp_path / name).write_bytes(written[f"{name}.csv"])
@@ -61,13 +61,13 @@ def test_a_median_that_was_not_reached_is_above_the_epochs(written: dict[str, by
     assert re.search(r"\| 100 \(50 to ∞\) \|", text)
 
 
-def test_a_name_is_no_markup(written: dict[str, bytes]) -> None:
+def test_a_name_is_escaped(written: dict[str, bytes]) -> None:
     page = written["report.html"].decode()
     assert "<script" not in page
     assert "<a " not in page
 
 
-def test_the_page_needs_nothing_beside_it(written: dict[str, bytes]) -> None:
+def test_the_page_is_self_contained(written: dict[str, bytes]) -> None:
     page = written["report.html"].decode()
     assert page.count('src="data:image/png;base64,') == 3
     assert re.search(r'(?:src|href)="(?!data:)', page) is None
@@ -88,7 +88,7 @@ def test_the_page_needs_nothing_beside_it(written: dict[str, bytes]) -> None:
         (float("nan"), "–"),
     ],
 )
-def test_a_number_is_not_rounded_to_what_it_is_not(value: float, text: str) -> None:
+def test_a_number_is_not_rounded_to_a_wrong_value(value: float, text: str) -> None:
     assert rendering.number(value) == text
 
 

@@ -50,7 +50,7 @@ def _read(access: Access, mark: str) -> records.Record:
     return record
 
 
-def test_a_run_of_one_seed_has_it_all_in_its_metrics(access: Access, client: MlflowClient) -> None:
+def test_a_run_of_one_seed_is_read_from_its_metrics(access: Access, client: MlflowClient) -> None:
     run_id = _run(client, "one", "FINISHED")
     record = _read(access, "one")
     assert (record.finished, record.run_id, record.seeds) == (True, run_id, [5])
@@ -63,7 +63,7 @@ def test_a_run_of_one_seed_has_it_all_in_its_metrics(access: Access, client: Mlf
     assert values.tolist() == [[0.25], [0.5]]
 
 
-def test_of_many_seeds_one_that_diverged_got_nothing_right(
+def test_a_diverged_seed_counts_as_nothing_right(
     access: Access, client: MlflowClient, tmp_path: Path
 ) -> None:
     run_id = _run(client, "many", "FINISHED", replicas=2)
@@ -90,7 +90,7 @@ def test_of_many_seeds_one_that_diverged_got_nothing_right(
     assert values.tolist() == pytest.approx(np.array([[0.8, 0.7], [0.9, 0]]))
 
 
-def test_a_finished_run_goes_before_a_newer_one_that_failed(
+def test_a_finished_run_is_preferred_to_a_newer_failed_one(
     access: Access, client: MlflowClient
 ) -> None:
     finished = _run(client, "twice", "FINISHED")
@@ -99,7 +99,7 @@ def test_a_finished_run_goes_before_a_newer_one_that_failed(
 
 
 @pytest.mark.parametrize(("mark", "status"), [("failed", "FAILED"), (None, "never run")])
-def test_what_did_not_finish_has_its_status_and_no_scores(
+def test_an_unfinished_run_has_a_status_and_no_scores(
     access: Access, client: MlflowClient, mark: str | None, status: str
 ) -> None:
     if mark is not None:
@@ -111,7 +111,7 @@ def test_what_did_not_finish_has_its_status_and_no_scores(
     assert record.error == ""
 
 
-def test_what_failed_says_why_in_one_line(access: Access, client: MlflowClient) -> None:
+def test_a_failed_run_gives_its_reason_in_one_line(access: Access, client: MlflowClient) -> None:
     run_id = _run(client, "diverged", "FAILED")
     client.set_tag(run_id, "error", "DivergedError: the loss\nand more")
     assert _read(access, "diverged").error == "DivergedError: the loss"
@@ -176,7 +176,7 @@ def test_a_database_and_a_server_find_the_same_cells(access: Access, client: Mlf
     assert found == sorted(server.tagged(client, number, "fingerprint", values))
 
 
-def test_a_cell_whose_store_is_away_is_not_said_to_be_gone(
+def test_a_cell_in_an_unreachable_store_is_not_reported_as_missing(
     access: Access, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _run(client, "away", "FINISHED", replicas=2)

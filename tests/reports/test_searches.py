@@ -42,7 +42,7 @@ def _search(goals: Goals, importances: Mapping[str, float] | None = None) -> Job
     return dataclasses.replace(found, jobs=jobs, goals=goals, importances=important)
 
 
-def test_the_best_is_that_of_its_objective_within_its_constraints(tmp_path: Path) -> None:
+def test_the_best_trial_is_chosen_by_the_objective_within_the_constraints(tmp_path: Path) -> None:
     said, lines = sweep_page.write(_search(FEWEST), {}, tmp_path)
     assert said == (
         "Best with val/accuracy at least 0.7: units 35, lr 0.001: 3,500; 2 others score the same."
@@ -55,13 +55,13 @@ def test_the_best_is_that_of_its_objective_within_its_constraints(tmp_path: Path
     assert "3 of 9 settings violate a constraint and are not ranked" in text
 
 
-def test_its_direction_is_that_of_the_objective(tmp_path: Path) -> None:
+def test_the_ranking_follows_the_direction_of_the_objective(tmp_path: Path) -> None:
     most = Goals([Objective("parameters", "maximize")], [])
     said, _ = sweep_page.write(_search(most), {}, tmp_path)
     assert said.startswith("Best: units 40, lr 0.001: 4,000")
 
 
-def test_another_metric_may_be_asked_for(tmp_path: Path) -> None:
+def test_another_metric_can_be_chosen(tmp_path: Path) -> None:
     said, _ = sweep_page.write(_search(FEWEST), {}, tmp_path, "test/accuracy")
     assert said.startswith("Best with val/accuracy at least 0.7: units 40, lr 0.003: 0.8300")
 
@@ -71,7 +71,7 @@ def test_a_metric_that_no_trial_has_is_named(tmp_path: Path) -> None:
         sweep_page.write(_search(FEWEST), {}, tmp_path, "test/mae")
 
 
-def test_where_no_trial_is_allowed_it_says_so(tmp_path: Path) -> None:
+def test_if_no_trial_meets_the_constraints_the_report_says_so(tmp_path: Path) -> None:
     never = Goals(FEWEST.objectives, [Constraint("val/accuracy", False, 0.99)])
     said, lines = sweep_page.write(_search(never), {}, tmp_path)
     assert said == "No job with val/accuracy at least 0.99 has finished."
@@ -79,7 +79,9 @@ def test_where_no_trial_is_allowed_it_says_so(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.png"))
 
 
-def test_its_own_importances_take_the_place_of_shares_of_the_variance(tmp_path: Path) -> None:
+def test_a_search_shows_optunas_importances_instead_of_shares_of_the_variance(
+    tmp_path: Path,
+) -> None:
     found = _search(FEWEST, {"model.units": 0.75, "optimizer.learning_rate": 0.25})
     sweep_page.write(found, {}, tmp_path)
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
@@ -88,7 +90,7 @@ def test_its_own_importances_take_the_place_of_shares_of_the_variance(tmp_path: 
     assert (tmp_path / "importance.png").exists()
 
 
-def test_the_tags_of_its_run_say_what_it_was_to_reach() -> None:
+def test_the_objective_and_constraints_are_read_from_the_tags_of_the_run() -> None:
     assert Goals.of_tags(FEWEST.tags) == FEWEST
     assert Goals.of_tags({"kind": "sweep"}) is None
     assert Goals.of_tags({"objectives": "edited by somebody"}) is None

@@ -32,7 +32,7 @@ def _section(*shares: tuple[int, ...]) -> Section:
     return section
 
 
-def test_the_longest_is_learnt_by_half_there_and_before() -> None:
+def test_the_longest_span_is_learnt_by_half_of_the_seeds_as_are_all_shorter_ones() -> None:
     rows = _section((10, 5, 0), (10, 4, 10)).tables["spans"]
     longest = rows.groupby("level")["longest"].first().tolist()
     assert longest == [10, 5]  # what is learnt beyond a gap does not count
@@ -44,19 +44,19 @@ def test_the_answer_begins_with_the_arm_that_reaches_furthest() -> None:
     )
 
 
-def test_an_arm_that_learns_nothing_says_so() -> None:
+def test_an_arm_that_learns_no_span_is_reported_as_such() -> None:
     assert _section((0, 0, 0), (10, 10, 10)).answer.endswith("1 none.")
     assert _section((4, 0, 0), (10, 10, 10)).answer.endswith("1 none (none to 5).")
 
 
-def test_where_seeds_differ_the_longest_has_an_interval() -> None:
+def test_the_longest_span_has_an_interval_if_seeds_differ() -> None:
     rows = _section((10, 5, 0), (10, 10, 0)).tables["spans"]
     first, second = (rows[rows["level"] == level].iloc[0] for level in (1, 2))
     assert (first["longest_low"], first["longest_high"]) == (5, 10)
     assert (second["longest_low"], second["longest_high"]) == (10, 10)
 
 
-def test_a_single_seed_is_not_certain() -> None:
+def test_a_single_seed_gives_a_wide_interval() -> None:
     longest = spans._longest([5, 10], [np.array([True]), np.array([False])])
     assert (longest.value, longest.low, longest.high) == (5, 0, 10)
 

@@ -21,7 +21,7 @@ def test_a_mean_has_an_interval_around_it() -> None:
     assert found.high - found.low == pytest.approx(2 * 1.96 / 10, rel=0.2)
 
 
-def test_nineteen_of_twenty_intervals_hold_the_truth() -> None:
+def test_nineteen_of_twenty_intervals_contain_the_true_value() -> None:
     held = 0
     for trial in range(200):
         found = statistics.mean(_random(trial).exponential(1.0, 30))  # skewed, of mean 1
@@ -29,14 +29,14 @@ def test_nineteen_of_twenty_intervals_hold_the_truth() -> None:
     assert 0.88 <= held / 200 <= 0.98  # 30 skewed values are a little too few for the full 0.95
 
 
-def test_equal_values_leave_no_doubt_and_few_values_allow_no_interval() -> None:
+def test_equal_values_give_an_empty_interval_and_few_values_none() -> None:
     assert statistics.mean(np.ones(9)) == estimates.Estimate(1, 1, 1)
     few = statistics.mean(np.array([0.0, 1.0] * 3))
     assert few.value == 0.5
     assert np.isnan([few.low, few.high]).all()
 
 
-def test_eight_seeds_hold_the_truth_in_nine_of_ten_cases() -> None:
+def test_with_eight_seeds_nine_of_ten_intervals_contain_the_true_value() -> None:
     held = 0
     for trial in range(200):
         found = statistics.mean(_random(trial).normal(0, 1, 8))
@@ -45,14 +45,14 @@ def test_eight_seeds_hold_the_truth_in_nine_of_ten_cases() -> None:
 
 
 @pytest.mark.parametrize(("others", "least"), [(range(4), 2 / 2**4), (range(20), 2 / 10626)])
-def test_few_seeds_can_only_show_so_much(others: range, least: float) -> None:
+def test_few_seeds_bound_the_smallest_possible_p_value(others: range, least: float) -> None:
     low, high = np.arange(4.0), np.arange(100.0, 100.0 + len(others))
     found = statistics.differ(low, high, (range(4), others))
     assert found.p == pytest.approx(found.least_p) == pytest.approx(least)
     assert found.paired is (len(others) == 4)
 
 
-def test_a_seed_that_diverged_is_no_part_of_a_mean() -> None:
+def test_a_diverged_seed_is_left_out_of_the_mean() -> None:
     assert statistics.mean(np.array([1.0, 1.0, 1.0, np.nan])).value == 1
     assert np.isnan(statistics.mean(np.array([np.nan])).value)
 
@@ -77,7 +77,7 @@ def test_a_null_effect_is_significant_no_more_often_than_stated() -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_of_a_family_of_null_effects_hardly_any_is_significant() -> None:
+def test_in_a_family_of_null_effects_hardly_any_is_significant() -> None:
     families = 0
     for trial in range(40):
         pairs = _random(trial).normal(0, 1, (8, 2, 15))
@@ -86,14 +86,14 @@ def test_of_a_family_of_null_effects_hardly_any_is_significant() -> None:
     assert families / 40 <= 0.13
 
 
-def test_holm_multiplies_the_least_by_their_number() -> None:
+def test_holm_multiplies_the_smallest_p_value_by_the_number_of_tests() -> None:
     assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     corrected = statistics.holm([0.01, np.nan])
     assert corrected[0] == pytest.approx(0.01)  # nothing was tested in the other
     assert np.isnan(corrected[1])
 
 
-def test_seeds_on_both_sides_are_compared_in_pairs() -> None:
+def test_seeds_present_on_both_sides_are_compared_in_pairs() -> None:
     luck = _random(0).normal(0, 10, 20)  # of the seed, much larger than the effect
     found = statistics.differ(luck, luck + 1, (range(20), range(20)))
     assert found.paired
@@ -103,7 +103,7 @@ def test_seeds_on_both_sides_are_compared_in_pairs() -> None:
     assert statistics.differ(luck, luck[::-1] + 1, (range(20), shuffled)).p == found.p
 
 
-def test_other_seeds_are_compared_as_two_samples() -> None:
+def test_different_seeds_are_compared_as_two_samples() -> None:
     a, b = _random(0).normal(0, 1, 50), _random(1).normal(1, 1, 50)
     found = statistics.differ(a, b, (range(50), range(50, 100)))
     assert not found.paired
@@ -112,18 +112,18 @@ def test_other_seeds_are_compared_as_two_samples() -> None:
 
 
 @pytest.mark.parametrize(("shift", "effect"), [(10, 1), (-10, -1), (0, 0)])
-def test_the_effect_is_how_much_more_often_the_other_is_above(shift: float, effect: float) -> None:
+def test_the_effect_is_cliffs_delta(shift: float, effect: float) -> None:
     values = np.arange(9.0)
     found = statistics.differ(values, values + shift, (range(9), range(9)))
     assert found.effect == effect
 
 
-def test_equal_scores_are_not_told_apart() -> None:
+def test_equal_scores_do_not_differ_significantly() -> None:
     assert statistics.differ(np.ones(9), np.ones(9), (range(9), range(9))).p == 1
     assert statistics.differ(np.ones(9), np.ones(9), (range(9), range(9, 18))).p == 1
 
 
-def test_those_that_never_solve_are_censored_not_dropped() -> None:
+def test_seeds_that_never_solve_are_censored_not_dropped() -> None:
     found = statistics.survival(np.array([100, 200, NEVER, NEVER]), 500)
     assert found.solved[-1] == 0.5  # of four, not of two
     assert found.times[-1] == 500
@@ -133,7 +133,7 @@ def test_those_that_never_solve_are_censored_not_dropped() -> None:
     assert none.solved.max() == 0
 
 
-def test_the_interval_of_the_median_holds_the_truth() -> None:
+def test_the_interval_of_the_median_contains_the_true_value() -> None:
     held = 0
     for trial in range(100):
         times = _random(trial).exponential(100, 40)
@@ -143,7 +143,7 @@ def test_the_interval_of_the_median_holds_the_truth() -> None:
     assert held / 100 >= 0.88
 
 
-def test_the_log_rank_test_knows_slow_from_fast() -> None:
+def test_the_log_rank_test_distinguishes_slow_from_fast() -> None:
     fast, slow = np.arange(50.0, 90), np.full(40, NEVER)
     assert statistics.logrank((fast, 100), (slow, 100)) < 0.001
     assert statistics.logrank((fast, 100), (fast, 100)) == 1
@@ -160,20 +160,20 @@ def _made_law(censor: float) -> tuple[dict[str, Floats], Floats, Floats]:
 
 
 @pytest.mark.parametrize("censor", [1e9, 50.0])
-def test_a_power_law_is_found_again_even_where_many_are_censored(censor: float) -> None:
+def test_a_power_law_is_recovered_even_if_many_seeds_are_censored(censor: float) -> None:
     found = statistics.power_law(*_made_law(censor))
     assert found is not None
     assert found["n_out"].low < 2 < found["n_out"].high
     assert found["units"].low < -0.5 < found["units"].high
 
 
-def test_no_law_is_fitted_where_only_one_size_was_solved() -> None:
+def test_no_law_is_fitted_if_only_one_size_was_solved() -> None:
     factors = {"n_out": np.array([2.0, 2.0, 4.0, 4.0])}
     solved = np.array([10.0, 12.0, NEVER, NEVER])
     assert statistics.power_law(factors, solved, np.full(4, 100.0)) is None
 
 
-def test_no_law_is_fitted_where_two_factors_vary_only_together() -> None:
+def test_no_law_is_fitted_if_two_factors_vary_only_together() -> None:
     n = np.array([2.0, 3.0, 4.0, 5.0])
     epochs = np.full(4, 100.0)
     assert statistics.power_law({"n_in": n, "n_out": n}, 5 * n, epochs) is None

@@ -75,7 +75,7 @@ def test_seeds_alone_are_one_setting(tmp_path: Path) -> None:
     assert said == "0.2000 (0.0000 to 0.4484, 3 seeds)."
 
 
-def test_a_single_job_is_a_report_too(tmp_path: Path) -> None:
+def test_a_single_job_also_has_a_report(tmp_path: Path) -> None:
     said, _ = sweep_page.write(sweep(lambda _: 0.5, seed=[1]), {}, tmp_path)
     assert said == "0.5000 (1 seed)."
 
@@ -96,13 +96,13 @@ def test_unequal_seeds_and_failures_are_counted(tmp_path: Path) -> None:
     assert "**never run**: model.units=80 seed=1" in _text(tmp_path)
 
 
-def test_another_metric_may_be_better_when_it_is_small(tmp_path: Path) -> None:
+def test_a_metric_for_which_smaller_is_better_is_ranked_that_way(tmp_path: Path) -> None:
     found = sweep(_accuracy, model__units=(10, 40), seed=SEEDS)
     said, _ = sweep_page.write(found, {}, tmp_path, "test/loss")
     assert said.startswith("Best: units 40: 0.1980 ")
 
 
-def test_a_metric_that_no_run_has_is_refused_with_those_that_are_there(tmp_path: Path) -> None:
+def test_a_metric_that_no_run_has_is_refused_with_a_list_of_metrics(tmp_path: Path) -> None:
     found = sweep(_accuracy, model__units=(10, 40), seed=SEEDS)
     with pytest.raises(SettingError, match="test/accuracy, test/loss"):
         sweep_page.write(found, {}, tmp_path, "test/mae")
@@ -110,7 +110,7 @@ def test_a_metric_that_no_run_has_is_refused_with_those_that_are_there(tmp_path:
 
 
 @pytest.mark.parametrize("metric", ["test/accuracy_low", "epochs_to_solve", "val/gradient_norm"])
-def test_a_metric_that_may_be_good_high_or_low_is_refused(tmp_path: Path, metric: str) -> None:
+def test_a_metric_without_a_better_direction_is_refused(tmp_path: Path, metric: str) -> None:
     found = sweep(_accuracy, model__units=(10, 40), seed=SEEDS)
     with pytest.raises(SettingError, match=r"it must be one of test/accuracy, test/loss"):
         sweep_page.write(found, {}, tmp_path, metric)
@@ -140,7 +140,7 @@ def test_the_screen_and_the_report_count_the_same_seeds() -> None:
     assert (report.seeds, report.lost) == (screen.seeds, screen.lost) == (3, 6)
 
 
-def test_what_a_search_has_drawn_is_no_grid_and_scattered_over_each_setting() -> None:
+def test_settings_drawn_by_a_search_are_scattered_over_each_axis() -> None:
     full = sweep(
         _accuracy, model__units=(10, 20, 40), optimizer__learning_rate=(1.0, 2.0), seed=[1]
     )
@@ -158,7 +158,7 @@ def test_what_a_search_has_drawn_is_no_grid_and_scattered_over_each_setting() ->
     assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log"]
 
 
-def test_the_name_of_a_sweep_is_no_markup(tmp_path: Path) -> None:
+def test_the_name_of_a_sweep_is_escaped(tmp_path: Path) -> None:
     found = sweep(_accuracy, model__units=(10, 40), seed=SEEDS)
     evil = dataclasses.replace(found, name="</title><script>alert(1)</script>")
     sweep_page.write(evil, {}, tmp_path)
@@ -172,7 +172,7 @@ def test_a_factor_that_no_finished_job_has_is_not_drawn(tmp_path: Path) -> None:
     assert "parallel" not in _drawn(tmp_path)
 
 
-def test_names_of_settings_are_no_markup(tmp_path: Path) -> None:
+def test_names_of_settings_are_escaped(tmp_path: Path) -> None:
     evil = ("<script>alert(1)</script>", "a,b|c*d")
     found = sweep(lambda v: len(v["note"]) / 50, note=evil, seed=SEEDS)
     sweep_page.write(found, {}, tmp_path)

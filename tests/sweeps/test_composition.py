@@ -27,19 +27,19 @@ def _hydra() -> object:
         yield context
 
 
-def test_each_is_what_hydra_composes() -> None:
+def test_each_configuration_equals_what_hydra_composes() -> None:
     together = list(compose_all(LISTS))
     assert [arguments for arguments, _ in together] == LISTS
     for arguments, config in together:
         assert config == compose("config", arguments), arguments
 
 
-def test_one_leaves_nothing_in_the_next() -> None:
+def test_a_configuration_leaves_nothing_behind_in_the_next() -> None:
     (_, first), (_, second) = compose_all([["model.units=99"], ["seed=2"]])
     assert first.model.units == 99
     assert second.model.units == 20
 
 
-def test_a_setting_that_does_not_exist_is_told_as_hydra_tells_it() -> None:
+def test_an_unknown_setting_is_reported_in_hydras_words() -> None:
     with pytest.raises(ConfigCompositionException, match=r"model\.unit"):
         list(compose_all([["seed=1"], ["model.unit=5"]]))

@@ -23,12 +23,14 @@ def _pace(stack: list[Job], networks: int, **other: str) -> Pace:
     return Pace({**told, "seed": "77", **other}, networks, 0.1)
 
 
-def test_a_stack_of_the_same_size_takes_as_long_for_an_epoch(stack: list[Job]) -> None:
+def test_a_stack_of_the_same_size_takes_as_long_per_epoch(stack: list[Job]) -> None:
     told = time_of([stack], [_pace(stack, 4)], 1)
     assert told.startswith("Time: 10 s of training, about 2 s of recording\n")
 
 
-def test_of_another_size_the_time_lies_between_the_same_and_its_multiple(stack: list[Job]) -> None:
+def test_for_another_stack_size_the_time_lies_between_equal_and_proportional(
+    stack: list[Job],
+) -> None:
     told = time_of([stack], [_pace(stack, 1)], 1)
     assert told.startswith("Time: 10 s to 40 s of training")
     assert "another size" in told
@@ -47,13 +49,13 @@ def test_processes_share_the_stacks(stack: list[Job]) -> None:
     assert time_of([stack] * 3, paces, 9).startswith("Time: 10 s of training")
 
 
-def test_other_networks_tell_nothing(stack: list[Job]) -> None:
+def test_runs_of_other_networks_give_no_estimate(stack: list[Job]) -> None:
     assert time_of([stack], [], 1).startswith("Time: unknown")
     other = _pace(stack, 4, **{"model.units": "3"})
     assert time_of([stack], [other], 1).startswith("Time: unknown")
 
 
-def test_what_is_unknown_is_said_beside_what_is_known(stack: list[Job]) -> None:
+def test_the_forecast_says_for_how_many_stacks_the_time_is_unknown(stack: list[Job]) -> None:
     with_callbacks = Job(9, ["callbacks=mine"])
     told = time_of([stack, [with_callbacks]], [_pace(stack, 4)], 1)
     assert "without 1 of the stacks" in told

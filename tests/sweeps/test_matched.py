@@ -42,7 +42,7 @@ def _sized(cells: list[tuple[Cell, DictConfig]], what: str) -> Iterator[tuple[st
 
 
 @pytest.mark.parametrize("what", matched.MATCHED)
-def test_what_is_matched_is_equal(cells: list[tuple[Cell, DictConfig]], what: str) -> None:
+def test_matched_networks_have_equal_sizes(cells: list[tuple[Cell, DictConfig]], what: str) -> None:
     for task, network, size, target in _sized(cells, what):
         assert size == pytest.approx(target, rel=TOLERANCE), (task, network)
 

@@ -18,7 +18,7 @@ def _rank(**settings: tuple[float, ...]) -> list[Ranked]:
     return rank((name, Score(score)) for name, scores in settings.items() for score in scores)
 
 
-def test_the_seeds_of_a_setting_are_taken_together_and_the_best_comes_first() -> None:
+def test_settings_are_ranked_by_the_mean_of_their_seeds_best_first() -> None:
     first, second = _rank(poor=POOR, good=GOOD)
     assert (first.setting, second.setting) == ("good", "poor")
     assert first.mean == pytest.approx(0.98)
@@ -31,7 +31,7 @@ def test_the_interval_is_students() -> None:
     assert (found.low, found.high) == pytest.approx((max(low, 0), high))
 
 
-def test_replicas_count_as_so_many_seeds() -> None:
+def test_each_replica_counts_as_a_seed() -> None:
     many = rank([("a", Score(float(np.mean(POOR)), 3, float(np.std(POOR, ddof=1))))])
     (single,) = _rank(a=POOR)
     assert (many[0].low, many[0].high) == pytest.approx((single.low, single.high))
@@ -56,12 +56,12 @@ def test_any_scores_can_be_ranked(settings: list[list[float]]) -> None:
     assert answer(ranked)
 
 
-def test_a_score_that_is_to_be_small_is_ranked_from_the_smallest() -> None:
+def test_if_smaller_is_better_the_smallest_score_comes_first() -> None:
     ranked = rank([("a", Score(3.0)), ("b", Score(2.0))], share=False, high=False)
     assert [each.setting for each in ranked] == ["b", "a"]
 
 
-def test_failed_seeds_are_no_part_of_a_mean_and_told() -> None:
+def test_failed_seeds_are_left_out_of_the_mean_and_reported() -> None:
     scores = [
         ("a", Score(0.5)),
         ("a", Score(math.nan, 0, lost=1)),

@@ -33,7 +33,7 @@ def jobs(*overrides: str) -> list[Job]:
         "optimizer.warmup=5",
     ],
 )
-def test_jobs_that_differ_in_no_shape_are_one_stack(setting: str) -> None:
+def test_jobs_with_equal_tensor_shapes_form_one_stack(setting: str) -> None:
     assert [sorted(stack) for stack in numbers("seed=1", setting)] == [[0, 1]]
 
 
@@ -51,7 +51,7 @@ def test_jobs_that_differ_in_no_shape_are_one_stack(setting: str) -> None:
         "problem.n_values=10",
     ],
 )
-def test_any_other_setting_makes_another_stack(setting: str) -> None:
+def test_jobs_that_differ_in_any_other_setting_form_several_stacks(setting: str) -> None:
     assert numbers("seed=1", f"seed=2 {setting}", "seed=3") == [[0, 2], [1]]
 
 
@@ -61,13 +61,13 @@ def test_jobs_with_callbacks_are_trained_alone(name: str) -> None:
     assert numbers(f"seed=1 {callback}", f"seed=2 {callback}") == [[0], [1]]
 
 
-def test_of_jobs_that_differ_in_their_epochs_only_the_longer_goes_on_from_the_shorter() -> None:
+def test_of_jobs_that_differ_only_in_epochs_the_longer_continues_the_shorter() -> None:
     lines = [f"seed={seed} epochs={epochs}" for seed in (1, 2) for epochs in (25, 50)]
     assert numbers(*lines) == [[0, 2], [1, 3]]
     assert sorted(numbers("seed=1 epochs=25", "seed=2 epochs=50")[0]) == [0, 1]
 
 
-def test_jobs_whose_rate_depends_on_their_epochs_are_trained_together() -> None:
+def test_jobs_whose_learning_rate_depends_on_their_epochs_train_together() -> None:
     lines = [f"seed=1 epochs={epochs} optimizer.schedule=cosine" for epochs in (25, 50)]
     assert [sorted(stack) for stack in numbers(*lines)] == [[0, 1]]
 
@@ -78,7 +78,7 @@ def test_each_worker_gets_a_stack() -> None:
     assert [len(stack) for stack in numbers(*lines, workers=100)] == [1] * 7
 
 
-def test_a_stack_holds_so_many_networks_as_are_best_together(
+def test_a_stack_holds_as_many_networks_as_train_fastest_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stacks, "networks_together", lambda _: 4)
@@ -93,7 +93,7 @@ def test_large_networks_make_smaller_stacks() -> None:
     assert small == 64
 
 
-def test_what_a_process_is_told_is_what_was_composed(tmp_path: Path) -> None:
+def test_a_process_receives_exactly_the_composed_settings(tmp_path: Path) -> None:
     stack = jobs("seed=3 epochs=7", "seed=4 epochs=8 optimizer.learning_rate=0.1")
     told = read_stack(write_stack(stack, tmp_path, ["optimizer.learning_rate", "seed"]))
     assert [each["name"] for each in told] == ["lr 0.001, seed 3", "lr 0.1, seed 4"]
@@ -103,13 +103,13 @@ def test_what_a_process_is_told_is_what_was_composed(tmp_path: Path) -> None:
     assert (told[0]["settings"]["seed"], told[0]["settings"]["epochs"]) == (3, 7)
 
 
-def test_no_password_stands_in_the_file_of_a_stack(tmp_path: Path) -> None:
+def test_the_file_of_a_stack_contains_no_password(tmp_path: Path) -> None:
     uri = "tracking.uri=http://me:secret@localhost:5000"
     path = write_stack(jobs(f"seed=1 {uri}", f"seed=2 {uri}"), tmp_path, ["seed"])
     assert "secret" not in path.read_text(encoding="utf-8")
 
 
-def test_fused_is_true_or_false() -> None:
+def test_fused_must_be_true_or_false() -> None:
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         config = compose("config", ["sweep.fused=maybe"])
     with pytest.raises(SettingError, match=r"sweep.fused=maybe.*true.*false"):

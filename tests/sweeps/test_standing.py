@@ -30,7 +30,7 @@ def _standing(replicas: int = 1) -> tuple[Standing, _Parent]:
     return Standing(cast("Run", parent), replicas), parent
 
 
-def test_jobs_are_counted_and_the_best_and_the_median_accuracy_told() -> None:
+def test_the_progress_has_job_counts_and_the_best_and_median_accuracy() -> None:
     assert standing.metrics(ENDED) == {
         "sweep/finished": 3.0,
         "sweep/failed": 1.0,
@@ -40,7 +40,7 @@ def test_jobs_are_counted_and_the_best_and_the_median_accuracy_told() -> None:
     assert standing.metrics({}) == {"sweep/finished": 0.0, "sweep/failed": 0.0}
 
 
-def test_a_point_stands_at_the_number_of_jobs_that_have_ended(
+def test_the_step_of_a_point_is_the_number_of_jobs_that_have_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [100.0]
@@ -53,7 +53,7 @@ def test_a_point_stands_at_the_number_of_jobs_that_have_ended(
     assert values["sweep/networks_a_minute"] == 20  # one had finished before
 
 
-def test_only_networks_that_were_trained_since_the_start_count(
+def test_only_networks_trained_since_the_start_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [100.0]
@@ -65,7 +65,7 @@ def test_only_networks_that_were_trained_since_the_start_count(
     assert parent.points[0][1]["sweep/networks_a_minute"] == 5
 
 
-def test_nothing_is_said_twice_or_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_progress_is_logged_twice_or_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     told, parent = _standing()
@@ -80,5 +80,5 @@ def test_nothing_is_said_twice_or_too_often(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(parent.points) == 2
 
 
-def test_without_a_store_nothing_is_told() -> None:
+def test_without_a_store_no_progress_is_logged() -> None:
     Standing(None, 1).tell(ENDED, last=True)

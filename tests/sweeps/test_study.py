@@ -39,7 +39,7 @@ def _read(**changes: Any) -> Study:
     return study.read(OmegaConf.create({"study": node}))
 
 
-def test_the_tutorials_five_questions_are_there_and_those_beyond() -> None:
+def test_the_studies_are_the_tutorials_five_questions_and_those_beyond() -> None:
     assert NAMES == [
         "architectures",
         "ignore_state",
@@ -99,7 +99,7 @@ def test_a_grid_is_the_product_of_its_values() -> None:
     ]
 
 
-def test_labels_are_attributes_but_no_settings() -> None:
+def test_labels_are_attributes_but_not_settings() -> None:
     (cell,) = _study({"labels": {"task": "a"}, "model.units": 1}, panel="task").cells
     assert cell.attributes == {"task": "a", "model.units": 1}
     assert cell.overrides == ["model.units=1"]
@@ -111,13 +111,13 @@ def test_the_scale_chooses_the_grids() -> None:
     assert len(Study(**WHOLE, scales=scales).cells) == 2
 
 
-def test_an_argument_goes_before_a_cells_own_setting() -> None:
+def test_an_argument_takes_precedence_over_a_cells_own_setting() -> None:
     (cell,) = _study({"epochs": 500, "model.units": 1}, arguments=["epochs=3", "seed=7"]).cells
     assert cell.overrides == ["model.units=1", "epochs=3", "seed=7"]
     assert cell.attributes == {"epochs": 3, "model.units": 1}  # what a report says of it
 
 
-def test_the_study_itself_is_no_argument_of_its_cells() -> None:
+def test_the_choice_of_the_study_is_not_passed_to_its_cells() -> None:
     node = {**WHOLE, "scales": {"full": [{"model.units": 1}]}}
     given = ["study=mine", "+study.law=[x]", "study.scale=full", "seed=7", "tracking.uri=a"]
     asked = study.read(OmegaConf.create({"study": node}), given)
@@ -145,7 +145,7 @@ def test_an_argument_that_would_mix_up_cells_is_refused(argument: str, said: str
 @pytest.mark.parametrize(
     "value", [5, "5", "null", None, True, 1e-3, "a b", "a,b", "it's", [1, None]]
 )
-def test_a_value_reaches_its_job_as_it_is(value: Any) -> None:
+def test_a_value_reaches_its_job_unchanged(value: Any) -> None:
     (cell,) = Study(**{**WHOLE, "compare": "seed"}, scales={"full": [{"seed": [value]}]}).cells
     assert compose("config", cell.overrides).seed == value
 

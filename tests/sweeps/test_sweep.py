@@ -53,7 +53,7 @@ def test_a_job_whose_process_is_lost_each_time_says_so(tmp_path: Path) -> None:
     assert found[1].succeeded
 
 
-def test_a_job_that_its_launcher_has_lost_has_the_launchers_reason(tmp_path: Path) -> None:
+def test_a_lost_job_fails_with_the_launchers_reason(tmp_path: Path) -> None:
     said = RuntimeError("the node is gone\nand more")
     asked = _asked(tmp_path, 1, attempts=1)
     for left in (None, JobResult(Status.RUNNING)):  # whether it began or not
@@ -62,7 +62,7 @@ def test_a_job_that_its_launcher_has_lost_has_the_launchers_reason(tmp_path: Pat
         assert found == {0: JobResult(Status.FAILED, reason)}
 
 
-def test_a_launcher_that_stops_names_the_reason_and_costs_others_nothing(
+def test_when_a_launcher_stops_the_reason_is_named_and_no_other_job_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The first job takes its launcher down, and the second is then never begun."""
@@ -92,7 +92,7 @@ def test_a_launcher_that_cannot_begin_any_job_ends_the_sweep(tmp_path: Path) -> 
         _run(_asked(tmp_path, 2), launch)
 
 
-def test_the_counts_agree_wherever_they_are_told(
+def test_all_displays_agree_on_the_counts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = _asked(tmp_path, 5)
@@ -134,7 +134,7 @@ def test_the_counts_agree_wherever_they_are_told(
     assert json.dumps(told)  # as it is stored
 
 
-def test_what_is_wrong_beforehand_stands_in_the_description_from_the_start(tmp_path: Path) -> None:
+def test_failures_known_beforehand_are_in_the_description_from_the_start(tmp_path: Path) -> None:
     asked = _asked(tmp_path, 1)
     assert "batch_size" not in asked.note()
     error = SettingError("batch_size", 8, "it must be 7")

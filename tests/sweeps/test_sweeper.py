@@ -79,7 +79,7 @@ def _values(jobs: Sequence[Sequence[str]]) -> list[str]:
 
 
 @pytest.mark.parametrize("override", GRAMMAR)
-def test_a_sweep_is_written_as_hydra_writes_it(override: str) -> None:
+def test_a_sweep_follows_hydras_grammar(override: str) -> None:
     assert _values(combinations([override], _loader())) == GRAMMAR[override]
 
 
@@ -92,7 +92,7 @@ def test_hydra_reads_each_job_back(override: str) -> None:
 @pytest.mark.parametrize(
     "override", ["seed=shuffle(range(9))", "seed=shuffle(choice(0,1,2,3,4,5,6,7,8))"]
 )
-def test_what_is_shuffled_has_the_same_order_at_each_start(override: str) -> None:
+def test_a_shuffled_sweep_has_the_same_order_at_each_start(override: str) -> None:
     first = _values(combinations([override], _loader()))
     assert _values(combinations([override], _loader())) == first
     in_order = [f"seed={number}" for number in range(9)]
@@ -100,7 +100,7 @@ def test_what_is_shuffled_has_the_same_order_at_each_start(override: str) -> Non
     assert first != in_order
 
 
-def test_jobs_are_all_combinations_the_last_setting_the_fastest() -> None:
+def test_jobs_are_all_combinations_with_the_last_setting_varying_fastest() -> None:
     jobs = combinations(["epochs=25", "seed=1,2", "model=seq2seq,stateless"], _loader())
     assert jobs == [
         ["epochs=25", f"seed={seed}", f"model={model}"]
@@ -109,7 +109,7 @@ def test_jobs_are_all_combinations_the_last_setting_the_fastest() -> None:
     ]
 
 
-def test_of_a_setting_given_twice_the_last_counts() -> None:
+def test_if_a_setting_is_given_twice_the_last_counts() -> None:
     assert combinations(["seed=1,2", "seed=3"], _loader()) == [["seed=3"]]
 
 
@@ -127,7 +127,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("override", WRONG)
-def test_what_is_no_sweep_is_refused(override: str) -> None:
+def test_an_invalid_sweep_is_refused(override: str) -> None:
     with pytest.raises(SettingError, match=WRONG[override]):
         combinations([override], _loader())
 
@@ -136,7 +136,7 @@ def test_what_is_no_sweep_is_refused(override: str) -> None:
     "override",
     ["seed=json_str([1])", "seed=int(many)", "seed=tag(1)", "seed=choice(", "seed=choice()"],
 )
-def test_what_hydra_cannot_read_it_says(override: str) -> None:
+def test_hydras_own_errors_are_passed_on(override: str) -> None:
     with pytest.raises(HydraException) as error:
         combinations([override], _loader())
     message, code = exits.explain(error.value)

@@ -25,7 +25,7 @@ def _seen(folder: Path, numbers: range) -> Watch:
     return seen
 
 
-def test_it_tells_what_is_done_what_runs_and_what_failed(
+def test_the_display_counts_finished_running_and_failed_jobs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen = _seen(tmp_path, range(1, 6))
@@ -47,7 +47,7 @@ def test_it_tells_what_is_done_what_runs_and_what_failed(
     assert "here" not in printed
 
 
-def test_what_is_done_of_running_jobs_counts(tmp_path: Path) -> None:
+def test_the_progress_of_running_jobs_counts(tmp_path: Path) -> None:
     seen = _seen(tmp_path, range(6))
     for number in range(4):
         leave(JobResult(Status.RUNNING, share=0.5), file(tmp_path, number))
@@ -57,7 +57,7 @@ def test_what_is_done_of_running_jobs_counts(tmp_path: Path) -> None:
     assert seen._left()[0].endswith(" left")
 
 
-def test_a_reason_is_named_when_it_is_new_and_else_counted(
+def test_a_new_reason_is_shown_and_a_known_one_only_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen = _seen(tmp_path, range(6))
@@ -75,7 +75,7 @@ def test_a_reason_is_named_when_it_is_new_and_else_counted(
     assert seen._counted().startswith("5 of 6 done, 0 running, 5 failed")
 
 
-def test_what_failed_without_a_job_counts_too_and_is_said_at_the_end(
+def test_jobs_that_failed_before_their_start_count_and_are_listed_at_the_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = {n: JobResult(Status.FAILED, "batch_size=8 is not allowed") for n in (0, 1)}
@@ -92,7 +92,7 @@ def test_what_failed_without_a_job_counts_too_and_is_said_at_the_end(
     assert lines[-1] == "search: 4 of 4 done, 0 running, 3 failed"
 
 
-def test_the_last_line_is_right_where_only_the_kind_of_an_end_changes(
+def test_the_last_line_is_right_even_if_only_the_kind_of_an_end_changes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with watch.watching("search", "trial", tmp_path, 1) as seen:
@@ -106,7 +106,7 @@ def test_the_last_line_is_right_where_only_the_kind_of_an_end_changes(
     ]
 
 
-def test_where_nothing_is_to_be_run_nothing_is_shown(
+def test_with_nothing_to_run_nothing_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with watch.watching("sweep", "job", tmp_path, 1) as seen:
@@ -114,7 +114,7 @@ def test_where_nothing_is_to_be_run_nothing_is_shown(
     assert capsys.readouterr().err == ""
 
 
-def test_the_best_so_far_stands_in_the_line(
+def test_the_display_shows_the_best_so_far(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     best = {1: "model.units=10", 2: "model.units=20"}
@@ -129,7 +129,7 @@ def test_the_best_so_far_stands_in_the_line(
     ]
 
 
-def test_a_terminal_shows_the_stacks_at_work(tmp_path: Path) -> None:
+def test_a_terminal_shows_the_running_stacks(tmp_path: Path) -> None:
     seen = _seen(tmp_path, range(6))
     seen._best = lambda results: f"the best of {len(results)}"
     seen.launched([[0, 1, 2], [3], [4, 5]])

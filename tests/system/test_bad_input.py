@@ -268,7 +268,7 @@ def test_a_wrong_setting_of_clean_is_explained(
     assert not list(tmp_path.iterdir())
 
 
-def test_sync_has_nothing_to_do_where_nothing_waits(program: Program) -> None:
+def test_sync_succeeds_when_nothing_waits(program: Program) -> None:
     done = program.sync()
     assert done.returncode == 0, done.stderr
     assert "nothing waits" in done.stdout

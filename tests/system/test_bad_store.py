@@ -31,7 +31,7 @@ class _NotFound(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
-def test_a_server_that_refuses_or_is_none_is_named(program: Program) -> None:
+def test_an_address_that_refuses_or_is_no_mlflow_server_is_named(program: Program) -> None:
     with HTTPServer(("127.0.0.1", 0), _NotFound) as stranger:
         threading.Thread(target=stranger.serve_forever, daemon=True).start()
         there = f"http://me:secret@127.0.0.1:{stranger.server_port}"
@@ -46,7 +46,7 @@ def test_a_server_that_refuses_or_is_none_is_named(program: Program) -> None:
         assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_who_may_only_read_a_store_is_told(program: Program, postgres: Postgres) -> None:
+def test_a_store_that_is_read_only_is_reported(program: Program, postgres: Postgres) -> None:
     MlflowClient(postgres.uri).search_experiments()  # its tables are there
     with psycopg.connect(postgres.uri, autocommit=True) as database:
         database.execute("drop role if exists reader")

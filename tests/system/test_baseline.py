@@ -15,7 +15,7 @@ from .conftest import Program
 Baseline = tuple[Program, subprocess.CompletedProcess[str]]
 
 
-def test_it_succeeds_and_prints_the_listing_the_scores_and_the_ui_command(
+def test_the_command_prints_the_echo_the_scores_and_the_ui_command(
     baseline: Baseline,
 ) -> None:
     program, done = baseline
@@ -28,7 +28,7 @@ def test_it_succeeds_and_prints_the_listing_the_scores_and_the_ui_command(
     assert f"runs/{run.info.run_id}" in done.stdout
 
 
-def test_it_shows_progress_in_plain_lines_and_nothing_else(baseline: Baseline) -> None:
+def test_progress_is_shown_in_plain_lines_only(baseline: Baseline) -> None:
     _, done = baseline
     lines = done.stderr.strip().splitlines()
     assert 10 <= len(lines) <= 12
@@ -36,7 +36,7 @@ def test_it_shows_progress_in_plain_lines_and_nothing_else(baseline: Baseline) -
     assert all(re.fullmatch(pattern, line) for line in lines), done.stderr
 
 
-def test_it_learns_to_echo(baseline: Baseline) -> None:
+def test_the_network_learns_to_echo(baseline: Baseline) -> None:
     program, _ = baseline
     metrics = program.runs()[0].data.metrics
     assert metrics["test/accuracy"] > 0.97
@@ -55,7 +55,7 @@ def test_every_epoch_has_one_point_and_the_run_is_finished(baseline: Baseline) -
         assert [step for step, _ in program.history(run, key)] == list(range(25, 501, 25))
 
 
-def test_parameters_are_flat_and_few_and_tags_tell_where_it_came_from(baseline: Baseline) -> None:
+def test_parameters_are_flat_and_few_and_tags_record_the_origin(baseline: Baseline) -> None:
     program, _ = baseline
     data = program.runs()[0].data
     assert data.params["model"] == "Seq2Seq"
@@ -65,7 +65,7 @@ def test_parameters_are_flat_and_few_and_tags_tell_where_it_came_from(baseline: 
     assert {"fingerprint", "machine", "version.torch", "version.python"} <= data.tags.keys()
 
 
-def test_artifacts_hold_configuration_samples_figure_and_checkpoints(baseline: Baseline) -> None:
+def test_artifacts_include_configuration_samples_figure_and_checkpoints(baseline: Baseline) -> None:
     program, _ = baseline
     folder = Path(program.runs()[0].info.artifact_uri.removeprefix("file://"))
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
@@ -88,7 +88,7 @@ def test_checkpoints_load_without_running_code(baseline: Baseline) -> None:
         assert checkpoint["state_dict"]["model.lstm.first.bias"].shape == (1, 1, 80)
 
 
-def test_a_bar_is_drawn_on_request(program: Program) -> None:
+def test_a_progress_bar_is_drawn_on_request(program: Program) -> None:
     done = program.run("epochs=50", "tracking=none", "trainer.progress=bar")
     assert "100%" in done.stderr
     assert "accuracy" in done.stderr
@@ -110,7 +110,7 @@ def test_without_tracking_no_store_is_made(program: Program) -> None:
         ("tracking=none", "trainer.progress=bar", "trainer.validate_every=1000"),
     ],
 )
-def test_tracking_progress_and_validation_change_no_bit(
+def test_tracking_progress_and_validation_do_not_change_the_training(
     baseline: Baseline, program: Program, variation: tuple[str, ...]
 ) -> None:
     reference, _ = baseline
@@ -149,7 +149,7 @@ def test_help_and_configuration_are_printed_without_importing_torch(program: Pro
         assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_what_trains_does_not_import_mlflow() -> None:
+def test_the_training_process_does_not_import_mlflow() -> None:
     probe = (
         "import sys\n"
         "from echo_exp.export import arrays\n"

@@ -38,7 +38,7 @@ def _rows(done: Completed) -> dict[str, list[str]]:
             for line in lines}  # fmt: skip
 
 
-def test_it_does_without_torch(cleaned: Program) -> None:
+def test_cleaning_does_not_import_torch(cleaned: Program) -> None:
     assert cleaned.run(*SHORT).returncode == 0
     script = (
         "import sys; sys.argv = ['echo-exp-clean']; from echo_exp.commands.clean import main\n"
@@ -47,7 +47,7 @@ def test_it_does_without_torch(cleaned: Program) -> None:
     assert cleaned.script(script).stdout.splitlines()[-1] == "False"
 
 
-def test_it_tells_what_there_is_and_nothing_goes_without_a_yes(
+def test_cleaning_lists_what_there_is_and_removes_nothing_without_consent(
     cleaned: Program, call: Called
 ) -> None:
     assert cleaned.run("-m", *SHORT, "seed=1,2").returncode == 0
@@ -87,7 +87,7 @@ def test_a_finished_run_still_answers_from_its_best_checkpoint(
     assert "has no checkpoint" in longer.stderr
 
 
-def test_a_deleted_run_is_gone_for_good_and_the_store_goes_on(
+def test_a_deleted_run_is_removed_for_good_and_the_store_still_works(
     cleaned: Program, call: Called
 ) -> None:
     assert cleaned.run(*SHORT).returncode == 0
@@ -111,7 +111,7 @@ def _paused(process: Process) -> Iterator[None]:
         process.send_signal(signal.SIGCONT)
 
 
-def test_a_run_that_trains_loses_nothing(cleaned: Program, call: Called) -> None:
+def test_cleaning_takes_nothing_from_a_run_that_trains(cleaned: Program, call: Called) -> None:
     process = cleaned.start(*LONG)
     wait_for(lambda: cleaned.epochs() > 0, process)
     with _paused(process):
@@ -128,7 +128,7 @@ def test_a_run_that_trains_loses_nothing(cleaned: Program, call: Called) -> None
     assert steps == list(range(1, EPOCHS + 1))
 
 
-def test_what_a_killed_program_has_left_to_tell_is_delivered_after_a_cleaning(
+def test_waiting_measurements_of_a_deleted_run_survive_cleaning(
     cleaned: Program, call: Called
 ) -> None:
     store = Store("sqlite:///outputs/mlflow.db", "outputs/artifacts", spool="outputs/spool")
@@ -146,7 +146,7 @@ def test_what_a_killed_program_has_left_to_tell_is_delivered_after_a_cleaning(
     assert [step for step, _ in cleaned.history(cleaned.runs()[0], "loss")] == [1, 2]
 
 
-def test_what_cannot_be_removed_is_told_and_the_rest_goes(
+def test_what_cannot_be_removed_is_reported_and_the_rest_is_removed(
     cleaned: Program, call: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cleaned.run("-m", *SHORT, "seed=1,2").returncode == 0
@@ -169,7 +169,7 @@ def test_what_cannot_be_removed_is_told_and_the_rest_goes(
     assert not asked[1].exists()
 
 
-def test_of_a_server_only_what_is_here_is_measured_and_removed(
+def test_with_a_server_only_local_files_are_measured_and_removed(
     server: Server, tmp_path: Path, call: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -193,7 +193,7 @@ def test_of_a_server_only_what_is_here_is_measured_and_removed(
     assert left == ["best.ckpt", "best.ckpt", "last.ckpt"]
 
 
-def test_a_database_of_postgresql_is_measured_and_rid_of_deleted_runs(
+def test_cleaning_measures_postgresql_and_removes_its_deleted_runs(
     postgres: Postgres, tmp_path: Path, call: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

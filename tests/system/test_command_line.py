@@ -64,7 +64,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("arguments", ANSWERS, ids=" ".join)
-def test_what_is_asked_is_answered(arguments: tuple[str, ...], call: Called) -> None:
+def test_hydras_options_print_what_they_promise(arguments: tuple[str, ...], call: Called) -> None:
     done = call("echo-exp", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     for word in ANSWERS[arguments]:
@@ -111,7 +111,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
-def test_what_makes_no_sense_is_refused_in_one_line(
+def test_a_meaningless_command_line_is_refused_in_one_line(
     arguments: tuple[str, ...], call: Called, tmp_path: Path
 ) -> None:
     done = call("echo-exp", *arguments)
@@ -124,7 +124,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_command_says_the_program_s_version(name: str, call: Called) -> None:
+def test_every_command_prints_the_version(name: str, call: Called) -> None:
     done = call(name, "--version")
     assert (done.returncode, done.stdout) == (0, f"echo_exp {version('echo_exp')}\n")
 
@@ -164,7 +164,7 @@ def test_a_command_that_does_one_thing_refuses_a_sweep(name: str, call: Called) 
     assert "output_dir=a,b is not allowed: it must be a single value\n" in several.stderr
 
 
-def test_a_sequence_is_no_value_of_a_flag(call: Called) -> None:
+def test_a_sequence_is_not_taken_for_the_value_of_a_flag(call: Called) -> None:
     done = call("echo-exp-predict", "--cfg", "job", "-p", "sequences", "[1, 2]", "-3,4", "-5", "6")
     assert done.returncode == 0
     assert done.stdout.splitlines()[1:] == ["- '[1, 2]'", "- -3,4", "- '-5'", "- '6'"]
@@ -197,14 +197,14 @@ def _with_closed_pipe(module: str, arguments: Sequence[str], both: bool, folder:
         ("echo_exp.commands.sync", ()),
     ],
 )
-def test_a_closed_pipe_is_nothing_to_report(
+def test_a_closed_pipe_is_not_reported_as_an_error(
     module: str, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     done = _with_closed_pipe(module, arguments, both=False, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_training_goes_on_when_nobody_looks(program: Program) -> None:
+def test_a_training_continues_when_its_output_is_closed(program: Program) -> None:
     arguments = ("-m", "seed=1,2", "epochs=25", "model.units=2", "export=false")
     done = _with_closed_pipe("echo_exp", arguments, both=True, folder=program.folder)
     assert done.returncode == 0
@@ -240,7 +240,7 @@ def test_an_experiment_file_may_be_a_sweep(mine: Program) -> None:
     assert mine.run(*command).stdout.count("ok, finished earlier") == 2
 
 
-def test_a_sweep_takes_another_primary_configuration(mine: Program) -> None:
+def test_a_sweep_accepts_another_primary_configuration(mine: Program) -> None:
     command = ("-cd", "mine", "-cn", "tiny", "-m", "seed=1,2")
     done = mine.run(*command)
     assert done.returncode == 0, done.stderr

@@ -25,7 +25,7 @@ COMPLETED = {
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize("line", COMPLETED)
-def test_a_shell_is_told_what_may_follow(
+def test_completion_proposes_what_may_follow(
     line: str, shell: str, call: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COMP_LINE", line)

@@ -48,7 +48,7 @@ def with_a_deleted_run(
         ("echo-exp-ui", "run={run}"),
     ],
 )
-def test_a_deleted_run_that_is_asked_for_is_told_with_what_restores_it(
+def test_asking_for_a_deleted_run_prints_the_command_that_restores_it(
     with_a_deleted_run: tuple[Program, str],
     command: tuple[str, ...],
     call: Called,
@@ -109,7 +109,7 @@ def with_a_deleted_experiment(
         ("echo-exp-ui",),
     ],
 )
-def test_a_deleted_experiment_is_told_with_the_ways_out(
+def test_a_deleted_experiment_is_reported_with_the_ways_out(
     with_a_deleted_experiment: Program,
     command: tuple[str, ...],
     call: Called,
@@ -138,7 +138,7 @@ def _epochs(program: Program, run: Run) -> list[int]:
 
 
 @pytest.mark.parametrize("what", ["run", "experiment"])
-def test_a_run_that_is_deleted_while_it_trains_loses_nothing(program: Program, what: str) -> None:
+def test_a_run_deleted_while_it_trains_loses_no_measurement(program: Program, what: str) -> None:
     process = program.start(*LONG)
     wait_for(lambda: program.epochs() > 0, process)
     (run,) = program.runs()
@@ -167,7 +167,7 @@ def test_a_run_that_is_deleted_while_it_trains_loses_nothing(program: Program, w
     assert not list((program.folder / "outputs" / "spool").iterdir())
 
 
-def test_a_run_that_is_deleted_for_good_while_it_trains_ends_with_one_line(
+def test_a_run_deleted_for_good_while_it_trains_ends_with_one_line(
     program: Program,
 ) -> None:
     process = program.start(*LONG)
@@ -226,7 +226,7 @@ def test_a_sweep_whose_parent_and_running_job_are_deleted_ends_with_its_table(
     assert _epochs(program, restored) == list(range(1, EPOCHS + 1))
 
 
-def test_tags_that_are_deleted_make_no_job_count_as_another(program: Program) -> None:
+def test_a_failed_job_without_its_tags_is_not_taken_for_another(program: Program) -> None:
     sweep = ("-m", "optimizer.learning_rate=1e-3,-1", *SHORT)
     assert program.run(*sweep).returncode == 1
     (job,) = [run for run in program.runs() if run.data.tags["kind"] == "run"]

@@ -41,7 +41,7 @@ def _fill(folder: Path) -> Path:
 
 
 @pytest.mark.fault
-def test_a_disk_that_is_full_and_then_has_space_again(
+def test_no_measurement_is_lost_when_the_disk_is_full_for_a_while(
     small_disk: Path, record_property: Record
 ) -> None:
     measured = Measured(f"sqlite:///{small_disk}/mlflow.db", small_disk, "full")
@@ -57,7 +57,7 @@ def test_a_disk_that_is_full_and_then_has_space_again(
 
 
 @pytest.mark.fault
-def test_an_sqlite_file_that_is_locked_for_longer_than_its_timeout(
+def test_no_measurement_is_lost_when_sqlite_is_locked_for_longer_than_its_timeout(
     tmp_path: Path, record_property: Record
 ) -> None:
     measured = Measured(f"sqlite:///{tmp_path}/mlflow.db", tmp_path, "locked", patience=1)
@@ -81,7 +81,9 @@ def test_an_sqlite_file_that_is_locked_for_longer_than_its_timeout(
 
 
 @pytest.mark.fault
-def test_a_kill_of_program_and_writer_together(tmp_path: Path, record_property: Record) -> None:
+def test_no_measurement_is_lost_when_program_and_writer_are_killed_together(
+    tmp_path: Path, record_property: Record
+) -> None:
     program = Program(tmp_path)  # whose writer is a child of its own
     process = program.start("epochs=1000", "trainer.checkpoint_seconds=0.2")
     wait_for(lambda: program.epochs() > 200, process)

@@ -259,7 +259,7 @@ def test_the_commands_of_a_block_work(
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if _cells(b)], ids=str)
-def test_the_commands_of_a_reports_cells_can_be_composed(block: Block) -> None:
+def test_the_commands_of_the_cells_in_a_report_can_be_composed(block: Block) -> None:
     commands = list(_commands(block.text))
     assert {words[0] for words in commands} == {"echo-exp"}
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
@@ -268,9 +268,7 @@ def test_the_commands_of_a_reports_cells_can_be_composed(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language in PYTHON], ids=str)
-def test_a_block_of_python_runs(
-    block: Block, reader: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_python_block_runs(block: Block, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.path", list(sys.path))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning has advice for everybody
@@ -291,7 +289,7 @@ def test_a_notebook_runs(page: Path, reader: Path, monkeypatch: pytest.MonkeyPat
                 exec(compile(cell, str(block), "exec"), names)
 
 
-def test_every_block_is_of_a_language_that_is_looked_at() -> None:
+def test_every_block_has_a_language_that_these_tests_check() -> None:
     known = {*SHELL, *PYTHON, INDENTED, "yaml", CELL, "toctree", "include"}
     known |= {"literalinclude", "eval-rst", ""}
     assert {block.language.split()[0] if block.language else "" for block in BLOCKS} <= known

@@ -67,10 +67,10 @@ def _is(path: str, place: str) -> bool:
 
 
 @pytest.mark.parametrize("figure", [data, rooms], ids=["data", "rooms"])
-def test_a_drawing_is_that_of_its_script(figure: ModuleType) -> None:
+def test_a_committed_drawing_equals_the_output_of_its_script(figure: ModuleType) -> None:
     assert figure.FILE.read_text(encoding="utf-8") == "\n".join(figure.drawing()) + "\n"
 
 
-def test_the_map_of_the_rooms_is_that_of_the_contracts() -> None:
+def test_the_table_of_the_rooms_agrees_with_the_contracts() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert "\n".join(rooms.table()) in text

@@ -20,7 +20,9 @@ def sweep(postgres: Postgres, server: Server) -> str:
     return stored.sweep(postgres.uri, SETTINGS, LONG, name=f"frames/{uuid.uuid4().hex}")
 
 
-def test_a_server_gives_the_same_runs(postgres: Postgres, server: Server, sweep: str) -> None:
+def test_a_server_returns_the_same_runs_as_a_file(
+    postgres: Postgres, server: Server, sweep: str
+) -> None:
     frame = echo_exp.runs(sweep=sweep, tracking_uri=server.uri)
     assert frame["model.stateful"].tolist() == [False, True, True]
     direct = echo_exp.runs(sweep=sweep, tracking_uri=postgres.uri)
@@ -30,7 +32,7 @@ def test_a_server_gives_the_same_runs(postgres: Postgres, server: Server, sweep:
     assert part["run_id"].tolist() == frame["run_id"].tolist()[2:]
 
 
-def test_a_server_gives_every_point_of_a_curve(
+def test_a_server_returns_every_point_of_a_curve(
     postgres: Postgres, server: Server, sweep: str
 ) -> None:
     frame = echo_exp.runs(sweep=sweep, tracking_uri=server.uri)

@@ -80,7 +80,7 @@ def _ui(folder: Path, environment: Mapping[str, str]) -> None:
     assert process.returncode == 0
 
 
-def test_no_command_leaves_anything_but_plain_caches_outside_its_folder(tmp_path: Path) -> None:
+def test_no_command_writes_outside_its_folder_except_plain_caches(tmp_path: Path) -> None:
     home, temporary, folder = tmp_path / "home", tmp_path / "tmp", tmp_path / "here"
     environment = _environment(home, temporary)
     (folder / "my_conf" / "study").mkdir(parents=True)

@@ -18,7 +18,7 @@ def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_the_command_writes_figures_says_what_it_found_and_logs_them(
+def test_the_command_writes_figures_prints_findings_and_logs_both(
     baseline: Baseline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program, _ = baseline

@@ -56,7 +56,7 @@ def _tell(program: Program, record: Record, fault: str) -> None:
     tell(record, fault, *((EPOCHS, *each) for each in found))
 
 
-def test_every_launcher_of_this_machine_does_the_same_sweep(program: Program) -> None:
+def test_every_local_launcher_runs_the_same_sweep_with_the_same_results(program: Program) -> None:
     losses = []
     for number, launcher in enumerate(
         ("launch=basic", "launch=joblib", "hydra/launcher=submitit_local")
@@ -75,7 +75,7 @@ def test_every_launcher_of_this_machine_does_the_same_sweep(program: Program) ->
 
 
 @pytest.mark.fault
-def test_a_sweep_uses_every_node_of_a_ray_cluster_and_outlives_one(
+def test_a_sweep_uses_every_node_of_a_ray_cluster_and_survives_the_loss_of_one(
     program: Program, ray: RayCluster, record_property: Record
 ) -> None:
     process = program.start(
@@ -109,7 +109,7 @@ def test_slurm_runs_a_sweep(program: Program, slurm_here: Slurm) -> None:
 
 
 @pytest.mark.fault
-def test_a_preempted_job_is_queued_again_and_goes_on(
+def test_a_preempted_job_is_queued_again_and_continues(
     program: Program, slurm_here: Slurm, record_property: Record
 ) -> None:
     process = program.start("seed=1", *LONG, "launch=slurm", "hydra.launcher.mem_gb=1")
@@ -159,7 +159,7 @@ def test_slurm_without_slurm_is_explained(
 
 
 @pytest.mark.fault
-def test_a_joblib_worker_that_is_killed_costs_no_job(
+def test_no_job_is_lost_when_a_joblib_worker_is_killed(
     program: Program, record_property: Record
 ) -> None:
     process = program.start("-m", "seed=1,2,3", *LONG, "launch=joblib")

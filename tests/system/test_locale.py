@@ -23,7 +23,7 @@ def _run(module: str, *arguments: str, folder: Path) -> subprocess.CompletedProc
     )
 
 
-def test_a_training_comes_to_its_end_and_is_read_again(tmp_path: Path) -> None:
+def test_a_training_finishes_and_can_be_loaded(tmp_path: Path) -> None:
     """Its output has signs that ASCII lacks, such as ±, and so have its names and descriptions."""
     settings = (*SMALL, "batch_size=7", "epochs=25", "model.units=4", "replicas=2")
     trained = _run("echo_exp", *settings, "inspect=true", folder=tmp_path)
@@ -38,7 +38,7 @@ def test_a_training_comes_to_its_end_and_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("module", COMMANDS.values())
-def test_every_command_tells_its_settings(module: str, tmp_path: Path) -> None:
+def test_every_command_prints_its_settings(module: str, tmp_path: Path) -> None:
     done = _run(module, "--help", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout

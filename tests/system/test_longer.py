@@ -50,7 +50,7 @@ def _assert_same(program: Program, run: Run, other: Program, expected: Run) -> N
 LONG = (*SMALL, "problem.length=52", "trainer.checkpoint_seconds=0.1")
 
 
-def test_kills_while_it_is_trained_on_cost_nothing(
+def test_kills_during_a_longer_training_cost_nothing(
     program: Program, nursery: Nursery, tmp_path: Path
 ) -> None:
     assert program.run(*LONG, "epochs=60").returncode == 0
@@ -79,7 +79,7 @@ def _epochs(program: Program, but: Run) -> int:
     return max((torch.load(p, weights_only=True)["echo_epochs"] for p in paths), default=0)
 
 
-def test_a_job_goes_on_from_the_longest_that_is_shorter_and_the_same(
+def test_a_job_continues_the_longest_shorter_run_with_the_same_settings(
     program: Program, nursery: Nursery, tmp_path: Path
 ) -> None:
     done = program.run("-m", *SMALL, "epochs=25,60,100", "seed=1,2", "sweep.fused=false")
@@ -97,7 +97,7 @@ def test_a_job_goes_on_from_the_longest_that_is_shorter_and_the_same(
     assert "continues" not in program.runs()[-1].data.tags
 
 
-def test_checkpoints_on_a_server_are_fetched_from_there(
+def test_checkpoints_stored_on_a_server_are_downloaded(
     program: Program, server: Server, nursery: Nursery, tmp_path: Path
 ) -> None:
     where = (f"tracking.uri={server.uri}", "tracking.artifacts=null", "tracking.experiment=longer")

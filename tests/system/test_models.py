@@ -41,7 +41,7 @@ def _model(program: Program) -> str:
     return model.artifact_location.removeprefix("file://")
 
 
-def test_a_run_has_its_model_with_its_scores_and_parameters(baseline: Baseline) -> None:
+def test_a_run_stores_its_model_with_scores_and_parameters(baseline: Baseline) -> None:
     program, _ = baseline
     (run,) = program.runs()
     model = logged_models.find_model(program.client, run.info.run_id)
@@ -54,7 +54,7 @@ def test_a_run_has_its_model_with_its_scores_and_parameters(baseline: Baseline) 
     assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
 
 
-def test_it_is_loaded_where_echo_exp_and_torch_are_not(
+def test_a_model_loads_without_echo_exp_and_torch(
     baseline: Baseline, without_echo_exp: dict[str, str]
 ) -> None:
     program, _ = baseline
@@ -77,7 +77,7 @@ def test_it_is_loaded_where_echo_exp_and_torch_are_not(
     assert json.loads(done.stdout.splitlines()[-1]) == [[7, 3, 99, 0, 42], [1, 2, 3, 4, 5]]
 
 
-def test_nothing_in_it_is_pickled_or_names_this_machine(baseline: Baseline) -> None:
+def test_a_model_contains_no_pickle_and_no_path_of_this_machine(baseline: Baseline) -> None:
     program, _ = baseline
     files = [path for path in Path(_model(program)).rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {"", ".json", ".npz", ".py", ".txt", ".yaml"}
@@ -129,7 +129,7 @@ def _post(address: str, content: object) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def test_it_is_served_over_http(served: str) -> None:
+def test_a_model_is_served_over_http(served: str) -> None:
     windows = [[7, 3, 99, 0, 42], [3, 99, 0, 42, 8]]
     status, text = _post(served, {"inputs": windows})
     assert (status, json.loads(text)["predictions"]) == (200, windows)
@@ -144,7 +144,7 @@ def test_it_is_served_over_http(served: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow's own code, in this process here
-def test_it_is_registered_with_its_scores_and_exported_on_request(
+def test_a_model_is_registered_with_its_scores_and_exported_on_request(
     program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(program.folder)
@@ -181,7 +181,7 @@ def test_it_is_registered_with_its_scores_and_exported_on_request(
         (("form=pt2",), "did you mean forms?"),
     ],
 )
-def test_what_cannot_be_exported_is_told_in_one_line(
+def test_an_impossible_export_is_explained_in_one_line(
     baseline: Baseline,
     arguments: tuple[str, ...],
     words: str,
@@ -198,7 +198,7 @@ def test_what_cannot_be_exported_is_told_in_one_line(
     assert len(said.err.splitlines()) == 1
 
 
-def test_a_store_that_fails_while_a_model_is_registered_is_no_wrong_setting(
+def test_a_store_that_fails_during_registration_is_not_reported_as_a_wrong_setting(
     baseline: Baseline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object) -> str:
@@ -229,7 +229,7 @@ def test_without_onnx_the_other_forms_are_made(monkeypatch: pytest.MonkeyPatch) 
         ("inspect", "echo_exp.inspection.inspect_network.inspect"),
     ],
 )
-def test_what_cannot_be_added_to_a_run_is_no_failure_of_it(
+def test_a_run_finishes_although_its_export_or_inspection_fails(
     setting: str, fails: str, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(program.folder)

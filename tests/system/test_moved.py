@@ -154,7 +154,7 @@ def test_results_that_were_moved_are_used_as_before(
     deed(alone)
 
 
-def test_a_copy_is_no_longer_what_it_was_copied_from(made: Program, moved: Program) -> None:
+def test_a_copy_is_independent_of_its_original(made: Program, moved: Program) -> None:
     before = sorted(made.folder.rglob("*"))
     for checkpoint in moved.folder.rglob("last.ckpt"):
         checkpoint.write_bytes(b"")
@@ -164,7 +164,7 @@ def test_a_copy_is_no_longer_what_it_was_copied_from(made: Program, moved: Progr
 
 
 @pytest.mark.parametrize("deed", [d for d in DEEDS if d is not _same_answer])
-def test_a_hostile_store_sends_no_command_to_another_folder(
+def test_a_hostile_store_cannot_send_a_command_to_another_folder(
     moved: Program, tmp_path: Path, deed: Callable[[Program], None]
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -203,7 +203,7 @@ def test_an_interrupted_run_that_was_moved_resumes_bit_for_bit(
     assert second.history(run, "train/loss") == whole.history(expected, "train/loss")
 
 
-def test_two_that_see_one_folder_under_two_paths_share_a_sweep(
+def test_two_processes_that_see_a_folder_under_different_paths_share_a_sweep(
     program: Program, tmp_path: Path
 ) -> None:
     other = Program(tmp_path.with_name(f"{tmp_path.name}-mounted"), program.nursery)
@@ -224,7 +224,7 @@ def test_two_that_see_one_folder_under_two_paths_share_a_sweep(
     assert sorted(int(job.data.params["seed"]) for job in jobs) == list(range(6))
 
 
-def test_a_folder_that_can_only_be_read_is_read(moved: Program, tmp_path: Path) -> None:
+def test_a_read_only_folder_can_be_read(moved: Program, tmp_path: Path) -> None:
     mounted = tmp_path / "mounted"
     mounted.mkdir()
     bind = ["mount", "--bind", str(moved.folder), str(mounted)]

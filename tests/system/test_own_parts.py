@@ -24,7 +24,7 @@ def _own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(EXAMPLES), path])))
 
 
-def test_a_training_with_own_parts_goes_on_bit_for_bit_where_it_was_stopped_and_is_loaded(
+def test_an_interrupted_training_with_own_parts_resumes_bit_for_bit_and_can_be_loaded(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = program.start(*OWN, *SETTINGS, "trainer.checkpoint_seconds=0.1")

@@ -53,7 +53,7 @@ def test_the_newest_network_echoes_a_sequence(ask: Asker) -> None:
     assert ask("[7, 3, 99, 0, 42]").out == "[7, 3, 99, 0, 42] -> [7, 3, 99, 0, 42]\n"
 
 
-def test_a_longer_sequence_is_framed(ask: Asker) -> None:
+def test_a_longer_sequence_is_cut_into_windows(ask: Asker) -> None:
     lines = ask("7 3 99 0 42 8", "run=last").out.splitlines()
     assert [line.split(" -> ")[0] for line in lines] == ["[7, 3, 99, 0, 42]", "[3, 99, 0, 42, 8]"]
 
@@ -123,7 +123,7 @@ def test_the_state_is_carried_or_not(ask: Asker) -> None:
         (("file=nowhere.txt",), "file=nowhere.txt"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(
+def test_wrong_input_is_explained_in_one_line(
     ask: Asker, arguments: tuple[str, ...], words: str
 ) -> None:
     said = ask(*arguments)
@@ -139,7 +139,7 @@ def test_a_wrong_line_is_named_before_anything_is_answered(ask: Asker) -> None:
     assert "line 2=[1, 2, 3, 4, 500]" in said.err
 
 
-def test_an_unfinished_run_is_no_network_yet(baseline: Baseline, ask: Asker) -> None:
+def test_an_unfinished_run_cannot_be_loaded_as_a_network(baseline: Baseline, ask: Asker) -> None:
     client = baseline[0].client
     run = client.create_run("1", tags={"kind": "run"})
     try:
@@ -151,7 +151,7 @@ def test_an_unfinished_run_is_no_network_yet(baseline: Baseline, ask: Asker) -> 
         client.delete_run(run.info.run_id)
 
 
-def test_a_stored_configuration_calls_nothing_that_is_not_ours(
+def test_a_stored_configuration_cannot_call_foreign_code(
     baseline: Baseline, tmp_path: Path
 ) -> None:
     program, _ = baseline
@@ -176,7 +176,7 @@ def test_a_stored_configuration_calls_nothing_that_is_not_ours(
         client.delete_run(run.info.run_id)
 
 
-def test_of_many_replicas_each_can_be_asked(program: Program) -> None:
+def test_each_of_many_replicas_can_predict(program: Program) -> None:
     from echo_exp import train
 
     network = train(

@@ -9,7 +9,7 @@ from .conftest import Program
 SHORT = ("problem.n_items=2", "problem.delay=3", "problem.n_values=4", "model.units=24")
 
 
-def test_a_delayed_echo_is_trained_gone_on_with_described_and_asked(program: Program) -> None:
+def test_a_delayed_echo_can_be_trained_resumed_described_and_used(program: Program) -> None:
     done = program.run("experiment=delayed_echo", *SHORT, "epochs=250")
     assert done.returncode == 0, done.stderr
     assert "Expected: [" in done.stdout
@@ -55,7 +55,7 @@ def test_ten_pairs_of_the_tutorial_are_printed(call: Called) -> None:
     assert len(lines) == 10
 
 
-def test_wrong_settings_of_pairs_are_told_in_one_line(call: Called) -> None:
+def test_wrong_settings_of_pairs_are_explained_in_one_line(call: Called) -> None:
     for words, message in (
         (("rows=0",), "rows=0 is not allowed: it must be an integer from 1"),
         (("row=3",), "did you mean rows?"),

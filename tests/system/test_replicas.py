@@ -48,7 +48,7 @@ def _curves(program: Program) -> pd.DataFrame:
     return pd.read_parquet(_artifacts(run) / "curves.parquet")
 
 
-def test_what_is_printed_tells_of_all_replicas(together: Done) -> None:
+def test_the_output_covers_all_replicas(together: Done) -> None:
     _, done = together
     assert done.returncode == 0, done.stderr
     for words in (
@@ -59,7 +59,7 @@ def test_what_is_printed_tells_of_all_replicas(together: Done) -> None:
         assert words in done.stdout
 
 
-def test_it_is_one_run_with_statistics_at_every_epoch(together: Done) -> None:
+def test_replicas_are_one_run_with_statistics_at_every_epoch(together: Done) -> None:
     program, _ = together
     (run,) = program.runs()
     assert run.info.status == "FINISHED"
@@ -94,7 +94,7 @@ def test_final_metrics_of_each_replica_are_a_table(together: Done) -> None:
     assert run.data.metrics["solved"] == table["epochs_to_solve"].notna().mean()
 
 
-def test_each_replica_is_the_run_of_its_seed(together: Done, alone: Program) -> None:
+def test_each_replica_equals_the_single_run_of_its_seed(together: Done, alone: Program) -> None:
     curves, table = _curves(together[0]), _table(together[0])
     runs = [run for run in alone.runs() if run.data.tags["kind"] == "run"]
     assert sorted(int(run.data.params["seed"]) for run in runs) == SEEDS
@@ -131,7 +131,7 @@ def test_a_killed_run_of_many_seeds_resumes_bit_for_bit(program: Program, togeth
         assert program.history(run, key) == together[0].history(reference, key)
 
 
-def test_replicas_that_diverge_are_told_and_the_others_finish(program: Program) -> None:
+def test_diverged_replicas_are_reported_and_the_others_finish(program: Program) -> None:
     done = program.run("replicas=8", "epochs=50", "optimizer.learning_rate=1e35")
     assert done.returncode == 0, done.stderr
     assert "of 8 replicas: seed" in done.stdout

@@ -38,7 +38,7 @@ def test_a_sweep_has_its_report_among_the_artifacts_of_its_run(store: Program) -
     assert parent.data.tags["mlflow.note.content"].startswith("**Best: units 20: ")
 
 
-def test_the_run_of_a_sweep_has_its_settings_and_how_it_stands(store: Program) -> None:
+def test_the_run_of_a_sweep_has_its_settings_and_progress(store: Program) -> None:
     parent = _parent(store)
     assert parent.data.params["model.units"] == "5, 20"
     assert parent.data.params["epochs"] == "100"
@@ -47,12 +47,12 @@ def test_the_run_of_a_sweep_has_its_settings_and_how_it_stands(store: Program) -
     assert parent.data.metrics["sweep/best_accuracy"] > 0.1
 
 
-def test_jobs_are_named_by_what_tells_them_apart(store: Program) -> None:
+def test_jobs_are_named_by_what_distinguishes_them(store: Program) -> None:
     names = {run.info.run_name for run in store.runs() if run.info.run_name.startswith("units")}
     assert names == {f"units {units}, seed {seed}" for units in (5, 20) for seed in (1, 2)}
 
 
-def test_the_report_of_the_last_sweep_is_written_again(store: Program) -> None:
+def test_the_report_of_the_last_sweep_can_be_written_again(store: Program) -> None:
     written = store.folder / "outputs" / "reports" / "sweeps" / _parent(store).info.run_id
     before = {path.name: path.read_bytes() for path in written.iterdir()}
     done = store.report("sweep=last")
@@ -61,7 +61,7 @@ def test_the_report_of_the_last_sweep_is_written_again(store: Program) -> None:
     assert {path.name: path.read_bytes() for path in written.iterdir()} == before
 
 
-def test_runs_are_put_beside_each_other(store: Program) -> None:
+def test_any_runs_can_be_compared(store: Program) -> None:
     ids = [run.info.run_id for run in store.runs() if run.info.run_name.endswith("seed 1")]
     done = store.report(f"runs=[{','.join(ids)}]")
     assert done.returncode == 0, done.stderr
@@ -80,7 +80,7 @@ def test_a_job_that_another_sweep_has_finished_counts_in_this_one(program: Progr
     assert not [p for p in program.folder.glob("outputs/reports/sweeps/*") if p.suffix]
 
 
-def test_what_failed_is_in_the_report(program: Program) -> None:
+def test_failed_jobs_are_in_the_report(program: Program) -> None:
     """A setting that is wrong beforehand, and one that a job finds out."""
     assert program.run(*FAILING).returncode == 1
     done = program.report("sweep=last")
@@ -108,7 +108,7 @@ def test_what_failed_is_in_the_report(program: Program) -> None:
         (("sweep=last", "from=file"), ("from=file", "only the report of a study")),
     ],
 )
-def test_what_cannot_be_reported_is_refused_in_one_line(
+def test_an_impossible_report_is_refused_in_one_line(
     store: Program, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     done = store.report(*arguments)
@@ -118,7 +118,7 @@ def test_what_cannot_be_reported_is_refused_in_one_line(
     assert all(word in done.stderr for word in words), done.stderr
 
 
-def test_a_single_run_is_no_sweep(store: Program) -> None:
+def test_a_single_run_is_refused_as_a_sweep(store: Program) -> None:
     single = next(run for run in store.runs() if run.data.params.get("seed") == "7")
     done = store.report(f"sweep={single.info.run_id}")
     assert done.returncode == 2

@@ -47,7 +47,9 @@ def _artifacts(program: Program, run: Run) -> Path:
 HOPELESS = "{_target_: optuna.pruners.ThresholdPruner, lower: 2.0, n_warmup_steps: 15}"
 
 
-def test_a_pruned_training_stops_at_once_and_is_not_finished(program: Program) -> None:
+def test_a_pruned_training_stops_immediately_and_does_not_count_as_finished(
+    program: Program,
+) -> None:
     arguments = (*SEARCH, "hydra.sweeper.trials=2", "epochs=100", "trainer.validate_every=10")
     done = program.run(*arguments, f"++hydra.sweeper.pruner={HOPELESS}")
     assert done.returncode == 1, done.stderr  # no trial has come to a result
@@ -69,7 +71,7 @@ def test_a_pruned_training_stops_at_once_and_is_not_finished(program: Program) -
     assert max(history[-1][0] for history in histories if history) == 100
 
 
-def test_a_search_that_was_killed_goes_on_with_the_trial_it_was_at(program: Program) -> None:
+def test_a_killed_search_continues_with_its_interrupted_trial(program: Program) -> None:
     arguments = (
         *SEARCH,
         "hydra.sweeper.trials=2",
@@ -154,7 +156,9 @@ def test_every_failed_trial_is_named_with_its_reason(program: Program) -> None:
     assert last.startswith(f"search: {len(trials)} of 6 done, 0 running, {len(trials)} failed")
 
 
-def test_two_objectives_give_a_front_a_table_and_figures(program: Program) -> None:
+def test_a_search_with_two_objectives_reports_a_pareto_front_a_table_and_figures(
+    program: Program,
+) -> None:
     done = program.run(
         *SEARCH,
         "hydra.sweeper.trials=6",
@@ -184,7 +188,7 @@ def test_two_objectives_give_a_front_a_table_and_figures(program: Program) -> No
     assert "has done this already" in again.stdout  # it is one of the trials, setting by setting
 
 
-def test_a_search_among_numbers_is_reported_by_its_objective(program: Program) -> None:
+def test_the_report_of_a_search_ranks_by_its_objective(program: Program) -> None:
     rate = "optimizer.learning_rate=tag(log, interval(1e-3, 1e-1))"
     done = program.run(*SEARCH, rate, "hydra.sweeper.trials=6", "epochs=10")
     assert done.returncode == 0, done.stderr
@@ -200,7 +204,7 @@ def test_a_search_among_numbers_is_reported_by_its_objective(program: Program) -
 
 
 @pytest.mark.parametrize("name", [*NAMES, "mine"])
-def test_every_ready_search_is_read_and_so_is_a_users_own(
+def test_every_ready_search_and_a_users_own_can_be_read(
     program: Program, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(program.folder)
@@ -218,7 +222,7 @@ def test_every_ready_search_is_read_and_so_is_a_users_own(
     assert "hydra.sweeper.trials=0 is not allowed" in capsys.readouterr().err
 
 
-def test_without_optuna_the_command_that_installs_it_is_told(program: Program) -> None:
+def test_without_optuna_the_message_names_the_command_that_installs_it(program: Program) -> None:
     script = (
         "import sys, importlib.util as util; found = util.find_spec; "
         "util.find_spec = lambda name, *a: None if name == 'optuna' else found(name, *a); "
@@ -230,7 +234,7 @@ def test_without_optuna_the_command_that_installs_it_is_told(program: Program) -
     assert "pip install 'echo_exp[optuna]'" in done.stderr
 
 
-def test_help_does_not_wait_for_optuna(program: Program) -> None:
+def test_help_does_not_import_optuna(program: Program) -> None:
     script = (
         "import sys; sys.argv = ['echo-exp', '--help']; from echo_exp.commands.train import main\n"
         "try: main()\nfinally: print('optuna' in sys.modules, file=sys.stderr)"
@@ -240,7 +244,7 @@ def test_help_does_not_wait_for_optuna(program: Program) -> None:
     assert "search=cheapest" in done.stdout
 
 
-def test_a_dry_run_lists_the_values_and_says_that_there_is_no_estimate(program: Program) -> None:
+def test_a_dry_run_lists_the_values_and_says_that_it_gives_no_estimate(program: Program) -> None:
     before = set(program.folder.rglob("*"))
     done = program.run(*SEARCH, "sweep.dry_run=true")
     assert done.returncode == 0, done.stderr

@@ -37,7 +37,9 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue(name).uri)
 
 
-def test_what_is_delivered_twice_is_there_once(uri: str, request: pytest.FixtureRequest) -> None:
+def test_a_measurement_delivered_twice_is_stored_once(
+    uri: str, request: pytest.FixtureRequest
+) -> None:
     client = MlflowClient(uri)
     made = client.create_experiment(f"twice {request.node.name}", "mlflow-artifacts:/twice")
     run_id = client.create_run(made).info.run_id
@@ -50,7 +52,7 @@ def test_what_is_delivered_twice_is_there_once(uri: str, request: pytest.Fixture
 
 
 @pytest.mark.fault
-def test_a_server_that_stops_and_goes_on(
+def test_no_measurement_is_lost_when_a_server_pauses(
     server: Server, tmp_path: Path, record_property: Record
 ) -> None:
     measured = Measured(server.uri, tmp_path, "stops")
@@ -67,7 +69,7 @@ def test_a_server_that_stops_and_goes_on(
 
 
 @pytest.mark.fault
-def test_a_server_that_is_killed_and_started_again(
+def test_no_measurement_is_lost_when_a_server_is_killed_and_restarted(
     server: Server, tmp_path: Path, record_property: Record
 ) -> None:
     measured = Measured(server.uri, tmp_path, "killed")
@@ -96,7 +98,7 @@ def _refuse_one(port: int) -> None:
 
 
 @pytest.mark.fault
-def test_a_database_that_restarts_under_a_program_and_under_a_server(
+def test_no_measurement_is_lost_when_the_database_restarts(
     server: Server, postgres: Postgres, tmp_path: Path, record_property: Record
 ) -> None:
     all_measured = [
@@ -120,7 +122,7 @@ def test_a_database_that_restarts_under_a_program_and_under_a_server(
 
 
 @pytest.mark.fault
-def test_a_server_that_is_gone_for_good_and_then_another_day(
+def test_sync_delivers_to_a_server_that_was_gone_when_the_run_ended(
     server: Server,
     program: Program,
     monkeypatch: pytest.MonkeyPatch,
@@ -166,7 +168,7 @@ def test_a_server_that_is_gone_for_good_and_then_another_day(
 
 
 @pytest.mark.fault
-def test_a_program_that_is_killed_while_the_server_is_away(
+def test_no_measurement_is_lost_when_the_program_is_killed_while_the_server_is_away(
     server: Server, tmp_path: Path, record_property: Record
 ) -> None:
     measured = Measured(server.uri, tmp_path, "both", patience=0)
@@ -191,7 +193,7 @@ def test_a_program_that_is_killed_while_the_server_is_away(
 
 @pytest.mark.fault
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_many_writers_at_once(
+def test_no_measurement_is_lost_with_many_writers_at_once(
     kind: str,
     tmp_path: Path,
     request: pytest.FixtureRequest,

@@ -31,7 +31,7 @@ def silent() -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
-def test_every_command_gives_up_a_silent_server(
+def test_every_command_gives_up_on_a_silent_server(
     silent: str, program: Program, nursery: Nursery
 ) -> None:
     where = (f"tracking.uri={silent}", "tracking.artifacts=null")

@@ -38,7 +38,9 @@ def files(run: Run) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_each_job_is_the_run_that_it_is_alone(program: Program, one_by_one: Program) -> None:
+def test_each_job_of_a_stack_equals_the_run_that_trains_alone(
+    program: Program, one_by_one: Program
+) -> None:
     done = program.run(*JOBS)
     assert done.returncode == 0, done.stderr
     together, alone = jobs(program), jobs(one_by_one)
@@ -60,7 +62,7 @@ def test_each_job_is_the_run_that_it_is_alone(program: Program, one_by_one: Prog
             assert values == pytest.approx([value for _, value in wanted], rel=1e-3, abs=1e-5)
 
 
-def test_a_job_that_is_finished_is_so_for_both_ways(program: Program) -> None:
+def test_a_finished_job_counts_whether_it_trained_in_a_stack_or_alone(program: Program) -> None:
     few = ("-m", "seed=1,2", "epochs=5")
     assert program.run(*few).returncode == 0
     done = program.run(*few, "sweep.fused=false")
@@ -68,7 +70,7 @@ def test_a_job_that_is_finished_is_so_for_both_ways(program: Program) -> None:
     assert len(jobs(program)) == 2
 
 
-def test_a_stopped_stack_is_killed_job_by_job(program: Program) -> None:
+def test_every_job_of_a_stopped_stack_is_marked_killed(program: Program) -> None:
     process = program.start(*LONG)
     wait_for(lambda: program.epochs() > 0, process)
     process.send_signal(signal.SIGTERM)
@@ -81,7 +83,7 @@ def test_a_stopped_stack_is_killed_job_by_job(program: Program) -> None:
     assert len(program.history(first, "train/loss")) == 600
 
 
-def test_an_optimizer_that_takes_no_vectors_is_trained_with_one_by_one(program: Program) -> None:
+def test_jobs_whose_optimizer_takes_no_vectors_train_one_by_one(program: Program) -> None:
     sgd = "optimizer={_target_:torch.optim.SGD,_partial_:true,lr:0.1}"
     done = program.run("-m", "seed=1,2", "epochs=5", "~optimizer", f"+{sgd}")
     assert done.returncode == 0, done.stderr
@@ -90,7 +92,7 @@ def test_an_optimizer_that_takes_no_vectors_is_trained_with_one_by_one(program: 
     assert all("stack" not in run.data.tags for run in jobs(program).values())
 
 
-def test_a_job_of_a_stack_is_predicted_with(program: Program) -> None:
+def test_a_job_of_a_stack_can_predict(program: Program) -> None:
     assert program.run("-m", "seed=1,2", "epochs=5").returncode == 0
     for run in jobs(program).values():
         told = program.call(

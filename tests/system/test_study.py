@@ -102,7 +102,7 @@ study:
 """
 
 
-def test_what_failed_is_in_the_report_in_numbers_and_with_its_reason(program: Program) -> None:
+def test_the_report_counts_failed_cells_and_gives_the_reason(program: Program) -> None:
     """Of four cells two diverge; four more are refused by their jobs, and have no run."""
     grid = "[1e-3, 1e-2, 1e37, 1e38]\n        problem.n_out: [5, 2]"
     text = FAILING.replace("[1e-3, 1e38, 1e-2]", grid)
@@ -127,7 +127,7 @@ def test_what_failed_is_in_the_report_in_numbers_and_with_its_reason(program: Pr
     assert (cells["error"].isna() == (cells["status"] == "FINISHED")).all()
 
 
-def test_a_report_without_a_finished_cell_says_why_there_is_none(program: Program) -> None:
+def test_without_a_finished_cell_the_command_says_why_there_is_no_report(program: Program) -> None:
     mine = _own(program, FAILING.replace("[1e-3, 1e38, 1e-2]", "[1e37, 1e38]"))
     assert program.run(*mine).returncode == 1
     reported = program.report(*mine)
@@ -137,7 +137,7 @@ def test_a_report_without_a_finished_cell_says_why_there_is_none(program: Progra
     assert len(reported.stderr.splitlines()) == 1
 
 
-def test_a_study_that_was_killed_goes_on_where_it_stopped(program: Program) -> None:
+def test_a_killed_study_continues_where_it_stopped(program: Program) -> None:
     mine = (
         *_own(program, FAILING.replace("1e38", "3e-3").replace("50", "600")),
         "trainer.checkpoint_seconds=0.2",
@@ -176,7 +176,7 @@ study:
 """
 
 
-def test_a_report_is_of_the_largest_scale_that_is_there_and_says_so(program: Program) -> None:
+def test_a_report_covers_the_largest_finished_scale_and_says_so(program: Program) -> None:
     mine = _own(program, SCALES)
     for scale in ("tiny", "small"):
         assert program.run(*mine, f"study.scale={scale}").returncode == 0
@@ -195,7 +195,9 @@ def test_a_report_is_of_the_largest_scale_that_is_there_and_says_so(program: Pro
     assert folders == {"tiny", "small"}
 
 
-def test_a_report_of_a_study_never_run_says_what_makes_it(program: Program) -> None:
+def test_a_report_of_a_study_that_never_ran_names_the_command_that_runs_it(
+    program: Program,
+) -> None:
     done = program.report("study=topologies")
     assert done.returncode == 2
     assert "there is no such store yet" in done.stderr
@@ -217,7 +219,7 @@ def test_a_report_of_a_study_never_run_says_what_makes_it(program: Program) -> N
         (("study=ignore_state,topologies",), "study=ignore_state,topologies is not allowed"),
     ],
 )
-def test_a_wrong_study_is_explained(
+def test_a_wrong_setting_of_a_study_is_explained(
     program: Program, arguments: tuple[str, ...], said: str
 ) -> None:
     for done in (program.run(*arguments), program.report(*arguments)):

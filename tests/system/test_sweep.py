@@ -29,7 +29,7 @@ def test_jobs_are_nested_under_one_parent(program: Program) -> None:
     assert parent.info.run_id in done.stdout
 
 
-def test_a_job_that_fails_stops_no_other_and_is_in_the_table(program: Program) -> None:
+def test_a_failed_job_is_in_the_table_and_stops_no_other(program: Program) -> None:
     done = program.run("-m", "optimizer.learning_rate=1e-3,1e38,-1,1e-2", "epochs=50")
     assert done.returncode == 1
     rows = [line for line in done.stdout.splitlines() if line[:1].isdigit() and "rate=" in line]
@@ -48,7 +48,7 @@ def test_a_job_that_fails_stops_no_other_and_is_in_the_table(program: Program) -
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_equal_failures_are_told_together_and_counted_alike(
+def test_equal_failures_are_grouped_and_counted_consistently(
     program: Program, launcher: str
 ) -> None:
     values = ("batch_size=7,8", "optimizer.learning_rate=1e-3,1e38", "seed=1,2", "epochs=25")
@@ -98,14 +98,14 @@ def _content(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_wrong_name_among_the_values_shows_before_the_first_job(program: Program) -> None:
+def test_a_wrong_name_among_the_values_is_refused_before_the_first_job(program: Program) -> None:
     done = program.run("-m", "model=seq2seq,seq2sqe")
     assert done.returncode == 2
     assert "model=seq2sqe is not allowed" in done.stderr
     assert program.runs() == []
 
 
-def test_what_has_been_done_is_not_done_again_where_that_is_asked(program: Program) -> None:
+def test_resume_auto_does_not_repeat_a_finished_run(program: Program) -> None:
     for _ in range(2):
         done = program.run("resume=auto", "epochs=5")
         assert done.returncode == 0, done.stderr
@@ -135,21 +135,21 @@ def test_the_same_command_again_runs_what_is_missing(program: Program) -> None:
     assert len(program.runs()) == 9
 
 
-def test_more_seeds_are_only_the_new_ones(program: Program) -> None:
+def test_adding_seeds_runs_only_the_new_ones(program: Program) -> None:
     assert program.run("-m", "seed=1,2", "epochs=5").returncode == 0
     done = program.run("-m", "seed=1,2,3", "epochs=5")
     assert done.stdout.count("ok, finished earlier") == 2
     assert len([run for run in program.runs() if run.data.tags["kind"] == "run"]) == 3
 
 
-def test_jobs_with_the_same_settings_are_one(program: Program) -> None:
+def test_jobs_with_the_same_settings_run_once(program: Program) -> None:
     done = program.run("-m", "seed=1,1", "epochs=5", "model.units=20")
     assert done.returncode == 0
     assert "2 of 2 jobs succeeded" in done.stdout
     assert len([run for run in program.runs() if run.data.tags["kind"] == "run"]) == 1
 
 
-def test_two_that_run_the_same_sweep_share_it(program: Program) -> None:
+def test_two_processes_share_the_same_sweep(program: Program) -> None:
     arguments = ("-m", "seed=range(6)", "epochs=50")
     answers = []
     threads = [
@@ -173,7 +173,7 @@ def test_two_that_run_the_same_sweep_share_it(program: Program) -> None:
 
 @pytest.mark.fault
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
-def test_a_sweep_that_was_stopped_goes_on_where_it_stopped(
+def test_a_stopped_sweep_continues_where_it_stopped(
     program: Program, signum: signal.Signals, record_property: Record
 ) -> None:
     arguments = ("-m", "seed=1,2", "epochs=1000", "trainer.checkpoint_seconds=0.2")
@@ -194,7 +194,7 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_stopped(
     tell(record_property, fault, *((1000, *each) for each in found))
 
 
-def test_a_sweep_without_tracking_has_its_table(program: Program) -> None:
+def test_a_sweep_without_tracking_prints_its_table(program: Program) -> None:
     done = program.run("-m", "seed=1,2", "epochs=5", "tracking=none")
     assert done.returncode == 0, done.stderr
     assert "2 of 2 jobs succeeded" in done.stdout

@@ -127,7 +127,9 @@ def test_the_list_of_experiments_says_what_each_is_and_opens_its_runs(ui: Ui, pa
     expect(page.get_by_text("Detect Issues")).to_have_count(0)
 
 
-def test_the_charts_show_scores_as_bars_and_what_has_epochs_as_curves(ui: Ui, page: Page) -> None:
+def test_the_charts_show_final_scores_as_bars_and_measurements_of_epochs_as_curves(
+    ui: Ui, page: Page
+) -> None:
     page.set_viewport_size({"width": 1400, "height": 2400})  # what is out of sight is not drawn
     page.goto(f"{ui.address}&compareRunsMode=CHART")
     cards = page.get_by_test_id("experiment-view-compare-runs-card")
@@ -166,7 +168,7 @@ def test_the_learning_curve_of_a_run_is_shown_inline(store: Program, ui: Ui, pag
     assert figure.evaluate("e => e.naturalWidth") > 500
 
 
-def test_a_runs_page_says_what_it_is_what_came_out_and_how_to_use_it(
+def test_a_runs_page_shows_its_settings_its_result_and_how_to_use_it(
     store: Program, ui: Ui, page: Page
 ) -> None:
     run = _named(store, "Seq2Seq")
@@ -179,7 +181,7 @@ def test_a_runs_page_says_what_it_is_what_came_out_and_how_to_use_it(
     expect(commands).to_contain_text("echo-exp experiment=seq2seq_baseline")
 
 
-def test_a_sweeps_page_says_what_is_swept_and_what_was_best(
+def test_a_sweeps_page_shows_what_was_swept_and_the_best_setting(
     store: Program, ui: Ui, page: Page
 ) -> None:
     page.goto(_address(ui, _named(store, "sweep of 20")))
@@ -332,7 +334,7 @@ def test_the_curves_of_a_run_are_drawn(store: Program, ui: Ui, page: Page) -> No
     expect(cards.locator(".js-line").nth(1)).to_be_attached()  # accuracy and loss
 
 
-def test_of_a_server_of_others_it_says_the_address_of_the_same_view(
+def test_for_another_server_the_command_prints_the_address_of_the_same_view(
     program: Program, ui: Ui, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", ui.root)
@@ -343,7 +345,7 @@ def test_of_a_server_of_others_it_says_the_address_of_the_same_view(
     expect(page.locator("[col-id='metrics.`test/accuracy`']").first).to_be_visible()
 
 
-def test_ctrl_c_ends_it_without_a_word(store: Program) -> None:
+def test_ctrl_c_ends_the_server_silently(store: Program) -> None:
     started = start_ui(store.folder, "run=last", "tracking.experiment=study/ignore_state")
     newest = store.runs()[-1]
     assert f"runs/{newest.info.run_id}?" in started.address
@@ -360,7 +362,9 @@ def _says(program: Program, *arguments: str) -> str:
     return done.stderr
 
 
-def test_it_says_why_it_has_nothing_to_show(store: Program, ui: Ui, program: Program) -> None:
+def test_the_command_says_why_there_is_nothing_to_show(
+    store: Program, ui: Ui, program: Program
+) -> None:
     assert "there is no such store yet" in _says(program)
     assert list(program.folder.iterdir()) == []
     assert "runs are in " in _says(store, "tracking.experiment=mine")

@@ -29,7 +29,7 @@ def _drawn(count: int, values: Any, **changes: Any) -> set[str]:
     return set(figures.draw(study, found, results.best(study)[:1], important))
 
 
-def test_there_are_figures_as_far_as_the_trials_suffice() -> None:
+def test_only_figures_for_which_there_are_enough_trials_are_drawn() -> None:
     assert _drawn(0, lambda n: n) == set()
     assert _drawn(1, lambda n: n) == {"history"}
     assert _drawn(3, lambda _: 1) >= {"history", "slices"}
@@ -47,7 +47,7 @@ def test_a_constraint_is_drawn_as_the_metric_that_it_bounds() -> None:
         assert constraint.value(constraint.violation(3)) == 3
 
 
-def test_the_best_so_far_is_the_best_that_is_allowed() -> None:
+def test_the_best_so_far_meets_the_constraints() -> None:
     read = settings_for(objectives=["minimize val/loss"], constraints=["val/accuracy at least 0.5"])
     found = {
         0: JobResult(Status.FINISHED, metrics={"val/loss": 0.3, "val/accuracy": 0.6}),

@@ -15,7 +15,7 @@ def _said(trials: Trials) -> str:
     return results.answer(trials, results.best(trials.study), important)
 
 
-def test_the_best_are_those_within_the_constraints(tmp_path: Path) -> None:
+def test_the_best_trials_meet_the_constraints(tmp_path: Path) -> None:
     changes = {"objectives": ["minimize parameters"], "constraints": ["val/accuracy at least 0.9"]}
     trials = begun(tmp_path, trials=4, **changes)
     numbers = [trial.number for trial in trials.take(9)]
@@ -51,7 +51,7 @@ def test_a_pruned_trial_is_none_that_is_allowed(tmp_path: Path) -> None:
     assert results.columns(trials)["allowed"] == [True, False]
 
 
-def test_the_answer_tells_which_setting_matters_and_what_is_as_good(tmp_path: Path) -> None:
+def test_the_answer_names_the_setting_that_matters_and_equally_good_values(tmp_path: Path) -> None:
     lines = ("model.units=range(5, 99)", "optimizer.learning_rate=interval(0, 1)")
     trials = begun(tmp_path, *lines, trials=30)
     assert results.answer(trials, [], {}) == "No trial has finished."
@@ -62,7 +62,7 @@ def test_the_answer_tells_which_setting_matters_and_what_is_as_good(tmp_path: Pa
     assert re.search(same, said)
 
 
-def test_directions_decide_which_is_best_and_what_the_front_is(tmp_path: Path) -> None:
+def test_directions_decide_the_best_trial_and_the_pareto_front(tmp_path: Path) -> None:
     values = [(0.5, 1.0), (0.9, 5.0), (0.8, 6.0), (0.6, 1.0)]
     trials = begun(tmp_path, objectives=["maximize val/accuracy", "minimize fit_seconds"], trials=4)
     trials.take(4)

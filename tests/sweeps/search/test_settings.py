@@ -57,7 +57,7 @@ def test_a_wrong_setting_is_explained(changes: dict[str, Any], said: str) -> Non
         settings_for(**changes)
 
 
-def test_a_study_is_known_by_what_is_asked_and_not_by_how() -> None:
+def test_the_name_of_a_study_depends_on_the_question_and_not_on_the_method() -> None:
     def name(*lines: str, **changes: Any) -> str:
         return study_name(settings_for(**changes), space.read(lines), "code")
 

@@ -27,7 +27,7 @@ SPACES = {
 
 
 @pytest.mark.parametrize("override", SPACES)
-def test_a_space_is_written_as_hydra_writes_it(override: str) -> None:
+def test_a_space_follows_hydras_grammar(override: str) -> None:
     found = space.read([override])
     ((name, distribution),) = found.distributions.items()
     assert distribution == SPACES[override]
@@ -48,18 +48,18 @@ WRONG = {
 
 
 @pytest.mark.parametrize("override", WRONG)
-def test_a_space_that_cannot_be_is_refused(override: str) -> None:
+def test_an_impossible_space_is_refused(override: str) -> None:
     with pytest.raises(SettingError, match=WRONG[override]):
         space.read([override])
 
 
-def test_of_a_setting_given_twice_the_last_counts() -> None:
+def test_if_a_setting_is_given_twice_the_last_counts() -> None:
     found = space.read(["a=range(9)", "b=range(9)", "+c=1", "b=interval(0, 1)", "a=3", "c=2"])
     assert dict(found.distributions) == {"b": FloatDistribution(0, 1)}
     assert found.fixed == ["a=3", "c=2"]
 
 
-def test_what_comes_from_the_storage_must_be_of_the_space() -> None:
+def test_values_from_the_storage_must_belong_to_the_space() -> None:
     found = space.read(["seed=1", "model=choice(seq2seq, stateless)", "model.units=range(5, 9)"])
     good = {"model": "stateless", "model.units": 8}
     assert found.overrides(good) == ["seed=1", "model=stateless", "model.units=8"]

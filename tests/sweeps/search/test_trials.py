@@ -21,7 +21,7 @@ from .searches import MEDIAN, begun, close, result_of, settings_for
 OPEN_FILES = Path("/proc/self/fd")
 
 
-def test_a_job_that_fails_or_is_pruned_is_no_result_and_counts(tmp_path: Path) -> None:
+def test_a_failed_or_pruned_job_counts_as_a_trial_without_a_result(tmp_path: Path) -> None:
     trials = begun(tmp_path, trials=3)
     trials.take(3)
     secret = "no answer from postgresql://me:secret@host/db"
@@ -48,7 +48,7 @@ def test_a_metric_that_does_not_exist_ends_the_search(tmp_path: Path) -> None:
         trials.tell(0, result_of(val_accuracy=1.0))
 
 
-def test_what_other_processes_have_told_of_trials_is_known_here_too(tmp_path: Path) -> None:
+def test_trials_reported_by_other_processes_are_known(tmp_path: Path) -> None:
     first = begun(tmp_path, trials=3)
     first.take(3)
     first.tell(0, JobResult(Status.FAILED, "batch_size=8 is not allowed\nand more"))
@@ -63,7 +63,7 @@ def test_what_other_processes_have_told_of_trials_is_known_here_too(tmp_path: Pa
     close(second)
 
 
-def test_a_metric_that_not_every_job_has_is_named_where_a_trial_lacks_it(tmp_path: Path) -> None:
+def test_a_trial_that_lacks_a_metric_names_it(tmp_path: Path) -> None:
     trials = begun(tmp_path, objectives=["minimize epochs_to_solve"], trials=1)
     trials.take(1)
     trials.tell(0, result_of(val_accuracy=0.5))
@@ -73,9 +73,7 @@ def test_a_metric_that_not_every_job_has_is_named_where_a_trial_lacks_it(tmp_pat
 
 
 @pytest.mark.parametrize("scheme", ["sqlite", "journal"])
-def test_trials_that_a_process_left_come_first_and_with_their_settings(
-    tmp_path: Path, scheme: str
-) -> None:
+def test_abandoned_trials_come_first_with_their_settings(tmp_path: Path, scheme: str) -> None:
     storage = f"{scheme}:///{tmp_path}/trials"
     first = begun(tmp_path, trials=3, storage=storage)
     left = first.take(2)
@@ -88,7 +86,7 @@ def test_trials_that_a_process_left_come_first_and_with_their_settings(
     assert len({str(trial.params) for trial in second.study.trials}) == 3  # nothing twice
 
 
-def test_a_trial_that_was_left_while_it_was_made_gets_what_it_lacks(tmp_path: Path) -> None:
+def test_a_half_proposed_trial_is_completed(tmp_path: Path) -> None:
     trials = begun(tmp_path, "model.units=range(5, 99)", "seed=range(9)", trials=1)
     trials.study.ask({"model.units": IntDistribution(5, 98)})
     (trial,) = trials.take(1)
@@ -96,7 +94,7 @@ def test_a_trial_that_was_left_while_it_was_made_gets_what_it_lacks(tmp_path: Pa
     assert set(trial.params) == {"model.units", "seed"}
 
 
-def test_without_tracking_a_search_is_one_processs(tmp_path: Path) -> None:
+def test_without_tracking_a_search_belongs_to_one_process(tmp_path: Path) -> None:
     first = begun(tmp_path)
     with pytest.raises(SettingError, match="another process runs this search"):
         begun(tmp_path)
@@ -115,7 +113,7 @@ def test_a_search_leaves_no_connection_open(tmp_path: Path) -> None:
     close(trials)
 
 
-def test_a_study_of_other_directions_is_refused(tmp_path: Path) -> None:
+def test_an_optuna_study_with_other_directions_is_refused(tmp_path: Path) -> None:
     close(begun(tmp_path, name="mine"))
     with pytest.raises(SettingError, match="with the directions"):
         begun(tmp_path, name="mine", objectives=["minimize val/loss"])
@@ -145,7 +143,7 @@ def test_a_storage_that_cannot_be_used_is_named_without_its_password(url: str) -
     assert "\n" not in str(error.value)
 
 
-def test_a_job_is_told_of_the_search_only_to_be_pruned() -> None:
+def test_a_job_knows_its_search_only_if_it_may_be_pruned() -> None:
     assert settings_for().told("mine", "sqlite:///x") == []
     told = settings_for(pruner=MEDIAN).told("mine", "${oc.env:STORAGE}")
     assert "hydra.sweeper.storage='${oc.env:STORAGE}'" in told
@@ -153,7 +151,7 @@ def test_a_job_is_told_of_the_search_only_to_be_pruned() -> None:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "nsgaii", "brute_force"])
-def test_every_sampler_proposes(sampler: str, tmp_path: Path) -> None:
+def test_every_sampler_proposes_settings(sampler: str, tmp_path: Path) -> None:
     folder = configuration.FOLDER / "hydra" / "sweeper" / "sampler"
     node = OmegaConf.load(folder / f"{sampler}.yaml")
     trials = begun(
