@@ -17,7 +17,7 @@ def _network(**changes: Any) -> Attention:
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_it_is_the_equations_of_the_paper(layers: int) -> None:
+def test_outputs_equal_the_equations_of_the_paper(layers: int) -> None:
     """Sum by sum for each replica and window; the LSTM layers have tests of their own."""
     model = _network(layers=layers).double()
     x, state = torch.randint(9, (2, 3, 4)), tuple(torch.randn(4 * layers, 2, 3, 5).double())
@@ -47,7 +47,7 @@ def test_gradients_equal_finite_differences() -> None:
     )
 
 
-def test_the_weights_add_up_to_one_and_are_zero_where_nothing_is() -> None:
+def test_the_weights_add_up_to_one_and_are_zero_at_missing_timesteps() -> None:
     model = _network()
     keys, hidden = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 5)
     present = torch.tensor([False, True, True, False]).expand(2, 3, 4)
@@ -58,7 +58,7 @@ def test_the_weights_add_up_to_one_and_are_zero_where_nothing_is() -> None:
     torch.testing.assert_close(weights[..., 1:3], model.weights(keys[:, :, 1:3], hidden))
 
 
-def test_a_missing_timestep_might_as_well_not_be_there() -> None:
+def test_a_missing_timestep_has_no_effect() -> None:
     model = _network()
     x = torch.randint(9, (2, 3, 4))
     present = torch.tensor([False, True, True, False]).expand(2, 3, 4)
@@ -70,7 +70,7 @@ def test_a_window_without_any_integer_has_an_answer() -> None:
     assert outputs.isfinite().all()
 
 
-def test_it_has_an_encoder_decoders_parameters_and_those_of_the_scores() -> None:
+def test_the_parameters_are_those_of_an_encoder_decoder_and_of_the_scores() -> None:
     model = _network(units=20, seeds=[0])
     expected = 80 * (9 + 20 + 1) + 80 * (20 + 20 + 1) + 2 * 20 * 20 + 20 + 21 * 9
     assert sum(parameter.numel() for parameter in model.parameters()) == expected
@@ -94,7 +94,7 @@ def test_with_feedback_it_reads_its_own_answers(feedback: str) -> None:
     assert not others[:, :, 1:].allclose(outputs[:, :, 1:])
 
 
-def test_the_answer_before_is_read_beside_the_context() -> None:
+def test_the_previous_answer_is_read_together_with_the_context() -> None:
     """Bahdanau et al. 2015: s_i = f(s_(i-1), y_(i-1), c_i)."""
     model = _network(feedback="teacher").double()
     x, right = torch.randint(9, (2, 3, 4)), torch.randint(9, (2, 3, 3))
@@ -112,7 +112,7 @@ def test_the_answer_before_is_read_beside_the_context() -> None:
         torch.testing.assert_close(outputs[:, :, step], model.dense(hidden)[:, :, 0])
 
 
-def test_a_number_is_fed_back_as_one() -> None:
+def test_a_number_is_fed_back_as_a_number() -> None:
     model = _network(n_features=1, n_outputs=1, feedback="own")
     x = torch.rand(2, 3, 4, 1)
     outputs, _ = model(x)
@@ -129,7 +129,7 @@ def test_gradients_with_a_teacher_equal_finite_differences() -> None:
     )
 
 
-def test_without_feedback_its_weights_are_as_they_were() -> None:
+def test_feedback_changes_no_other_initial_weights() -> None:
     plain, told = _network(), _network(feedback="own")
     torch.testing.assert_close(plain.encoder.state_dict(), told.encoder.state_dict())
     assert "answer_kernel" not in plain.state_dict()

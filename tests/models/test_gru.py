@@ -76,7 +76,7 @@ def _cho(layer: GRULayer, x: Array, h: Array) -> Array:
     return np.stack(outputs, 1)
 
 
-def test_a_reset_before_the_product_is_that_of_the_paper() -> None:
+def test_a_reset_before_the_product_equals_the_paper() -> None:
     torch.manual_seed(0)
     layer = _layer(3, 4, reset="before")
     x, state = torch.randn(1, 2, 6, 3).double(), torch.randn(1, 2, 4).double()
@@ -88,7 +88,9 @@ def test_a_reset_before_the_product_is_that_of_the_paper() -> None:
 @ORDERS
 @MASKED
 @pytest.mark.parametrize("timesteps", [1, 4])
-def test_the_backward_by_hand_passes_gradcheck(reset: str, masked: bool, timesteps: int) -> None:
+def test_the_handwritten_backward_pass_passes_gradcheck(
+    reset: str, masked: bool, timesteps: int
+) -> None:
     torch.manual_seed(0)
     layer = _layer(3, 2, replicas=2, reset=reset)
     x = torch.randn(2, 3, timesteps, 3, dtype=torch.double, requires_grad=True)
@@ -131,14 +133,14 @@ def test_a_window_run_in_two_parts_equals_the_whole(reset: str) -> None:
 
 
 @ORDERS
-def test_many_elements_give_what_few_give(reset: str) -> None:
+def test_many_elements_give_the_same_results_as_few(reset: str) -> None:
     layer = _layer(3, 4, reset=reset).float()
     x = torch.randn(1, MANY, 5, 3)
     torch.testing.assert_close(layer(x)[:, :7], layer(x[:, :7]))
 
 
 @ORDERS
-def test_what_goes_in_is_not_changed(reset: str) -> None:
+def test_the_inputs_are_not_changed(reset: str) -> None:
     layer = _layer(3, 4, reset=reset)
     given_ = [*layer.parameters(), torch.randn(1, 1, 2, 3).double(), torch.randn(1, 1, 4).double()]
     copies = [part.detach().clone() for part in given_]
@@ -147,7 +149,7 @@ def test_what_goes_in_is_not_changed(reset: str) -> None:
 
 
 @ORDERS
-def test_a_masked_timestep_might_as_well_not_be_there(reset: str) -> None:
+def test_a_masked_timestep_has_no_effect(reset: str) -> None:
     layer = _layer(3, 4, reset=reset)
     x, state = torch.randn(1, 1, 6, 3).double(), torch.randn(1, 1, 4).double()
     present = torch.tensor([[[False, True, False, True, True, False]]])
@@ -164,13 +166,13 @@ def _network(**changes: Any) -> GRU:
     return GRU(**sizes | changes)
 
 
-def test_it_has_as_many_parameters_as_keras_has() -> None:
+def test_the_number_of_parameters_is_that_of_keras() -> None:
     """Three kernels and recurrent kernels; a second bias where the product has one."""
     for reset, biases in (("after", 2), ("before", 1)):
         count = sum(parameter.numel() for parameter in _network(reset=reset).parameters())
         assert count == 60 * (9 + 20 + biases) + 21 * 9
 
 
-def test_a_reset_that_is_neither_is_refused() -> None:
+def test_an_unknown_reset_is_refused() -> None:
     with pytest.raises(SettingError, match=r"model\.reset=never .* after or before"):
         _network(reset="never")

@@ -26,7 +26,7 @@ def _gates(layer: LSTM) -> tuple[torch.Tensor, ...]:
     return layer.bias.detach().chunk(4, -1)
 
 
-def test_weights_are_drawn_from_a_stream_of_their_own() -> None:
+def test_weights_are_drawn_from_their_own_random_stream() -> None:
     for seed, generator in zip((0, 5), generators([0, 5]), strict=True):
         first = {stream: int(random_stream(seed, stream).integers(2**63)) for stream in Stream}
         assert generator.initial_seed() == first.pop(Stream.WEIGHTS)
@@ -43,7 +43,7 @@ def test_forget_gates_begin_at_one_and_other_biases_at_zero() -> None:
 
 
 @pytest.mark.parametrize("network", [Seq2Seq, EncoderDecoder, ManyToOne, OneToOne])
-def test_the_forget_bias_is_that_of_every_layer(network: Any) -> None:
+def test_the_forget_bias_applies_to_every_layer(network: Any) -> None:
     model = network(**SIZES, seeds=[0, 1], layers=2, forget_bias=-2.5)
     stack = model.encoder if network is EncoderDecoder else model.lstm
     for layer in (stack.first, *stack.others):
@@ -52,7 +52,7 @@ def test_the_forget_bias_is_that_of_every_layer(network: Any) -> None:
         assert not torch.cat([o, i, g]).any()
 
 
-def test_the_decoder_has_biases_of_its_own() -> None:
+def test_the_decoder_has_its_own_biases() -> None:
     model = _model(0, forget_bias=3)
     assert (_gates(model.encoder.first)[2] == 3).all()
     assert (_gates(model.decoder.first)[2] == 1).all()
@@ -61,7 +61,7 @@ def test_the_decoder_has_biases_of_its_own() -> None:
     assert not model.decoder.first.bias.any()
 
 
-def test_chrono_spreads_what_is_remembered_evenly_up_to_the_longest() -> None:
+def test_chrono_spreads_memory_evenly_up_to_the_longest_dependency() -> None:
     o, i, f, g = GateBiases(chrono=20).draw(20_000, generators([0])).detach().chunk(4, -1)
     assert torch.equal(i, -f)
     assert not torch.cat([o, g]).any()
@@ -76,7 +76,7 @@ def test_the_shortest_dependency_leaves_all_gates_half_open() -> None:
     assert not LSTM(3, 5, generators([0]), GateBiases(chrono=2)).bias.any()
 
 
-def test_chrono_changes_no_weight_but_the_biases() -> None:
+def test_chrono_changes_only_the_biases() -> None:
     keras, chrono = (
         dict(_model(0, 1, layers=2, **each).named_parameters()) for each in ({}, CHRONO)
     )
@@ -125,7 +125,7 @@ def test_recurrent_kernels_have_orthonormal_rows() -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, CHRONO], ids=["keras", "chrono"])
-def test_each_replica_begins_as_the_single_net_of_its_seed(settings: dict[str, int]) -> None:
+def test_each_replica_starts_as_the_single_network_of_its_seed(settings: dict[str, int]) -> None:
     many = _model(3, 4, 0, **settings)
     for replica, seed in enumerate((3, 4, 0)):
         alone = _model(seed, **settings)
@@ -133,7 +133,7 @@ def test_each_replica_begins_as_the_single_net_of_its_seed(settings: dict[str, i
             assert torch.equal(stacked[replica : replica + 1], single)
 
 
-def test_seeds_differ_and_the_surroundings_do_not_matter() -> None:
+def test_weights_depend_on_the_seed_and_not_on_torchs_random_state() -> None:
     torch.manual_seed(1)
     first = _model(0).encoder.first.kernel
     torch.manual_seed(2)
@@ -141,7 +141,7 @@ def test_seeds_differ_and_the_surroundings_do_not_matter() -> None:
     assert not torch.equal(first, _model(1).encoder.first.kernel)
 
 
-def test_numbers_beside_the_weights_leave_their_generators_as_they_are() -> None:
+def test_drawing_other_numbers_does_not_change_the_weights() -> None:
     one, other = generators([0]), generators([0])
     numbers = uniform(4, one, 2, 3)
     assert ((numbers >= 2) & (numbers <= 3)).all()

@@ -86,7 +86,7 @@ def test_gradients_equal_those_of_torchs_layer() -> None:
 
 
 @pytest.mark.parametrize("timesteps", [1, 4])
-def test_the_backward_by_hand_passes_gradcheck(timesteps: int) -> None:
+def test_the_handwritten_backward_pass_passes_gradcheck(timesteps: int) -> None:
     torch.manual_seed(0)
     layer = _layer(3, 2, replicas=2)
     x = torch.randn(2, 3, timesteps, 3, dtype=torch.double, requires_grad=True)
@@ -124,7 +124,7 @@ def _plain(layer: LSTM, x: Tensor, state: State) -> Tensor:
 
 @given(st.integers(1, 3), SIZES, SIZES, SIZES, SIZES)
 @settings(max_examples=25, deadline=None)
-def test_integers_stand_for_their_one_hot_vectors(
+def test_integers_act_like_their_one_hot_vectors(
     replicas: int, batch: int, timesteps: int, values: int, units: int
 ) -> None:
     layer = _layer(values, units, replicas)
@@ -152,7 +152,7 @@ def test_a_window_run_in_two_parts_equals_the_whole(first: int, second: int) -> 
     torch.testing.assert_close(last, end)
 
 
-def test_one_projected_timestep_can_serve_them_all() -> None:
+def test_one_projected_timestep_can_serve_all_timesteps() -> None:
     layer = _layer(3, 4, replicas=2)
     x = torch.randn(2, 3, 1, 3).double()
     state = _state(layer, 3)
@@ -162,7 +162,7 @@ def test_one_projected_timestep_can_serve_them_all() -> None:
 
 
 @pytest.mark.parametrize("timesteps", [1, 3])
-def test_no_state_is_a_state_of_zero(timesteps: int) -> None:
+def test_no_state_acts_like_a_state_of_zero(timesteps: int) -> None:
     layer = _layer(3, 4, replicas=2)
     x = torch.randn(2, 3, timesteps, 3).double()
     zero = tuple(torch.zeros(2, 3, 4).double() for _ in range(2))
@@ -175,7 +175,7 @@ def test_no_state_is_a_state_of_zero(timesteps: int) -> None:
 
 
 @pytest.mark.parametrize("given_state", [True, False])
-def test_a_masked_timestep_might_as_well_not_be_there(given_state: bool) -> None:
+def test_a_masked_timestep_has_no_effect(given_state: bool) -> None:
     layer = _layer(3, 4)
     x = torch.randn(1, 1, 6, 3).double()
     present = torch.tensor([[[False, True, False, True, True, False]]])
@@ -193,12 +193,12 @@ def test_a_masked_timestep_might_as_well_not_be_there(given_state: bool) -> None
     torch.testing.assert_close(ours, theirs)
 
 
-def test_tanh_of_many_is_right_to_the_last_digits() -> None:
+def test_tanh_of_many_elements_is_right_to_the_last_digits() -> None:
     x = torch.linspace(-20, 20, 10_001)
     torch.testing.assert_close(_tanh_of_many(x, torch.empty_like(x)), x.tanh(), rtol=0, atol=2e-7)
 
 
-def test_many_elements_give_what_few_give() -> None:
+def test_many_elements_give_the_same_results_as_few() -> None:
     layer = _layer(3, 4).float()
     x = torch.randn(1, MANY, 5, 3)
     outputs, after = layer(x)
@@ -207,7 +207,7 @@ def test_many_elements_give_what_few_give() -> None:
     torch.testing.assert_close(after[1][:, :7], before[1])
 
 
-def test_what_goes_in_is_not_changed() -> None:
+def test_the_inputs_are_not_changed() -> None:
     layer = _layer(3, 4)
     x = torch.randn(1, 1, 1, 3).double()
     projected, state = layer.project(x), _state(layer, 1)
@@ -218,7 +218,7 @@ def test_what_goes_in_is_not_changed() -> None:
 
 @pytest.mark.parametrize("skipped", [False, True])
 @pytest.mark.parametrize("given", [False, True])
-def test_unrolled_it_is_the_same_layer(skipped: bool, given: bool) -> None:
+def test_the_unrolled_layer_gives_the_same_results(skipped: bool, given: bool) -> None:
     torch.manual_seed(0)
     layer = LSTM(3, 4, generators([1, 2]))
     x = torch.randn(2, 5, 6, 3)

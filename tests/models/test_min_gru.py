@@ -54,7 +54,7 @@ def test_every_replica_equals_the_sequential_equations(
 
 
 @pytest.mark.parametrize("scale", [0.1, 1, 30])
-def test_a_long_window_is_exact_in_32_bits(scale: float) -> None:
+def test_a_long_window_is_exact_to_the_precision_of_32_bits(scale: float) -> None:
     """Gates that stay open, change or stick: of 1,000 timesteps products underflow, sums do not."""
     torch.manual_seed(0)
     layer = _layer(3, 8).float()
@@ -87,14 +87,14 @@ def test_gradients_equal_finite_differences(timesteps: int) -> None:
     )
 
 
-def test_integers_stand_for_their_one_hot_vectors() -> None:
+def test_integers_act_like_their_one_hot_vectors() -> None:
     layer = _layer(6, 4, replicas=2)
     integers = torch.randint(6, (2, 3, 5))
     one_hot = functional.one_hot(integers, 6).double()
     torch.testing.assert_close(layer(integers), layer(one_hot))
 
 
-def test_it_has_two_kernels_and_biases_a_layer() -> None:
+def test_each_layer_has_two_kernels_and_two_biases() -> None:
     model = MinGRU(n_features=9, n_outputs=9, n_in=5, n_out=5, units=20, seeds=[0], layers=2)
     expected = 40 * (9 + 1) + 40 * (20 + 1) + 21 * 9
     assert sum(parameter.numel() for parameter in model.parameters()) == expected

@@ -103,7 +103,7 @@ def test_the_state_changes_the_answer() -> None:
 
 @AT_EVERY_TIMESTEP
 @pytest.mark.parametrize(("padding", "position"), [("post", slice(2)), ("pre", slice(3, 5))])
-def test_padded_targets_lie_at_the_beginning_or_the_end(
+def test_padded_targets_are_at_the_beginning_or_the_end(
     model: type[Seq2Seq], padding: str, position: slice
 ) -> None:
     sizes: dict[str, Any] = {
@@ -115,7 +115,7 @@ def test_padded_targets_lie_at_the_beginning_or_the_end(
     torch.testing.assert_close(part(x)[1], whole(x)[1])
 
 
-def test_the_last_output_alone_makes_the_vector() -> None:
+def test_many_to_one_answers_from_the_last_output_only() -> None:
     model = ManyToOne(n_features=9, n_outputs=7, n_in=4, n_out=3, units=5, seeds=[0, 1])
     x = torch.randint(9, (2, 3, 4))
     hidden, _ = model.lstm(x)
@@ -123,7 +123,7 @@ def test_the_last_output_alone_makes_the_vector() -> None:
     torch.testing.assert_close(model(x)[0].flatten(2), vector)
 
 
-def test_timesteps_become_features() -> None:
+def test_one_to_one_reads_timesteps_as_features() -> None:
     """The look-up of categories equals the product with their one-hot vectors side by side."""
     model = OneToOne(n_features=9, n_outputs=7, n_in=4, n_out=3, units=5, seeds=[0, 1])
     x = torch.randint(9, (2, 3, 4))
@@ -173,7 +173,7 @@ def test_without_padding_it_answers_at_every_timestep_or_not_at_all(model: type[
 
 
 @NETWORKS
-def test_the_state_is_carried_unless_it_is_not_to_be(model: type[Seq2Seq]) -> None:
+def test_the_state_is_carried_by_default(model: type[Seq2Seq]) -> None:
     sizes: dict[str, Any] = {
         "n_features": 9, "n_outputs": 9, "n_in": 2, "n_out": 2, "units": 3, "seeds": [0],
     }  # fmt: skip
@@ -184,7 +184,7 @@ def test_the_state_is_carried_unless_it_is_not_to_be(model: type[Seq2Seq]) -> No
 
 
 @NETWORKS
-def test_it_has_one_layer_unless_it_is_to_have_more(model: type[Seq2Seq]) -> None:
+def test_a_network_has_one_layer_by_default(model: type[Seq2Seq]) -> None:
     sizes: dict[str, Any] = {
         "n_features": 9, "n_outputs": 9, "n_in": 2, "n_out": 2, "units": 3, "seeds": [0],
     }  # fmt: skip
@@ -194,7 +194,7 @@ def test_it_has_one_layer_unless_it_is_to_have_more(model: type[Seq2Seq]) -> Non
 
 
 @AT_EVERY_TIMESTEP
-def test_a_padding_on_no_side_is_refused(model: type[Seq2Seq]) -> None:
+def test_an_unknown_padding_is_refused(model: type[Seq2Seq]) -> None:
     with pytest.raises(SettingError, match=r"model\.padding=left .* null or post or pre"):
         model(n_features=9, n_outputs=9, n_in=5, n_out=2, units=3, seeds=[0], padding="left")
 
@@ -207,7 +207,7 @@ def test_layers_that_are_not_allowed_are_refused(model: type[Seq2Seq], layers: A
 
 
 @AT_EVERY_TIMESTEP
-def test_each_layer_goes_on_from_its_own_state(model: type[Seq2Seq]) -> None:
+def test_each_layer_continues_from_its_own_state(model: type[Seq2Seq]) -> None:
     sizes: dict[str, Any] = {
         "n_features": 9, "n_outputs": 9, "units": 3, "layers": 3, "seeds": [0, 1],
     }  # fmt: skip

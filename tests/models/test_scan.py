@@ -21,7 +21,9 @@ def drawn(shape: tuple[int, ...], seed: int) -> tuple[Tensor, Tensor]:
 
 @WAYS
 @given(shape=SHAPES, seed=st.integers(0, 99))
-def test_each_timestep_keeps_of_the_one_before(run: Run, shape: tuple[int, ...], seed: int) -> None:
+def test_each_timestep_keeps_a_share_of_the_one_before(
+    run: Run, shape: tuple[int, ...], seed: int
+) -> None:
     kept, new = drawn(shape, seed)
     hidden, expected = torch.zeros_like(new[:, :, 0]), []
     for timestep in range(shape[2]):
@@ -32,7 +34,9 @@ def test_each_timestep_keeps_of_the_one_before(run: Run, shape: tuple[int, ...],
 
 @WAYS
 @given(shape=SHAPES, seed=st.integers(0, 99))
-def test_in_reverse_it_keeps_of_the_one_after(run: Run, shape: tuple[int, ...], seed: int) -> None:
+def test_in_reverse_each_timestep_keeps_a_share_of_the_one_after(
+    run: Run, shape: tuple[int, ...], seed: int
+) -> None:
     kept, new = drawn(shape, seed)
     found = run(kept, new, True)
     torch.testing.assert_close(found[:, :, -1], new[:, :, -1])
@@ -42,19 +46,19 @@ def test_in_reverse_it_keeps_of_the_one_after(run: Run, shape: tuple[int, ...], 
 
 @WAYS
 @pytest.mark.parametrize("timesteps", [1, 2, 5, 8])
-def test_its_derivative_is_that_of_the_equation(run: Run, timesteps: int) -> None:
+def test_the_derivative_is_that_of_the_equation(run: Run, timesteps: int) -> None:
     kept, new = (part.requires_grad_() for part in drawn((2, 2, timesteps, 3), 1))
     torch.autograd.gradcheck(lambda kept, new: differentiable(kept, new, run), (kept, new))
 
 
-def test_a_state_is_kept_as_a_timestep_before_the_first_is() -> None:
+def test_an_initial_state_acts_like_a_timestep_before_the_first() -> None:
     kept, new = drawn((2, 3, 6, 4), 1)
     whole = scan(kept, new)
     rest = scan(kept[:, :, 2:], new[:, :, 2:], whole[:, :, 1])
     torch.testing.assert_close(rest, whole[:, :, 2:])
 
 
-def test_what_it_is_given_stays_as_it_is() -> None:
+def test_the_inputs_are_not_changed() -> None:
     kept, new = drawn((1, 2, 5, 3), 1)
     before = kept.clone(), new.clone()
     loop(kept, new)

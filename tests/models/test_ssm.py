@@ -102,7 +102,7 @@ def test_gradients_equal_finite_differences(kind: str) -> None:
 
 
 @RECURRENCES
-def test_a_long_window_is_as_exact_in_32_bits_as_numbers_are(kind: str) -> None:
+def test_a_long_window_is_exact_to_the_precision_of_32_bits(kind: str) -> None:
     torch.manual_seed(0)
     exact = _made(kind, 4, 8)
     x = torch.randn(1, 2, 1000, 4).double()
@@ -111,7 +111,7 @@ def test_a_long_window_is_as_exact_in_32_bits_as_numbers_are(kind: str) -> None:
     assert (outputs - expected).abs().max() < 2e-4 * expected.abs().max()
 
 
-def test_eigenvalues_begin_on_a_ring() -> None:
+def test_initial_eigenvalues_lie_on_a_ring() -> None:
     layer = LinearRecurrence(4, 2000, generators([0]), (0.5, 0.9), 0.3)
     layer.requires_grad_(False)
     radius, phase = (-layer.decay_log.exp()).exp(), layer.phase_log.exp()
@@ -124,7 +124,7 @@ def test_eigenvalues_begin_on_a_ring() -> None:
     torch.testing.assert_close(layer.gain_log.exp(), (1 - radius.square()).sqrt())
 
 
-def test_a_selective_step_begins_between_a_thousandth_and_a_tenth() -> None:
+def test_initial_selective_steps_lie_between_a_thousandth_and_a_tenth() -> None:
     layer = SelectiveRecurrence(2000, 3, generators([0]))
     step = nn.functional.softplus(layer.step_bias)
     assert 0.001 <= step.min() < 0.0011
@@ -132,7 +132,7 @@ def test_a_selective_step_begins_between_a_thousandth_and_a_tenth() -> None:
     torch.testing.assert_close(layer.rate_log[0, 7].exp(), torch.tensor([1.0, 2.0, 3.0]))
 
 
-def test_what_the_input_closes_is_kept() -> None:
+def test_an_input_that_closes_the_step_keeps_the_state() -> None:
     """With a step of zero a timestep neither writes nor forgets, which no fixed decay can do."""
     layer = _made("selective", 2, 3)
     with torch.no_grad():
@@ -143,7 +143,7 @@ def test_what_the_input_closes_is_kept() -> None:
 
 
 @pytest.mark.parametrize("model", [SSM, SelectiveSSM])
-def test_two_halves_of_a_window_are_the_whole(model: Any) -> None:
+def test_a_window_run_in_two_parts_equals_the_whole(model: Any) -> None:
     network = model(n_features=9, n_outputs=9, n_in=8, n_out=8, units=5, seeds=[0, 1], layers=2)
     x = torch.randint(9, (2, 3, 8))
     whole, after = network(x)
@@ -169,6 +169,6 @@ def test_two_halves_of_a_window_are_the_whole(model: Any) -> None:
         ({"max_phase": math.nan}, "model.max_phase"),
     ],
 )
-def test_a_ring_that_is_none_is_refused(given: dict[str, Any], named: str) -> None:
+def test_an_impossible_ring_is_refused(given: dict[str, Any], named: str) -> None:
     with pytest.raises(SettingError, match=named):
         SSM(n_features=9, n_outputs=9, n_in=5, n_out=5, units=4, seeds=[0], **given)

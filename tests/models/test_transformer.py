@@ -51,14 +51,14 @@ def test_every_replica_of_a_block_equals_torchs() -> None:
 
 
 @EVERY_POSITION
-def test_it_answers_without_a_state(position: str) -> None:
+def test_the_transformer_has_no_state(position: str) -> None:
     outputs, state = _network(position=position, n_out=2, padding="pre")(torch.randn(2, 3, 5, 9))
     assert outputs.shape == (2, 3, 2, 7)
     assert state == ()
 
 
 @EVERY_POSITION
-def test_no_answer_knows_a_later_integer(position: str) -> None:
+def test_no_answer_depends_on_a_later_integer(position: str) -> None:
     network = _network(position=position)
     x = torch.randint(9, (2, 3, 5))
     other = x.clone()
@@ -69,7 +69,7 @@ def test_no_answer_knows_a_later_integer(position: str) -> None:
 
 
 @EVERY_POSITION
-def test_only_without_positions_the_order_of_what_was_read_is_lost(position: str) -> None:
+def test_the_order_of_the_window_is_lost_only_without_positions(position: str) -> None:
     network = _network(position=position, layers=1)
     x = torch.tensor([1, 2, 3, 4, 5]).expand(2, 1, 5)
     swapped = torch.tensor([3, 2, 4, 1, 5]).expand(2, 1, 5)
@@ -78,7 +78,7 @@ def test_only_without_positions_the_order_of_what_was_read_is_lost(position: str
 
 
 @EVERY_POSITION
-def test_no_timestep_looks_at_a_missing_one(position: str) -> None:
+def test_no_timestep_attends_to_a_missing_one(position: str) -> None:
     network = _network(position=position)
     x = torch.randint(9, (2, 3, 5))
     present = torch.tensor([False, True, False, True, True]).expand(2, 3, 5)
@@ -128,12 +128,12 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("message", REFUSED)
-def test_what_cannot_be_is_refused(message: str) -> None:
+def test_impossible_settings_are_refused(message: str) -> None:
     with pytest.raises(SettingError, match=message):
         _network(**REFUSED[message])
 
 
-def test_an_odd_number_of_units_goes_with_every_other_position() -> None:
+def test_an_odd_number_of_units_works_with_all_positions_but_rotary() -> None:
     for position in ("none", "sinusoidal", "learned"):
         network = _network(position=position, units=9, heads=3)
         assert network(torch.randint(9, (2, 3, 5)))[0].isfinite().all()

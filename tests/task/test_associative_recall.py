@@ -22,7 +22,7 @@ def test_keys_are_answered_with_their_values() -> None:
 
 
 @given(st.integers(2, 9), st.integers(1, 5), st.data())
-def test_what_is_answered_is_what_was_read(
+def test_in_every_window_the_answers_are_the_values_of_the_queries(
     n_values: int, n_windows: int, data: st.DataObject
 ) -> None:
     n_pairs = data.draw(st.integers(1, n_values))
@@ -42,7 +42,7 @@ def test_what_is_answered_is_what_was_read(
     np.testing.assert_array_equal(problem.targets(torch.tensor(windows)), targets)
 
 
-def test_keys_values_and_what_is_asked_for_are_uniform() -> None:
+def test_keys_values_and_queries_are_uniform() -> None:
     problem = AssociativeRecall(n_values=5, n_pairs=3, n_queries=1, n_windows=5000)
     bodies = problem.generate(random_stream(0, Stream.TRAINING), 1).reshape(-1, 7)
     for place in (0, 4, 1, 5):
@@ -61,7 +61,7 @@ def test_keys_values_and_what_is_asked_for_are_uniform() -> None:
         ({"n_values": 1}, "problem.n_values=1 .* from 2"),
     ],
 )
-def test_sizes_that_are_not_possible_are_refused(sizes: dict[str, Any], message: str) -> None:
+def test_impossible_sizes_are_refused(sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         AssociativeRecall(**sizes)
 
@@ -76,6 +76,6 @@ def test_sizes_that_are_not_possible_are_refused(sizes: dict[str, Any], message:
         ([3, 1, 4, 16, 3, 4], "it contains 16"),
     ],
 )
-def test_a_sequence_that_is_none_is_refused(told: list[Any], message: str) -> None:
+def test_an_invalid_sequence_is_refused(told: list[Any], message: str) -> None:
     with pytest.raises(SettingError, match=f"sequence=.*{message}"):
         AssociativeRecall(n_pairs=2, n_queries=2).sequence(told)

@@ -13,7 +13,7 @@ from echo_exp.settings import SettingError
 from echo_exp.task.problem import Stream, pairs, random_stream
 
 
-def test_a_window_reads_waits_and_has_a_timestep_for_each_answer() -> None:
+def test_a_window_has_integers_then_blanks_then_a_timestep_for_each_answer() -> None:
     problem = DelayedEcho(n_items=3, delay=2)
     text = pairs(problem, problem.sequence([3, 1, 4]), rows=1)
     assert text == "[3, 1, 4, _, _, >, _, _, _] -> [3, 1, 4]"
@@ -21,7 +21,7 @@ def test_a_window_reads_waits_and_has_a_timestep_for_each_answer() -> None:
 
 
 @given(st.integers(2, 9), st.integers(1, 6), st.integers(0, 6), st.integers(1, 5))
-def test_what_is_answered_is_what_was_read(
+def test_in_every_window_the_answers_are_its_integers(
     n_values: int, n_items: int, delay: int, n_windows: int
 ) -> None:
     problem = DelayedEcho(n_values, n_windows, n_items, delay)
@@ -45,12 +45,12 @@ def test_what_is_answered_is_what_was_read(
         ({"n_windows": 0}, "problem.n_windows=0 .* from 1"),
     ],
 )
-def test_sizes_that_are_not_possible_are_refused(sizes: dict[str, Any], message: str) -> None:
+def test_impossible_sizes_are_refused(sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         DelayedEcho(**sizes)
 
 
-def test_a_user_tells_the_integers_of_windows_or_whole_windows_as_they_are_shown() -> None:
+def test_a_user_may_give_only_the_integers_or_whole_windows() -> None:
     problem = DelayedEcho(n_items=2, delay=1)
     whole: list[list[int | str]] = [[3, 1, "_", ">", "_", "_"], [4, 1, "_", ">", "_", "_"]]
     assert problem.sequence([3, 1]).tolist() == [3, 1]
@@ -70,6 +70,6 @@ def test_a_user_tells_the_integers_of_windows_or_whole_windows_as_they_are_shown
         ([3, 1.5], "it contains 1.5"),
     ],
 )
-def test_a_sequence_that_is_none_is_refused(told: list[Any], message: str) -> None:
+def test_an_invalid_sequence_is_refused(told: list[Any], message: str) -> None:
     with pytest.raises(SettingError, match=f"sequence=.*{message}"):
         DelayedEcho(n_items=2, delay=1).sequence(told)

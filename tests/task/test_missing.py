@@ -17,7 +17,7 @@ INCOMPLETE = EchoProblem(length=10, n_values=6, n_in=4, n_out=2, incomplete=True
 
 
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=40), st.data())
-def test_incomplete_rows_are_those_of_shifting_with_pandas(
+def test_incomplete_rows_equal_those_of_shifting_with_pandas(
     integers: list[int], data: st.DataObject
 ) -> None:
     n_in = data.draw(st.integers(1, len(integers)))
@@ -29,7 +29,7 @@ def test_incomplete_rows_are_those_of_shifting_with_pandas(
     assert problem.n_windows == len(integers)
 
 
-def test_sequences_beside_one_another_are_framed_one_by_one() -> None:
+def test_several_sequences_are_framed_separately() -> None:
     sequences = np.arange(60).reshape(2, 3, 10)
     windows = INCOMPLETE.windows(sequences)
     assert windows.shape == (2, 3, 10, 4)
@@ -45,7 +45,7 @@ def test_twenty_five_integers_give_twenty_five_rows_of_which_four_are_incomplete
     assert not (windows[4:] == MISSING).any()
 
 
-def test_the_targets_that_are_missing_are_known() -> None:
+def test_missing_targets_are_marked() -> None:
     present = INCOMPLETE.present_targets()
     assert present.tolist() == [[False, False], [False, False], [False, True], *[[True, True]] * 7]
     assert EchoProblem().present_targets().all()
@@ -55,7 +55,9 @@ def test_the_targets_that_are_missing_are_known() -> None:
     ("policy", "incomplete", "sentinel"),
     [(Drop(), False, False), (Mask(), True, False), (Sentinel(), True, True)],
 )
-def test_a_policy_says_what_it_keeps(policy: Missing, incomplete: bool, sentinel: bool) -> None:
+def test_each_policy_says_whether_it_keeps_incomplete_rows(
+    policy: Missing, incomplete: bool, sentinel: bool
+) -> None:
     assert (policy.incomplete, policy.sentinel) == (incomplete, sentinel)
 
 
@@ -65,7 +67,7 @@ def test_only_the_mask_hides_timesteps() -> None:
     assert [policy.present(windows) for policy in (Drop(), Sentinel())] == [None, None]
 
 
-def test_a_sentinel_is_a_value_of_its_own() -> None:
+def test_a_sentinel_is_a_separate_value() -> None:
     windows = torch.tensor([MISSING, 0, 5])
     one_hot = OneHot(6, sentinel=True)
     assert one_hot.encode(windows).tolist() == [6, 0, 5]
@@ -118,7 +120,7 @@ def test_training_weighs_present_targets_only() -> None:
             torch.testing.assert_close([p.grad for p in module.parameters()], list(expected))
 
 
-def test_skill_is_that_on_complete_windows_and_beside_it_that_on_the_others() -> None:
+def test_complete_and_incomplete_windows_are_scored_separately() -> None:
     module = make_module(problem=WHOLE, batch_size=5, missing=Mask())
     windows = torch.from_numpy(WHOLE.windows(np.arange(10) % 6))[None, None]  # [S, R, rows, T]
     with torch.no_grad():

@@ -41,7 +41,7 @@ def test_the_target_is_the_oldest_part_of_the_window() -> None:
 
 
 @given(st.integers(1, 12), st.data())
-def test_a_block_of_the_window_is_repeated_from_its_offset_on_in_the_order_asked(
+def test_any_block_of_the_window_can_be_echoed_in_either_order(
     n_in: int, data: st.DataObject
 ) -> None:
     n_out = data.draw(st.integers(1, n_in))
@@ -56,14 +56,14 @@ def test_a_block_of_the_window_is_repeated_from_its_offset_on_in_the_order_asked
         assert [windows[0, place] for place in problem.due] == expected[0].tolist()
 
 
-def test_one_integer_behind_an_offset_is_the_echo_of_a_lag() -> None:
+def test_one_integer_at_an_offset_is_an_echo_with_a_lag() -> None:
     problem = EchoProblem(length=6, n_in=4, n_out=1, offset=1, incomplete=True)
     windows = problem.windows(np.array([1, 2, 3, 4, 5, 6]))
     assert problem.targets(windows)[:, 0].tolist() == [-1, -1, 1, 2, 3, 4]  # two timesteps later
     assert problem.present_targets()[:, 0].tolist() == [False, False, True, True, True, True]
 
 
-def test_its_name_and_goal_tell_what_is_not_the_tutorials() -> None:
+def test_name_and_goal_mention_what_differs_from_the_tutorial() -> None:
     assert EchoProblem(n_out=2).name == "5→2"
     assert EchoProblem(n_out=2).goal == "echo 2 of 5 integers below 100"
     other = EchoProblem(n_out=2, offset=1, order="reversed")
@@ -71,7 +71,7 @@ def test_its_name_and_goal_tell_what_is_not_the_tutorials() -> None:
     assert "behind the 1 oldest in reversed order" in other.goal
 
 
-def test_alone_it_is_the_tutorials_first_problem() -> None:
+def test_the_default_is_the_tutorials_first_problem() -> None:
     assert EchoProblem() == EchoProblem(length=25, n_values=100, n_in=5, n_out=5, incomplete=False)
 
 
@@ -98,7 +98,7 @@ def test_integers_are_uniform_over_the_values() -> None:
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 9), st.integers(0, 9))
-def test_draws_go_on_where_the_last_ended(seed: int, first: int, second: int) -> None:
+def test_each_draw_continues_where_the_last_ended(seed: int, first: int, second: int) -> None:
     problem = EchoProblem(n_values=7, length=6)
     parts = random_stream(seed, Stream.TRAINING)
     whole = random_stream(seed, Stream.TRAINING)
@@ -106,7 +106,7 @@ def test_draws_go_on_where_the_last_ended(seed: int, first: int, second: int) ->
     np.testing.assert_array_equal(drawn, problem.generate(whole, first + second))
 
 
-def test_the_streams_of_neighbouring_seeds_share_no_sequence() -> None:
+def test_the_streams_of_consecutive_seeds_share_no_sequence() -> None:
     problem = EchoProblem()
     drawn = [
         tuple(sequence)
@@ -117,7 +117,7 @@ def test_the_streams_of_neighbouring_seeds_share_no_sequence() -> None:
     assert len(set(drawn)) == len(drawn)
 
 
-def test_a_stream_is_the_same_every_time() -> None:
+def test_a_stream_is_reproducible() -> None:
     first, second = (EchoProblem().generate(random_stream(0, Stream.TEST), 2) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
@@ -138,7 +138,7 @@ def test_the_batch_sizes_are_the_divisors_of_the_windows(windows: int, n_in: int
                 check_batch_size(problem, size)
 
 
-def test_a_wrong_batch_size_is_answered_with_the_right_ones() -> None:
+def test_a_wrong_batch_size_is_refused_with_the_allowed_ones() -> None:
     with pytest.raises(SettingError, match="batches of 1, 3, 7 or 21"):
         check_batch_size(EchoProblem(), 5)
     with pytest.raises(SettingError, match=r"1, 2, 3, 4, 5, 6, \.\.\. or 720"):
@@ -150,14 +150,14 @@ def test_a_wrong_batch_size_is_answered_with_the_right_ones() -> None:
 
 
 @pytest.mark.parametrize("value", [3.0, True, "3", None, [3]])
-def test_a_batch_size_that_is_no_integer_is_refused(value: Any) -> None:
+def test_a_batch_size_must_be_an_integer(value: Any) -> None:
     with pytest.raises(SettingError, match="batch_size="):
         check_batch_size(EchoProblem(), value)
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, "5", None, True, [5]])
 @pytest.mark.parametrize("key", ["length", "n_values", "n_in", "n_out"])
-def test_a_size_that_is_no_positive_integer_is_refused(key: str, value: Any) -> None:
+def test_a_size_must_be_a_positive_integer(key: str, value: Any) -> None:
     with pytest.raises(SettingError, match=f"problem.{key}="):
         EchoProblem(**{key: value})
 

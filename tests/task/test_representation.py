@@ -12,7 +12,7 @@ from echo_exp.settings import SettingError
 from echo_exp.task.representation import OneHot, Representation, Scaled
 
 
-def test_integers_go_in_as_categories() -> None:
+def test_one_hot_reads_integers_as_categories() -> None:
     windows = torch.randint(9, (2, 3, 4))
     assert torch.equal(OneHot(9).encode(windows), windows)
     assert (OneHot(9).n_features, OneHot(9).n_outputs) == (9, 9)
@@ -24,7 +24,7 @@ def test_the_loss_is_each_integers_cross_entropy() -> None:
     torch.testing.assert_close(OneHot(9).loss(outputs, targets), -right)
 
 
-def test_ignorance_costs_the_logarithm_of_the_number_of_values() -> None:
+def test_a_uniform_guess_has_the_loss_log_of_the_number_of_values() -> None:
     losses = OneHot(100).loss(torch.zeros(1, 7, 5, 100), torch.zeros(1, 7, 5, dtype=torch.long))
     torch.testing.assert_close(losses, torch.full((1, 7, 5), math.log(100)))
 
@@ -34,14 +34,14 @@ def test_decoding_inverts_the_one_hot_vectors() -> None:
     assert torch.equal(OneHot(9).decode(functional.one_hot(integers, 9)), integers)
 
 
-def test_marks_are_categories_behind_the_integers_and_before_what_is_missing() -> None:
+def test_marks_are_categories_after_the_integers_and_before_the_missing_value() -> None:
     windows = torch.tensor([0, 8, 9, 10, -1])  # 9 and 10 are marks
     representation = OneHot(9, n_marks=2, sentinel=True)
     assert representation.encode(windows).tolist() == [0, 8, 9, 10, 11]
     assert (representation.n_features, representation.n_outputs) == (12, 9)
 
 
-def test_beside_a_number_marks_are_features_of_their_own() -> None:
+def test_scaled_reads_marks_as_separate_features() -> None:
     encoded = Scaled(9, n_marks=2).encode(torch.tensor([4, 8, 9, 10]))
     assert encoded.tolist() == [[0.5, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
     assert Scaled(9, n_marks=2).n_features == 3
@@ -58,7 +58,7 @@ def test_two_values_are_enough() -> None:
     assert (OneHot(2).n_outputs, Scaled(2).largest) == (2, 1)
 
 
-def test_scaled_integers_go_in_as_numbers_from_0_to_1() -> None:
+def test_scaled_reads_integers_as_numbers_from_0_to_1() -> None:
     encoded = Scaled(101).encode(torch.tensor([[0, 50, 100]]))
     assert encoded.shape == (1, 3, 1)
     assert encoded.flatten().tolist() == [0.0, 0.5, 1.0]
@@ -81,7 +81,7 @@ def test_the_loss_of_scaled_integers_is_the_squared_error() -> None:
     torch.testing.assert_close(losses, torch.tensor([0.04, 1.0]))
 
 
-def test_scaled_integers_are_judged_by_their_distance_too() -> None:
+def test_scaled_integers_are_also_scored_by_their_distance() -> None:
     distances = torch.tensor([0, 1, -1, 2, -2, 5, -5, 6, -6])
     targets = torch.full_like(distances, 10)
     outputs = (targets + distances).unsqueeze(-1) / 20
@@ -94,7 +94,7 @@ def test_scaled_integers_are_judged_by_their_distance_too() -> None:
     }
 
 
-def test_categories_are_right_or_wrong() -> None:
+def test_categories_are_scored_as_right_or_wrong_only() -> None:
     outputs, targets = torch.randn(50, 3), torch.randint(3, (50,))
     scores = OneHot(3).scores(outputs, targets)
     assert scores.keys() == {"accuracy"}
@@ -102,7 +102,7 @@ def test_categories_are_right_or_wrong() -> None:
 
 
 @pytest.mark.parametrize("representation", [OneHot(5), Scaled(5)])
-def test_accuracy_is_what_is_right(representation: Representation) -> None:
+def test_right_answers_are_those_that_accuracy_counts(representation: Representation) -> None:
     outputs, targets = torch.rand(50, representation.n_outputs), torch.randint(5, (50,))
     right = representation.right(outputs, targets)
     assert torch.equal(right, representation.decode(outputs) == targets)

@@ -28,14 +28,16 @@ PROBLEMS: list[Samples] = [
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: type(problem).__name__)
-def test_draws_go_on_where_the_last_ended(problem: Samples) -> None:
+def test_each_draw_continues_where_the_last_ended(problem: Samples) -> None:
     parts, whole = random_stream(1, Stream.TRAINING), random_stream(1, Stream.TRAINING)
     drawn = np.concatenate([problem.generate(parts, count) for count in (2, 0, 3)])
     np.testing.assert_array_equal(drawn, problem.generate(whole, 5))
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: type(problem).__name__)
-def test_what_is_drawn_can_be_told_body_by_body_and_as_whole_windows(problem: Samples) -> None:
+def test_sequences_can_be_given_by_their_drawn_integers_or_as_whole_windows(
+    problem: Samples,
+) -> None:
     (sequence,) = problem.generate(random_stream(1, Stream.TEST), 1)
     np.testing.assert_array_equal(problem.sequence(sequence), sequence)
     np.testing.assert_array_equal(problem.sequence(problem.windows(sequence).flatten()), sequence)
@@ -64,7 +66,7 @@ def test_distinct_integers_are_distinct_and_below_their_bound(n: int, data: st.D
     assert ((drawn >= 0) & (drawn < n)).all()
 
 
-def test_every_arrangement_of_distinct_integers_is_as_probable_as_any_other() -> None:
+def test_all_arrangements_of_distinct_integers_are_equally_probable() -> None:
     drawn = distinct(random_stream(0, Stream.TEST).random((24_000, 3)), 4)
     counts = Counter(map(tuple, drawn.tolist()))
     assert len(counts) == 24

@@ -22,7 +22,7 @@ def test_the_integers_among_the_noise_are_repeated_in_their_order() -> None:
 
 
 @given(st.integers(2, 9), st.integers(1, 6), st.integers(0, 6), st.integers(1, 5))
-def test_what_is_answered_is_what_was_read(
+def test_in_every_window_the_answers_are_its_integers(
     n_values: int, n_items: int, n_noise: int, n_windows: int
 ) -> None:
     problem = SelectiveEcho(n_values, n_windows, n_items, n_noise)
@@ -37,7 +37,7 @@ def test_what_is_answered_is_what_was_read(
     np.testing.assert_array_equal(problem.targets(torch.tensor(windows)), targets)
 
 
-def test_integers_are_uniform_and_stand_anywhere_alike() -> None:
+def test_integers_and_their_positions_are_uniform() -> None:
     problem = SelectiveEcho(n_values=5, n_items=2, n_noise=4, n_windows=5000)
     bodies = problem.generate(random_stream(0, Stream.TRAINING), 1).reshape(-1, 6)
     kept = bodies < 5
@@ -54,7 +54,7 @@ def test_integers_are_uniform_and_stand_anywhere_alike() -> None:
         ({"n_values": 1}, "problem.n_values=1 .* from 2"),
     ],
 )
-def test_sizes_that_are_not_possible_are_refused(sizes: dict[str, Any], message: str) -> None:
+def test_impossible_sizes_are_refused(sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         SelectiveEcho(**sizes)
 
@@ -69,6 +69,6 @@ def test_sizes_that_are_not_possible_are_refused(sizes: dict[str, Any], message:
         ([3, "~", 11], "it contains 11"),
     ],
 )
-def test_a_sequence_that_is_none_is_refused(told: list[Any], message: str) -> None:
+def test_an_invalid_sequence_is_refused(told: list[Any], message: str) -> None:
     with pytest.raises(SettingError, match=f"sequence=.*{message}"):
         SelectiveEcho(n_items=2, n_noise=1).sequence(told)

@@ -39,7 +39,7 @@ def experiment(client: MlflowClient, request: pytest.FixtureRequest) -> str:
     return str(client.create_experiment(request.node.name))
 
 
-def test_one_process_has_a_thing_until_it_gives_it_back(
+def test_one_process_holds_a_claim_until_it_releases_it(
     client: MlflowClient, experiment: str
 ) -> None:
     one, other = (Claims(client, experiment, seconds=60) for _ in range(2))
@@ -56,7 +56,7 @@ def test_one_process_has_a_thing_until_it_gives_it_back(
     assert client.get_experiment(experiment).tags == {}
 
 
-def test_of_many_that_ask_at_once_one_gets_it(client: MlflowClient, experiment: str) -> None:
+def test_of_many_simultaneous_claims_one_succeeds(client: MlflowClient, experiment: str) -> None:
     crowd = [Claims(client, experiment, seconds=60) for _ in range(8)]
     with ThreadPoolExecutor(len(crowd)) as pool:
         for thing in ("a", "b", "c"):
@@ -97,7 +97,7 @@ def test_a_claim_of_another_machine_is_void_when_it_falls_silent(
     assert silent.lost == {"job"}
 
 
-def test_a_claim_that_never_came_to_more_than_asking_blocks_nobody_for_ever(
+def test_an_abandoned_request_does_not_block_others_for_ever(
     client: MlflowClient, experiment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "time", Clock())
@@ -108,7 +108,7 @@ def test_a_claim_that_never_came_to_more_than_asking_blocks_nobody_for_ever(
     assert other.take("job") is None
 
 
-def test_who_is_patient_takes_over_from_the_dead_and_not_from_the_living(
+def test_waiting_takes_over_a_claim_from_a_dead_process_but_not_from_a_living_one(
     client: MlflowClient, experiment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
@@ -130,7 +130,7 @@ def test_names_that_mlflow_does_not_allow_can_be_claimed(
     assert other.take("parent/it's a/strange: näme") is not None
 
 
-def test_a_tag_that_is_no_claim_is_left_alone(client: MlflowClient, experiment: str) -> None:
+def test_a_tag_that_is_not_a_claim_is_left_alone(client: MlflowClient, experiment: str) -> None:
     client.set_experiment_tag(experiment, "owner", "me")
     assert Claims(client, experiment, seconds=60).take("job") is None
 
@@ -147,7 +147,7 @@ def test_a_tag_that_is_no_claim_is_left_alone(client: MlflowClient, experiment: 
         '{"holder": null, "place": [], "pid": 1, "held": 1, "beat": 0}',
     ],
 )
-def test_a_claim_that_somebody_has_made_unreadable_is_none(
+def test_an_unreadable_claim_counts_as_none(
     client: MlflowClient, experiment: str, value: str
 ) -> None:
     one, other = (Claims(client, experiment, seconds=60) for _ in range(2))
@@ -159,7 +159,7 @@ def test_a_claim_that_somebody_has_made_unreadable_is_none(
 
 
 @pytest.mark.parametrize("edit", ["deleted", "made unreadable"])
-def test_a_claim_that_somebody_spoils_by_hand_is_made_again(
+def test_a_claim_that_is_edited_by_hand_is_renewed(
     client: MlflowClient, experiment: str, edit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
@@ -192,7 +192,7 @@ def test_a_claim_that_is_deleted_and_then_taken_is_lost(
     assert one.lost == {"job"}
 
 
-def test_this_place_is_known_by_more_than_its_name() -> None:
+def test_a_machine_is_identified_by_more_than_its_name() -> None:
     boot = Path("/proc/sys/kernel/random/boot_id")
     assert (
         boot.exists() and boot.read_text(encoding="utf-8").strip() in claims._place()

@@ -46,7 +46,7 @@ def test_a_clock_never_goes_backwards() -> None:
 
 
 @pytest.mark.usefixtures("backwards")
-def test_a_clock_begins_after_what_was_recorded() -> None:
+def test_a_clock_starts_after_the_last_recorded_time() -> None:
     after = Clock().now()
     assert Clock(after).now() >= after
 

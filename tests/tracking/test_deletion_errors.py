@@ -12,7 +12,7 @@ from echo_exp.tracking import DeletedError
 from echo_exp.tracking.access.deletions import check_experiment, deletion
 
 
-def test_other_errors_are_no_deletions() -> None:
+def test_other_errors_are_not_taken_for_deletions() -> None:
     client = cast("MlflowClient", SimpleNamespace())
     for error in (ValueError("The run a must be"), MlflowException("no such metric")):
         assert deletion(client, error) is None

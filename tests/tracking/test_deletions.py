@@ -97,7 +97,7 @@ DELETIONS: dict[str, tuple[Edit, Edit]] = {
 
 
 @pytest.mark.parametrize("what", DELETIONS)
-def test_what_a_deleted_run_measures_waits_until_it_is_restored_as_the_message_says(
+def test_measurements_of_a_deleted_run_wait_until_it_is_restored(
     client: MlflowClient, store: Store, what: str
 ) -> None:
     run = _run(store)
@@ -120,7 +120,7 @@ def test_what_a_deleted_run_measures_waits_until_it_is_restored_as_the_message_s
 
 
 @pytest.mark.parametrize("what", DELETIONS)
-def test_a_run_that_is_deleted_and_restored_while_it_is_at_work_goes_on(
+def test_a_run_deleted_and_restored_while_it_trains_continues(
     client: MlflowClient, store: Store, what: str
 ) -> None:
     run = _run(store)
@@ -137,7 +137,7 @@ def test_a_run_that_is_deleted_and_restored_while_it_is_at_work_goes_on(
     assert client.get_run(run.run_id).info.status == "FINISHED"
 
 
-def test_what_a_purged_run_measures_is_left_for_its_user_to_remove(
+def test_measurements_of_a_purged_run_are_left_for_the_user_to_remove(
     folder: Path, client: MlflowClient, store: Store
 ) -> None:
     run = _run(store)
@@ -177,7 +177,7 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(
     another.close()
 
 
-def test_deleted_runs_are_neither_the_last_nor_a_sweeps_nor_those_of_the_same(
+def test_deleted_runs_are_neither_last_nor_jobs_of_a_sweep_nor_finished_earlier(
     client: MlflowClient, store: Store
 ) -> None:
     parent = store.open_parent("parent", {"kind": "sweep", "sweep": "1"}, {}, {}, "sweep")
@@ -241,7 +241,7 @@ EDITS: dict[str, Edit] = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_a_run_goes_on_whatever_is_edited(client: MlflowClient, store: Store, edit: str) -> None:
+def test_a_run_continues_whatever_is_edited(client: MlflowClient, store: Store, edit: str) -> None:
     run = _run(store, fingerprint="f", code="c")
     _measure(run)
     EDITS[edit](client, run)
@@ -257,7 +257,7 @@ def test_a_run_goes_on_whatever_is_edited(client: MlflowClient, store: Store, ed
     assert store.find_run(run.run_id).config == "a: 1"
 
 
-def test_a_report_goes_on_without_a_run_whose_artifacts_are_gone(
+def test_a_report_leaves_out_a_run_whose_artifacts_are_gone(
     tmp_path: Path,
 ) -> None:
     store = _store(tmp_path)
@@ -273,5 +273,5 @@ def test_a_report_goes_on_without_a_run_whose_artifacts_are_gone(
 @pytest.mark.parametrize(
     "text", ["", "mine", "[]", "{}", '{"state": 3}', '{"state": "mine"}', '{"state": "[]"}']
 )
-def test_a_view_that_cannot_be_read_is_none(text: str) -> None:
+def test_an_unreadable_view_counts_as_none(text: str) -> None:
     assert state({VIEW_TAG: text}) is None

@@ -38,19 +38,19 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (f"file://host/old/{RUN}", 2, RUN),
     ],
 )
-def test_a_path_from_elsewhere_is_a_place_in_the_folder(
+def test_a_path_from_elsewhere_is_mapped_into_the_folder(
     root: Path, path: str, least: int, place: str
 ) -> None:
     assert here(path, root, least) == (root / place).as_uri()
 
 
-def test_a_path_in_the_folder_stays_as_it_is(root: Path) -> None:
+def test_a_path_in_the_folder_is_unchanged(root: Path) -> None:
     for path in (root.as_uri(), str(root / RUN), (root / "not yet").as_uri()):
         assert here(path, root, 2) == path
 
 
 @pytest.mark.parametrize("uri", ["s3://bucket/a", "mlflow-artifacts:/1/2", "models:/m-01"])
-def test_what_lies_on_no_file_system_stays_as_it_is(root: Path, uri: str) -> None:
+def test_an_address_outside_the_file_system_is_unchanged(root: Path, uri: str) -> None:
     assert here(uri, root, 2) == uri
 
 
@@ -95,7 +95,7 @@ def test_experiments_runs_and_models_are_read_where_they_are_now(
     client.set_terminated(run, "FINISHED")  # which writes the run
 
 
-def test_the_database_keeps_the_paths_that_it_has(tmp_path: Path) -> None:
+def test_the_paths_in_the_database_are_not_changed(tmp_path: Path) -> None:
     """Another machine may see the folder under them."""
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     theirs = MlflowClient(uri)

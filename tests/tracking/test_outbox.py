@@ -50,7 +50,7 @@ def _steps(outbox: Outbox) -> list[int]:
     return steps
 
 
-def test_it_is_taken_out_in_order_and_then_it_is_empty(tmp_path: Path) -> None:
+def test_operations_are_taken_out_in_order_until_it_is_empty(tmp_path: Path) -> None:
     outbox = Outbox.begun(tmp_path, "r", STORE)
     for first in (0, 10):
         for step in range(first, first + 5):
@@ -62,7 +62,7 @@ def test_it_is_taken_out_in_order_and_then_it_is_empty(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_left_is_read_by_another_without_what_was_delivered(tmp_path: Path) -> None:
+def test_another_process_reads_only_what_was_not_delivered(tmp_path: Path) -> None:
     outbox = Outbox.begun(tmp_path, "r", STORE)
     for step in range(5):
         outbox.put(_point(step))
@@ -83,7 +83,7 @@ def test_what_is_left_is_read_by_another_without_what_was_delivered(tmp_path: Pa
 
 
 @pytest.mark.parametrize("torn", [1, 20])
-def test_a_line_that_a_kill_has_torn_is_no_operation(tmp_path: Path, torn: int) -> None:
+def test_a_line_torn_by_a_kill_is_ignored(tmp_path: Path, torn: int) -> None:
     outbox = Outbox.begun(tmp_path, "r", STORE)
     outbox.put(_point(1))
     outbox.put(_point(2))
@@ -97,7 +97,7 @@ def test_a_line_that_a_kill_has_torn_is_no_operation(tmp_path: Path, torn: int) 
     left.remove()
 
 
-def test_room_is_reserved_and_given_back(tmp_path: Path) -> None:
+def test_disk_space_is_reserved_and_released(tmp_path: Path) -> None:
     outbox = Outbox.begun(tmp_path, "r", STORE)
     assert (tmp_path / "r.jsonl").stat().st_blocks * 512 >= RESERVED
     outbox.put(_point(1))
@@ -111,7 +111,7 @@ def test_an_outbox_of_another_store_or_run_cannot_be_named(tmp_path: Path) -> No
     assert Outbox.left(tmp_path / "spool", "../r") is None
 
 
-def test_numbers_that_json_does_not_have_come_back(tmp_path: Path) -> None:
+def test_numbers_that_json_lacks_are_restored(tmp_path: Path) -> None:
     outbox = Outbox.begun(tmp_path, "r", STORE)
     for step, value in enumerate((math.nan, math.inf, -math.inf, 0.1)):
         outbox.put(_point(step, value))
@@ -141,7 +141,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return disk
 
 
-def test_a_full_disk_takes_what_was_reserved_and_memory_what_is_bounded(
+def test_on_a_full_disk_the_reserve_and_then_bounded_memory_are_used(
     tmp_path: Path, full_disk: dict[str, int]
 ) -> None:
     outbox = Outbox.begun(tmp_path, "r", STORE)
@@ -168,7 +168,7 @@ def test_a_full_disk_takes_what_was_reserved_and_memory_what_is_bounded(
     left.remove()
 
 
-def test_what_waits_in_memory_alone_is_delivered_in_its_order(
+def test_what_waits_only_in_memory_is_delivered_in_order(
     tmp_path: Path, full_disk: dict[str, int]
 ) -> None:
     outbox = Outbox.begun(tmp_path, "r", STORE)
@@ -184,7 +184,7 @@ def test_what_waits_in_memory_alone_is_delivered_in_its_order(
     outbox.remove()
 
 
-def test_a_delivery_that_is_killed_in_the_middle_is_gone_on_with(
+def test_a_delivery_killed_halfway_is_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
@@ -236,7 +236,7 @@ def _dying(client: MlflowClient, after: int) -> Any:
     return log_batch
 
 
-def test_what_is_refused_for_good_holds_up_nothing(tmp_path: Path) -> None:
+def test_an_operation_that_is_refused_for_good_blocks_no_other(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     artifacts = tmp_path / "artifacts"
     access = reach(uri, str(artifacts))
@@ -287,5 +287,5 @@ def _answer(status: int) -> HTTPError:
         (MlflowException("no such run", RESOURCE_DOES_NOT_EXIST), False),
     ],
 )
-def test_waiting_mends_what_is_no_answer(error: Exception, expected: bool) -> None:
+def test_only_errors_that_waiting_may_fix_are_retried(error: Exception, expected: bool) -> None:
     assert mends(error) is expected

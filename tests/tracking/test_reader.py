@@ -41,7 +41,7 @@ def _away() -> list[str]:
     raise requests.ConnectionError("no answer")
 
 
-def test_an_artifact_that_a_server_does_not_list_is_not_there() -> None:
+def test_an_artifact_that_a_server_does_not_list_does_not_exist() -> None:
     with (
         pytest.raises(SettingError, match=r"it has no replicas\.json"),
         reader.artifact(_served(lambda: ["config.yaml"]), RUN, "replicas.json"),
@@ -50,7 +50,7 @@ def test_an_artifact_that_a_server_does_not_list_is_not_there() -> None:
 
 
 @pytest.mark.parametrize("listing", [lambda: ["a/replicas.json"], _away])
-def test_an_artifact_that_a_server_did_not_give_may_be_there(
+def test_an_artifact_that_a_server_failed_to_return_may_exist(
     listing: Callable[[], list[str]],
 ) -> None:
     with (
@@ -67,7 +67,7 @@ def test_an_artifact_that_a_server_did_not_give_may_be_there(
         (MlflowException("no run", RESOURCE_DOES_NOT_EXIST), "sweep=0a .* it must be `last` or"),
     ],
 )
-def test_a_sweep_that_could_not_be_asked_for_is_not_called_unknown(
+def test_a_sweep_in_an_unreachable_store_is_not_called_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: MlflowException, told: str
 ) -> None:
     access = reach(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path))

@@ -14,7 +14,7 @@ def _parts(store: Path) -> list[str]:
     return sorted(line.strip(" \t,") for line in dumped(store).splitlines())
 
 
-def test_it_is_the_store_that_this_version_of_mlflow_makes(tmp_path: Path) -> None:
+def test_a_new_store_equals_that_of_the_installed_mlflow(tmp_path: Path) -> None:
     ours, its = tmp_path / "there" / "ours.db", tmp_path / "its.db"
     schema.create(ours)
     migrated(its)
@@ -22,7 +22,7 @@ def test_it_is_the_store_that_this_version_of_mlflow_makes(tmp_path: Path) -> No
     assert [path.name for path in ours.parent.iterdir()] == ["ours.db"]
 
 
-def test_a_store_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+def test_an_existing_store_is_not_changed(tmp_path: Path) -> None:
     store = tmp_path / "mlflow.db"
     client = MlflowClient(f"sqlite:///{store}")
     client.create_experiment("mine")
@@ -31,7 +31,7 @@ def test_a_store_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     assert store.read_bytes() == before
 
 
-def test_with_another_version_of_mlflow_it_makes_the_store_itself(
+def test_another_version_of_mlflow_makes_the_store_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "made_by", lambda: "-- MLflow 1.0.0")

@@ -56,7 +56,7 @@ def test_a_run_has_its_name_tags_parameters_and_files(store: Store) -> None:
     assert (run.stored.artifacts / "config.yaml").read_text(encoding="utf-8") == "a: 1"
 
 
-def test_metrics_arrive_in_order_even_where_they_are_no_numbers(store: Store) -> None:
+def test_metrics_arrive_in_order_even_if_they_are_nan_or_infinite(store: Store) -> None:
     run = _run(store)
     run.log_metrics([1, 2, 3], {"loss": [0.5, math.nan, math.inf]}, timestamps=[10, 20, 30])
     run.log_metrics([3], {"val": [0.25]})
@@ -67,7 +67,7 @@ def test_metrics_arrive_in_order_even_where_they_are_no_numbers(store: Store) ->
     assert math.isnan(points[1].value)
 
 
-def test_settled_metrics_are_safe(folder: Path, store: Store) -> None:
+def test_settled_metrics_survive_a_kill(folder: Path, store: Store) -> None:
     run = _run(store)
     run.log_metrics([1], {"loss": [0.5]})
     run.settle()
@@ -77,7 +77,7 @@ def test_settled_metrics_are_safe(folder: Path, store: Store) -> None:
     run.finish()
 
 
-def test_a_resumed_run_is_not_doubled(folder: Path, store: Store) -> None:
+def test_a_resumed_run_has_no_measurement_twice(folder: Path, store: Store) -> None:
     run = _run(store)
     run.log_metrics([1, 2, 3], {"loss": [3.0, 2.0, 1.0]})
     run.finish("FAILED", "it broke")
@@ -92,7 +92,7 @@ def test_a_resumed_run_is_not_doubled(folder: Path, store: Store) -> None:
     assert "error" not in stored.data.tags
 
 
-def test_a_run_whose_end_was_told_has_it_though_nobody_waits(folder: Path) -> None:
+def test_the_end_of_a_run_is_stored_though_nobody_waits_for_it(folder: Path) -> None:
     store = _store(folder)
     told, untold = _run(store), _run(store)
     told.log_metrics([1], {"loss": [0.5]})
@@ -113,7 +113,7 @@ def test_the_first_end_of_a_run_counts(store: Store) -> None:
     assert "error" not in stored.data.tags
 
 
-def test_runs_that_are_open_together_end_each_with_all_it_has(store: Store) -> None:
+def test_runs_that_are_open_together_each_end_complete(store: Store) -> None:
     runs = [_run(store) for _ in range(8)]
     for value, run in enumerate(runs):
         run.log_metrics([1, 2], {"loss": [float(value), float(value)]})
@@ -127,7 +127,7 @@ def test_runs_that_are_open_together_end_each_with_all_it_has(store: Store) -> N
         assert (run.stored.artifacts / "figure.png").read_bytes() == bytes([value])
 
 
-def test_what_could_not_be_written_makes_the_run_fail(store: Store) -> None:
+def test_a_failed_write_makes_the_run_fail(store: Store) -> None:
     run = _run(store)
     run.log_table({"a": [1]}, "../outside.json")
     with pytest.raises(TrackingError, match="table"):
@@ -137,7 +137,7 @@ def test_what_could_not_be_written_makes_the_run_fail(store: Store) -> None:
     assert "table" in stored.data.tags["error"]
 
 
-def test_a_program_that_ends_without_a_word_leaves_a_failed_run(folder: Path) -> None:
+def test_a_program_that_exits_without_ending_its_run_leaves_it_failed(folder: Path) -> None:
     store = _store(folder)
     run = _run(store)
     run.log_metrics([1], {"loss": [0.5]})
@@ -172,7 +172,7 @@ def test_a_nested_run_has_its_parent(store: Store) -> None:
     parent.finish()
 
 
-def test_a_hostile_store_is_written_to_and_read_from_nowhere_else(tmp_path: Path) -> None:
+def test_with_a_hostile_store_nothing_is_read_or_written_elsewhere(tmp_path: Path) -> None:
     elsewhere = tmp_path / "etc"
     elsewhere.mkdir()
     (elsewhere / "config.yaml").write_text("secret: 1")
@@ -214,7 +214,7 @@ def test_an_unknown_run_is_answered_with_the_newest(store: Store) -> None:
     assert store.find_run(run.run_id).config == "a: 1"
 
 
-def test_a_store_that_cannot_be_opened_is_told_at_the_first_request(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_opened_is_reported_at_the_first_request(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text(
         "this is no database at all, but text" * 100, encoding="utf-8"
     )
@@ -231,7 +231,7 @@ def test_an_unknown_scheme_is_refused(uri: object) -> None:
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=900))
-def test_a_request_never_tears_the_points_of_a_step_apart(sizes: list[int]) -> None:
+def test_a_request_never_splits_the_points_of_a_step(sizes: list[int]) -> None:
     steps = [step for step, size in enumerate(sizes) for _ in range(size)]
     metrics = [Metric("m", 0.0, 0, step) for step in steps]
     size = request_size(metrics)
@@ -240,7 +240,7 @@ def test_a_request_never_tears_the_points_of_a_step_apart(sizes: list[int]) -> N
     assert size == len(metrics) or size > BATCH - 6
 
 
-def test_an_artifact_folder_is_local_where_its_uri_is() -> None:
+def test_an_artifact_folder_is_local_if_its_uri_is() -> None:
     assert local_folder("file:///a/b%20c", "/a") == Path("/a/b c")
     assert local_folder("/a/b", "/a") == Path("/a/b")
     assert local_folder("mlflow-artifacts:/1/2", "/a") is None

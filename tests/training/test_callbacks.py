@@ -119,7 +119,7 @@ class Mine(pl.Callback):
         pl_module.log("test/mine", 3.0)
 
 
-def test_what_a_callback_logs_comes_to_the_run_at_its_epoch(trained: Trained) -> None:
+def test_what_a_callback_logs_is_recorded_at_its_epoch(trained: Trained) -> None:
     trained(Mine())
     points = trained.run.points
     assert points["block"] == [(10, 10.0), (20, 20.0), (30, 30.0)]
@@ -184,7 +184,7 @@ def test_model_checkpoint_after_each_validation(trained: Trained) -> None:
     assert content["echo_epochs"] == 30
 
 
-def test_model_checkpoint_after_so_many_blocks_and_where_it_is_told(
+def test_model_checkpoint_every_few_blocks_in_a_given_folder(
     trained: Trained, tmp_path: Path
 ) -> None:
     blocks = ModelCheckpoint(tmp_path / "there", monitor="train/loss", every_n_train_steps=2)
@@ -203,9 +203,7 @@ class _Stop(pl.Callback):
             self.interrupts.pending = signal.SIGTERM
 
 
-def test_beside_callbacks_a_resumed_training_is_bit_for_bit_that_without(
-    trained: Trained, tmp_path: Path
-) -> None:
+def test_callbacks_do_not_change_a_resumed_training(trained: Trained, tmp_path: Path) -> None:
     def mine() -> list[pl.Callback]:
         return [ModelCheckpoint(monitor="val/loss"), LearningRateMonitor()]
 
@@ -239,7 +237,7 @@ def test_lambda_callback(trained: Trained) -> None:
 
 
 @pytest.mark.parametrize("bar", [TQDMProgressBar, RichProgressBar])
-def test_a_progress_bar_takes_the_place_of_ours(
+def test_a_progress_bar_of_lightning_replaces_ours(
     trained: Trained, bar: Callable[[], ProgressBar], capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained.settings = dataclasses.replace(SETTINGS, progress="lines")
@@ -252,7 +250,7 @@ def test_a_progress_bar_takes_the_place_of_ours(
 
 
 @pytest.mark.parametrize("base", [lightning.Callback, lightning.Checkpoint, ProgressBar])
-def test_what_callbacks_of_ones_own_are_made_from(
+def test_a_callback_derived_from_any_base_class_is_called(
     trained: Trained, base: type[pl.Callback]
 ) -> None:
     seen: list[int] = []

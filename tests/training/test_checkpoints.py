@@ -29,7 +29,7 @@ from echo_exp.training.module import EchoModule
 from ..trainers import make_data, make_module, make_trainer
 
 
-def test_an_interrupted_writing_leaves_the_old_checkpoint(tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     path.write_text("old", encoding="utf-8")
     with pytest.raises(KeyboardInterrupt), _whole(path) as partial:
@@ -38,7 +38,7 @@ def test_an_interrupted_writing_leaves_the_old_checkpoint(tmp_path: Path) -> Non
     assert path.read_text(encoding="utf-8") == "old"
 
 
-def test_a_finished_writing_takes_the_place_of_the_old(tmp_path: Path) -> None:
+def test_a_finished_write_replaces_the_old_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     path.write_text("old", encoding="utf-8")
     with _whole(path) as partial:
@@ -48,7 +48,7 @@ def test_a_finished_writing_takes_the_place_of_the_old(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
-def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "last.ckpt"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"last\.ckpt is truncated or is not a checkpoint"):
@@ -99,7 +99,7 @@ def _train(checkpoints: Checkpoints, *scores: tuple[float, float]) -> _Scored:
     return scored
 
 
-def test_the_best_has_the_highest_accuracy_then_the_lowest_loss_and_is_the_first(
+def test_the_best_is_the_first_with_the_highest_accuracy_then_the_lowest_loss(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "of" / "a run"
@@ -113,7 +113,7 @@ def test_the_best_has_the_highest_accuracy_then_the_lowest_loss_and_is_the_first
         assert name == "diverged" or not torch.equal(last["state_dict"][name], value)
 
 
-def test_after_a_resume_only_what_is_better_still_is_the_best(tmp_path: Path) -> None:
+def test_after_a_resume_only_a_better_score_replaces_the_best(tmp_path: Path) -> None:
     _train(_checkpoints(tmp_path), (0.7, 2.0))
     state = load(tmp_path / LAST)["callbacks"]["Checkpoints"]
     for score, epochs in (((0.6, 1.0), 5), ((0.8, 3.0), 10)):
@@ -123,7 +123,7 @@ def test_after_a_resume_only_what_is_better_still_is_the_best(tmp_path: Path) ->
         assert load_weights(tmp_path / BEST)["echo_epochs"] == epochs
 
 
-def test_checkpoints_are_written_when_it_is_time_and_at_the_end(
+def test_checkpoints_are_written_at_intervals_and_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here a second passes between any two looks at the clock."""
@@ -139,7 +139,7 @@ def test_checkpoints_are_written_when_it_is_time_and_at_the_end(
     assert written == [None, 10, 25]
 
 
-def test_a_signal_stops_between_blocks_after_a_last_writing(tmp_path: Path) -> None:
+def test_a_signal_stops_between_blocks_after_a_last_checkpoint(tmp_path: Path) -> None:
     interrupts = Interrupts()
 
     class Stop(_Scored):
@@ -154,7 +154,7 @@ def test_a_signal_stops_between_blocks_after_a_last_writing(tmp_path: Path) -> N
     assert load(tmp_path / LAST)["echo_epochs"] == 10
 
 
-def test_after_the_training_signals_are_let_through(tmp_path: Path) -> None:
+def test_after_the_training_signals_are_passed_on(tmp_path: Path) -> None:
     with Interrupts() as interrupts:
         _train(_checkpoints(tmp_path, interrupts=interrupts), (0.5, 1.0))
         with pytest.raises(Interrupted):
@@ -178,7 +178,7 @@ def test_a_resumed_training_validates_where_it_would_have(tmp_path: Path, stop: 
     assert list(scored.weights) == [epoch for epoch in (15, 30, 45) if epoch > stop]
 
 
-def test_a_folder_that_is_deleted_while_a_checkpoint_is_written_is_made_anew(
+def test_a_folder_deleted_while_a_checkpoint_is_written_is_created_again(
     tmp_path: Path,
 ) -> None:
     kept = Kept(tmp_path / "checkpoints")

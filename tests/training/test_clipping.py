@@ -32,7 +32,7 @@ def test_a_norm_that_is_not_above_zero_is_refused(value: Any) -> None:
         make_module(clip_norm=value)
 
 
-def test_what_is_told_of_a_gradient_is_its_norm_before_clipping() -> None:
+def test_the_recorded_norm_is_that_before_clipping() -> None:
     still = functools.partial(torch.optim.SGD, lr=0.0)
     (free, _), (clipped, _) = (_trained(optimizer=still, clip_norm=c) for c in (None, 1e-3))
     for part in ("lstm", "dense"):

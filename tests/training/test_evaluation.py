@@ -43,13 +43,13 @@ def test_answers_that_are_right_or_wrong_together_count_as_fewer() -> None:
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
 
 
-def test_no_mistake_is_not_certainty() -> None:
+def test_without_mistakes_the_interval_is_not_empty() -> None:
     estimated = share(np.ones(100), 21)
     assert estimated.value == estimated.high == 1.0
     assert 0.998 < estimated.low < 1.0
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_contains_the_true_value_as_often_as_stated() -> None:
     random = np.random.default_rng(1)
     covered = 0
     for _ in range(400):

@@ -55,7 +55,7 @@ def test_replicas_are_a_median_in_a_quantile_band() -> None:
     assert "101 seeds" in _legend(101)[0]
 
 
-def test_a_replica_that_diverged_is_no_part_of_the_band() -> None:
+def test_a_diverged_replica_is_left_out_of_the_band() -> None:
     epochs, values = _curve(3)
     values[2, 2] = np.nan
     figure = learning_curve(dict.fromkeys(NAMES, (epochs, values)), "nats").figure
@@ -63,7 +63,7 @@ def test_a_replica_that_diverged_is_no_part_of_the_band() -> None:
     assert "2 seeds" in figure.legends[0].get_texts()[0].get_text()
 
 
-def test_what_is_infinite_does_not_decide_what_is_seen() -> None:
+def test_infinite_values_do_not_set_the_limits_of_an_axis() -> None:
     curve = [1, 2], np.array([[math.inf], [4.6]])
     loss = learning_curve(dict.fromkeys(NAMES, curve), "nats").figure.axes[0]
     assert loss.get_ylim() == pytest.approx((0, 5.0))
@@ -72,18 +72,18 @@ def test_what_is_infinite_does_not_decide_what_is_seen() -> None:
 @pytest.mark.parametrize(
     ("largest", "top"), [(4.62, 5.0), (0.083, 0.085), (1.0, 1.0), (37.0, 40.0), (0.0, 1.0)]
 )
-def test_the_loss_has_room_up_to_a_round_number(largest: float, top: float) -> None:
+def test_the_axis_of_the_loss_ends_at_a_round_number(largest: float, top: float) -> None:
     curve = [1, 2], np.array([[largest], [0.0]])
     loss = learning_curve(dict.fromkeys(NAMES, curve), "nats").figure.axes[0]
     assert loss.get_ylim() == pytest.approx((0, top))
     assert loss.get_xlim() == (0, 2)
 
 
-def test_a_run_without_validation_has_a_curve_too() -> None:
+def test_a_run_without_validation_also_has_a_curve() -> None:
     assert [len(panel.lines) for panel in _panels(names=NAMES[:2])] == [1, 1]
 
 
-def test_a_figure_shows_nothing_of_the_one_before() -> None:
+def test_a_figure_shows_nothing_of_the_previous_one() -> None:
     one = {name: _curve() for name in NAMES}
     another = {name: ([1, 2, 3], np.full((3, 1), 0.3)) for name in NAMES}
     many = {name: _curve(9) for name in NAMES}

@@ -26,14 +26,14 @@ def _clipped(named: dict[str, nn.Parameter], most: float) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("most", [0.1, 1.0, 100.0])
-def test_of_one_replica_it_is_torchs(most: float) -> None:
+def test_for_one_replica_the_norm_is_torchs(most: float) -> None:
     named, same = _parameters([1.0]), _parameters([1.0])
     norm = torch.nn.utils.clip_grad_norm_(same.values(), most)
     assert 1 < norm < 100
     torch.testing.assert_close(_clipped(named, most), [p.grad for p in same.values()])
 
 
-def test_each_replica_has_a_norm_of_its_own() -> None:
+def test_each_replica_has_its_own_norm() -> None:
     scales = [1e-3, 1.0, 1e3]
     before = [parameter.grad for parameter in _parameters(scales).values()]
     after = _clipped(_parameters(scales), 2.0)
@@ -46,7 +46,7 @@ def test_each_replica_has_a_norm_of_its_own() -> None:
         torch.testing.assert_close(cosine, torch.ones(3))
 
 
-def test_a_gradient_that_is_not_finite_is_that_of_its_replica_only() -> None:
+def test_a_gradient_that_is_not_finite_affects_only_its_replica() -> None:
     first, second = (
         gradient.isfinite().flatten(1).all(1).tolist()
         for gradient in _clipped(_parameters([1.0, float("inf")]), 1.0)[:2]
@@ -54,7 +54,7 @@ def test_a_gradient_that_is_not_finite_is_that_of_its_replica_only() -> None:
     assert first == second == [True, False]
 
 
-def test_norms_are_those_of_the_parts_that_have_a_gradient() -> None:
+def test_only_parts_that_have_a_gradient_have_a_norm() -> None:
     named = _parameters([1.0, 2.0])
     named["model.still.kernel"] = nn.Parameter(torch.zeros(2, 3))
     found = gradients.norms(named.items())

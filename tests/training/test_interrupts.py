@@ -8,12 +8,12 @@ from echo_exp.training.interrupts import Interrupted, Interrupts
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_raises_at_once(signum: signal.Signals) -> None:
+def test_a_signal_raises_immediately(signum: signal.Signals) -> None:
     with Interrupts(), pytest.raises(Interrupted, match=signum.name):
         signal.raise_signal(signum)
 
 
-def test_a_signal_that_is_put_off_is_kept_and_the_second_raises() -> None:
+def test_a_deferred_signal_is_remembered_and_a_second_raises() -> None:
     with Interrupts() as interrupts:
         interrupts.put_off()
         signal.raise_signal(signal.SIGTERM)
@@ -22,7 +22,7 @@ def test_a_signal_that_is_put_off_is_kept_and_the_second_raises() -> None:
             signal.raise_signal(signal.SIGTERM)
 
 
-def test_afterwards_signals_do_what_they_did() -> None:
+def test_afterwards_the_former_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGINT)
     with Interrupts():
         assert signal.getsignal(signal.SIGINT) is not before

@@ -57,7 +57,7 @@ class Copies(nn.Module):
         return nn.functional.one_hot(read, self.values) * self.scale.view(-1, 1, 1, 1), ()
 
 
-def test_each_length_has_scores_of_its_own(tmp_path: Path) -> None:
+def test_each_length_has_its_own_scores(tmp_path: Path) -> None:
     parts, settings = _parts("problem.test_lengths=[6,8]")
     parts.module.model = Copies(5, up_to=6)
 
@@ -81,7 +81,7 @@ def test_each_length_has_scores_of_its_own(tmp_path: Path) -> None:
     assert parts.module.answers["test/accuracy_at_8"] == 9 * 8
 
 
-def test_the_training_and_its_test_are_as_without_lengths(tmp_path: Path) -> None:
+def test_lengths_change_neither_the_training_nor_its_test(tmp_path: Path) -> None:
     plain = _train(tmp_path / "plain")
     tested = _train(tmp_path / "tested", "problem.test_lengths=[6]")
     assert {name: tested.scores[name] for name in plain.scores} == plain.scores
@@ -91,12 +91,12 @@ def test_the_training_and_its_test_are_as_without_lengths(tmp_path: Path) -> Non
     assert tested.intervals["test/accuracy_at_6"].low <= tested.scores["test/accuracy_at_6"][0]
 
 
-def test_its_own_length_gives_the_scores_of_the_test(tmp_path: Path) -> None:
+def test_the_trained_length_gives_the_scores_of_the_test(tmp_path: Path) -> None:
     scores = _train(tmp_path, "problem.test_lengths=[4]").scores
     assert scores["test/loss_at_4"] == pytest.approx(scores["test/loss"], abs=1e-6)
 
 
-def test_in_a_stack_each_run_has_the_scores_that_it_has_alone(tmp_path: Path) -> None:
+def test_each_run_of_a_stack_has_the_scores_that_it_has_alone(tmp_path: Path) -> None:
     lengths = "problem.test_lengths=[6]"
     parts, settings = _parts(lengths, seeds=range(1, 3))
     make = parts.module.make_optimizer
@@ -125,7 +125,9 @@ def test_in_a_stack_each_run_has_the_scores_that_it_has_alone(tmp_path: Path) ->
         ("associative_recall", "2 of 4 pairs", "2 of 9 pairs"),
     ],
 )
-def test_what_a_length_is_depends_on_the_problem(problem: str, name: str, expected: str) -> None:
+def test_the_meaning_of_length_depends_on_the_problem(
+    problem: str, name: str, expected: str
+) -> None:
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         config = compose("config", [f"problem={problem}", "problem.test_lengths=[9]"])
     task = configuration.checking.problem(config)
@@ -134,7 +136,7 @@ def test_what_a_length_is_depends_on_the_problem(problem: str, name: str, expect
     assert other.n_windows == task.n_windows
 
 
-def test_a_problem_at_another_length_is_tested_at_no_further() -> None:
+def test_a_problem_at_another_length_has_no_test_lengths_itself() -> None:
     other = EchoProblem(test_lengths=[9]).of_length(9)
     assert at_other_lengths(other) == {}
 

@@ -37,7 +37,7 @@ class Counter(nn.Module):
         return outputs, (after,)
 
 
-def test_the_state_is_carried_inside_a_sequence_and_begins_at_zero_in_the_next() -> None:
+def test_the_state_is_carried_within_a_sequence_and_starts_at_zero_in_the_next() -> None:
     model = Counter()
     trainer, module = make_trainer(), make_module(model=model)
     trainer.fit(module, make_data(10))
@@ -80,7 +80,7 @@ def test_an_epoch_is_measured_before_its_own_updates() -> None:
         torch.testing.assert_close(ours, theirs)
 
 
-def test_an_update_computes_no_scores_but_whether_answers_are_right() -> None:
+def test_an_update_computes_only_whether_answers_are_right() -> None:
     class Unscored(OneHot):
         def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
             raise AssertionError("scores are for evaluations")
@@ -91,7 +91,7 @@ def test_an_update_computes_no_scores_but_whether_answers_are_right() -> None:
     assert right.shape == (1, BATCH, PROBLEM.n_out)
 
 
-def test_one_lightning_epoch_holds_all_tutorial_epochs() -> None:
+def test_one_lightning_epoch_contains_all_tutorial_epochs() -> None:
     trainer, module = make_trainer(), make_module()
     trainer.fit(module, make_data(12, block=5))
     assert trainer.current_epoch == 1
@@ -100,7 +100,7 @@ def test_one_lightning_epoch_holds_all_tutorial_epochs() -> None:
 
 
 @pytest.mark.parametrize(("block", "validate"), [(1, 1), (1, 3), (4, 1), (12, 1), (5, 100)])
-def test_blocks_and_validation_change_no_bit(block: int, validate: int) -> None:
+def test_blocks_and_validation_do_not_change_the_training(block: int, validate: int) -> None:
     reference, module = make_module(), make_module()
     make_trainer(validate=100).fit(reference, make_data(12))
     make_trainer(validate=validate).fit(module, make_data(12, block=block))
@@ -112,7 +112,7 @@ def _same(first: EchoModule, second: EchoModule) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_validation_changes_no_random_state() -> None:
+def test_validation_does_not_change_the_random_state() -> None:
     module = make_module()
     torch.manual_seed(0)
     before = torch.get_rng_state()
@@ -120,7 +120,7 @@ def test_validation_changes_no_random_state() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_it_learns() -> None:
+def test_the_baseline_learns() -> None:
     recorder = Recorder()
     make_trainer(recorder).fit(make_module(), make_data(400))
     assert recorder.losses[-1][0] < 0.5 * recorder.losses[0][0]

@@ -47,7 +47,7 @@ def test_updates_are_those_of_keras(scale: float) -> None:
     torch.testing.assert_close(_run(Adam, gradients), expected, rtol=1e-4, atol=1e-8)
 
 
-def test_a_gradient_may_lie_in_memory_as_it_likes() -> None:
+def test_a_gradient_may_have_any_memory_layout() -> None:
     """As that of a kernel that a network transposes, or of a part of another tensor."""
     gradient = torch.arange(24.0).view(2, 4, 3)
     values = []
@@ -73,7 +73,7 @@ def test_without_epsilon_torchs_updates_are_the_same() -> None:
     torch.testing.assert_close(ours, torchs)
 
 
-def test_a_saved_optimizer_goes_on_bit_for_bit() -> None:
+def test_a_saved_optimizer_continues_bit_for_bit() -> None:
     gradients = _gradients(10)
     parameter = nn.Parameter(torch.zeros(50))
     optimizer = Adam([parameter])
@@ -87,7 +87,7 @@ def test_a_saved_optimizer_goes_on_bit_for_bit() -> None:
     assert torch.equal(parameter, _run(Adam, gradients))
 
 
-def test_parameters_without_a_gradient_stay() -> None:
+def test_parameters_without_a_gradient_do_not_change() -> None:
     moved, still = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
     optimizer = Adam([still, moved])
     moved.grad = torch.ones(2)
@@ -96,7 +96,7 @@ def test_parameters_without_a_gradient_stay() -> None:
     assert moved.all()
 
 
-def test_a_closures_value_comes_back() -> None:
+def test_the_value_of_a_closure_is_returned() -> None:
     assert Adam([nn.Parameter(torch.zeros(1))]).step(lambda: 7.0) == 7.0
 
 
@@ -108,7 +108,7 @@ def test_settings_that_are_not_allowed_are_refused(name: str, value: Any) -> Non
 
 
 @pytest.mark.parametrize("name", ["beta_1", "beta_2"])
-def test_what_never_decays_is_refused(name: str) -> None:
+def test_a_decay_of_one_is_refused(name: str) -> None:
     values: dict[str, Any] = {name: 1}
     with pytest.raises(SettingError, match=rf"optimizer\.{name}=1 .* below 1"):
         Adam([nn.Parameter(torch.zeros(1))], **values)
@@ -155,20 +155,20 @@ def test_a_cosine_is_torchs() -> None:
     )
 
 
-def test_a_rise_is_torchs() -> None:
+def test_a_warmup_is_torchs() -> None:
     rates = _rates(warmup=4)
     assert rates == pytest.approx(_torchs(30, _rise(12)))
     assert rates[11:] == [0.5] * 19
 
 
 @pytest.mark.filterwarnings("ignore:.*epoch parameter.*")
-def test_a_cosine_after_a_rise_is_torchs() -> None:
+def test_a_cosine_after_a_warmup_is_torchs() -> None:
     cosine = functools.partial(CosineAnnealingLR, T_max=18)
     expected = _torchs(30, _rise(12), cosine, milestones=[12])
     assert _rates(schedule="cosine", warmup=4) == pytest.approx(expected)
 
 
-def test_a_run_may_be_one_rise() -> None:
+def test_a_run_may_be_warmup_only() -> None:
     assert _rates(schedule="cosine", warmup=10) == pytest.approx([n / 60 for n in range(1, 31)])
 
 
@@ -191,7 +191,7 @@ def test_an_update_moves_by_the_rate_of_its_schedule() -> None:
     assert torch.equal(parameter, plain.param_groups[0]["params"][0])
 
 
-def test_a_saved_schedule_goes_on_bit_for_bit() -> None:
+def test_a_saved_schedule_continues_bit_for_bit() -> None:
     schedule: dict[str, Any] = {"schedule": "cosine", "warmup": 2, "epochs": 10}
     gradients = _gradients(10)
     parameter = nn.Parameter(torch.zeros(50))
@@ -206,7 +206,7 @@ def test_a_saved_schedule_goes_on_bit_for_bit() -> None:
     assert torch.equal(parameter, _run(lambda p: Adam(p, **schedule), gradients))
 
 
-def test_what_a_version_without_schedules_saved_goes_on_as_it_was() -> None:
+def test_the_saved_state_of_a_version_without_schedules_continues_unchanged() -> None:
     gradients = _gradients(10)
     parameter = nn.Parameter(torch.zeros(50))
     optimizer = Adam([parameter], learning_rate=0.01)

@@ -46,7 +46,7 @@ def _alone() -> Outcome:
     )
 
 
-def test_the_metrics_of_many_are_statistics_of_those_that_did_not_diverge() -> None:
+def test_the_metrics_of_many_replicas_are_statistics_of_those_that_did_not_diverge() -> None:
     metrics = _outcome().metrics()
     assert metrics["test/accuracy"] == 0.75
     assert (metrics["test/accuracy/min"], metrics["test/accuracy/max"]) == (0.5, 1.0)
@@ -56,7 +56,7 @@ def test_the_metrics_of_many_are_statistics_of_those_that_did_not_diverge() -> N
     assert metrics["parameters"] == 11_780
 
 
-def test_the_metrics_of_one_have_an_interval_and_no_spread() -> None:
+def test_the_metrics_of_one_replica_have_an_interval_and_no_spread() -> None:
     metrics = _alone().metrics()
     assert metrics == {
         "test/loss": 1.0,
@@ -89,7 +89,7 @@ def test_the_frame_has_a_row_for_every_seed_and_epoch() -> None:
     np.testing.assert_allclose(frame["test/accuracy"], [NAN, NAN, 1.0, *[NAN] * 5, 0.5])
 
 
-def test_many_are_told_with_their_spread_and_their_failures() -> None:
+def test_the_summary_of_many_replicas_shows_their_spread_and_failures() -> None:
     told = str(_outcome())
     for words in (
         "2,100 complete windows",
@@ -102,7 +102,7 @@ def test_many_are_told_with_their_spread_and_their_failures() -> None:
         assert words in told
 
 
-def test_two_are_many() -> None:
+def test_the_summary_of_two_replicas_is_that_of_many() -> None:
     two = _outcome(
         seeds=[7, 8],
         scores={"test/accuracy": np.array([1.0, 0.5])},
@@ -138,7 +138,7 @@ def test_two_are_many() -> None:
     ]
 
 
-def test_one_is_told_with_its_interval() -> None:
+def test_the_summary_of_one_replica_shows_its_interval() -> None:
     assert _alone().lines() == [
         ("tested on", "2,100 complete windows of fresh sequences"),
         ("loss", "1.0000"),

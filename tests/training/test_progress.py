@@ -44,7 +44,7 @@ def _shown(epochs: int, block: int, bar: bool, capsys: pytest.CaptureFixture[str
     return capsys.readouterr().err
 
 
-def test_ten_lines_tell_of_a_training(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_is_shown_in_ten_lines(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [
         line for line in _shown(100, 2, False, capsys).splitlines() if line.startswith("epoch")
     ]
@@ -53,7 +53,7 @@ def test_ten_lines_tell_of_a_training(capsys: pytest.CaptureFixture[str]) -> Non
     assert all(re.fullmatch(pattern, line) for line in lines)
 
 
-def test_a_short_training_has_a_line_a_block(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_training_has_a_line_per_block(capsys: pytest.CaptureFixture[str]) -> None:
     shown = _shown(3, 1, False, capsys)
     assert re.findall(r"^epoch (\d) of 3", shown, re.MULTILINE) == ["1", "2", "3"]
 
@@ -79,19 +79,19 @@ def _tested(bar: bool, seconds: float, capsys: pytest.CaptureFixture[str]) -> st
     return capsys.readouterr().err
 
 
-def test_a_test_that_lasts_shows_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_test_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line for line in _tested(False, 4.0, capsys).splitlines() if line.startswith("test")]
     assert lines == ["test: 2 of 4 parts, 8 s left", "test: 4 of 4 parts, 0 s left"]
 
 
-def test_where_lines_cannot_be_drawn_anew_a_bar_stands_once(
+def test_a_bar_is_drawn_once_where_lines_cannot_be_redrawn(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (line,) = _shown(3, 1, True, capsys).splitlines()
     assert re.search(r"training 100% .* 3/3 epochs loss", line)
 
 
-def test_a_test_that_lasts_has_a_bar_on_a_terminal(
+def test_a_long_test_has_a_bar_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with _on_a_terminal(monkeypatch) as screen:
@@ -104,7 +104,7 @@ def test_a_short_test_shows_nothing(bar: bool, capsys: pytest.CaptureFixture[str
     assert "test" not in _tested(bar, 1.0, capsys)
 
 
-def test_a_validation_that_lasts_is_shown_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_validation_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
     clock = itertools.count(step=6.0)
     trainer = make_trainer(Progress(5, False, now=lambda: float(next(clock))))
     trainer.fit(make_module(), make_data(5))

@@ -72,7 +72,7 @@ NEVER: dict[str, tuple[Callable[[], pl.Callback], str]] = {
 
 @pytest.mark.parametrize("name", [*REFUSED, *NEVER])
 @pytest.mark.filterwarnings("ignore")
-def test_what_can_do_nothing_here_is_refused_by_name(name: str) -> None:
+def test_callbacks_without_effect_here_are_refused_by_name(name: str) -> None:
     make, reason = (REFUSED | NEVER)[name]
     callback = make()
     message = rf"^callbacks.x={type(callback).__name__} is not allowed: .*{re.escape(reason)}"
@@ -87,7 +87,7 @@ def test_what_can_do_nothing_here_is_refused_by_name(name: str) -> None:
         ((TQDMProgressBar(), TQDMProgressBar()), "multiple progress bar callbacks"),
     ],
 )
-def test_what_lightning_does_not_take_together_is_refused(
+def test_callbacks_that_lightning_does_not_combine_are_refused(
     pair: tuple[pl.Callback, ...], reason: str
 ) -> None:
     with pytest.raises(SettingError, match=f"^callbacks=.*{reason}"):
@@ -101,7 +101,7 @@ def _page() -> dict[str, str]:
     return {name: row["says"] for row in rows for name in re.findall(r"`(\w+)`", row["names"])}
 
 
-def test_the_page_says_of_each_callback_of_lightning_what_it_does() -> None:
+def test_the_page_describes_every_callback_of_lightning() -> None:
     says = _page()
     assert sorted(says) == sorted(lightning.__all__)
     refused = {name for name, text in says.items() if text.startswith("refused")}

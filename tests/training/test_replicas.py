@@ -68,7 +68,7 @@ def _trained(module: EchoModule, epochs: int, block: int = 5) -> Recorder:
     return recorder
 
 
-def test_a_replica_that_diverges_is_frozen_and_the_others_go_on() -> None:
+def test_a_diverging_replica_is_frozen_and_the_others_continue() -> None:
     module = make_module((0, 1, 2), representation=Exploding(replica=1, update=25))
     recorder = _trained(module, 20)  # two updates an epoch: the 13th epoch, in the third block
     healthy = make_module((0, 1, 2))
@@ -109,7 +109,7 @@ def test_weights_that_are_not_finite_are_noticed_before_the_next_loss() -> None:
     assert all(parameter.isfinite().all() for parameter in module.parameters())
 
 
-def test_what_is_frozen_stays_frozen_after_a_resume() -> None:
+def test_a_frozen_replica_stays_frozen_after_a_resume() -> None:
     module = make_module((0, 1, 2), representation=Exploding(replica=1, update=3))
     _trained(module, 10)
     resumed = make_module((0, 1, 2))

@@ -12,7 +12,7 @@ from echo_exp.models import State
 from ..trainers import make_data, make_module, make_trainer
 
 
-def test_scores_of_many_sequences_are_those_of_each() -> None:
+def test_scores_of_many_sequences_equal_those_of_each_alone() -> None:
     module, data = make_module([0, 1]), make_data(1, [0, 1])
     windows = torch.cat(list(data.test_dataloader()))
     with torch.no_grad():
@@ -22,7 +22,7 @@ def test_scores_of_many_sequences_are_those_of_each() -> None:
         torch.testing.assert_close(scores, torch.cat([one[name] for one in alone]))
 
 
-def test_a_validation_tells_the_gradients_of_the_last_update_and_the_saturated_cells() -> None:
+def test_a_validation_records_the_last_gradients_and_the_saturated_cells() -> None:
     module = make_module(seeds=(1, 2))
     make_trainer().fit(module, make_data(5, seeds=(1, 2)))
     expected = [
@@ -61,7 +61,7 @@ class _WithoutCells(nn.Module):
         return self.inner(*arguments)
 
 
-def test_saturated_is_what_the_network_calls_its_cells() -> None:
+def test_saturation_is_measured_on_the_networks_cell_states() -> None:
     data = make_data(1)
     (windows,) = data.val_dataloader()
     sizes: dict[str, Any] = {"n_features": 6, "n_outputs": 6, "n_in": 3, "n_out": 3, "units": 8}
@@ -73,7 +73,7 @@ def test_saturated_is_what_the_network_calls_its_cells() -> None:
         assert scores.keys() - others.keys() == {"saturation"}
 
 
-def test_an_interrupted_validation_leaves_nothing_to_the_test() -> None:
+def test_an_interrupted_validation_leaves_nothing_behind_for_the_test() -> None:
     module, data = make_module(), make_data(1)
     (windows,) = data.val_dataloader()
     with torch.no_grad():

@@ -48,7 +48,7 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize("jobs", DIFFERENT)
-def test_a_run_in_a_stack_leaves_what_it_leaves_alone(jobs: list[Job], tmp_path: Path) -> None:
+def test_a_run_in_a_stack_leaves_the_same_as_a_run_alone(jobs: list[Job], tmp_path: Path) -> None:
     together = stacked([member(job, tmp_path / f"{n}") for n, job in enumerate(jobs)])
     for number, (job, outcome) in enumerate(zip(jobs, together, strict=True)):
         expected = alone(job, tmp_path / "alone" / f"{number}")
@@ -56,7 +56,7 @@ def test_a_run_in_a_stack_leaves_what_it_leaves_alone(jobs: list[Job], tmp_path:
         assert_same_files(tmp_path / f"{number}", tmp_path / "alone" / f"{number}")
 
 
-def test_each_run_of_a_stack_is_clipped_by_itself(tmp_path: Path) -> None:
+def test_each_run_of_a_stack_is_clipped_separately(tmp_path: Path) -> None:
     jobs = [Job(seeds=(1, 2), epochs=20), Job(seeds=(3,), rate=1e-1)]
     members = [member(job, tmp_path / f"{n}") for n, job in enumerate(jobs)]
     together = stacked(members, clip_norm=0.02)
@@ -68,7 +68,7 @@ def test_each_run_of_a_stack_is_clipped_by_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "kind", [Job, functools.partial(Job, warmup=10)], ids=["constant", "warm-up"]
 )
-def test_runs_stopped_at_different_epochs_go_on_in_one_stack(kind: Any, tmp_path: Path) -> None:
+def test_runs_stopped_at_different_epochs_continue_in_one_stack(kind: Any, tmp_path: Path) -> None:
     jobs = [kind(seeds=(1,)), kind(seeds=(2,), rate=1e-3, epochs=40), kind(seeds=(3,))]
     alone(dataclasses.replace(jobs[0], epochs=10), tmp_path / "0")
     _as_if_interrupted(tmp_path / "0")
@@ -81,7 +81,7 @@ def test_runs_stopped_at_different_epochs_go_on_in_one_stack(kind: Any, tmp_path
 
 
 @pytest.mark.parametrize("kind", [Job, cosine], ids=["constant", "cosine"])
-def test_a_run_stopped_in_a_stack_goes_on_alone(kind: Any, tmp_path: Path) -> None:
+def test_a_run_stopped_in_a_stack_can_continue_alone(kind: Any, tmp_path: Path) -> None:
     jobs = [kind(seeds=(1,)), kind(seeds=(2,), rate=1e-3)]
     with pytest.raises(Interrupted):
         _stopped([member(job, tmp_path / f"{n}") for n, job in enumerate(jobs)], after=20)
@@ -94,7 +94,7 @@ def test_a_run_stopped_in_a_stack_goes_on_alone(kind: Any, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", [Job, cosine], ids=["constant", "cosine"])
-def test_a_stack_that_is_stopped_goes_on_bit_for_bit(kind: Any, tmp_path: Path) -> None:
+def test_a_stopped_stack_continues_bit_for_bit(kind: Any, tmp_path: Path) -> None:
     jobs = [kind(seeds=(1,)), kind(seeds=(2,), rate=1e-3, epochs=40)]
     folders = [tmp_path / f"{n}" for n in range(2)]
     expected = stacked([member(job, tmp_path / "whole" / f"{n}") for n, job in enumerate(jobs)])
@@ -108,7 +108,7 @@ def test_a_stack_that_is_stopped_goes_on_bit_for_bit(kind: Any, tmp_path: Path) 
             np.testing.assert_array_equal(after.curves[name][1], values)
 
 
-def test_a_run_that_is_stopped_with_a_schedule_goes_on_bit_for_bit(tmp_path: Path) -> None:
+def test_a_stopped_run_with_a_schedule_continues_bit_for_bit(tmp_path: Path) -> None:
     job = cosine(seeds=(1, 2))
     expected = alone(job, tmp_path / "whole")
     interrupts = Interrupts()
@@ -123,7 +123,7 @@ def test_a_run_that_is_stopped_with_a_schedule_goes_on_bit_for_bit(tmp_path: Pat
         np.testing.assert_array_equal(resumed.curves[name][1], values)
 
 
-def test_a_run_of_a_version_without_schedules_goes_on_in_a_stack(tmp_path: Path) -> None:
+def test_a_run_of_a_version_without_schedules_continues_in_a_stack(tmp_path: Path) -> None:
     job, other = Job(seeds=(1,)), Job(seeds=(2,), warmup=5)
     alone(dataclasses.replace(job, epochs=10), tmp_path / "0")
     old = opened(load(tmp_path / "0" / LAST))
@@ -135,7 +135,7 @@ def test_a_run_of_a_version_without_schedules_goes_on_in_a_stack(tmp_path: Path)
         assert_same(outcome, alone((job, other)[number], tmp_path / "alone" / f"{number}"))
 
 
-def test_a_run_that_diverges_fails_and_the_others_do_not_see_it(tmp_path: Path) -> None:
+def test_a_diverging_run_fails_without_affecting_the_others(tmp_path: Path) -> None:
     jobs = [Job(seeds=(1,)), Job(seeds=(2,), rate=1e38), Job(seeds=(3,))]
     first, diverged, last = stacked([member(j, tmp_path / f"{n}") for n, j in enumerate(jobs)])
     assert_same(first, alone(jobs[0], tmp_path / "alone" / "0"))
@@ -164,7 +164,7 @@ class GivesUp:
             raise LookupError(f"given up at {epochs}")
 
 
-def test_a_watcher_ends_its_run_and_no_other(tmp_path: Path) -> None:
+def test_a_watcher_ends_only_its_own_run(tmp_path: Path) -> None:
     watcher = GivesUp()
     given_up = member(Job(seeds=(1,)), tmp_path / "0", watchers=[watcher])
     ended, other = stacked([given_up, member(Job(seeds=(2,)), tmp_path / "1")])
@@ -173,7 +173,7 @@ def test_a_watcher_ends_its_run_and_no_other(tmp_path: Path) -> None:
     assert_same(other, alone(Job(seeds=(2,)), tmp_path / "alone"))
 
 
-def test_the_time_of_a_run_is_its_share(tmp_path: Path) -> None:
+def test_the_time_of_a_run_is_its_share_of_the_stacks_time(tmp_path: Path) -> None:
     members = [member(Job(seeds=(n,)), tmp_path / f"{n}") for n in range(4)]
     first = stacked(members)[0]
     assert isinstance(first, Outcome)
@@ -181,13 +181,13 @@ def test_the_time_of_a_run_is_its_share(tmp_path: Path) -> None:
     assert [m.recorder.seconds for m in members] == pytest.approx([first.seconds] * 4, rel=0.2)
 
 
-def test_an_optimizer_must_say_that_it_takes_vectors() -> None:
+def test_an_optimizer_must_declare_that_it_takes_vectors() -> None:
     module = make_module(optimizer=functools.partial(torch.optim.SGD, lr=0.1))
     with pytest.raises(NotStackableError, match=r"SGD does not set `per_replica = True`"):
         check_stackable(module)
 
 
-def test_a_network_with_buffers_is_none_for_a_stack() -> None:
+def test_a_network_with_buffers_is_refused_in_a_stack() -> None:
     module = make_module()
     module.register_buffer("model_table", torch.zeros(3))
     with pytest.raises(NotStackableError, match=r"the network has buffers \(model_table\)"):
@@ -204,7 +204,7 @@ def test_a_network_with_buffers_is_none_for_a_stack() -> None:
         ([30, 20], [45, 40], ([0], 1, 10, 1)),
     ],
 )
-def test_the_runs_of_a_phase_have_their_blocks_at_the_same_places(
+def test_the_runs_of_a_phase_have_their_blocks_at_the_same_epochs(
     trained: list[int], epochs: list[int], expected: tuple[list[int], int, int, int]
 ) -> None:
     members = [member(Job(epochs=number), Path()) for number in epochs]

@@ -27,7 +27,7 @@ TAUGHT = {"model.feedback": "teacher"}
 
 
 @pytest.mark.parametrize("representation", matrix.options("representation"))
-def test_it_is_told_the_right_answers_in_training_only(
+def test_the_network_receives_the_right_answers_in_training_only(
     representation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told, taught = [], Attention.taught
@@ -49,7 +49,7 @@ def test_it_is_told_the_right_answers_in_training_only(
     torch.testing.assert_close(told[0], expected)
 
 
-def test_in_a_stack_each_is_taught_as_alone(tmp_path: Path) -> None:
+def test_each_run_of_a_stack_is_taught_as_it_is_alone(tmp_path: Path) -> None:
     alone = [matrix.parts(CASE, (seed,), epochs=4, **TAUGHT) for seed in (5, 9)]
     members = [
         Member(parts.data.seeds, 4, parts.module.make_optimizer, None, tmp_path / f"{number}")
@@ -66,12 +66,14 @@ def test_in_a_stack_each_is_taught_as_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("representation", matrix.options("representation"))
-def test_as_a_graph_it_reads_its_own_answers(representation: str, tmp_path: Path) -> None:
+def test_an_exported_graph_reads_its_own_answers(representation: str, tmp_path: Path) -> None:
     case = CASE._replace(representation=representation)
     assert forms.write(matrix.untrained(case, **TAUGHT), "pt2", tmp_path).difference < 1e-6
 
 
-def test_a_network_without_feedback_is_never_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_without_feedback_never_receives_the_right_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def taught(*_: Any) -> Tensor:
         raise AssertionError
 

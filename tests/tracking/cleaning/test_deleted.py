@@ -16,7 +16,7 @@ from ..stores import MadeStore
 from .remains import at_work, is_known, not_delivered, of_a_running_sweep
 
 
-def test_a_deleted_run_goes_with_its_files_and_its_model(made: MadeStore) -> None:
+def test_a_deleted_run_is_removed_with_its_files_and_its_model(made: MadeStore) -> None:
     kept, gone = made.run(), made.run()
     kept_model, _ = (made.model(run, 10) for run in (kept, gone))
     made.client.delete_run(gone)
@@ -31,7 +31,7 @@ def test_a_deleted_run_goes_with_its_files_and_its_model(made: MadeStore) -> Non
     assert made.survey().removable[DELETED] == []
 
 
-def test_a_model_goes_whose_run_was_deleted_for_good_or_that_was_deleted_itself(
+def test_a_model_is_removed_if_it_or_its_run_was_deleted(
     made: MadeStore,
 ) -> None:
     purged, kept = made.run(), made.run()
@@ -59,7 +59,7 @@ def test_a_registered_model_of_a_deleted_run_stays(
 
 
 @pytest.mark.parametrize("make", [at_work, of_a_running_sweep, not_delivered])
-def test_a_deleted_run_at_work_or_with_records_that_wait_stays(
+def test_a_deleted_run_that_trains_or_has_waiting_records_stays(
     made: MadeStore, make: Callable[[MadeStore], str]
 ) -> None:
     run = make(made)
@@ -70,7 +70,7 @@ def test_a_deleted_run_at_work_or_with_records_that_wait_stays(
     assert made.artifacts(run).exists()
 
 
-def test_a_run_that_is_restored_before_its_turn_stays(made: MadeStore) -> None:
+def test_a_run_restored_during_the_removal_stays(made: MadeStore) -> None:
     run = made.run()
     made.client.delete_run(run)
     (item,) = made.survey().removable[DELETED]
@@ -80,9 +80,7 @@ def test_a_run_that_is_restored_before_its_turn_stays(made: MadeStore) -> None:
     assert made.artifacts(run).exists()
 
 
-def test_a_removal_that_is_killed_is_gone_on_with(
-    made: MadeStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_removal_is_continued(made: MadeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     run = made.run()
     made.client.delete_run(run)
 
@@ -100,7 +98,7 @@ def test_a_removal_that_is_killed_is_gone_on_with(
     assert not is_known(made, run)
 
 
-def test_a_deleted_experiment_goes_when_nothing_of_it_stays(made: MadeStore) -> None:
+def test_a_deleted_experiment_is_removed_once_it_is_empty(made: MadeStore) -> None:
     run = made.run("RUNNING")
     made.client.delete_experiment(made.experiment_id)
     assert made.survey().removable[DELETED] == []
@@ -123,7 +121,7 @@ def test_a_store_cannot_have_another_folder_deleted(made: MadeStore) -> None:
         assert made.survey().removable[DELETED] == []
 
 
-def test_what_was_deleted_makes_the_database_smaller(made: MadeStore) -> None:
+def test_removing_deleted_runs_shrinks_the_database(made: MadeStore) -> None:
     run = made.run()
     for first in range(0, 4000, 1000):
         steps = range(first, first + 1000)

@@ -35,7 +35,7 @@ def test_artifacts_without_a_run_or_a_model_are_orphans(made: MadeStore) -> None
     assert (made.output / "artifacts" / "mine").exists()
 
 
-def test_artifacts_of_another_store_in_the_same_folder_are_none(made: MadeStore) -> None:
+def test_artifacts_of_another_store_in_the_same_folder_are_not_orphans(made: MadeStore) -> None:
     write(made.output / "artifacts" / ID / "artifacts", {"jobs.txt": 5})
     write(made.output / "artifacts" / "models" / f"m-{ID}", {"artifacts/MLmodel": 5})
     assert len(removable(made, ORPHANS)) == 2
@@ -46,7 +46,7 @@ def test_artifacts_of_another_store_in_the_same_folder_are_none(made: MadeStore)
     assert removable(made, ORPHANS) == set()
 
 
-def test_orphans_are_known_after_the_folder_was_moved(made: MadeStore, tmp_path: Path) -> None:
+def test_orphans_are_recognised_after_the_folder_was_moved(made: MadeStore, tmp_path: Path) -> None:
     run = made.run()
     _store(made.access)._hard_delete_run(run)
     moved = tmp_path / "moved"
@@ -55,7 +55,7 @@ def test_orphans_are_known_after_the_folder_was_moved(made: MadeStore, tmp_path:
     assert removable(MadeStore(moved, access, made.experiment_id), ORPHANS) == {run}
 
 
-def test_a_run_that_begins_during_the_survey_is_no_orphan(
+def test_a_run_that_begins_during_the_survey_is_not_an_orphan(
     made: MadeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = made.run()
@@ -72,7 +72,7 @@ def test_a_run_that_begins_during_the_survey_is_no_orphan(
     assert made.artifacts(before).exists()
 
 
-def test_folders_of_runs_that_are_not_tracked_stay(made: MadeStore) -> None:
+def test_folders_of_untracked_runs_stay(made: MadeStore) -> None:
     write(made.output / "runs" / "2026-01-01_00-00-00-aaaa" / "checkpoints", {"last.ckpt": 5})
     found = made.survey()
     assert found.unknown == 1
@@ -101,9 +101,7 @@ def temporary(made: MadeStore) -> list[Path]:
     return [*paths, made.places.spool / ID]
 
 
-def test_files_that_nobody_has_written_to_for_long_go(
-    made: MadeStore, temporary: list[Path]
-) -> None:
+def test_old_temporary_files_are_removed(made: MadeStore, temporary: list[Path]) -> None:
     assert made.survey().removable[LEFTOVERS] == []  # they may be in use
     let_age(*temporary, *(path.parent for path in temporary))
     assert removable(made, LEFTOVERS) == {path.name for path in temporary}
@@ -114,7 +112,7 @@ def test_files_that_nobody_has_written_to_for_long_go(
     assert made.survey().removable[LEFTOVERS] == []
 
 
-def test_a_checkpoint_half_written_goes_but_that_of_a_run_at_work(made: MadeStore) -> None:
+def test_a_half_written_checkpoint_is_removed_unless_its_run_trains(made: MadeStore) -> None:
     files = {"last.ckpt": 5, "last.partial": 3, "whole_blocks/best.partial": 3}
     killed, running = made.run("FAILED", files=files), made.run("RUNNING", files=files)
     made.remove(LEFTOVERS)
@@ -122,7 +120,7 @@ def test_a_checkpoint_half_written_goes_but_that_of_a_run_at_work(made: MadeStor
     assert made.checkpoints(running) == set(files)
 
 
-def test_locks_that_nobody_holds_go_but_that_of_the_store(made: MadeStore) -> None:
+def test_free_locks_are_removed_except_that_of_the_store(made: MadeStore) -> None:
     locks = made.output / ".locks"
     write(locks, {"store.lock": 0, "held.lock": 0, "free.lock": 0})
     with FileLock(locks / "held.lock"):
@@ -130,7 +128,7 @@ def test_locks_that_nobody_holds_go_but_that_of_the_store(made: MadeStore) -> No
         assert {path.name for path in locks.iterdir()} == {"store.lock", "held.lock"}
 
 
-def test_a_lock_that_is_taken_before_its_turn_stays(made: MadeStore) -> None:
+def test_a_lock_taken_during_the_removal_stays(made: MadeStore) -> None:
     path = made.output / ".locks" / "a.lock"
     write(path.parent, {path.name: 0})
     (item,) = made.survey().removable[LEFTOVERS]
@@ -139,7 +137,7 @@ def test_a_lock_that_is_taken_before_its_turn_stays(made: MadeStore) -> None:
         assert path.exists()
 
 
-def test_an_outbox_from_which_all_is_delivered_goes(made: MadeStore) -> None:
+def test_a_delivered_outbox_is_removed(made: MadeStore) -> None:
     ended, running, other = made.run("FAILED"), made.run("RUNNING"), made.run()
     outbox_of(made, ended, waits=False).release()
     outbox_of(made, running, waits=False).release()  # echo-exp-sync ends the run with it
@@ -150,7 +148,7 @@ def test_an_outbox_from_which_all_is_delivered_goes(made: MadeStore) -> None:
     assert left == {f"{running}.jsonl", f"{other}.jsonl"}
 
 
-def test_what_waits_is_never_removed(made: MadeStore) -> None:
+def test_waiting_measurements_are_never_removed(made: MadeStore) -> None:
     run = made.run()
     outbox_of(made, run, waits=True).leave()
     outbox_of(made, ID, waits=True).leave()  # of a run that is no longer there
@@ -163,7 +161,7 @@ def test_what_waits_is_never_removed(made: MadeStore) -> None:
     held.remove()
 
 
-def test_an_outbox_that_is_filled_before_its_turn_stays(made: MadeStore) -> None:
+def test_an_outbox_filled_during_the_removal_stays(made: MadeStore) -> None:
     run = made.run("FAILED")
     outbox_of(made, run, waits=False).release()
     (item,) = made.survey().removable[LEFTOVERS]

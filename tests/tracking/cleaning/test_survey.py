@@ -17,7 +17,7 @@ from ..stores import MadeStore, write
 from .remains import at_work, not_delivered, of_a_running_sweep, outbox_of, that_failed
 
 
-def test_what_takes_how_much_is_told(made: MadeStore) -> None:
+def test_the_survey_says_how_much_space_everything_takes(made: MadeStore) -> None:
     parent = made.run(kind="sweep", files={})
     write(made.artifacts(parent), {"jobs.json": 40})
     run = made.run(parent=parent)
@@ -80,7 +80,7 @@ def test_the_number_of_queries_does_not_grow_with_the_runs(made: MadeStore) -> N
 # Checkpoints.
 
 
-def test_of_the_checkpoints_of_a_finished_run_the_best_stays(made: MadeStore) -> None:
+def test_only_the_best_checkpoint_of_a_finished_run_stays(made: MadeStore) -> None:
     run = made.run()
     (item,) = made.survey().removable[CHECKPOINTS]
     assert item.size == 500
@@ -96,7 +96,7 @@ def test_the_only_checkpoint_of_a_run_that_never_validated_stays(made: MadeStore
 
 
 @pytest.mark.parametrize("make", [at_work, that_failed, of_a_running_sweep, not_delivered])
-def test_checkpoints_that_somebody_may_go_on_from_stay(
+def test_checkpoints_that_may_be_resumed_stay(
     made: MadeStore, make: Callable[[MadeStore], str]
 ) -> None:
     run = make(made)
@@ -138,9 +138,7 @@ def test_a_folder_that_vanishes_while_it_is_measured_counts_as_nothing(
     assert scale.size(tmp_path / "nowhere") == 0
 
 
-def test_a_folder_that_may_not_be_read_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"a/file": 5, "b/file": 7})
     look = os.scandir
 
@@ -155,7 +153,7 @@ def test_a_folder_that_may_not_be_read_is_named(
     assert scale.unreadable == [str(tmp_path / "b")]
 
 
-def test_links_are_neither_followed_nor_is_what_they_name_deleted(tmp_path: Path) -> None:
+def test_links_are_not_followed_and_their_targets_not_deleted(tmp_path: Path) -> None:
     write(tmp_path, {"mine/file": 1000, "folder/file": 5})
     (tmp_path / "folder" / "link").symlink_to(tmp_path / "mine")
     assert Scale().size(tmp_path / "folder") < 1000
