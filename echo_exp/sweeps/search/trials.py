@@ -201,7 +201,7 @@ class Trials:
             trial._suggest(name, distribution)
 
     def _count(self) -> int:
-        """Returns how many trials have begun; those that somebody has queued have not."""
+        """Returns the number of trials, without those that somebody has queued."""
         return sum(trial.state != TrialState.WAITING for trial in self.study.trials)
 
     def _left(self) -> list[int]:
@@ -216,12 +216,12 @@ class Trials:
         return self._store is None or self._store.claim(self._claimed(number)) is None
 
     def _claimed(self, number: int) -> str:
-        """Returns what a process claims that runs a trial."""
+        """Returns the name under which a process claims a trial."""
         return f"trial/{self.name}/{number}"
 
     @contextlib.contextmanager
     def _exclusively(self, claim: str) -> Iterator[None]:
-        """Waits until no other process is in the ``with`` block."""
+        """Keeps other processes out of ``with`` blocks with the same claim."""
         if self._store is None:
             yield
             return
