@@ -124,7 +124,7 @@ class Trials:
         if not self.study.trials[number].state.is_finished():
             self._tell(number, result)
         if self._store is not None:
-            self._store.release(self._claimed(number))
+            self._store.release(self._claim_name(number))
 
     def results(self) -> dict[int, JobResult]:
         """Returns the results of the trials that have ended, by their numbers."""
@@ -209,13 +209,13 @@ class Trials:
         running = [t.number for t in self.study.get_trials(states=(TrialState.RUNNING,))]
         if self._store is None:
             return running
-        taken = self._store.claimed([self._claimed(number) for number in running])
-        return [number for number in running if self._claimed(number) not in taken]
+        taken = self._store.claimed([self._claim_name(number) for number in running])
+        return [number for number in running if self._claim_name(number) not in taken]
 
     def _claim(self, number: int) -> bool:
-        return self._store is None or self._store.claim(self._claimed(number)) is None
+        return self._store is None or self._store.claim(self._claim_name(number)) is None
 
-    def _claimed(self, number: int) -> str:
+    def _claim_name(self, number: int) -> str:
         """Returns the name under which a process claims a trial."""
         return f"trial/{self.name}/{number}"
 
