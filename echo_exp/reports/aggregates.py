@@ -84,7 +84,7 @@ class Ranking:
 
     Attributes:
         metric: The metric, a share of right answers.
-        group: The value of the panel or x that is not the tasks; None if the study has no such.
+        group: The value of the panel or x that is not the tasks; None if there is none.
         tasks: The tasks.
         reference: The first of the compared values that have all tasks.
         aggregates: The aggregate of each value that has all tasks, the highest mean first.

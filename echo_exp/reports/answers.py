@@ -128,27 +128,52 @@ class Answers:
 
 
 def panel(study: Study, record: Record) -> Any:
-    """Returns the panel that a record belongs to; None if the study has no panels."""
+    """Returns the panel that a record belongs to; None if the study has no panels.
+
+    Args:
+        study: The study.
+        record: The record of one of its cells.
+    """
     return record.cell.attributes[study.panel] if study.panel else None
 
 
 def position(study: Study, record: Record) -> Any:
-    """Returns a record's value on the horizontal axis; None if the study has no x."""
+    """Returns a record's value on the horizontal axis; None if the study has no x.
+
+    Args:
+        study: The study.
+        record: The record of one of its cells.
+    """
     return record.cell.attributes[study.x] if study.x else None
 
 
 def task(study: Study, record: Record) -> Any:
-    """Returns the task that a record belongs to; None if the study names no tasks."""
+    """Returns the task that a record belongs to; None if the study names no tasks.
+
+    Args:
+        study: The study.
+        record: The record of one of its cells.
+    """
     return record.cell.attributes[study.tasks] if study.tasks else None
 
 
 def group(study: Study, record: Record) -> Any:
-    """Returns the group in which a record is aggregated; None if the study has no groups."""
+    """Returns the group in which a record is aggregated; None if the study has no groups.
+
+    Args:
+        study: The study.
+        record: The record of one of its cells.
+    """
     return record.cell.attributes[study.group] if study.group else None
 
 
 def level(study: Study, record: Record) -> Any:
-    """Returns a record's value of the compared setting or label."""
+    """Returns a record's value of the compared setting or label.
+
+    Args:
+        study: The study.
+        record: The record of one of its cells.
+    """
     return record.cell.attributes[study.compare]
 
 

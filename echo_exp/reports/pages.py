@@ -209,7 +209,7 @@ def _flat(name: str, estimate: Estimate) -> dict[str, float]:
 
 
 def _place(found: Answers, record: Record, text: Callable[[Any], str] | None = None) -> str:
-    """Returns the panel and position of a record; `text` formats a value, else as Markdown."""
+    """Returns the panel and position of a record; `text` formats the values (else: Markdown)."""
     text = text or safe
     named = [
         text(value) if name == found.study.panel else f"{configuration.short(name)} {text(value)}"
@@ -219,7 +219,7 @@ def _place(found: Answers, record: Record, text: Callable[[Any], str] | None = N
 
 
 def _cell(cell: Cell, text: Callable[[Any], str] = word) -> str:
-    """Returns the labels and settings of a cell; `text` formats a value."""
+    """Returns the labels and settings of a cell; `text` formats the values."""
     named = [f"{configuration.short(key)} {text(value)}" for key, value in cell.settings.items()]
     return ", ".join([*(text(value) for value in cell.labels.values()), *named])
 

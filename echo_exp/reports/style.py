@@ -45,29 +45,53 @@ def same_height(row: Sequence[Axes], metric: str) -> None:
 
 
 def color(number: int) -> str:
-    """Returns the colour of the line or points with this number."""
+    """Returns the colour of a line or of points.
+
+    Args:
+        number: Their number; colours repeat when there are more numbers than colours.
+    """
     return COLORS[number % len(COLORS)]
 
 
 def marker(number: int) -> str:
-    """Returns the marker of the line or points with this number."""
+    """Returns the marker of a line or of points.
+
+    Args:
+        number: Their number; a repeated colour has another marker.
+    """
     return MARKERS[
         (number + number // len(COLORS)) % len(MARKERS)
     ]  # no colour comes with the same marker twice
 
 
 def line_style(number: int) -> Any:
-    """Returns the line style of the line with this number."""
+    """Returns the style of a line.
+
+    Args:
+        number: Its number; styles repeat when there are more numbers than styles.
+    """
     return STYLES[number % len(STYLES)]
 
 
 def numbers(values: Iterable[Any]) -> bool:
-    """Returns whether all values are numbers."""
+    """Returns whether all values are numbers.
+
+    Args:
+        values: The values.
+    """
     return all(isinstance(value, int | float) for value in values)
 
 
 def grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
-    """Returns a figure and its rows of panels."""
+    """Makes a figure with a grid of panels.
+
+    Args:
+        rows: The number of rows.
+        columns: The number of panels in a row.
+
+    Returns:
+        The figure, and its panels row by row.
+    """
     figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows + 0.2), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     return figure, [list(row) for row in panels]
@@ -110,7 +134,12 @@ def banded(
 
 
 def legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    """Puts one legend beside the panels, with every label that occurs in them."""
+    """Puts one legend beside the panels, with every label that occurs in them.
+
+    Args:
+        figure: The figure, which becomes wider.
+        panels: Its panels.
+    """
     handles: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -122,6 +151,10 @@ def legend(figure: Figure, panels: Sequence[Axes]) -> None:
 
 
 def uncluttered(axes: Axes) -> None:
-    """Removes the top and right of a panel's frame, and adds a light grid."""
+    """Removes the top and right of a panel's frame, and adds a light grid.
+
+    Args:
+        axes: The panel.
+    """
     axes.grid(color=GREY, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

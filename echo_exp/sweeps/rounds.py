@@ -120,8 +120,8 @@ def _round(
 ) -> dict[int, JobResult | None]:
     """Launches jobs once and returns their results.
 
-    The result of a job that lost its process is still `RUNNING`. A job that the launcher did not
-    start before it stopped has None.
+    The result of a job that lost its process is still `RUNNING`. It is None for a job that was not
+    started because the launcher stopped.
     """
     files = {each.number: job.file(asked.folder, each.number) for stack in stacks for each in stack}
     for path in files.values():

@@ -1,7 +1,7 @@
 """A study: a question, and the cells (settings, each with many seeds) whose runs answer it.
 
-It imports little on purpose, because every command that names a study imports it at its start. What
-the runs say is found out in `echo_exp.reports`.
+It imports little on purpose, because every command that names a study imports it at its start.
+`echo_exp.reports` evaluates the runs.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ class Cell:
 
     Attributes:
         settings: What it changes in the default configuration.
-        labels: Names that the study gives it beside its settings, such as that of its task.
+        labels: Names that the study gives it besides its settings, such as that of its task.
         given: The user's overrides from the command line, by their settings; they take precedence
             over the cell's own settings.
     """

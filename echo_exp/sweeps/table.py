@@ -52,7 +52,7 @@ def _scores(
 
 
 def _seeds(job: Job) -> Sequence[int | str]:
-    """Returns the seeds of a job, or names for them where they are not known."""
+    """Returns the seeds of a job, or placeholders if they are not known."""
     count = int(job.varied.get("replicas", 1))
     if "seed" not in job.varied:
         return [f"{job.fingerprint or job.number} {place}" for place in range(count)]

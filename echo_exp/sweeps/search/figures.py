@@ -92,7 +92,7 @@ class _Measure:
 
     Attributes:
         of: Returns its value in a trial.
-        bound: The number that it must reach or not exceed; None without a constraint.
+        bound: The bound of its constraint; None if it has none.
     """
 
     of: Callable[[FrozenTrial], float]
@@ -202,7 +202,7 @@ def _map(
 
 
 def _front(trials: Sequence[FrozenTrial], goals: Sequence[Objective], kind: Kind) -> Figure:
-    """Draws each pair of objectives; if there are only two, the front is a line."""
+    """Draws each pair of objectives; if there are only two, with the front as a line."""
     pairs = [(a, b) for a in range(len(goals)) for b in range(a + 1, len(goals))]
     figure, panels = _panels(len(pairs), scale=1.4 if len(pairs) == 1 else 1.0)
     for axes, (a, b) in zip(panels, pairs, strict=False):

@@ -66,7 +66,7 @@ class Search:
 
 
 def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
-    """Runs a search, prints its results, and ends the program with 1 if no trial is allowed.
+    """Runs a search, prints its results, and ends the program with 1 if no trial is feasible.
 
     Args:
         search: The search.
@@ -218,7 +218,7 @@ def together(search: Search, asked: Sweep) -> int:
 
 
 def best_of(settings: SearchSettings, results: Mapping[int, JobResult]) -> str:
-    """Describes the best trial so far by the first objective; an empty string if none is allowed.
+    """Describes the best trial so far by the first objective; an empty string if none is feasible.
 
     Args:
         settings: The search's settings.

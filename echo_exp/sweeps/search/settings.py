@@ -69,8 +69,8 @@ class SearchSettings:
         target = self.pruner._target_
         if len(self.objectives) > 1:
             reason = (
-                "it compares unfinished trials, which several objectives do not rank; give one "
-                "objective, or no pruner"
+                "it compares unfinished trials by a single objective; give one objective, or no "
+                "pruner"
             )
             raise SettingError(f"{KEY}.pruner", target, reason)
         if not self.objectives[0].metric.startswith("val/"):

@@ -124,7 +124,7 @@ class Trials:
         if not self.study.trials[number].state.is_finished():
             self._tell(number, result)
         if self._store is not None:
-            self._store.release(self._claimed(number))
+            self._store.release(self._claim_name(number))
 
     def results(self) -> dict[int, JobResult]:
         """Returns the results of the trials that have ended, by their numbers."""
@@ -201,7 +201,7 @@ class Trials:
             trial._suggest(name, distribution)
 
     def _count(self) -> int:
-        """Returns how many trials have begun; those that somebody has queued have not."""
+        """Returns the number of trials, without those that somebody has queued."""
         return sum(trial.state != TrialState.WAITING for trial in self.study.trials)
 
     def _left(self) -> list[int]:
@@ -209,19 +209,19 @@ class Trials:
         running = [t.number for t in self.study.get_trials(states=(TrialState.RUNNING,))]
         if self._store is None:
             return running
-        taken = self._store.claimed([self._claimed(number) for number in running])
-        return [number for number in running if self._claimed(number) not in taken]
+        taken = self._store.claimed([self._claim_name(number) for number in running])
+        return [number for number in running if self._claim_name(number) not in taken]
 
     def _claim(self, number: int) -> bool:
-        return self._store is None or self._store.claim(self._claimed(number)) is None
+        return self._store is None or self._store.claim(self._claim_name(number)) is None
 
-    def _claimed(self, number: int) -> str:
-        """Returns what a process claims that runs a trial."""
+    def _claim_name(self, number: int) -> str:
+        """Returns the name under which a process claims a trial."""
         return f"trial/{self.name}/{number}"
 
     @contextlib.contextmanager
     def _exclusively(self, claim: str) -> Iterator[None]:
-        """Waits until no other process is in the ``with`` block."""
+        """Keeps other processes out of ``with`` blocks with the same claim."""
         if self._store is None:
             yield
             return

@@ -48,7 +48,7 @@ from .searches import MEDIAN, settings_for
         ({"pruner": MEDIAN, "objectives": ["minimize parameters"]}, "a metric of val/"),
         (
             {"pruner": MEDIAN, "objectives": ["maximize val/accuracy", "minimize parameters"]},
-            "several objectives do not rank",
+            "by a single objective",
         ),
     ],
 )
