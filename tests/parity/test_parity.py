@@ -54,7 +54,7 @@ def _train(
 
 
 @baselines
-def test_losses_and_weights_stay_those_of_keras(baseline: Net) -> None:
+def test_losses_and_weights_agree_with_keras_throughout_the_training(baseline: Net) -> None:
     model = baseline.model()
     peer = _peer(baseline, model)
     ours = _train(model, baseline, Adam(model.parameters()))
@@ -67,7 +67,7 @@ def test_losses_and_weights_stay_those_of_keras(baseline: Net) -> None:
 
 
 @baselines
-def test_the_module_measures_the_epochs_of_keras(baseline: Net) -> None:
+def test_the_module_measures_epochs_as_keras_does(baseline: Net) -> None:
     model = baseline.model()
     peer = _peer(baseline, model)
     module = EchoModule(model, baseline.problem, OneHot(V), baseline.batch)

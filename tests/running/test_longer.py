@@ -143,7 +143,7 @@ def _content(path: Path) -> dict[str, Any]:
 @example(shorter=12, more=8, validate=5, exploding=NOWHERE)  # ends within a block
 @example(shorter=12, more=8, validate=5, exploding=14)  # explodes in the block that it ends in
 @example(shorter=12, more=8, validate=5, exploding=12)
-def test_wherever_the_shorter_run_ends_all_is_that_of_the_longer(
+def test_the_result_does_not_depend_on_where_the_shorter_run_ended(
     shorter: int, more: int, validate: int, exploding: int
 ) -> None:
     epochs = shorter + more
@@ -160,7 +160,7 @@ def test_wherever_the_shorter_run_ends_all_is_that_of_the_longer(
         _assert_same_checkpoints(further.of(epochs), alone.of(epochs))
 
 
-def test_an_opened_checkpoint_is_as_one_between_two_blocks(tmp_path: Path) -> None:
+def test_a_reopened_checkpoint_equals_one_between_two_blocks(tmp_path: Path) -> None:
     training = _Training(tmp_path, validate=5)
     training.from_the_start(12)  # keeps what it was before its last block, at 10
     training.from_the_start(10)
@@ -189,7 +189,7 @@ class _Stopping(pl.Callback):
 
 
 @pytest.mark.parametrize("epochs", [10, 20])
-def test_what_a_callback_has_ended_is_not_trained_on(tmp_path: Path, epochs: int) -> None:
+def test_a_run_ended_by_a_callback_is_not_trained_longer(tmp_path: Path, epochs: int) -> None:
     training = _Training(tmp_path, validate=5)
     training.from_the_start(epochs, _Stopping())
     with pytest.raises(SettingError, match="a callback ended run abc at epoch 10"):
