@@ -1,4 +1,4 @@
-"""A laboratory for LSTMs that echo sequences of random integers.
+"""A laboratory for networks that repeat sequences of random integers.
 
 The public names are imported when they are first used: `import echo_exp` costs nothing.
 """

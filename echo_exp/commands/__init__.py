@@ -1,1 +1,1 @@
-"""The commands, a file each: compose the settings, check them, call, and tell what came out."""
+"""The commands, one file each: compose the settings, check them, do the work, print the result."""

@@ -15,7 +15,7 @@ from hydra._internal.utils import get_args_parser
 from echo_exp.settings import SettingError, redacted
 
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
-"""Flags of which a command takes one."""
+"""Flags that exclude each other."""
 SHELLS = ("bash", "fish", "zsh")
 NUMBER = re.compile(r"-\d")
 RERUN = (
@@ -49,14 +49,14 @@ def read(given: Sequence[str], several: bool, unnamed: str | None) -> tuple[Name
 
     Args:
         given: The arguments.
-        several: Whether one call may be many runs.
-        unnamed: The setting that takes the arguments without a name as a list, if one does.
+        several: Whether the command can make several runs.
+        unnamed: The setting that gets a list of the arguments without a name, if there is one.
 
     Returns:
-        The flags, and the arguments as Hydra takes them: flags first, wherever they stood.
+        The flags, and the arguments as Hydra expects them: all flags first.
 
     Raises:
-        FlagError: A flag is not allowed, or not with another one.
+        FlagError: A flag is not allowed, or not together with another one.
         SystemExit: ``--version`` was given.
     """
     parser = _Parser()
@@ -75,7 +75,7 @@ def read(given: Sequence[str], several: bool, unnamed: str | None) -> tuple[Name
         _check_completion(overrides)
     elif not several or flags.run:
         overrides.append("hydra.mode=RUN")
-    if flags.cfg == "hydra" and flags.resolve:  # what Hydra prints for it has lost `output_dir`
+    if flags.cfg == "hydra" and flags.resolve:  # Hydra's own output for this lacks `output_dir`
         flags.cfg, flags.package = "all", flags.package or "hydra"
     return flags, [*_written(parser, flags), *overrides]
 
@@ -85,7 +85,7 @@ def _named(argument: str) -> bool:
 
 
 def _wrong(message: str) -> tuple[str, str | None, str]:
-    """Returns the error of a flag: its name, its value and the reason."""
+    """Returns the flag that a message of argparse is about, its value and the reason."""
     choice = re.match(
         r"argument (--[\w-]+)\S*: invalid choice: '(.*?)' \(choose from (.*)\)", message
     )
@@ -103,9 +103,7 @@ def _check(flags: Namespace, several: bool) -> None:
     if flags.experimental_rerun is not None:
         raise FlagError("--experimental-rerun", flags.experimental_rerun, RERUN)
     if flags.multirun and not several:
-        raise FlagError(
-            "--multirun", None, "this command does one thing; `echo-exp -m` makes sweeps"
-        )
+        raise FlagError("--multirun", None, "only `echo-exp` makes sweeps")
     asked = [f"--{mode.replace('_', '-')}" for mode in MODES if getattr(flags, mode)]
     if len(asked) > 1:
         reason = f"not together with {asked[1]}"
@@ -136,16 +134,16 @@ def _check_folders(flags: Namespace) -> None:
 
 
 def _check_completion(overrides: Sequence[str]) -> None:
-    """Checks the arguments of ``--shell-completion``.
+    """Checks the argument of ``--shell-completion``.
 
     Raises:
         FlagError: It is not one of the three that are allowed.
     """
     wanted = " or ".join(f"{verb}=<shell>" for verb in ("install", "uninstall", "query"))
-    found = [re.fullmatch(r"(install|uninstall|query)=(.*)", each) for each in overrides]
+    found = [re.fullmatch(r"(install|uninstall|query)=(.*)", override) for override in overrides]
     if len(found) != 1 or found[0] is None or found[0].group(2) not in SHELLS:
         given = " ".join(overrides) or None
-        reason = f"it must be followed by {wanted}, of {', '.join(SHELLS)}"
+        reason = f"it must be followed by {wanted}, where <shell> is one of {', '.join(SHELLS)}"
         raise FlagError("--shell-completion", given, reason)
     if found[0].group(1) == "query" and "COMP_LINE" not in os.environ:
         raise FlagError(
@@ -156,7 +154,7 @@ def _check_completion(overrides: Sequence[str]) -> None:
 
 
 def _written(parser: argparse.ArgumentParser, flags: Namespace) -> list[str]:
-    """Returns the flags as on a command line."""
+    """Returns the flags as they are written on a command line."""
     written = []
     for action in parser._actions:
         value = getattr(flags, action.dest, None)

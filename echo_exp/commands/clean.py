@@ -28,7 +28,7 @@ CAN_GO = {
     "orphans": "artifacts without a run in the store",
     "leftovers": "files of processes that were killed",
 }
-"""What may be asked for, and what it is."""
+"""The names of what can be removed, with a description of each."""
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
 
 def _clean(config: DictConfig) -> None:
     warnings.simplefilter("ignore")
-    logging.disable()  # MLflow logs what it raises, with its trace
+    logging.disable()  # MLflow logs the errors that it raises, with tracebacks
     asked = _asked(config)
     settings = configuration.tracking(config)
     if served(existing(settings)) and DELETED in asked:
@@ -60,7 +60,7 @@ def _clean(config: DictConfig) -> None:
     if not asked:
         print(_table(found, redacted(access.uri)))
     elif not config.yes:
-        print("\n".join(_would(found, asked)))
+        print("\n".join(_preview(found, asked)))
     else:
         _remove(found, asked, places)
 
@@ -85,7 +85,7 @@ def _asked(config: DictConfig) -> list[str]:
 def _table(found: "Survey", store: str) -> str:
     statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(found.statuses.items()))
     waiting = f"{found.measurements:,} measurements" if found.undelivered.number else ""
-    free = f"{_size(found.free)} of it are free" if found.free else ""
+    free = f"{_size(found.free)} of it unused" if found.free else ""
     database = "?" if found.database is None else _size(found.database)
     amounts = [
         ("runs", found.runs, statuses),
@@ -95,25 +95,28 @@ def _table(found: "Survey", store: str) -> str:
         ("deleted in MLflow", found.deleted, ""),
         ("not yet delivered", found.undelivered, waiting),
     ]
-    rows = [(name, f"{each.number:,}", _size(each.size), says) for name, each, says in amounts]
+    rows = [
+        (name, f"{amount.number:,}", _size(amount.size), note) for name, amount, note in amounts
+    ]
     rows += [
         ("database", "", database, free),
         ("all, with other output", "", _size(found.total), ""),
     ]
-    going = [
+    removable = [
         (f"remove=[{name}]", f"{len(items):,}", _size(_bytes(items)), CAN_GO[name])
         for name, items in found.removable.items()
     ]
     title = (store, "number", "size", "")
-    return "\n".join([*_aligned([title, *rows, ("", "", "", ""), *going]), *_notes(found)])
+    return "\n".join([*_aligned([title, *rows, ("", "", "", ""), *removable]), *_notes(found)])
 
 
 def _notes(found: "Survey") -> list[str]:
-    """Returns notes on what cannot be measured, or is never removed."""
+    """Returns notes on what cannot be measured, and on what is never removed."""
     notes = []
     if found.elsewhere:
         notes.append(
-            f"the artifacts of {found.elsewhere:,} runs are not here: neither measured nor removed"
+            f"the artifacts of {found.elsewhere:,} runs are not on this machine: neither measured "
+            "nor removed"
         )
     if found.busy:
         notes.append(
@@ -129,12 +132,12 @@ def _notes(found: "Survey") -> list[str]:
     return ["", *notes] if notes else []
 
 
-def _would(found: "Survey", asked: Sequence[str]) -> list[str]:
-    lines = [f"{_told(name, found.removable[name])} would be removed" for name in asked]
+def _preview(found: "Survey", asked: Sequence[str]) -> list[str]:
+    lines = [f"{_described(name, found.removable[name])} would be removed" for name in asked]
     return [*lines, *_notes(found), "Nothing was removed; yes=true does it."]
 
 
-def _told(name: str, items: "Sequence[Removable]") -> str:
+def _described(name: str, items: "Sequence[Removable]") -> str:
     return f"{name}: {len(items):,} ({CAN_GO[name]}), {_size(_bytes(items))}"
 
 
@@ -148,7 +151,7 @@ def _remove(found: "Survey", asked: Sequence[str], places: "Places") -> None:
     for name in asked:
         done = [item for item in found.removable[name] if _removed(item)]
         failed += len(found.removable[name]) - len(done)
-        print(f"{_told(name, done)} removed")
+        print(f"{_described(name, done)} removed")
     if DELETED in asked:
         _shrink(found, places)
     if failed:
@@ -174,7 +177,7 @@ def _shrink(found: "Survey", places: "Places") -> None:
     except Exception as error:
         reason = str(error)
     if reason:
-        print(f"database: {_size(places.free)} stay free in it, for new runs ({reason})")
+        print(f"database: {_size(places.free)} of unused space kept for new runs ({reason})")
     else:
         print(f"database: {_size(freed)} given back to the disk")
 
@@ -195,8 +198,8 @@ def _size(size: int) -> str:
 def _aligned(rows: Sequence[tuple[str, str, str, str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return [
-        f"{name:<{widths[0]}}  {number:>{widths[1]}}  {size:>{widths[2]}}  {says}".rstrip()
-        for name, number, size, says in rows
+        f"{name:<{widths[0]}}  {number:>{widths[1]}}  {size:>{widths[2]}}  {note}".rstrip()
+        for name, number, size, note in rows
     ]
 
 

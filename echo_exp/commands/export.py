@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FORMS = ("pt2", "onnx", "mlflow")
 ONNX_NEEDS = ("onnx", "onnxscript", "onnxruntime")
 REFUSED = "INVALID_PARAMETER_VALUE"
-"""What MLflow calls a name that no model may have."""
+"""MLflow's error code for a name that no model may have."""
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
 
 def _export(config: DictConfig) -> None:
     warnings.simplefilter("ignore")
-    logging.disable()  # torch tells of operators that are not in use
+    logging.disable()  # torch warns of operators that are not used
     asked = _forms(config.forms)
 
     from echo_exp import network as trained
@@ -69,11 +69,11 @@ def _forms(asked: Any) -> list[str]:
 
 
 def _register(network: "TrainedNetwork", name: str, store: TrackingSettings) -> str:
-    """Registers a run's model, logged first if it is missing, as the next version of ``name``.
+    """Registers a run's model as the next version of ``name``; logs it first if it is missing.
 
     Raises:
         SettingError: No model may have this name.
-        UnreachableError: The store went away.
+        UnreachableError: The store could no longer be reached.
     """
     from mlflow.exceptions import MlflowException
 

@@ -1,4 +1,4 @@
-"""What all commands share: they compose their settings, and explain errors."""
+"""What all commands share: composing their settings and explaining errors."""
 
 import atexit
 import contextlib
@@ -25,16 +25,18 @@ def run(
     several: bool = False,
     unnamed: str | None = None,
 ) -> None:
-    """Runs a command and exits: 0 done, 1 failed, 2 a setting is wrong, 128 + n a signal.
+    """Runs a command and exits with 0 if it succeeds.
+
+    It exits with 1 if the command failed, 2 if a setting is wrong, and 128 + n at signal n.
 
     Args:
-        body: The command's own work on its composed settings.
-        settings: Name of the file in ``conf`` that has them.
-        several: Whether one call may be many runs.
-        unnamed: The setting that takes the arguments without a name as a list, if one does.
+        body: The command's own work, which gets the composed settings.
+        settings: Name of the file in ``conf`` with these settings.
+        several: Whether the command can make several runs.
+        unnamed: The setting that gets a list of the arguments without a name, if there is one.
     """
-    atexit.register(gc.freeze)  # else Python looks through all of torch once more as it ends
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may have no ± or →
+    atexit.register(gc.freeze)  # saves a last garbage collection of all of torch
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack ± or →
         sys.stdout.reconfigure(errors="replace")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     for name, value in (QUIET | IMPATIENT).items():
@@ -42,7 +44,7 @@ def run(
 
     @hydra.main(version_base="1.3", config_path=str(configuration.FOLDER), config_name=settings)
     def composed(config: DictConfig) -> None:
-        with exits.explained(settings):  # here too: Hydra prints its own line for what leaves it
+        with exits.explained(settings):  # here too: Hydra adds a line to errors that reach it
             if settings not in configuration.WHOLE_PROGRAM:
                 configuration.check_keys(config, settings)
             body(config)
@@ -55,9 +57,9 @@ def run(
 
 @contextlib.contextmanager
 def _answering(flags: Namespace) -> Iterator[None]:
-    """Makes Hydra's own answers end as this program's do."""
+    """Makes flags that Hydra itself answers exit as this program does."""
     if flags.shell_completion:
-        # A line that is not whole yet has nothing to complete; who types it is not disturbed.
+        # An unfinished line may be wrong; an error must not disturb the user who is typing it.
         with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(Exception, SystemExit):
             yield
         return

@@ -11,7 +11,7 @@ MOST_ROWS = 1_000_000
 
 
 def main() -> None:
-    """Runs `echo-exp-pairs`: exits with 0, or 2 where a setting is wrong."""
+    """Runs `echo-exp-pairs`: exits with 0, or 2 if a setting is wrong."""
     command.run(_pairs, "pairs")
 
 

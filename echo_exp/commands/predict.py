@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SEPARATORS = re.compile(r"[\s,;]+")
 SIGNS = (BLANK, GO, NOISE)
 DIGITS = 4
-"""Of probabilities in the text."""
+"""Digits of probabilities in text output."""
 
 
 def main() -> None:
@@ -117,15 +117,15 @@ def _text(echo: "Echo", windows: list[list[int | str]], probabilities: bool) -> 
 
 def _json(echo: "Echo", windows: list[list[int | str]], probabilities: bool) -> str:
     """Returns a line of JSON with all windows of a sequence."""
-    told: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "sequence": echo.sequence.tolist(),
         "windows": windows,
         "expected": echo.expected.tolist(),
         "predicted": echo.predicted.tolist(),
     }
     if probabilities:
-        told["probabilities"] = echo.outputs.tolist()
-    return json.dumps(told)
+        answer["probabilities"] = echo.outputs.tolist()
+    return json.dumps(answer)
 
 
 if __name__ == "__main__":

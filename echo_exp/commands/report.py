@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 SWEEP, RUNS = "sweep", "runs"
 ASKED = (configuration.STUDY, SWEEP, RUNS)
-"""The settings that say what a report is of."""
+"""The settings that say what to report on."""
 
 
 def main() -> None:
-    """Runs `echo-exp-report`: exits with 0, or 2 where a setting is wrong."""
+    """Runs `echo-exp-report`: exits with 0, or 2 if a setting is wrong."""
     command.run(_report, "report")
 
 
@@ -46,7 +46,7 @@ def _report(config: DictConfig) -> None:
         given = ", ".join(asked) or None
         raise SettingError("study", given, f"name one of {', '.join(f'{key}=' for key in ASKED)}")
     if config.get(FROM) is not None and asked != [configuration.STUDY]:
-        raise SettingError(FROM, config[FROM], "only the report of a study is made from a file")
+        raise SettingError(FROM, config[FROM], "only the report of a study can be made from a file")
     if asked == [configuration.STUDY]:
         _study(config)
     elif asked == [SWEEP]:
@@ -93,6 +93,9 @@ def _kept(asked: Study, file: Path, named: bool) -> "Answers":
         asked: The study.
         file: The file.
         named: Whether the user named the study's scale; otherwise the file's scale is used.
+
+    Raises:
+        SettingError: The user named another scale than that of the file.
     """
     from echo_exp.reports import answers, kept
 
@@ -117,8 +120,8 @@ def _sweep(config: DictConfig) -> None:
     with reader.reached(access.uri):
         found, curves = sweep_page.gather(access, parent, metric)
     with _writable(folder):
-        said, lines = sweep_page.write(found, curves, folder, metric)
-    print("\n".join([said, "", *lines]))
+        summary, lines = sweep_page.write(found, curves, folder, metric)
+    print("\n".join([summary, "", *lines]))
     _written(folder)
     _log(access, parent, folder)
 
@@ -137,8 +140,8 @@ def _runs(config: DictConfig) -> None:
         runs = beside.find(access, settings.experiment, which)
         found = beside.put(access, runs, str(config.metric or METRIC))
         curves = beside.curves_of(access, found)
-    mark = hashlib.sha256(" ".join(run.info.run_id for run in runs).encode()).hexdigest()[:16]
-    folder = Path(config.output_dir) / "reports" / "runs" / mark
+    name = hashlib.sha256(" ".join(run.info.run_id for run in runs).encode()).hexdigest()[:16]
+    folder = Path(config.output_dir) / "reports" / "runs" / name
     with _writable(folder):
         lines = beside.write(found, curves, folder)
     print("\n".join(lines))
@@ -147,7 +150,11 @@ def _runs(config: DictConfig) -> None:
 
 @contextlib.contextmanager
 def _writable(folder: Path) -> Iterator[None]:
-    """Refuses a folder that cannot be written."""
+    """Explains why the folder cannot be written, if the ``with`` block fails to write it.
+
+    Raises:
+        SettingError: It cannot.
+    """
     try:
         yield
     except OSError as error:
@@ -160,8 +167,12 @@ def _written(folder: Path) -> None:
 
 
 def _answers(config: DictConfig, asked: Study, scales: Sequence[str]) -> tuple["Answers", "Access"]:
-    """Returns the answers of the first scale that has a finished run."""
-    first = _cells(asked)  # what is wrong with them shows before there is a client
+    """Returns the answers of the first scale that has a finished run, and the store.
+
+    Raises:
+        SettingError: No scale has a finished run, or a setting is wrong.
+    """
+    first = _cells(asked)  # raises for a wrong setting before MLflow is imported
     made_by = f"echo-exp {asked.command}"
     settings = configuration.tracking(config)
     existing(settings, made_by)  # before the imports that follow, which take seconds
@@ -178,7 +189,8 @@ def _answers(config: DictConfig, asked: Study, scales: Sequence[str]) -> tuple["
             read = records.read(access, settings.experiment, cells)
         if any(record.finished for record in read):
             if scale != asked.scale:
-                print(f"Of study.scale={asked.scale} no run has finished; this is {scale}.\n")
+                none = f"No run of study.scale={asked.scale} has finished"
+                print(f"{none}; this report is of scale {scale}.\n")
             return answers.answer(found, read), access
         failed += [record for record in read if record.error]
 
@@ -215,7 +227,7 @@ def _log(access: "Access", parent: "Run", folder: Path) -> None:
 
     try:
         reader.add(access, parent, folder, "report")
-    except TrackingError as error:  # such as a store that may only be read
+    except TrackingError as error:  # such as a read-only store
         print(f"echo-exp: not added to the run: {error}", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""Standard output and error whose reader may close them, as in ``echo-exp --info | head``."""
+"""Standard output and error that their reader may close, as in ``echo-exp --info | head``."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ class Heard:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Writes a text."""
+        """Writes a text, and returns its length."""
         try:
             return self._stream.write(text)
         except BrokenPipeError:
@@ -45,7 +45,7 @@ class Heard:
 
 @contextlib.contextmanager
 def heard() -> Iterator[None]:
-    """Lets standard output and error lose their reader, to the end of the block."""
+    """Lets a reader close standard output or error during the ``with`` block."""
     before = sys.stdout, sys.stderr
     streams = [Heard(stream) if stream else stream for stream in before]
     sys.stdout, sys.stderr = streams

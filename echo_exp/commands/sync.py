@@ -25,7 +25,7 @@ def main() -> None:
 
 def _sync(config: DictConfig) -> None:
     warnings.simplefilter("ignore")
-    logging.disable()  # MLflow logs what it raises, with its trace
+    logging.disable()  # MLflow logs the errors that it raises, with tracebacks
     settings = configuration.tracking(config)
     if settings.uri is None:
         raise SettingError("tracking.uri", None, "it must name the store that could not be reached")
@@ -38,8 +38,9 @@ def _sync(config: DictConfig) -> None:
 
 
 def _left(spool: Path, uri: str) -> list[Outbox]:
-    """Claims the outboxes that wait for a store and that no other process holds."""
-    names = ("", redacted(uri), named(uri, spool))  # none where it was killed before it had a word
+    """Returns the outboxes that wait for this store and that no other process holds."""
+    # An outbox has no name of a store if its process was killed before writing it.
+    names = ("", redacted(uri), named(uri, spool))
     found = [Outbox.left(spool, run_id) for run_id in waiting(spool)]
     ours = []
     for outbox in filter(None, found):
@@ -54,9 +55,9 @@ def _deliver_all(left: list[Outbox], uri: str, artifacts: str | None) -> None:
     """Delivers one run after the other, and prints a line for each.
 
     Raises:
-        SettingError: It is not a tracking store.
-        UnreachableError: It cannot be reached.
-        TrackingError: It refused something.
+        SettingError: The URI is not that of a tracking store.
+        UnreachableError: The store cannot be reached.
+        TrackingError: The store refused something.
     """
     from echo_exp.tracking.access.connection import mends, reach, reason
     from echo_exp.tracking.writer.delivery import kept
@@ -90,8 +91,8 @@ def _deliver(access: "Access", outbox: Outbox) -> bool:
 
     measurements = outbox.measurements
     failures = deliver(access, outbox)
-    told = f"run {outbox.run_id}: {measurements:,} measurements delivered"
-    print("; ".join([told, *(f"refused: {failure}" for failure in failures)]))
+    delivered = f"run {outbox.run_id}: {measurements:,} measurements delivered"
+    print("; ".join([delivered, *(f"refused: {failure}" for failure in failures)]))
     return not failures
 
 

@@ -63,13 +63,13 @@ def _check_single(choices: Mapping[str, str | None], sweep: Mapping[str, Any]) -
 def _run(config: DictConfig, overrides: list[str]) -> None:
     try:
         result = running.execute(config, overrides, told=_show)
-        _tell(result, config, overrides)
+        _print_places(result, config, overrides)
         if result.waiting is not None:
             print(f"echo-exp: {running.undelivered(result.waiting, overrides)}", file=sys.stderr)
             sys.exit(exits.FAILED)
     except running.AlreadyFinishedError as done:
         store = running.open_store(config)
-        assert store is not None  # it knows the run
+        assert store is not None  # the run comes from it
         print(f"{done}\n{running.directions(store, done.stored, overrides)}")
 
 
@@ -79,7 +79,7 @@ def _show(outcome: "Outcome") -> None:
     print(f"{outcome.listing}\n\n{outcome}\n", flush=True)
 
 
-def _tell(result: running.Result, config: DictConfig, overrides: list[str]) -> None:
+def _print_places(result: running.Result, config: DictConfig, overrides: list[str]) -> None:
     for note in result.notes:
         print(f"echo-exp: not added to the run: {note}", file=sys.stderr)
     inside = result.folder.parent / running.INSPECTION

@@ -35,7 +35,7 @@ def main() -> None:
 
 def _show(config: DictConfig) -> None:
     warnings.simplefilter("ignore")
-    logging.disable()  # MLflow logs what it raises, with its trace
+    logging.disable()  # MLflow logs the errors that it raises, with tracebacks
     port = integer("port", config.port, 1, 65535)
     settings = configuration.tracking(config)
     existing(settings)  # before the imports that follow, which take seconds
@@ -57,7 +57,7 @@ def _show(config: DictConfig) -> None:
     from echo_exp.tracking.ui.server import serve
 
     with _listening(port) as taken:
-        serve(access, taken, lambda: _tell(f"http://{HOST}:{port}/{opened}"))
+        serve(access, taken, lambda: _announce(f"http://{HOST}:{port}/{opened}"))
 
 
 def _sweep_page(access: "Access", settings: TrackingSettings, run: str | None, which: str) -> str:
@@ -90,11 +90,11 @@ def _page(client: "MlflowClient", experiment: str, run: str | None, shared: bool
             raise SettingError("run", run, "it must be `last` or the id of a run in the store")
         reader.active(client, found)
         return page(found.info.experiment_id, found.info.run_id)
-    known = {each.name: each for each in client.search_experiments()}
+    known = {found.name: found for found in client.search_experiments()}
     newest = _newest(client, known[experiment]) if experiment in known else None
     if newest is None:
         reader.experiment(client, experiment)
-        full = [name for name, each in known.items() if _newest(client, each)]
+        full = [name for name, found in known.items() if _newest(client, found)]
         there = f"runs are in {', '.join(full)}" if full else "the whole store has none yet"
         raise SettingError("tracking.experiment", experiment, f"it has no runs; {there}")
     shown = VIEW if shared else None
@@ -109,10 +109,10 @@ def _newest(client: "MlflowClient", experiment: "Experiment") -> str | None:
 
 
 def _listening(port: int) -> socket.socket:
-    """Takes a port of this machine.
+    """Binds a socket to a port of this machine.
 
     Raises:
-        SettingError: It cannot be used.
+        SettingError: The port cannot be used.
     """
     taken = socket.socket()
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -125,7 +125,7 @@ def _listening(port: int) -> socket.socket:
     return taken
 
 
-def _tell(address: str) -> None:
+def _announce(address: str) -> None:
     print(f"Look at the runs: {address}\nCtrl-C stops the server.", flush=True)
     desktop = sys.platform in ("darwin", "win32") or any(
         name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY")

@@ -1,4 +1,4 @@
-"""From composed settings to the checked parts of a run, and what tells configurations apart.
+"""From composed settings to the checked parts of a run; comparison of configurations.
 
 Light: torch is only in `assembly`, `shapes` and `memory`.
 """

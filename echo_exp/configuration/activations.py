@@ -18,11 +18,12 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True)
 class Activations:
-    """The largest memory that a call of one replica takes beside its weights, in bytes.
+    """The peak memory of one replica beside its weights, in bytes.
 
     Attributes:
-        training: For the outputs of a batch and the gradients, but not for those of the weights.
-        evaluation: For the outputs of a batch only.
+        training: For computing the outputs of a batch and the gradients, but without the gradients
+            of the weights.
+        evaluation: For computing the outputs of a batch only.
     """
 
     training: int
@@ -32,12 +33,12 @@ class Activations:
 def measured(empty: nn.Module, x: Tensor, present: Tensor | None) -> Activations:
     """Returns the memory that the activations of a network take.
 
-    For a network of the user's own that cannot be called without content, this is zero.
+    It is zero for a network of the user's own that cannot be called with such tensors.
 
     Args:
         empty: The network with no replicas.
         x: Its input for a batch, [1, B, T, F] features or [1, B, T] categories.
-        present: [1, B, T], which timesteps it is to read; None if all.
+        present: [1, B, T], the timesteps that it reads; None for all.
     """
     tensors = {
         name: value.new_empty((1, *value.shape[1:]), device="meta").requires_grad_()
@@ -62,10 +63,10 @@ def measured(empty: nn.Module, x: Tensor, present: Tensor | None) -> Activations
 
 
 class _Peak(TorchDispatchMode):
-    """Counts what operations in the block have allocated and not freed.
+    """Counts the bytes that operations in the ``with`` block have allocated and not freed.
 
     Attributes:
-        bytes: The largest sum.
+        bytes: The largest count so far.
     """
 
     def __init__(self) -> None:

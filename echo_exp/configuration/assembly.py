@@ -24,6 +24,13 @@ from echo_exp.training.trainer import check_device
 def assemble(config: DictConfig, settings: Settings) -> Parts:
     """Builds the experiment's objects from its configuration.
 
+    Args:
+        config: The configuration.
+        settings: Its checked settings.
+
+    Returns:
+        The objects, and how to make those for other lengths of the window.
+
     Raises:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
     """
@@ -37,13 +44,13 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
         check_memory(config, other.need, len(settings.seeds))
         lengths[length] = partial(_parts, other)
     parts = _parts(sized, settings.seeds, lengths)
-    parts.module.configure_optimizers()  # a bad value shows now, before anything is written
+    parts.module.configure_optimizers()  # raises for a bad value before anything is written
     return parts
 
 
 @dataclass(frozen=True)
 class _Sized:
-    """A configuration whose network is known, but not built yet.
+    """A configuration whose network has a known size, but is not built yet.
 
     Attributes:
         config: The configuration.
@@ -71,7 +78,7 @@ def _parts(
     seeds: Sequence[int],
     lengths: Mapping[int, Callable[[Sequence[int]], Parts]] | None = None,
 ) -> Parts:
-    """Returns the objects of an experiment with networks of these seeds."""
+    """Returns the objects of an experiment, with one network for each seed."""
     settings = sized.settings
     module = EchoModule(
         sized.make_model(seeds=seeds),
@@ -97,7 +104,7 @@ def _parts(
 def _check_same_weights(
     make_model: Callable[..., Any], make_other: Callable[..., Any], length: int
 ) -> None:
-    """Refuses a length at which the network's weights would have other shapes."""
+    """Refuses a length for which the network's weights would have other shapes."""
     one, other = (
         {name: tuple(value.shape) for name, value in make(seeds=()).state_dict().items()}
         for make in (make_model, make_other)
@@ -112,7 +119,11 @@ def _check_same_weights(
 
 
 def make_optimizer(config: DictConfig, settings: Settings) -> MakeOptimizer:
-    """Returns the factory of a run's optimizer, with the length of the run if it takes that.
+    """Returns the factory of a run's optimizer, which gets the length of the run if it accepts it.
+
+    Args:
+        config: The configuration.
+        settings: Its checked settings.
 
     Raises:
         SettingError: A setting is unknown, missing or has a value that is not allowed.

@@ -1,4 +1,4 @@
-"""Makes the object that a group of the configuration names."""
+"""Builds the object that a group of the configuration names."""
 
 import difflib
 import inspect
@@ -17,14 +17,17 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def build(node: DictConfig, key: str, **runtime: Any) -> Any:
-    """Makes the object that a group's ``_target_`` names from the settings beside it.
+    """Builds the object that a group's ``_target_`` names from the settings beside it.
 
-    Lists and mappings in these are passed as those of Python.
+    Lists and mappings among the settings are passed as Python's own.
 
     Args:
         node: The group's configuration.
         key: The group's name, for messages.
         runtime: Further arguments, which are not settings.
+
+    Returns:
+        The object, or its factory if the group has ``_partial_``.
 
     Raises:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
@@ -49,8 +52,13 @@ def build(node: DictConfig, key: str, **runtime: Any) -> Any:
 def takes(node: DictConfig, key: str, name: str) -> bool:
     """Returns whether the class that a group's ``_target_`` names has an argument of this name.
 
+    Args:
+        node: The group's configuration.
+        key: The group's name, for messages.
+        name: Name of the argument.
+
     Raises:
-        SettingError: It names nothing callable.
+        SettingError: ``_target_`` names nothing callable.
     """
     return name in _parameters(node, key)
 
@@ -65,7 +73,13 @@ def _parameters(node: DictConfig, key: str) -> Mapping[str, inspect.Parameter]:
 
 
 def unknown(key: str, value: Any, known: Iterable[str]) -> SettingError:
-    """Returns the error for an unknown setting, with the most similar known one."""
+    """Returns the error for an unknown setting, which suggests the most similar known one.
+
+    Args:
+        key: Name of the setting.
+        value: Its value.
+        known: Names of the settings that exist.
+    """
     known = list(known)
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(sorted(known))

@@ -1,4 +1,4 @@
-"""From a composed configuration to checked settings; imports nothing heavy."""
+"""Checks the settings of a composed configuration; imports nothing heavy."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ from echo_exp.tracking import TrackingSettings
 from echo_exp.training.settings import TrainerSettings
 
 AUTO = "auto"
-"""`export=auto`: a run has its model, but for a job of a sweep."""
+"""`export=auto`: every run stores its model, except a job of a sweep."""
 MOST_REPLICAS = 1_000_000
 PRE = "pre"
-"""The padding with which a network that answers while it reads answers at the end."""
+"""The padding of a network that answers while it reads, but only in the last timesteps."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Settings:
         trainer: The trainer's settings.
         seeds: One seed per replica (R of them), from ``seed`` on.
         epochs: Tutorial epochs.
-        batch_size: Windows in an update.
+        batch_size: Windows per update.
         output_dir: Where everything is written.
         inspect: Whether to inspect the network after its training.
     """
@@ -52,6 +52,12 @@ class Settings:
 def read(config: DictConfig) -> Settings:
     """Checks a composed configuration as far as that is possible without torch.
 
+    Args:
+        config: The configuration; its interpolations are resolved in place.
+
+    Returns:
+        Its checked settings.
+
     Raises:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
     """
@@ -62,12 +68,14 @@ def read(config: DictConfig) -> Settings:
     for group in GROUPS:
         if not isinstance(config.get(group), DictConfig):
             raise SettingError(group, config.get(group), "it must name an option of this group")
-    choice("export", config.get("export", AUTO), (True, False, AUTO))  # older runs have none
+    choice(
+        "export", config.get("export", AUTO), (True, False, AUTO)
+    )  # configurations of earlier versions lack it
     callbacks(config)
     missing = build(config.missing, "missing")
     task = problem(config)
-    for each in (task, *at_other_lengths(task).values()):
-        _check_network(each, config.model)
+    for variant in (task, *at_other_lengths(task).values()):
+        _check_network(variant, config.model)
     choice("inspect", config.get("inspect", False), (True, False))
     replicas = integer("replicas", config.get("replicas"), 1, MOST_REPLICAS)
     seed = integer("seed", config.get("seed"), 0, 2**63 - replicas)
@@ -108,7 +116,7 @@ def problem(config: DictConfig) -> Problem:
 def _check_network(task: Problem, model: DictConfig) -> None:
     """Refuses a network that answers too early, or carries state between independent windows."""
     check_stateful(task, model.get("stateful"))
-    if "padding" not in model:  # it answers when it has read the window
+    if "padding" not in model:  # it answers after reading the whole window
         return
     last = task.n_in - task.n_out
     begin = last if model.padding == PRE else 0
@@ -120,8 +128,8 @@ def _check_network(task: Problem, model: DictConfig) -> None:
         raise SettingError(
             "model.padding",
             model.padding,
-            f"answer {n + 1} would be given at timestep {begin + n + 1} of {task.n_in} and may be "
-            f"from {task.due[n] + 1} on: use {way}",
+            f"answer {n + 1} would come at timestep {begin + n + 1} of {task.n_in}, but may only "
+            f"come from timestep {task.due[n] + 1} on: use {way}",
         )
 
 
@@ -131,7 +139,11 @@ def exports(config: DictConfig) -> bool:
 
 
 def check_keys(config: DictConfig, settings: str) -> None:
-    """Checks that a command's composed settings are all in its file.
+    """Checks that a command's settings are all declared in its file.
+
+    Args:
+        config: The composed settings.
+        settings: Name of the file in ``conf``.
 
     Raises:
         SettingError: One is not.
@@ -144,12 +156,12 @@ def check_keys(config: DictConfig, settings: str) -> None:
 
 
 def callbacks(config: DictConfig) -> dict[str, DictConfig]:
-    """Returns the settings of each of the user's own callbacks, by its name.
+    """Returns the settings of each of the user's callbacks, by its name.
 
     Raises:
-        SettingError: They, or one of them, are not a mapping.
+        SettingError: The callbacks, or the settings of one, are not a mapping.
     """
-    named = config.get(CALLBACKS, {})  # a run of an earlier version has none
+    named = config.get(CALLBACKS, {})  # configurations of earlier versions lack it
     if not isinstance(named, Mapping | DictConfig):
         reason = "it must be a mapping of a name to a _target_ and its arguments"
         raise SettingError(CALLBACKS, named, reason)

@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGE = "echo_exp"
 HOME = Path(__file__).parents[1]
 ROOMS = ("task", "models", "training")
-"""All that decides a result, but for what is beside; what puts it together is `ASSEMBLY`."""
+"""The rooms whose code decides a result, except for `BESIDE`; `ASSEMBLY` puts it together."""
 ASSEMBLY = "configuration.assembly"
 
 BESIDE = {
@@ -27,7 +27,7 @@ BESIDE = {
     "training.tables": "writes what was measured",
     "training.walks": "lets a network answer that has been trained",
 }
-"""Modules of these rooms that decide nothing, and why."""
+"""Modules of these rooms that do not affect a result, and what they do instead."""
 
 LIBRARIES = {"site-packages", "dist-packages"}
 STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
@@ -52,7 +52,7 @@ def modules(targets: Collection[str] = frozenset()) -> dict[str, Path]:
     Args:
         targets: Names of the classes that a configuration calls.
     """
-    found = _own()
+    found = _own_modules()
     waiting = [module for target in targets for module in _on_the_way(target)]
     while waiting:
         name, path = waiting.pop()
@@ -61,11 +61,11 @@ def modules(targets: Collection[str] = frozenset()) -> dict[str, Path]:
         found[name] = path
         if _followed(path):
             for imported in _imports(name, path):
-                waiting += [each for each in _on_the_way(imported) if _followed(each[1])]
+                waiting += [module for module in _on_the_way(imported) if _followed(module[1])]
     return found
 
 
-def _own() -> dict[str, Path]:
+def _own_modules() -> dict[str, Path]:
     """Returns the modules of this program, and their files."""
     paths = [path for room in ROOMS for path in (HOME / room).rglob("*.py")]
     paths.append(HOME.joinpath(*ASSEMBLY.split(".")).with_suffix(".py"))
@@ -79,14 +79,14 @@ def _name(path: Path) -> str:
 
 
 def _followed(path: Path) -> bool:
-    """Says whether a module belongs to the user and not to a library."""
+    """Returns whether a module belongs to the user, and not to a library."""
     installed = path.is_relative_to(STANDARD) or not LIBRARIES.isdisjoint(path.parts)
     return path.suffix == ".py" and not installed
 
 
 @cache
 def _on_the_way(dotted: str) -> tuple[tuple[str, Path], ...]:
-    """Returns the packages and the module that a dotted name leads through, and their files."""
+    """Returns the packages and the module that importing a dotted name loads, and their files."""
     top, *rest = dotted.split(".")
     name, spec = top, _find(top)
     found = []
@@ -104,7 +104,7 @@ def _on_the_way(dotted: str) -> tuple[tuple[str, Path], ...]:
 def _find(name: str) -> ModuleSpec | None:
     try:
         return find_spec(name)
-    except (ImportError, ValueError):  # "__main__", or a name that cannot be one
+    except (ImportError, ValueError):  # "__main__", or a name that no module can have
         return None
 
 
@@ -117,7 +117,7 @@ def _content(path: Path) -> str:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    """Returns the syntax tree of a file, without what the interpreter ignores."""
+    """Returns the syntax tree of a file, without what does not affect its results."""
     tree: ast.Module = _Meaning().visit(ast.parse(path.read_bytes()))
     return tree
 

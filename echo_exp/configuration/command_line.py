@@ -9,12 +9,16 @@ from echo_exp.configuration.groups import FOLDER, WHOLE_PROGRAM
 
 
 def overrides(hydra: Any) -> list[str]:
-    """Returns what the user changed on the command line, from Hydra's own settings."""
+    """Returns what the user changed on the command line.
+
+    Args:
+        hydra: Hydra's own settings.
+    """
     return cast("list[str]", OmegaConf.to_container(hydra.overrides.task, resolve=False))
 
 
 def flags() -> list[str]:
-    """Returns the flags that Hydra was given to find the configuration, as on a command line."""
+    """Returns the flags that told Hydra where the configuration is, as on a command line."""
     if not HydraConfig.initialized():
         return []
     hydra = HydraConfig.get()

@@ -30,15 +30,15 @@ LAUNCHERS = {
     "ray": ("ray", "Ray"),
     "submitit_slurm": ("slurm", "hydra-submitit-launcher"),
 }
-"""Of each launcher of Hydra that is an extra: the option (and extra) and what it needs."""
+"""For each optional launcher of Hydra: its option, which is also its extra, and what it needs."""
 
 
 @contextlib.contextmanager
 def explained(settings: str = "config") -> Iterator[None]:
-    """Ends the program with a message and an exit code if the block raises an error.
+    """Ends the program with a message and an exit code if the ``with`` block raises an error.
 
     Args:
-        settings: Name of the file in ``conf`` whose settings are the program's.
+        settings: Name of the file in ``conf`` with the program's settings.
     """
     try:
         yield
@@ -51,7 +51,12 @@ def explained(settings: str = "config") -> Iterator[None]:
 
 
 def explain(error: BaseException, settings: str = "config") -> tuple[str, int]:
-    """Returns the message for an error, and the program's exit code."""
+    """Returns the message for an error, and the program's exit code.
+
+    Args:
+        error: The error.
+        settings: Name of the file in ``conf`` with the program's settings.
+    """
     message, code = _explain(error, settings)
     return redacted("\n".join([message, *getattr(error, "__notes__", ())])), code
 
@@ -63,7 +68,7 @@ def _explain(error: BaseException, settings: str) -> tuple[str, int]:
         return str(error), WRONG_SETTING
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _explain_composition(error, settings), WRONG_SETTING
-    if isinstance(error, ValueError) and "Config group override" in str(error):  # Hydra's
+    if isinstance(error, ValueError) and "Config group override" in str(error):
         return "a group must be given the name of an option, as in model=seq2seq", WRONG_SETTING
     if isinstance(error, OSError) and error.filename is not None:
         wrong = SettingError(
@@ -75,7 +80,7 @@ def _explain(error: BaseException, settings: str) -> tuple[str, int]:
 
 
 def _explain_composition(error: Exception, settings: str) -> str:
-    """Explains a wrong override, and suggests what may have been meant."""
+    """Explains a wrong override, and suggests the setting that may have been meant."""
     text = str(error)
     if isinstance(error, MissingConfigException) and error.options is not None:
         return str(_missing_option(error.missing_cfg_file or "", error.options))
@@ -131,14 +136,14 @@ def _known(settings: str) -> list[str]:
 
 
 def _known_to_search() -> list[str]:
-    """Returns the settings of Hydra that this program adds."""
+    """Returns the settings of Hydra's sweeper for searches."""
     with _hydra():
         composed = compose("config", ["hydra/sweeper=optuna"], return_hydra_config=True)
         return [f"hydra.sweeper.{key}" for key in composed.hydra.sweeper if key[0] != "_"]
 
 
 def _hydra() -> contextlib.AbstractContextManager[object]:
-    """Initialises Hydra with the configuration; in a sweep this is already done."""
+    """Initialises Hydra with the configuration, unless it already is, as in a sweep."""
     if GlobalHydra.instance().is_initialized():
         return contextlib.nullcontext()
     return initialize_config_dir(str(configuration.FOLDER), version_base="1.3")

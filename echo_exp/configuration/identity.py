@@ -1,4 +1,4 @@
-"""What distinguishes configurations: fingerprints, differences, parameters worth comparing."""
+"""Tells configurations apart: fingerprints, differences, and parameters worth comparing."""
 
 import hashlib
 import json
@@ -24,11 +24,11 @@ INCIDENTAL = (
     "trainer.progress",
     "trainer.checkpoint_seconds",
 )
-"""Settings that change nothing of what is measured."""
+"""Settings that do not affect what is measured."""
 
 
 def measured(overrides: Iterable[str]) -> list[str]:
-    """Returns the overrides of settings that a result may depend on."""
+    """Returns the overrides whose settings may affect a result."""
     return [o for o in overrides if not _incidental(o.lstrip("+~").split("=")[0])]
 
 
@@ -37,7 +37,12 @@ def _incidental(key: str) -> bool:
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Returns a nested configuration as one level of dotted keys."""
+    """Returns a nested configuration as one level of dotted keys.
+
+    Args:
+        config: The configuration, or one value.
+        prefix: The dotted key of ``config`` itself.
+    """
     if not isinstance(config, Mapping | DictConfig):
         return {prefix: config}
     return {
@@ -48,7 +53,7 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _measured(config: Any) -> dict[str, Any]:
-    """Returns the settings that a result may depend on, flat."""
+    """Returns the settings that may affect a result, flat."""
     return {key: value for key, value in flat(config).items() if not _incidental(key)}
 
 
@@ -63,7 +68,7 @@ def parameters(config: DictConfig) -> dict[str, Any]:
 
 
 def problem_kind(config: DictConfig) -> str:
-    """Returns in words what kind of problem a run has: the name of its class, ``delayed echo``."""
+    """Returns the kind of a run's problem: the name of its class in words, ``delayed echo``."""
     name = parameters(config)["problem"].removesuffix("Problem")
     return re.sub("(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
@@ -79,9 +84,10 @@ def stack_settings(config: DictConfig) -> dict[str, Any]:
 
 
 def stack_key(config: DictConfig) -> str:
-    """Returns a hash of all other settings: runs with the same can be a stack.
+    """Returns a hash of all other settings: runs with the same hash can form a stack.
 
-    It is empty if a run must be trained alone, because its callbacks see a whole training.
+    It is empty for a run with callbacks, which must be trained alone: its callbacks would see the
+    training of the whole stack.
     """
     if config.get(CALLBACKS):
         return ""
@@ -97,9 +103,13 @@ def _stacks(key: str, value: Any) -> bool:
 
 
 def fingerprint(config: DictConfig, but: str | None = None) -> str:
-    """Returns a hash of everything that a result may depend on, optionally without one setting.
+    """Returns a hash of all settings that may affect a result.
 
-    A run of an earlier version has the same fingerprint as one with its settings today.
+    A run of an earlier version has the same fingerprint as a run with the same settings today.
+
+    Args:
+        config: The configuration.
+        but: A setting to leave out.
     """
     every = as_first_written(_measured(OmegaConf.to_container(config, resolve=True)))
     measured = {key: value for key, value in every.items() if key != but}
@@ -112,13 +122,20 @@ def can_grow(config: DictConfig) -> bool:
 
     It does not if the learning rate depends on the number of epochs.
     """
-    return not needs_end(config.optimizer.get("schedule", CONSTANT))  # older runs have none
+    return not needs_end(
+        config.optimizer.get("schedule", CONSTANT)
+    )  # configurations of earlier versions lack it
 
 
 def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str]) -> dict[str, str]:
     """Returns the settings named by ``overrides`` whose value differs from that of a stored run.
 
-    A setting that did not exist when the run was stored counts as its default there.
+    A setting that did not exist when the run was stored counts as having its default there.
+
+    Args:
+        stored: The configuration of the stored run.
+        given: The configuration given now.
+        overrides: Overrides on the command line; ``experiment`` names all settings.
 
     Returns:
         The difference in words, by the setting's name.

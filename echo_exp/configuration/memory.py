@@ -1,4 +1,4 @@
-"""Refuses networks that could not be trained here, before any is made."""
+"""Estimates the memory that a training takes, and refuses networks that do not fit."""
 
 import contextlib
 import math
@@ -18,19 +18,20 @@ if sys.platform != "win32":
     import resource
 
 BYTES_A_PARAMETER = 40
-"""The weight, its gradient, Adam's two moments, the copy that a diverging replica gets back and
-that of the best network, 4 each; the rest is for what operations and the export make besides."""
+"""4 each for the weight, its gradient, Adam's two moments, the copy that restores a diverging
+replica, and the copy of the best network; the rest for temporaries, also those of the export."""
 BYTES_AN_OUTPUT = 24
-"""Of a batch: the outputs, their logarithms, their gradients, and what operations make besides."""
+"""For each output of a batch: itself, its logarithm, its gradient, and temporaries."""
 
 NEGLIGIBLE = 0.1
-"""Activations that are surely below this share of the memory are not measured, which takes a
-fraction of a second."""
+"""Activations that surely take less than this share of the memory are not measured, because
+measuring takes a fraction of a second."""
 NUMBERS_A_WIDTH, NUMBERS_A_PAIR = 8, 16
-"""By which they are told: of a window, so many numbers for each timestep and column of a weight,
-and for each two timesteps."""
+"""The upper bound by which this is decided: numbers in a window, for each timestep and column of a
+weight, and for each pair of timesteps."""
 MARGIN = 1.5
-"""What the heap takes for activations beside them, freed pieces that are too small for the next."""
+"""Memory that the heap takes for activations, relative to their size: some freed blocks are too
+small to be used again."""
 EVALUATION_BYTES = 2**30
 """Sequences are evaluated side by side as long as their activations take no more than this."""
 
@@ -41,7 +42,7 @@ CONTAINER = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-"""What the kernel's control groups allow, of version 2 and 1."""
+"""The files with the limit of the kernel's control groups, versions 2 and 1."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,13 @@ class Need:
     `python -m benchmarks.memory` compares it with what trainings take.
 
     Attributes:
-        weights: Bytes of one replica for its weights, with what an optimizer keeps of them, and for
-            the outputs of an update.
-        activations: Bytes of one replica for the activations of an update.
-        evaluated: Bytes of one replica for those of one sequence that is evaluated; 0 where those
-            of all together are negligible.
-        sequences: Sequences of an evaluation.
-        timesteps: Timesteps of a window.
+        weights: Bytes per replica for its weights, the optimizer's state, and the outputs of an
+            update.
+        activations: Bytes per replica for the activations of an update.
+        evaluated: Bytes per replica for the activations of one sequence in an evaluation; 0 if all
+            sequences together need a negligible amount.
+        sequences: Sequences in an evaluation.
+        timesteps: Timesteps in a window.
     """
 
     weights: int
@@ -67,12 +68,12 @@ class Need:
     timesteps: int
 
     def side_by_side(self, replicas: int) -> int:
-        """Returns how many sequences may be evaluated at once."""
+        """Returns how many sequences may be evaluated at once by so many replicas."""
         most = EVALUATION_BYTES // max(1, self.evaluated * replicas)
         return max(1, min(self.sequences, most))
 
     def bytes(self, replicas: int) -> int:
-        """Returns the bytes of a training of so many networks."""
+        """Returns the bytes that the training of so many replicas takes."""
         evaluation = self.side_by_side(replicas) * self.evaluated
         return (self.weights + self.activations + evaluation) * replicas
 
@@ -90,9 +91,9 @@ def need(
     Args:
         empty: The network with no replicas.
         outputs: Outputs of the network for a batch, B · n_out · V.
-        x: What the network reads of a batch, [1, B, T, F] features or [1, B, T] categories.
-        present: [1, B, T], which timesteps it is to read; None if all.
-        sequences: Sequences of an evaluation.
+        x: The network's input for a batch, [1, B, T, F] features or [1, B, T] categories.
+        present: [1, B, T], the timesteps that it reads; None for all.
+        sequences: Sequences in an evaluation.
         replicas: Networks that are trained together (R).
     """
     rows, timesteps = x.shape[1:3]
@@ -103,7 +104,7 @@ def need(
         activations = measured(empty, x, present)
     weights = BYTES_A_PARAMETER * _parameters(empty) + BYTES_AN_OUTPUT * outputs
     training, evaluation = (
-        int(MARGIN * each) for each in (activations.training, activations.evaluation)
+        int(MARGIN * size) for size in (activations.training, activations.evaluation)
     )
     return Need(weights, training, evaluation, sequences, timesteps)
 
@@ -116,9 +117,9 @@ def _parameters(empty: torch.nn.Module) -> int:
 def networks_together(empty: torch.nn.Module, need: Need) -> int:
     """Returns how many networks are best trained as one stack.
 
-    Beyond `STACK_PARAMETERS` in all, an update no longer fits the cache,
-    so more networks only share the overhead of the operations. `STACK_LEAST` networks share it well
-    enough. `python -m benchmarks.replicas` measures how the time grows with them.
+    Beyond `STACK_PARAMETERS` in total, an update no longer fits the cache, so more networks only
+    share the overhead of the operations. `STACK_LEAST` networks share it well enough.
+    `python -m benchmarks.replicas` measures how the time grows with the number of networks.
 
     Args:
         empty: The network with no replicas.
@@ -176,10 +177,10 @@ def _fitting(need: Need, room: float) -> int:
 def _memory() -> float:
     """Returns the memory that this process may use, in bytes: the machine's, or its container's."""
     limits = [math.inf]
-    with contextlib.suppress(AttributeError, ValueError, OSError):  # not every system tells
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # not every system has these
         limits.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
     for file in CONTAINER:
-        with contextlib.suppress(ValueError, OSError):  # "max" is no number
+        with contextlib.suppress(ValueError, OSError):  # "max" means no limit
             limits.append(float(int(file.read_text(encoding="ascii"))))
     if sys.platform != "win32":
         address_space, _ = resource.getrlimit(resource.RLIMIT_AS)

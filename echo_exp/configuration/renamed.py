@@ -1,4 +1,4 @@
-"""Reads a configuration of an earlier version: what moved, and what was added since."""
+"""Adapts configurations of earlier versions: classes were renamed and settings were added."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from echo_exp import MOVED
 from echo_exp.configuration.groups import TARGET
 
 CLASSES = {"echo_exp.task.problem.Problem": "echo_exp.task.echo.EchoProblem"}
-"""Classes that have another name today."""
+"""Classes that were renamed, with their current names."""
 ADDED = {
     "problem.offset": 0,
     "problem.order": "forward",
@@ -22,7 +22,7 @@ ADDED = {
     "optimizer.warmup": 0,
     "trainer.clip_norm": None,
 }
-"""Settings that earlier configurations do not have, and the values at which nothing is new."""
+"""Settings that earlier configurations lack, with the values that keep the earlier behaviour."""
 
 
 def renamed(config: DictConfig | ListConfig) -> DictConfig:
@@ -50,7 +50,7 @@ def current(name: str) -> str:
 
 
 def as_first_written(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns flat settings as an earlier version would have written them, if it could."""
+    """Returns flat settings as an earlier version would have written them, as far as possible."""
     before = {today: name for name, today in CLASSES.items()}
     return {
         key: before.get(value, value) if key.endswith(f".{TARGET}") else value

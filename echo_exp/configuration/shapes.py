@@ -1,4 +1,4 @@
-"""The network of a configuration and how large it is; needs torch, but not Lightning."""
+"""The network of a configuration, and its size; needs torch, but not Lightning."""
 
 import functools
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def need(empty: nn.Module, representation: Representation, settings: Settings) -
     Args:
         empty: The network with no replicas.
         representation: How it sees integers.
-        settings: The settings.
+        settings: The checked settings.
     """
     problem, batch = settings.problem, settings.batch_size
     windows = torch.zeros(1, batch, problem.n_in, dtype=torch.long)
@@ -78,7 +78,7 @@ def _representation(config: DictConfig, settings: Settings) -> Representation:
     if takes(node, "representation", "n_marks"):
         given["n_marks"] = len(marks)
     elif marks:
-        reason = f"it has nothing for the marks {' '.join(marks)} of this problem"
+        reason = f"it cannot represent the marks {' '.join(marks)} of this problem"
         raise SettingError("representation", node[TARGET].rpartition(".")[2], reason)
     found: Representation = build(node, "representation", **given)
     return found

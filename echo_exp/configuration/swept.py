@@ -1,4 +1,4 @@
-"""What distinguishes the runs of a sweep: the settings that differ, and their values in short."""
+"""What distinguishes the runs of a sweep: the settings that differ, with abbreviated values."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -7,10 +7,10 @@ from echo_exp.configuration.groups import GROUPS
 
 SEED = "seed"
 REPETITIONS = (SEED, "replicas")
-"""Settings by which runs of the same are repeated."""
+"""Settings that only repeat the same experiment."""
 SHORT = {"learning_rate": "lr"}
 FEW_DIGITS = 4
-"""So many tell people what a search has drawn from an interval."""
+"""Digits that suffice to show people a value that a search drew from an interval."""
 
 
 def swept(
@@ -20,8 +20,8 @@ def swept(
 
     Args:
         runs: The parameters of each run.
-        named: Those that were varied on purpose, where that is known: of the others only those
-            stay that do not follow from them, as the units follow from the network.
+        named: The parameters that were varied on purpose, if known. Others are left out if their
+            values follow from these, as the units may follow from the network.
     """
     keys = dict.fromkeys(key for run in runs for key in run)
     differing = [key for key in keys if len({str(run.get(key)) for run in runs}) > 1]
@@ -43,7 +43,7 @@ def _follows(key: str, others: Sequence[str], runs: Sequence[Mapping[str, Any]])
 
 
 def varied(overrides: Iterable[Sequence[str]]) -> dict[str, list[str]]:
-    """Returns the settings in which the overrides of some runs differ, each with its values."""
+    """Returns the settings that the overrides of some runs set differently, with their values."""
     every: dict[str, dict[str, None]] = {}
     for arguments in overrides:
         for override in arguments:
@@ -58,7 +58,12 @@ def setting(key: str) -> str:
 
 
 def short(key: str, keys: Iterable[str] = ()) -> str:
-    """Returns a setting's short name; its whole name if another's ends alike."""
+    """Returns a setting's short name, or its whole name if the short one is ambiguous.
+
+    Args:
+        key: The setting's whole name.
+        keys: The settings among which it must be unambiguous.
+    """
     last = key.rpartition(".")[2]
     alike = [other for other in keys if other.rpartition(".")[2] == last]
     return key if len(alike) > 1 else SHORT.get(last, last)
@@ -70,7 +75,7 @@ def words(run: Mapping[str, Any], keys: Sequence[str], digits: int | None = None
     Args:
         run: The parameters.
         keys: The parameters to show.
-        digits: The digits of a fraction; by default as many as distinguish it.
+        digits: The significant digits of a fraction; by default as many as identify it.
     """
     return ", ".join(_word(key, run[key], keys, digits) for key in keys if key in run)
 
@@ -89,7 +94,12 @@ def word(value: Any) -> str:
 
 
 def shown(value: Any, digits: int | None = None) -> str:
-    """Returns a value as written in YAML; a number has few digits, or at most the given number."""
+    """Returns a value as it is written in YAML.
+
+    Args:
+        value: The value.
+        digits: The significant digits of a fraction; by default as many as identify it.
+    """
     if not isinstance(value, float):
         return word(value)
     if digits is not None:

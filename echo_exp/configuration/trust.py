@@ -16,13 +16,13 @@ Target = tuple[str, str]
 def check(
     stored: DictConfig, trusted: Collection[Target], asked: tuple[str, str], hint: str = ""
 ) -> None:
-    """Refuses a configuration that would call or look up anything but known names.
+    """Refuses a configuration that would call unknown names, or look up anything.
 
     Args:
         stored: The configuration, from the store.
-        trusted: Further names that it may call, beside those of the options of each group.
+        trusted: Further names that it may call, besides those of the options of each group.
         asked: The setting that names the run, and its value.
-        hint: What the user can do about it.
+        hint: What the user can do about it, added to the message.
 
     Raises:
         SettingError: It would call or look up something else.
@@ -40,7 +40,7 @@ def check(
 
 @cache
 def offered() -> frozenset[Target]:
-    """Returns what the options of each group call: pairs of ``<group>._target_`` and a name."""
+    """Returns the names that the options of each group call, with their ``<group>._target_``."""
     found = set()
     for group in GROUPS:
         for path in (FOLDER / group).glob("*.yaml"):
@@ -53,7 +53,7 @@ def offered() -> frozenset[Target]:
 
 
 def targets(config: DictConfig) -> set[Target]:
-    """Returns what a configuration calls."""
+    """Returns the names that a configuration calls, with their ``<group>._target_``."""
     leaves = _leaves(OmegaConf.to_container(config))
     return {(key, value) for key, value in leaves if _names_target(key)}
 

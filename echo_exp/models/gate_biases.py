@@ -40,7 +40,7 @@ class GateBiases:
             return
         settings.integer(chrono_key, self.chrono, 2, MOST)
         if self.forget != 1:
-            reason = f"{chrono_key}={self.chrono} draws the biases of the forget gates; leave it 1"
+            reason = f"{chrono_key}={self.chrono} draws the forget gates' biases; it must be 1"
             raise settings.SettingError(key, self.forget, reason)
 
     def draw(self, units: int, generators: initializers.Generators) -> nn.Parameter:

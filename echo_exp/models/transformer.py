@@ -201,5 +201,5 @@ def _check(units: int, heads: int, position: str, stateful: bool) -> None:
         reason = f"it must be a multiple of model.heads={heads}"
         raise settings.SettingError("model.units", units, reason)
     if position == ROTARY and units // heads % 2:
-        reason = f"model.position={ROTARY} needs an even number a head, and there are {heads} heads"
+        reason = f"model.position={ROTARY} needs an even number for each of {heads} heads"
         raise settings.SettingError("model.units", units, reason)

@@ -1,8 +1,9 @@
 """What many runs say: read back from the tracking store, tested, drawn, written down.
 
-Of a study `records` reads, `answers` puts side by side, `figures` draws and `pages` writes; of a
-sweep `jobs`, `effects`, `sweep_figures` and `sweep_page` do. `beside` compares any runs, `frames`
-gives them to pandas. `statistics`, `estimates`, `style` and `rendering` are what these share.
+For a study, `records` reads the runs, `answers` compares them, `figures` draws and `pages` writes;
+for a sweep, `jobs`, `effects`, `sweep_figures` and `sweep_page` do the same. `beside` compares any
+runs, and `frames` returns them as pandas data frames. All of them use `statistics`, `estimates`,
+`style` and `rendering`.
 """
 
 FROM = "from"

@@ -12,7 +12,12 @@ from echo_exp.reports.answers import Answers
 
 
 def interquartile(found: Answers, ranked: Sequence[Ranking]) -> Figure:
-    """Draws the interquartile mean of each value with its interval, one panel per ranking."""
+    """Draws the interquartile mean of each value with its interval, one panel per ranking.
+
+    Args:
+        found: What the study's runs say.
+        ranked: The rankings of the compared values.
+    """
     figure, (row,) = style.grid(1, len(ranked))
     levels = found.levels()
     for axes, ranking in zip(row, ranked, strict=True):
@@ -31,7 +36,12 @@ def interquartile(found: Answers, ranked: Sequence[Ranking]) -> Figure:
 
 
 def profiles(found: Answers, ranked: Sequence[Ranking]) -> Figure:
-    """Draws the share of seeds above each score, a line a compared value, a panel a ranking."""
+    """Draws the share of seeds above each score, a line per value and a panel per ranking.
+
+    Args:
+        found: What the study's runs say.
+        ranked: The rankings of the compared values.
+    """
     figure, (row,) = style.grid(1, len(ranked))
     levels = found.levels()
     for axes, ranking in zip(row, ranked, strict=True):

@@ -18,7 +18,14 @@ NOTHING = Estimate(math.nan, math.nan, math.nan)
 
 
 def section(found: Answers) -> Section | None:
-    """Returns the section on all tasks together, where the study names its tasks."""
+    """Returns the section on all tasks together.
+
+    Args:
+        found: What the study's runs say.
+
+    Returns:
+        The section; None if the study names no tasks, or nothing can be ranked over them.
+    """
     ranked = aggregates.rankings(found)
     if not ranked:
         return None

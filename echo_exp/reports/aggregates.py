@@ -1,9 +1,10 @@
 """Aggregates over many tasks: interquartile means, improvements, performance profiles.
 
-After Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
-(arXiv:2108.13264), where a task has a few seeds and a method is judged by all tasks together. All
-intervals are percentiles of a stratified bootstrap: seeds are drawn anew within each task; tasks
-are not. Its random numbers have a fixed seed, so the same scores give the same intervals.
+The definitions are those of Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the
+Statistical Precipice" (arXiv:2108.13264): each task has a few seeds, and a method is judged by all
+tasks together. All intervals are percentiles of a stratified bootstrap, which resamples the seeds
+within each task but not the tasks. Its random numbers have a fixed seed, so the same scores give
+the same intervals.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,18 +29,18 @@ from echo_exp.training.replicas import Floats
 
 QUARTILE = 0.25
 THRESHOLDS: Floats = np.linspace(0, 1, 101)
-"""The scores at which a profile is told, of shares from 0 to 1."""
+"""The scores at which a profile is computed; only shares, from 0 to 1, have profiles."""
 
 Scores = Sequence[Floats]
-"""Of each task the scores of its seeds, [n]; tasks may have different numbers of seeds."""
+"""The scores of the seeds of each task, [n]; tasks may have different numbers of seeds."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Which share of the seeds of all tasks score more than each of `THRESHOLDS` (Q of them).
+    """The share of seeds of all tasks that score above each of `THRESHOLDS` (Q of them).
 
     Attributes:
-        share: The mean over the tasks, [Q].
+        share: The mean of the shares of all tasks, [Q].
         low: Lower end of its 95 % interval at each threshold, [Q].
         high: Upper end, [Q].
     """
@@ -51,16 +52,16 @@ class Profile:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """One of the compared values over all tasks.
+    """One of the compared values, over all tasks.
 
     Attributes:
         level: The value.
-        seeds: How many seeds of all tasks there are.
-        iqm: Interquartile mean of their scores.
-        improvement: Probability that a seed scores more than one of the reference on the same task,
-            equal scores counting half; None of the reference itself.
-        behind: By how much its interquartile mean is below the best, with an interval that is
-            corrected for the number of values (Bonferroni); None of the best.
+        seeds: The number of seeds of all tasks.
+        iqm: The interquartile mean of their scores.
+        improvement: The probability that a seed scores above one of the reference on the same task,
+            equal scores counting half; None for the reference itself.
+        behind: By how much its interquartile mean is below the best one, with an interval that is
+            corrected for the number of values (Bonferroni); None for the best.
         profile: Its performance profile.
     """
 
@@ -73,21 +74,21 @@ class Aggregate:
 
     @property
     def told_apart(self) -> bool:
-        """Whether it is below the best beyond chance."""
+        """Whether it is significantly below the best."""
         return self.behind is not None and self.behind.low > 0
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The compared values by one metric, over the tasks.
+    """The compared values, ranked by one metric over the tasks.
 
     Attributes:
-        metric: A share of what is right.
-        group: The value of the axis that is not the tasks'; None where there is none.
+        metric: The metric, a share of right answers.
+        group: The value of the panel or x that is not the tasks; None if the study has no such.
         tasks: The tasks.
         reference: The first of the compared values that have all tasks.
-        aggregates: Of each value that has all tasks, that of the highest mean first.
-        incomplete: Values that lack a task, with those they lack.
+        aggregates: The aggregate of each value that has all tasks, the highest mean first.
+        incomplete: The values that lack tasks, each with the tasks that it lacks.
     """
 
     metric: str
@@ -101,7 +102,11 @@ class Ranking:
 def rankings(found: Answers) -> list[Ranking]:
     """Ranks the compared values over the tasks, by each metric that is a share and in each group.
 
-    None where the study names no tasks.
+    Args:
+        found: What the study's runs say.
+
+    Returns:
+        The rankings; none if the study names no tasks.
     """
     if found.study.tasks is None:
         return []
@@ -118,18 +123,18 @@ def rankings(found: Answers) -> list[Ranking]:
 
 
 def _counts(metric: str) -> bool:
-    """Returns whether a metric is a share of what is right, of which a diverged seed has 0."""
+    """Returns whether a metric is a share of right answers, which is 0 for a diverged seed."""
     return definition(metric).diverged == 0
 
 
 def _ranking(found: Answers, metric: str, group: Any, records: Sequence[Record]) -> Ranking | None:
-    """Ranks the values of a group; None where none has all tasks."""
+    """Ranks the values of a group; None if no value has all tasks."""
     tasks = list(dict.fromkeys(answers.task(found.study, record) for record in records))
     by_level: dict[Any, dict[Any, Floats]] = {level: {} for level in found.levels()}
     for record in records:
         if metric in record.scores:
-            mine = by_level[answers.level(found.study, record)]
-            mine[answers.task(found.study, record)] = np.nan_to_num(record.scores[metric])
+            by_task = by_level[answers.level(found.study, record)]
+            by_task[answers.task(found.study, record)] = np.nan_to_num(record.scores[metric])
     whole = {
         level: [scores[task] for task in tasks]
         for level, scores in by_level.items()
@@ -147,14 +152,14 @@ def _ranking(found: Answers, metric: str, group: Any, records: Sequence[Record])
 
 
 def aggregate(scores: Mapping[Any, Scores], reference: Any) -> list[Aggregate]:
-    """Aggregates the scores of each value over the same tasks, that of the highest mean first.
+    """Aggregates the scores of each value over the same tasks, the highest mean first.
 
     Args:
-        scores: Of each value its scores of each task.
-        reference: The value whose seeds those of the others are set against.
+        scores: The scores of each value, by task.
+        reference: The value with whose seeds those of the others are compared.
     """
-    drawn = {level: interquartile_means(own) for level, own in scores.items()}
-    means = {level: interquartile_mean(own) for level, own in scores.items()}
+    drawn = {level: interquartile_means(by_task) for level, by_task in scores.items()}
+    means = {level: interquartile_mean(by_task) for level, by_task in scores.items()}
     order = sorted(scores, key=lambda level: -means[level])
     best = order[0]
     chance = (1 - CONFIDENCE) / max(len(order) - 1, 1)
@@ -176,21 +181,33 @@ def aggregate(scores: Mapping[Any, Scores], reference: Any) -> list[Aggregate]:
 
 
 def interquartile_mean(scores: Scores) -> float:
-    """Returns the mean of the middle half of the scores of all tasks."""
+    """Returns the mean of the middle half of the scores of all tasks.
+
+    Args:
+        scores: The scores of each task.
+    """
     return float(stats.trim_mean(np.concatenate(scores), QUARTILE))
 
 
 def interquartile_means(scores: Scores) -> Floats:
-    """Returns the same of each resample of the seeds, [B]."""
+    """Returns the interquartile mean of each resample of the seeds, [B].
+
+    Args:
+        scores: The scores of each task.
+    """
     drawn = np.concatenate(list(resampled(scores)), axis=1)  # [B, n]
     return np.asarray(stats.trim_mean(drawn, QUARTILE, axis=1))
 
 
 def improvement(scores: Scores, reference: Scores) -> Estimate:
-    """Estimates the probability that a seed scores more than one of the reference.
+    """Estimates the probability that a seed scores above one of the reference.
 
-    The mean over the tasks of Mann and Whitney's statistic divided by its largest value; equal
-    scores count half.
+    It is the mean over the tasks of Mann and Whitney's statistic (1947) divided by its largest
+    value; equal scores count half.
+
+    Args:
+        scores: The scores of each task.
+        reference: The scores of the reference on the same tasks.
     """
 
     def of_all(first: Sequence[Floats], second: Sequence[Floats]) -> Floats:
@@ -203,28 +220,38 @@ def improvement(scores: Scores, reference: Scores) -> Estimate:
 
 
 def _above(first: Floats, second: Floats) -> Floats:
-    """Returns how often one of [B, n] is above one of [B, m] of the same row, [B]."""
+    """Returns, per row, how often a value of [B, n] is above one of [B, m], as shares [B]."""
     differences = np.sign(first[:, :, None] - second[:, None, :])  # [B, n, m]
     return np.asarray((1 + differences.mean((1, 2))) / 2)
 
 
 def profile(scores: Scores) -> Profile:
-    """Estimates which share of the seeds scores more than each threshold."""
+    """Estimates the share of seeds that score above each threshold.
+
+    Args:
+        scores: The scores of each task.
+    """
 
     def shares(draws: Floats) -> Floats:  # [B, n] -> [B, Q]
         return np.stack([(draws > threshold).mean(1) for threshold in THRESHOLDS], axis=1)
 
     drawn = np.mean([shares(draws) for draws in resampled(scores)], axis=0)  # [B, Q]
-    value = np.mean([shares(own[None])[0] for own in scores], axis=0)
+    value = np.mean([shares(of_task[None])[0] for of_task in scores], axis=0)
     low, high = np.quantile(drawn, _ends(1 - CONFIDENCE), axis=0)
     return Profile(value, low, high)
 
 
 def resampled(scores: Scores, seed: int = 0) -> Iterator[Floats]:
-    """Yields of each task as many of its own scores, drawn with replacement, [B, n]."""
+    """Yields resamples of the scores of each task, drawn with replacement, [B, n].
+
+    Args:
+        scores: The scores of each task, [n].
+        seed: The seed of the random numbers.
+    """
     random = np.random.default_rng(seed)
-    for own in scores:
-        yield own[random.integers(0, len(own), (RESAMPLES, len(own)))]
+    for of_task in scores:
+        count = len(of_task)
+        yield of_task[random.integers(0, count, (RESAMPLES, count))]
 
 
 def _ends(chance: float) -> tuple[float, float]:
@@ -237,16 +264,25 @@ def _estimate(value: float, drawn: Floats, chance: float = 1 - CONFIDENCE) -> Es
 
 
 def sentence(found: Answers, ranked: Sequence[Ranking]) -> str:
-    """Returns what the study's first metric says over its tasks; nothing where it says nothing."""
-    mine = [ranking for ranking in ranked if ranking.metric == found.study.metric]
-    if not mine:
+    """Says in one sentence how the study's first metric ranks the values over all tasks.
+
+    Args:
+        found: What the study's runs say.
+        ranked: The rankings.
+
+    Returns:
+        The sentence; empty if the metric has no ranking.
+    """
+    chosen = [ranking for ranking in ranked if ranking.metric == found.study.metric]
+    if not chosen:
         return ""
-    number = len(mine[0].tasks)
-    parts = "; ".join(_said(found, ranking) for ranking in mine)
+    number = len(chosen[0].tasks)
+    parts = "; ".join(_order(found, ranking) for ranking in chosen)
     return f"By the interquartile mean over {number} task{'s' * (number > 1)}: {parts}."
 
 
-def _said(found: Answers, ranking: Ranking) -> str:
+def _order(found: Answers, ranking: Ranking) -> str:
+    """Says which value is first, which is second, and which cannot be told apart from the first."""
     first, *others = ranking.aggregates
     lines = [f"{_mean(first)} first"]
     lines += [f"then {_mean(other)}" for other in others[:1]]
@@ -262,6 +298,11 @@ def _mean(aggregate: Aggregate) -> str:
 
 
 def place(study: Study, ranking: Ranking) -> str:
-    """Returns what a ranking's group is called; nothing where there is but one."""
+    """Returns the name of a ranking's group; an empty string if the study has no groups.
+
+    Args:
+        study: The study.
+        ranking: The ranking.
+    """
     name = study.group
     return f"{configuration.short(name)} {word(ranking.group)}" if name else ""

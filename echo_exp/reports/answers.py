@@ -1,4 +1,4 @@
-"""Compares the records of a study with each other."""
+"""Compares the records of a study's cells with each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from echo_exp.training.evaluation import SOLVED
 from echo_exp.training.replicas import Floats
 
 Pair = tuple[Record, Record]
-FLOAT32 = 1e-6  # what rounding does to an accuracy
+FLOAT32 = 1e-6  # the rounding error of an accuracy
 LAW_AT = (0.5, 0.9, SOLVED)
-"""Accuracies of the validation whose epochs a law is fitted to."""
+"""The validation accuracies for each of which a law of the epochs is fitted."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,13 @@ class Comparison:
     """Two records that differ in what the study compares.
 
     Attributes:
-        metric: What is compared.
+        metric: The metric by which they are compared.
         reference: The record with the first value of the compared setting.
-        other: The record with another.
+        other: The record with another value.
         difference: Other minus reference.
         p: Its p-value, corrected for the number of the study's comparisons by this metric.
-        decidable: Whether so few seeds could have shown a difference, with so many comparisons.
+        decidable: Whether this number of seeds can show a difference at all, given the number of
+            comparisons.
     """
 
     metric: str
@@ -47,12 +48,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Solving:
-    """How long two such records take to solve the problem.
+    """How two such records differ in the epochs that they take to solve the problem.
 
     Attributes:
         reference: The record with the first value of the compared setting.
-        other: The record with another.
-        p: Of the log-rank test, corrected for the number of the study's comparisons.
+        other: The record with another value.
+        p: The p-value of the log-rank test, corrected for the number of the study's comparisons.
     """
 
     reference: Record
@@ -65,10 +66,10 @@ class Law:
     """How the epochs until an accuracy is reached grow: as a product of powers of factors.
 
     Attributes:
-        accuracy: The accuracy of the validation.
+        accuracy: The validation accuracy.
         reached: How many seeds reached it.
-        seeds: Of how many.
-        exponents: The power of each factor; None where the seeds do not determine them.
+        seeds: How many seeds there are.
+        exponents: The power of each factor; None if the seeds do not determine them.
     """
 
     accuracy: float
@@ -83,13 +84,13 @@ class Answers:
 
     Attributes:
         study: The study.
-        records: Of all its cells, in their order.
-        compared: Those that are finished and, where the study selects, have the best validation.
-        metrics: What is compared, of what was measured.
-        comparisons: Of each metric and pair.
-        solving: Of each pair.
-        laws: How the epochs until an accuracy is reached depend on the study's factors, where it
-            asks.
+        records: The records of all its cells, in their order.
+        compared: The finished records; if the study selects, only those with the best validation.
+        metrics: The compared metrics that the runs have.
+        comparisons: The comparison of each pair by each metric.
+        solving: The comparison of each pair by the epochs to solve.
+        laws: How the epochs until an accuracy is reached depend on the study's factors; none if it
+            does not ask for a law.
     """
 
     study: Study
@@ -101,50 +102,62 @@ class Answers:
     laws: Sequence[Law]
 
     def panels(self) -> list[Any]:
-        """The values of the setting that each have a panel, in the order of the cells."""
+        """Returns the values that have a panel, in the order of the cells."""
         return _unique([panel(self.study, record) for record in self.compared])
 
     def levels(self) -> list[Any]:
-        """The values that are compared, in the order of the cells, whether finished or not."""
+        """Returns the compared values, finished or not, in the order of the cells."""
         return _unique([level(self.study, record) for record in self.records])
 
     def candidates(self, chosen: Record) -> int:
-        """Of how many finished records of the same place one was selected."""
+        """Returns from how many finished records a compared record was selected.
+
+        Args:
+            chosen: The compared record.
+        """
         place = _place(self.study, chosen)
         return sum(r.finished and _place(self.study, r) == place for r in self.records)
 
     def of_panel(self, value: Any) -> list[Record]:
-        """The compared records of a panel."""
+        """Returns the compared records of a panel.
+
+        Args:
+            value: The panel.
+        """
         return [record for record in self.compared if panel(self.study, record) == value]
 
 
 def panel(study: Study, record: Record) -> Any:
-    """Returns the panel that a record belongs to; None where the study has but one."""
+    """Returns the panel that a record belongs to; None if the study has no panels."""
     return record.cell.attributes[study.panel] if study.panel else None
 
 
 def position(study: Study, record: Record) -> Any:
-    """Returns where a record stands on the horizontal axis; None where there is none."""
+    """Returns a record's value on the horizontal axis; None if the study has no x."""
     return record.cell.attributes[study.x] if study.x else None
 
 
 def task(study: Study, record: Record) -> Any:
-    """Returns the task that a record belongs to, of a study that names its tasks."""
+    """Returns the task that a record belongs to; None if the study names no tasks."""
     return record.cell.attributes[study.tasks] if study.tasks else None
 
 
 def group(study: Study, record: Record) -> Any:
-    """Returns what a record is aggregated with; None where the study has but one group."""
+    """Returns the group in which a record is aggregated; None if the study has no groups."""
     return record.cell.attributes[study.group] if study.group else None
 
 
 def level(study: Study, record: Record) -> Any:
-    """Returns a record's value of what is compared."""
+    """Returns a record's value of the compared setting or label."""
     return record.cell.attributes[study.compare]
 
 
 def answer(study: Study, records: Sequence[Record]) -> Answers:
     """Compares the finished cells of a study.
+
+    Args:
+        study: The study.
+        records: The records of all its cells.
 
     Raises:
         SettingError: No run has the metric that the study compares.
@@ -168,40 +181,48 @@ def answer(study: Study, records: Sequence[Record]) -> Answers:
 
 
 def sentence(found: Answers) -> str:
-    """Returns the answer of a study in one sentence: what its first metric says of each value."""
-    mine = [c for c in found.comparisons if c.metric == found.study.metric]
-    if not mine:
+    """Says in one sentence how each value compares with the reference by the study's metric.
+
+    Args:
+        found: What the study's runs say.
+    """
+    comparisons = [c for c in found.comparisons if c.metric == found.study.metric]
+    if not comparisons:
         done = sum(record.finished for record in found.records)
         return f"Nothing can be compared yet: {done} of {len(found.records)} cells have finished."
     name, metric = configuration.short(found.study.compare), found.study.metric
-    reference = word(level(found.study, mine[0].reference))
-    others = _unique([level(found.study, c.other) for c in mine])
-    told = []
+    reference = word(level(found.study, comparisons[0].reference))
+    others = _unique([level(found.study, c.other) for c in comparisons])
+    parts = []
     for other in others:
-        verdicts = _verdicts([c for c in mine if level(found.study, c.other) == other])
-        told.append(f"{name} {word(other)} {verdicts}")
-    return f"By {metric}, against {name} {reference}: {'; '.join(told)}."
+        verdicts = _verdicts([c for c in comparisons if level(found.study, c.other) == other])
+        parts.append(f"{name} {word(other)} {verdicts}")
+    return f"By {metric}, against {name} {reference}: {'; '.join(parts)}."
 
 
 def _verdicts(comparisons: Sequence[Comparison]) -> str:
-    """Returns in how many of some comparisons the other side is better, worse or neither."""
+    """Says in how many comparisons the other side is higher, lower or neither."""
     apart = [c for c in comparisons if c.p < 1 - CONFIDENCE]
     up = [c.difference.difference.value for c in apart if c.difference.difference.value > 0]
     down = [c.difference.difference.value for c in apart if c.difference.difference.value <= 0]
     few = sum(not c.decidable for c in comparisons if c not in apart)
-    told = [
+    parts = [
         f"is {words} in {len(values)} (by {abs(float(np.mean(values))):.3g} on average)"
         for words, values in (("higher", up), ("lower", down))
         if values
     ]
     same = len(comparisons) - len(apart) - few
-    told += [f"is not told apart in {same}"] if same else []
-    told += [f"has too few seeds to tell in {few}"] if few else []
-    return f"{', '.join(told)} of {len(comparisons)} comparisons"
+    parts += [f"is not told apart in {same}"] if same else []
+    parts += [f"has too few seeds to tell in {few}"] if few else []
+    return f"{', '.join(parts)} of {len(comparisons)} comparisons"
 
 
 def survival(record: Record) -> Survival:
-    """Estimates by when how many of a record's seeds have solved the problem."""
+    """Estimates the share of a record's seeds that have solved the problem by each epoch.
+
+    Args:
+        record: A finished record.
+    """
     return statistics.survival(record.epochs_to_solve, record.epochs)
 
 
@@ -210,7 +231,7 @@ def _place(study: Study, record: Record) -> tuple[Any, ...]:
 
 
 def _select(study: Study, finished: Sequence[Record]) -> list[Record]:
-    """Keeps of each place the record with the best validation."""
+    """Keeps the record with the best validation of each panel, position and compared value."""
     best: dict[tuple[Any, ...], Record] = {}
     for record in finished:
         place = _place(study, record)
@@ -220,17 +241,17 @@ def _select(study: Study, finished: Sequence[Record]) -> list[Record]:
 
 
 def _validation(record: Record) -> tuple[float, float]:
-    """Returns the accuracy of the last validation and, to tell equals apart, minus its loss."""
+    """Returns the accuracy of the last validation and, to break ties, minus its loss."""
     return float(record.scores["val/accuracy"].mean()), -float(record.scores["val/loss"].mean())
 
 
 def _pairs(
     study: Study, records: Sequence[Record], compared: Sequence[Record], metric: str
 ) -> list[Pair]:
-    """Returns the first planned record of each panel and position with each of the others.
+    """Pairs the first planned record of each panel and position with each of the others there.
 
-    Where that record is missing there is nothing to compare with. Values that never have the metric
-    do not take part.
+    If that record is missing, the others have nothing to be compared with. Values for which no
+    record has the metric are ignored.
     """
     measured = [record for record in compared if metric in record.scores]
     levels = {level(study, record) for record in measured}
@@ -250,7 +271,7 @@ def _pairs(
 
 
 def _corrected(pairs: Sequence[Pair], p: Sequence[float]) -> list[float]:
-    """Corrects p-values for their number, pairs of the same runs being one."""
+    """Corrects p-values for their number; pairs of the same runs count once."""
     runs = [(a.run_id, b.run_id) for a, b in pairs]
     once = dict(zip(runs, p, strict=True))
     corrected = dict(zip(once, statistics.holm(list(once.values())), strict=True))
@@ -262,9 +283,8 @@ def _comparisons(pairs: Sequence[Pair], metric: str) -> list[Comparison]:
         statistics.differ(a.scores[metric], b.scores[metric], (a.seeds, b.seeds)) for a, b in pairs
     ]
     corrected = _corrected(pairs, [difference.p for difference in differences])
-    chance = (1 - CONFIDENCE) / max(
-        len({(a.run_id, b.run_id) for a, b in pairs}), 1
-    )  # for the least of p-values
+    distinct = {(a.run_id, b.run_id) for a, b in pairs}
+    chance = (1 - CONFIDENCE) / max(len(distinct), 1)  # Holm's threshold for the smallest p-value
     return [
         Comparison(metric, a, b, difference, p, difference.least_p < chance)
         for (a, b), difference, p in zip(pairs, differences, corrected, strict=True)
@@ -281,7 +301,13 @@ def _solving(pairs: Sequence[Pair]) -> list[Solving]:
 
 
 def law(names: Sequence[str], compared: Sequence[Record], accuracy: float) -> Law:
-    """Fits how the epochs until an accuracy grow with some settings, or labels, of records."""
+    """Fits how the epochs until an accuracy is reached grow with settings or labels of records.
+
+    Args:
+        names: The settings or labels, whose values are positive numbers.
+        compared: The records.
+        accuracy: The validation accuracy.
+    """
     counts = [len(record.seeds) for record in compared]
     factors = {
         name: np.repeat([float(record.cell.attributes[name]) for record in compared], counts)
@@ -294,7 +320,7 @@ def law(names: Sequence[str], compared: Sequence[Record], accuracy: float) -> La
 
 
 def _epochs_to(record: Record, accuracy: float) -> Floats:
-    """Returns the first validated epoch of each seed, [R], with an accuracy; NaN where none has."""
+    """Returns the first validated epoch with an accuracy of each seed, [R]; NaN if it has none."""
     epochs, values = record.curves["val/accuracy"]
     there = values >= accuracy - FLOAT32
     return np.where(there.any(0), epochs[there.argmax(0)], np.nan)

@@ -1,4 +1,4 @@
-"""Any runs beside each other: the settings that differ, their scores, their curves."""
+"""Compares any runs side by side: the settings that differ, their scores and their curves."""
 
 import math
 import re
@@ -28,22 +28,22 @@ from echo_exp.tracking.access.rows import typed
 
 RUNS = "runs"
 MOST_RUNS = 100
-"""More are a matter of a sweep, or of `echo_exp.runs`."""
+"""More runs are compared by the report of a sweep, or with `echo_exp.runs`."""
 MOST_CURVES = 12
 RUN_ID = re.compile(r"\w+")
-"""What is no such word is a filter."""
+"""A single word is the id of a run; anything else is a filter."""
 SCORES = ("test/accuracy", "test/sequence_accuracy", "test/mae", "test/loss", "epochs_to_solve")
-"""What is told of each run, of what it has."""
+"""The scores that are shown of each run that has them."""
 
 
 @dataclass(frozen=True)
 class Beside:
-    """Runs beside each other.
+    """Runs that are compared side by side.
 
     Attributes:
         jobs: The runs.
         axes: The settings in which they differ.
-        metrics: What is compared, the first as differences too.
+        metrics: The metrics that are compared; the first also as differences.
     """
 
     jobs: Sequence[Job]
@@ -52,15 +52,16 @@ class Beside:
 
 
 def find(access: Access, experiment: str, which: Any) -> list[Run]:
-    """Finds runs.
+    """Finds the runs that the user has named.
 
     Args:
         access: The tracking store.
-        experiment: The experiment that a filter, or ``last``, looks in.
-        which: Ids of runs, ``last`` for the newest, or a filter in the syntax of MLflow's search.
+        experiment: The experiment in which a filter, or ``last``, looks for runs.
+        which: Ids of runs, ``last`` for the newest, or a filter in the syntax of MLflow's search;
+            one of these or a list.
 
     Raises:
-        SettingError: There are none, too many, or MLflow refuses the filter.
+        SettingError: No run matches, too many match, or MLflow refuses the filter.
     """
     named = [which] if isinstance(which, str) else which
     if not isinstance(named, Sequence) or not all(isinstance(name, str) for name in named):
@@ -95,19 +96,19 @@ def _named(access: Access, experiment: str, name: str) -> list[Run]:
 
 
 def put(access: Access, runs: Sequence[Run], metric: str) -> Beside:
-    """Puts runs beside each other.
+    """Reads runs to compare them side by side.
 
     Args:
         access: The tracking store.
         runs: The runs.
-        metric: What is compared first.
+        metric: The metric that comes first.
 
     Raises:
-        SettingError: None has finished, or none has the metric.
+        SettingError: No run has finished, or none has the metric.
     """
-    every = [{k: typed(v) for k, v in run.data.params.items()} for run in runs]
-    axes = configuration.swept(every)
-    jobs = [job(access, run, own, axes) for run, own in zip(runs, every, strict=True)]
+    parameters = [{k: typed(v) for k, v in run.data.params.items()} for run in runs]
+    axes = configuration.swept(parameters)
+    jobs = [job(access, run, params, axes) for run, params in zip(runs, parameters, strict=True)]
     known = {name for each in jobs for name in each.scores}
     if not known:
         status = ", ".join(f"{each.run_id} is {each.status}" for each in jobs)
@@ -119,11 +120,16 @@ def put(access: Access, runs: Sequence[Run], metric: str) -> Beside:
 
 
 def score(each: Job, metric: str) -> Estimate:
-    """Returns a run's score with a 95 % interval: over its seeds, of a single one over its windows.
+    """Returns a run's mean score with its 95 % interval.
+
+    The interval is that over the seeds; for a single seed, that over its test windows.
 
     Args:
         each: The run.
         metric: The score.
+
+    Returns:
+        The mean of the finite scores with its interval; NaN if there is none.
     """
     values = each.scores.get(metric, np.empty(0))
     values = values[np.isfinite(values)]
@@ -137,7 +143,12 @@ def score(each: Job, metric: str) -> Estimate:
 
 
 def difference(first: Estimate, other: Estimate) -> Estimate:
-    """Returns other minus first with an interval from those of both (Zou and Donner 2008)."""
+    """Returns other minus first; its interval follows from both intervals (Zou and Donner 2008).
+
+    Args:
+        first: The first estimate.
+        other: The other, independent of the first.
+    """
     low = math.hypot(other.value - other.low, first.high - first.value)
     high = math.hypot(other.high - other.value, first.value - first.low)
     value = other.value - first.value
@@ -145,7 +156,16 @@ def difference(first: Estimate, other: Estimate) -> Estimate:
 
 
 def write(found: Beside, lines: Mapping[str, Curve], folder: Path) -> list[str]:
-    """Writes runs beside each other into a folder; returns them as lines for the screen."""
+    """Writes the comparison of runs into a folder.
+
+    Args:
+        found: The runs.
+        lines: The learning curves of runs, by their names.
+        folder: The folder.
+
+    Returns:
+        A line for the screen for each run.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(_rows(found))
     frame.to_csv(folder / "runs.csv", index=False, lineterminator="\n")
@@ -175,6 +195,7 @@ def _setting(each: Job, axis: str) -> str:
 
 
 def _against(found: Beside, each: Job) -> str:
+    """Returns the difference of a run to the first one, in words."""
     first = found.jobs[0]
     if each is first or not (first.finished and each.finished):
         return ""
@@ -182,9 +203,9 @@ def _against(found: Beside, each: Job) -> str:
 
 
 def _line(found: Beside, each: Job) -> str:
-    told = estimated(score(each, found.metrics[0])) if each.finished else each.status
+    outcome = estimated(score(each, found.metrics[0])) if each.finished else each.status
     against = _against(found, each)
-    return f"{each.named}: {told}{f'; against the first {against}' if against else ''}"
+    return f"{each.named}: {outcome}{f'; against the first {against}' if against else ''}"
 
 
 def _rows(found: Beside) -> Iterator[dict[str, Any]]:
@@ -198,6 +219,11 @@ def _rows(found: Beside) -> Iterator[dict[str, Any]]:
 
 
 def curves_of(access: Access, found: Beside) -> Mapping[str, Curve]:
-    """Reads the learning curves of the first runs that have finished, by their names."""
+    """Reads the learning curves of the first runs that have finished, by their names.
+
+    Args:
+        access: The tracking store.
+        found: The runs.
+    """
     shown = [each for each in found.jobs if each.finished][:MOST_CURVES]
     return curves(access, [Setting({}, each.named, [each]) for each in shown])

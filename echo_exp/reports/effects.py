@@ -11,7 +11,7 @@ from echo_exp.settings import is_number
 from echo_exp.training.replicas import Floats
 
 MOST_LEVELS = 12
-"""Of a factor with more values the means are not told one by one."""
+"""The means of a factor with more values are not listed."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Effect:
 
     Attributes:
         factor: The setting.
-        levels: Its values, numbers in their order; none where they are more than `MOST_LEVELS`.
-        means: The mean score of each, over all settings and seeds that have it, [V].
-        share: How much of the variance of all scores lies between these means (eta squared), from 0
-            to 1. On a full grid it is the first order of a functional analysis of variance (Hutter
-            et al. 2014).
+        levels: Its values, numbers in ascending order; none if there are more than `MOST_LEVELS`.
+        means: The mean score of each value, over all settings and seeds that have it, [V].
+        share: The share of the variance of all scores that lies between these means (eta squared),
+            from 0 to 1. On a full grid it is the first-order term of a functional analysis of
+            variance (Hutter et al. 2014).
     """
 
     factor: str
@@ -38,10 +38,10 @@ class Effects:
     """How the variance of a score divides.
 
     Attributes:
-        factors: The factors that every setting has, that of the largest share first.
-        together: The share that lies between settings beyond what the factors do by themselves.
-        seeds: The share that lies between seeds of the same setting; NaN where each has but one,
-            and what seeds do is among what the factors do together.
+        factors: The factors that every setting has, the largest share first.
+        together: The share that lies between settings and that no factor explains by itself.
+        seeds: The share that lies between seeds of the same setting. NaN if each setting has one
+            seed; the share is then part of `together`.
     """
 
     factors: Sequence[Effect]
@@ -50,12 +50,15 @@ class Effects:
 
 
 def effects(settings: Sequence[Setting], factors: Sequence[str], metric: str) -> Effects | None:
-    """Divides the variance of a metric; None where it does not vary, or no factor has few values.
+    """Divides the variance of a metric among the factors of a sweep.
 
     Args:
         settings: The settings with their scores.
-        factors: What was swept.
+        factors: What was swept, without the seed.
         metric: The metric.
+
+    Returns:
+        The shares; None if the metric does not vary, or no factor has few enough values.
     """
     scores = [(setting, _finite(setting.scores(metric))) for setting in settings]
     every = np.concatenate([found for _, found in scores]) if scores else np.empty(0)
@@ -80,7 +83,11 @@ def effects(settings: Sequence[Setting], factors: Sequence[str], metric: str) ->
 
 
 def order(values: Sequence[Any]) -> list[Any]:
-    """Returns values without repetition, numbers in their order."""
+    """Returns values without repetition; if all are numbers, in ascending order.
+
+    Args:
+        values: The values.
+    """
     found = list(dict.fromkeys(values))
     return sorted(found) if all(map(is_number, found)) else found
 
@@ -97,7 +104,7 @@ def _groups(scores: Sequence[tuple[Setting, Floats]], factor: str) -> Mapping[An
 
 
 def _between(groups: Sequence[Floats], mean: float) -> float:
-    """Returns the sum of squares between the means of groups."""
+    """Returns the sum of squares between groups."""
     return float(sum(len(g) * (g.mean() - mean) ** 2 for g in groups if len(g)))
 
 

@@ -1,4 +1,4 @@
-"""The figures of a report: scores of every seed, by when how many have solved it, curves."""
+"""The figures of a study's report: scores of all seeds, share of seeds that have solved, curves."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +23,11 @@ LETTERS_AN_INCH = 12  # of the legend
 
 
 def scores(found: Answers) -> Figure:
-    """Draws each metric of each seed, with means and 95 % intervals, a row a metric."""
+    """Draws each metric of each seed, with means and 95 % intervals, one row per metric.
+
+    Args:
+        found: What the study's runs say.
+    """
     panels = found.panels()
     figure, grid = style.grid(len(found.metrics), len(panels))
     for row, metric in zip(grid, found.metrics, strict=True):
@@ -47,11 +51,11 @@ def _title(panel: Any) -> str:
 def _scores(axes: Axes, found: Answers, records: Sequence[Record], metric: str) -> None:
     study, levels = found.study, found.levels()
     places = _places(found, records)
-    random = np.random.default_rng(0)  # of the jitter
+    random = np.random.default_rng(0)  # for the jitter
     for number, value in enumerate(levels):
-        mine = [r for r in records if answers.level(study, r) == value and metric in r.scores]
+        measured = [r for r in records if answers.level(study, r) == value and metric in r.scores]
         shift = 0.0 if study.x is None else (number - (len(levels) - 1) / 2) * 0.6 / len(levels)
-        for record in mine:
+        for record in measured:
             values = record.scores[metric]
             x = places[_place(found, record)] + shift
             jitter = random.uniform(-0.2, 0.2, len(values)) / (
@@ -72,12 +76,13 @@ def _scores(axes: Axes, found: Answers, records: Sequence[Record], metric: str) 
 
 
 def _place(found: Answers, record: Record) -> Any:
+    """Returns a record's value on the horizontal axis: x, or else the compared value."""
     x = answers.position(found.study, record)
     return answers.level(found.study, record) if found.study.x is None else x
 
 
 def _places(found: Answers, records: Sequence[Record]) -> dict[Any, int]:
-    """Returns where each value of the horizontal axis stands; numbers in their order."""
+    """Returns the place of each value on the horizontal axis; numbers are in ascending order."""
     values = list(dict.fromkeys(_place(found, record) for record in records))
     if found.study.x is not None and style.numbers(values):
         values.sort()
@@ -85,16 +90,25 @@ def _places(found: Answers, records: Sequence[Record]) -> dict[Any, int]:
 
 
 def solving(found: Answers) -> Figure:
-    """Draws the share of seeds that have solved the problem over the epochs, a line a cell."""
+    """Draws the share of seeds that have solved the problem over the epochs, a line per cell.
+
+    Args:
+        found: What the study's runs say.
+    """
     return _lines(found, f"seeds with accuracy ≥ {SOLVED}\n(share, 95 % interval)", _solved)
 
 
 def curves(found: Answers) -> Figure:
-    """Draws the median validation accuracy and its 5-95 % band over the epochs, a line a cell."""
+    """Draws the median validation accuracy and its 5-95 % band over the epochs, a line per cell.
+
+    Args:
+        found: What the study's runs say.
+    """
     return _lines(found, "validation accuracy\n(median, 5–95 % of seeds)", _accuracy)
 
 
 Line = Callable[[Record], tuple[Floats, Floats, Floats, Floats]]
+"""Returns the epochs, the values and the two ends of the band of a record, [E] each."""
 
 
 def _solved(record: Record) -> tuple[Floats, Floats, Floats, Floats]:
@@ -143,7 +157,7 @@ def _lines(found: Answers, label: str, line: Line) -> Figure:
 
 
 def _look(found: Answers, record: Record) -> tuple[str, Any]:
-    """Returns the colour of what is compared and the line style of the place on the axis."""
+    """Returns the colour of the compared value and the line style of the value of x."""
     color = style.color(found.levels().index(answers.level(found.study, record)))
     if found.study.x is None:
         return color, "-"

@@ -16,14 +16,14 @@ from echo_exp.tracking.access.selection import Selection
 from echo_exp.tracking.settings import LOCAL, TrackingSettings
 
 SHARED = "shared"
-"""The attribute of a frame that holds the settings in which its runs agree."""
+"""The attribute of a frame that holds the settings that all its runs share."""
 SCORES = ("test/accuracy", "test/", "val/accuracy", "val/loss", "epochs_to_solve", "fit_seconds")
-"""The metrics that come first, by how their names begin."""
+"""The metrics that come first, by the beginnings of their names."""
 ENDS = ("_low", "_high", "/std", "/min", "/max")
-"""What stands right behind a metric, by how its name ends."""
+"""The columns that follow right after a metric, by the ends of their names."""
 CURVES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 LARGEST = 2**63 - 1
-"""Of the integers of a column."""
+"""The largest integer in a column of integers."""
 
 
 def runs(
@@ -36,28 +36,31 @@ def runs(
     filter: str | None = None,  # noqa: A002 - MLflow's own word for it
     tracking_uri: str | None = None,
 ) -> pd.DataFrame:
-    """Returns trainings as a table, a row a run, in the order in which they began.
+    """Returns runs as a table, one row per run, in the order in which they started.
 
     The first columns are the settings in which the runs differ, by their names on the command line,
-    as integers, floats, booleans, texts or missing; then all that was measured last, by its name in
-    MLflow, ``test/accuracy`` with its interval first; then ``name``, ``status``, ``start_time``
-    (UTC), ``duration`` and ``run_id``. The settings that all share are a dictionary,
-    ``frame.attrs["shared"]``.
+    as integers, floats, booleans or texts; a missing value stays missing. Then follow the last
+    values of all metrics, by their names in MLflow, ``test/accuracy`` with its interval first; then
+    ``name``, ``status``, ``start_time`` (UTC), ``duration`` and ``run_id``. The dictionary
+    ``frame.attrs["shared"]`` has the settings that all runs share.
 
     Args:
         sweep: The runs of a sweep: its id, or ``last`` for the newest of the store.
         study: The runs of a study, by its name.
-        scale: Of a study those of one scale; all where it is not given.
-        experiment: The runs of an MLflow experiment, by its name; those of sweeps too.
+        scale: The scale of the study; None returns the runs of all scales.
+        experiment: The runs of an MLflow experiment, by its name, including those of sweeps.
         runs: The runs with these ids.
-        filter: What the runs must be like, in the syntax of MLflow's search, such as
-            ``"params.model = 'Seq2Seq' and metrics.`test/accuracy` > 0.9"``; alone, or with one of
-            those above.
-        tracking_uri: The store; the one that `echo-exp` writes to by default.
+        filter: A filter in the syntax of MLflow's search, such as
+            ``"params.model = 'Seq2Seq' and metrics.`test/accuracy` > 0.9"``; alone, or together
+            with one of the arguments above.
+        tracking_uri: The tracking store; by default the one that `echo-exp` writes to.
+
+    Returns:
+        The table.
 
     Raises:
-        SettingError: None of these or too many say which runs are meant, what they name is not
-            there, MLflow refuses the filter, or the store cannot be used.
+        SettingError: No argument, or more than one, selects the runs; what it names does not
+            exist; MLflow refuses the filter; or the store cannot be used.
     """
     ids = None if runs is None else _ids(runs)
     asked = Selection(sweep, study, scale, experiment, ids, filter)
@@ -71,19 +74,22 @@ def curves(
     metrics: Sequence[str] | None = None,
     tracking_uri: str | None = None,
 ) -> pd.DataFrame:
-    """Returns the curves of runs as a long table, a row a run, metric and epoch.
+    """Returns the curves of runs as a long table, one row per run, metric and epoch.
 
     Its columns are ``run_id``, the settings in which the runs differ, ``metric``, ``epoch`` and
-    ``value``; texts are categories. What was measured once stands at epoch 0.
+    ``value``; texts are categories. A metric that was measured only once has epoch 0.
 
     Args:
         runs: A table with a column ``run_id``, such as that of `runs` or a part of it, or ids.
-        metrics: Metrics by their names in MLflow; loss and accuracy of training and validation,
-            as far as they are there, where not given.
-        tracking_uri: The store; the one that `echo-exp` writes to by default.
+        metrics: The metrics, by their names in MLflow; by default the loss and accuracy of training
+            and validation, as far as the runs have them.
+        tracking_uri: The tracking store; by default the one that `echo-exp` writes to.
+
+    Returns:
+        The table.
 
     Raises:
-        SettingError: A run or a metric is not there, or the store cannot be used.
+        SettingError: A run or a metric does not exist, or the store cannot be used.
     """
     asked = Selection(runs=_ids(runs))
     access = _opened(tracking_uri)
@@ -146,14 +152,14 @@ def _frame(stored: StoredRuns) -> pd.DataFrame:
 
 
 def _place(metric: str) -> tuple[int, str, int]:
-    """Returns what metrics are sorted by."""
+    """Returns the key by which metrics are sorted."""
     first = next((n for n, start in enumerate(SCORES) if metric.startswith(start)), len(SCORES))
     end = next((n for n, end in enumerate(ENDS) if metric.endswith(end)), -1)
     return first, metric.removesuffix(ENDS[end]) if end >= 0 else metric, end
 
 
 def _settings(stored: StoredRuns) -> tuple[dict[str, pd.Series], dict[str, Any]]:
-    """Returns the settings in which runs differ as columns, and those that they share."""
+    """Returns the settings in which runs differ, as columns, and those that all runs share."""
     differing: dict[str, pd.Series] = {}
     shared: dict[str, Any] = {}
     for name in sorted(stored.params):
@@ -168,11 +174,11 @@ def _settings(stored: StoredRuns) -> tuple[dict[str, pd.Series], dict[str, Any]]
 
 
 def _column(codes: NDArray[np.intp], values: Sequence[Any]) -> pd.Series:
-    """Returns a column of one type where that is possible.
+    """Returns a column, of one type if possible.
 
     Args:
-        codes: The place of each run's value, [N]; -1 where it has none.
-        values: The values.
+        codes: The index of each run's value in `values`, [N]; -1 if the run has none.
+        values: The values, without repetition.
     """
     missing = -1 in codes or None in values
     kinds = {type(value) for value in values} - {type(None)}
@@ -186,5 +192,5 @@ def _column(codes: NDArray[np.intp], values: Sequence[Any]) -> pd.Series:
         dtype = "str"
     elif kinds <= {int, float}:
         dtype = "float64"
-    known = pd.Series([*values, *([None] if missing else [])], dtype=dtype)  # -1 is the last
+    known = pd.Series([*values, *([None] if missing else [])], dtype=dtype)  # -1 takes the last
     return known.take(codes).reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""The jobs of a sweep, read back from the tracking store, the seeds of each setting together."""
+"""The jobs of a sweep, read back from the tracking store and grouped by setting."""
 
 import json
 import math
@@ -27,10 +27,10 @@ from echo_exp.tracking.ui.view import SWEPT_TAG
 from echo_exp.training.replicas import Floats
 
 METRIC = "test/accuracy"
-"""By which a sweep is ranked."""
+"""The metric by which a sweep is ranked."""
 CURVE = "val/accuracy"
 PRUNED = "pruned"
-"""How a job ended that its search has given up."""
+"""The status of a job that its search has stopped early."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Job:
 
     Attributes:
         status: FINISHED, `NEVER_RUN`, `PRUNED`, or how its newest run ended.
-        named: What it is called.
-        parameters: Its settings, with their types; empty where it has no run.
+        named: Its name in the report.
+        parameters: Its settings, with their types; empty if it has no run.
         run_id: Its run, if there is one.
-        seeds: Its seeds (R of them); none where it has not finished.
-        scores: The scores of each seed, [R], by their names in MLflow; NaN where it diverged.
-        seconds: Time of the training of all seeds.
-        error: Why it did not finish, in one line, where that is known.
+        seeds: Its seeds (R of them); none if it has not finished.
+        scores: The scores of each seed, [R], by their names in MLflow; NaN if the seed diverged.
+        seconds: The time that the training of all seeds took.
+        error: Why it did not finish, in one line, if that is known.
     """
 
     status: str
@@ -59,24 +59,24 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether its scores are there."""
+        """Whether it has finished, so that its scores are known."""
         return self.status == FINISHED
 
     @property
     def expected(self) -> Sequence[int]:
-        """Its seeds, also where it has not finished."""
+        """Its seeds, even if it has not finished."""
         first = int(self.parameters.get("seed", 0))
         return self.seeds or range(first, first + int(self.parameters.get("replicas", 1)))
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Everything that was swept but the seed, with the jobs that have it.
+    """One combination of the swept values, without the seed, and the jobs that have it.
 
     Attributes:
-        values: Its value of each factor; a job may have none of some.
+        values: The value of each factor, without factors that its jobs do not have.
         named: The same in words.
-        jobs: The jobs that have finished or failed.
+        jobs: Its jobs that have finished or failed.
     """
 
     values: Mapping[str, Any]
@@ -84,20 +84,28 @@ class Setting:
     jobs: Sequence[Job]
 
     def scores(self, metric: str) -> Floats:
-        """Returns a metric of all seeds that count, [n]; NaN of those that failed, or have none."""
+        """Returns a metric of all seeds that count, [n].
+
+        Args:
+            metric: The metric; it is NaN for seeds that failed or do not have it.
+        """
         return np.concatenate(
             [job.scores.get(metric, np.full(count, np.nan)) for job, count in self.counted]
         )
 
     def fulfils(self, constraint: Constraint) -> bool:
-        """Returns whether the mean of its seeds is allowed."""
+        """Returns whether the mean over its seeds fulfils a constraint.
+
+        Args:
+            constraint: The constraint.
+        """
         scores = self.scores(constraint.metric)
         known = scores[np.isfinite(scores)]
         return len(known) > 0 and constraint.violation(float(known.mean())) <= 0
 
     @cached_property
     def counted(self) -> list[tuple[Job, int]]:
-        """The jobs with seeds that count, and how many these are (`ranking.once`)."""
+        """The jobs that have seeds that count, and how many count (see `ranking.once`)."""
         counts = once([(job.expected, job.finished) for job in self.jobs])
         return [(job, count) for job, count in zip(self.jobs, counts, strict=True) if count]
 
@@ -112,13 +120,13 @@ class Jobs:
     """The jobs of a sweep.
 
     Attributes:
-        run_id: The parent run.
-        name: What it is called.
-        command: What made it.
-        axes: The parameters in which its jobs differ.
-        jobs: All of them, in their order.
-        goals: What a search was to reach; None where they are of no search.
-        importances: How important a search has found each setting for each metric, as shares of 1.
+        run_id: The id of the parent run.
+        name: The name of the parent run.
+        command: The command that started the sweep.
+        axes: The parameters in which the jobs differ.
+        jobs: All jobs, in their order.
+        goals: The objectives and constraints of a search; None for other sweeps.
+        importances: The importance of each setting for each metric in a search, as shares of 1.
     """
 
     run_id: str
@@ -131,27 +139,27 @@ class Jobs:
 
     @property
     def metric(self) -> str:
-        """By which they are ranked unless one asks for another: a search by its objective."""
+        """The metric by which they are ranked by default: for a search, its first objective."""
         return self.goals.objectives[0].metric if self.goals else METRIC
 
     @property
     def constraints(self) -> Sequence[Constraint]:
-        """What a job must fulfil to be ranked."""
+        """The constraints that a setting must fulfil to be ranked."""
         return self.goals.constraints if self.goals else ()
 
     @cached_property
     def factors(self) -> tuple[str, ...]:
-        """The axes but for those that only repeat the same."""
+        """The axes without `seed` and `replicas`, which only repeat a setting."""
         return tuple(axis for axis in self.axes if axis not in configuration.REPETITIONS)
 
     @cached_property
     def finished(self) -> list[Job]:
-        """The jobs with scores."""
+        """The jobs that have finished."""
         return [job for job in self.jobs if job.finished]
 
     @cached_property
     def shared(self) -> dict[str, Any]:
-        """The settings that all jobs have in common."""
+        """The settings that all jobs share."""
         every = [job.parameters for job in self.jobs if job.parameters]
         first = every[0] if every else {}
         differ = {*configuration.swept(every), *self.axes}
@@ -159,7 +167,7 @@ class Jobs:
 
     @cached_property
     def settings(self) -> list[Setting]:
-        """The settings of which a job has finished, in the order of their first jobs."""
+        """The settings with a finished job, in the order of their first jobs."""
         groups: defaultdict[tuple[Any, ...], list[Job]] = defaultdict(list)
         for job in self.jobs:
             if job.finished or job.status == FAILED:
@@ -185,8 +193,11 @@ class Jobs:
     def ranking(self, metric: str) -> list[Ranked]:
         """Returns the allowed settings that have a metric, the best first.
 
+        Args:
+            metric: The metric.
+
         Raises:
-            SettingError: It is not known whether the metric is good when it is high.
+            SettingError: It is not known whether higher or lower values of the metric are better.
         """
         judged, better = definition(metric), self._better(metric)
         if better is None:
@@ -202,7 +213,7 @@ class Jobs:
         return rank(scores, judged.share, better is Better.HIGHER, not judged.of_run)
 
     def _better(self, metric: str) -> Better | None:
-        """Returns which values of a metric are better: what the search wanted, if it did."""
+        """Returns which values of a metric are better; a search's objectives take precedence."""
         objectives = self.goals.objectives if self.goals else ()
         wanted = {goal.metric: goal.direction for goal in objectives}
         if metric in wanted:
@@ -214,7 +225,7 @@ _NONE = object()
 
 
 def _names(settings: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> list[str]:
-    """Returns what settings are called: in few digits, where these tell them apart."""
+    """Returns the names of settings, with few digits if these suffice to distinguish them."""
     few, every = (
         [configuration.words(each, factors, digits) for each in settings]
         for digits in (configuration.FEW_DIGITS, None)
@@ -229,10 +240,10 @@ def read(access: Access, parent: Run, reasons: Mapping[int, str] | None = None) 
     Args:
         access: The tracking store.
         parent: The sweep's parent run.
-        reasons: Why jobs failed, by their numbers; as the parent run has it, where not given.
+        reasons: Why jobs failed, by their numbers; None reads it from the parent run.
 
     Raises:
-        SettingError: No job of it has finished.
+        SettingError: No job has finished.
     """
     runs = records.runs_of(access.client, parent)
     planned = _plan(access, parent, _reasons(access, parent) if reasons is None else reasons)
@@ -269,9 +280,9 @@ def read(access: Access, parent: Run, reasons: Mapping[int, str] | None = None) 
 def _plan(
     access: Access, parent: Run, reasons: Mapping[int, str]
 ) -> dict[str, tuple[str, str]] | None:
-    """Returns the name of each job that was planned and why it failed, by its fingerprint."""
+    """Returns the name of each planned job and why it failed, by its fingerprint."""
     rows = _table(access, parent, "plan.json")
-    if rows is None:  # a search knows its jobs one after the other
+    if rows is None:  # a search does not know its jobs beforehand
         return None
     return {
         row["fingerprint"] or f"job {row['job']}": (
@@ -305,13 +316,13 @@ def _table(access: Access, parent: Run, file: str) -> list[dict[str, Any]] | Non
 
 
 def job(access: Access, run: Run, parameters: Mapping[str, Any], axes: Sequence[str]) -> Job:
-    """Reads what a run has scored.
+    """Reads a job from its run.
 
     Args:
         access: The tracking store.
         run: The run.
         parameters: Its settings, with their types.
-        axes: Those that tell it from others.
+        axes: The settings in which it differs from other runs.
     """
     named = configuration.words(parameters, axes, configuration.FEW_DIGITS) or str(
         run.info.run_name
@@ -344,10 +355,10 @@ def _seeds(
 
 
 def curves(access: Access, settings: Sequence[Setting], metric: str = CURVE) -> dict[str, Curve]:
-    """Reads a metric of the validations of all seeds of some settings.
+    """Reads the curves of a metric of validations for all seeds of some settings.
 
-    Where the jobs of a setting had different epochs, those of the longest count, and others end
-    before.
+    If the jobs of a setting were validated at different epochs, its curve has the epochs of all of
+    them; a job has NaN where it was not validated.
 
     Args:
         access: The tracking store.
@@ -355,7 +366,7 @@ def curves(access: Access, settings: Sequence[Setting], metric: str = CURVE) -> 
         metric: The metric.
 
     Returns:
-        Of each setting that has it, by its name, the epochs and the values.
+        The curve of each setting that has the metric, by the setting's name.
     """
     jobs = [job for setting in settings for job in setting.finished]
     singles = [str(job.run_id) for job in jobs if len(job.seeds) == 1]
@@ -371,6 +382,7 @@ def curves(access: Access, settings: Sequence[Setting], metric: str = CURVE) -> 
 
 
 def _together(measured: Sequence[Curve]) -> Curve:
+    """Joins the curves of the jobs of a setting."""
     epochs = np.unique(np.concatenate([steps for steps, _ in measured]))
     parts = []
     for steps, values in measured:

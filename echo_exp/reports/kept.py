@@ -1,9 +1,9 @@
-"""A study's runs as one Parquet file, from which its report can be made again without the store.
+"""A study's runs as one Parquet file, from which its report can be made without the store.
 
-A row is a seed of a cell: what the cell is, how its run went, the seed's scores (``test/accuracy``,
-...), and the accuracy of its validations (``curve/epochs`` and ``curve/val/accuracy``, lists of E
+A row is a seed of a cell: the cell, how its run ended, the seed's scores (``test/accuracy``, ...),
+and the accuracy of its validations (``curve/epochs`` and ``curve/val/accuracy``, lists of E
 numbers). A cell that has not finished is one row without a seed. A score that a cell does not have
-is null; that of a seed that diverged is NaN.
+is null; one that a diverged seed does not have is NaN.
 """
 
 import json
@@ -23,7 +23,7 @@ from echo_exp.sweeps.study import Cell, Study
 
 NAME = "runs.parquet"
 CURVE = "val/accuracy"
-"""The one curve that a report is made from."""
+"""The only curve that a report needs."""
 EPOCHS, VALUES = "curve/epochs", f"curve/{CURVE}"
 COLUMNS = {
     "cell": pa.string(),
@@ -38,32 +38,42 @@ COLUMNS = {
     EPOCHS: pa.list_(pa.float64()),
     VALUES: pa.list_(pa.float64()),
 }
-"""What every row has; the other columns are scores."""
+"""The columns of every file; the other columns are scores."""
 
 
 def write(study: Study, found: Sequence[Record], file: Path) -> None:
-    """Writes the records of a study's cells into a file."""
+    """Writes the records of a study's cells into a file.
+
+    Args:
+        study: The study.
+        found: The records.
+        file: The file.
+    """
     rows = [row for record in found for row in _rows(record)]
     scores = sorted({name for row in rows for name in row} - COLUMNS.keys())
     columns = COLUMNS | dict.fromkeys(scores, pa.float64())
-    own = {"study": study.name, "scale": study.scale}
-    schema = pa.schema(list(columns.items()), metadata=own)
+    metadata = {"study": study.name, "scale": study.scale}
+    schema = pa.schema(list(columns.items()), metadata=metadata)
     pq.write_table(pa.Table.from_pylist(rows, schema), file, compression="zstd")
 
 
 def scale(study: Study, file: Path) -> str:
     """Returns the scale whose runs a file holds.
 
+    Args:
+        study: The study.
+        file: The file.
+
     Raises:
         SettingError: There is no such file, it cannot be read, or it is of another study.
     """
     try:
-        own = pq.read_schema(file).metadata or {}
+        metadata = pq.read_schema(file).metadata or {}
     except FileNotFoundError as error:
         raise SettingError(FROM, str(file), "there is no such file") from error
     except (OSError, pa.ArrowException) as error:
         raise SettingError(FROM, str(file), "it cannot be read as a Parquet file") from error
-    name, which = (str(own.get(key, b""), "utf-8") for key in (b"study", b"scale"))
+    name, which = (str(metadata.get(key, b""), "utf-8") for key in (b"study", b"scale"))
     if not name:
         raise SettingError(FROM, str(file), f"it must be the {NAME} of a report")
     if name != study.name:
@@ -72,13 +82,17 @@ def scale(study: Study, file: Path) -> str:
 
 
 def read(study: Study, file: Path) -> list[Record]:
-    """Reads the records of a study's cells from a file whose `scale` is the study's.
+    """Reads the records of a study's cells from a file.
+
+    Args:
+        study: The study, at the file's `scale`.
+        file: The file.
 
     Returns:
-        A record of each cell, in their order; one that the file does not have was never run.
+        A record of each cell, in the order of the cells; one that the file lacks was never run.
 
     Raises:
-        SettingError: The file lacks a column, or none of the cells has finished in it.
+        SettingError: The file lacks a column, or it has no finished cell.
     """
     rows: dict[str, list[dict[str, Any]]] = {}
     try:
@@ -95,7 +109,7 @@ def read(study: Study, file: Path) -> list[Record]:
 
 
 def _mark(cell: Cell) -> str:
-    """Returns what tells a cell of a study from the others."""
+    """Returns what identifies a cell within its study."""
     settings = configuration.measured(cell.overrides)
     return json.dumps({"labels": dict(cell.labels), "settings": settings}, ensure_ascii=False)
 
@@ -125,7 +139,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
 
 
 def _record(cell: Cell, rows: Sequence[Mapping[str, Any]]) -> Record:
-    """Returns the record of a cell from its rows; of none, one that was never run."""
+    """Returns the record of a cell from its rows; without rows, that of a cell never run."""
     first: Mapping[str, Any] = rows[0] if rows else {"status": records.NEVER_RUN}
     seeds = [row for row in rows if row["seed"] is not None]
     scores = [name for name in first if name not in COLUMNS and first[name] is not None]

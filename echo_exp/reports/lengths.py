@@ -21,14 +21,21 @@ from echo_exp.reports.sections import Section
 
 @dataclass(frozen=True)
 class Arm:
-    """A record with the means of the metric at each length of its test."""
+    """A record with the mean of the metric at each length of its test."""
 
     record: Record
     at: Mapping[int, Estimate]
 
 
 def section(found: Answers) -> Section | None:
-    """Returns the section on lengths, where the study asks for it and they were tested."""
+    """Returns the section on lengths.
+
+    Args:
+        found: What the study's runs say.
+
+    Returns:
+        The section; None if the study does not ask for it, or no lengths were tested.
+    """
     metric = found.study.lengths
     if metric is None:
         return None
@@ -51,23 +58,23 @@ def section(found: Answers) -> Section | None:
 
 
 def _tested(metric: str, record: Record) -> dict[int, Estimate]:
-    """Returns the mean of a metric at each length at which a record has it, in their order."""
+    """Returns the mean of a metric at each length at which it was tested, in ascending order."""
     name = re.compile(rf"{re.escape(metric)}_at_(\d+)")
     found = {int(m[1]): record.scores[m[0]] for m in map(name.fullmatch, record.scores) if m}
     return {length: statistics.mean(found[length]) for length in sorted(found)}
 
 
 def _answer(found: Answers, metric: str, arms: Sequence[Arm], length: int) -> str:
-    """Returns which arms are best at a length."""
-    told = []
+    """Says which arm is best at a length, in each panel."""
+    parts = []
     for panel in found.panels():
         there = [arm for arm in _of_panel(found, arms, panel) if length in arm.at]
         if there:
             best = max(there, key=lambda arm: arm.at[length].value)
             where = "" if panel is None else f"{word(panel)}: "
             level = word(answers.level(found.study, best.record))
-            told.append(f"{where}{level} {estimated(best.at[length])}")
-    return f"The highest {definition(metric).title} at length {length}: {'; '.join(told)}."
+            parts.append(f"{where}{level} {estimated(best.at[length])}")
+    return f"The highest {definition(metric).title} at length {length}: {'; '.join(parts)}."
 
 
 def _of_panel(found: Answers, arms: Sequence[Arm], panel: Any) -> list[Arm]:
@@ -87,7 +94,7 @@ def _rows(metric: str, arms: Sequence[Arm]) -> Iterator[dict[str, Any]]:
 
 
 def _figure(found: Answers, metric: str, arms: Sequence[Arm]) -> Figure:
-    """Draws the metric over the length of the test, a line for each value of what is compared."""
+    """Draws the metric over the length of the test, a line per compared value."""
     panels, levels = found.panels(), found.levels()
     figure, (row,) = style.grid(1, len(panels))
     for axes, panel in zip(row, panels, strict=True):

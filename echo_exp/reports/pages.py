@@ -1,6 +1,6 @@
-"""Writes a report: Markdown, one HTML file with everything in it, figures, tables.
+"""Writes the report of a study: Markdown, a self-contained HTML file, figures and tables.
 
-The same runs give the same bytes: nothing here knows the time or a random name.
+The same runs give the same bytes: nothing depends on the time or on a random name.
 """
 
 import math
@@ -33,11 +33,19 @@ from echo_exp.sweeps import failures
 from echo_exp.sweeps.study import Cell
 
 MOST_CELLS = 10
-"""So many cells are named on the screen that did not finish for the same reason."""
+"""At most this many cells that did not finish for the same reason are named on the screen."""
 
 
 def write(found: Answers, folder: Path) -> str:
-    """Writes a report into a folder and returns its comparisons as lines for the screen."""
+    """Writes the report of a study into a folder.
+
+    Args:
+        found: What the study's runs say.
+        folder: The folder.
+
+    Returns:
+        The comparisons, as text for the screen.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     sections = _sections(found)
     tables = _tables(found) | {n: t for section in sections for n, t in section.tables.items()}
@@ -84,17 +92,17 @@ def _sections(found: Answers) -> list[Section]:
 
 
 def _answer(found: Answers, sections: Sequence[Section]) -> str:
-    """Returns what leads the report: what the study asks for, or else its comparisons."""
+    """Returns the answer that begins the report: that of its sections, or else of comparisons."""
     return " ".join(section.answer for section in sections) or answers.sentence(found)
 
 
 def _runs(found: Answers) -> list[Record]:
-    """Returns the finished records of different runs: a run may stand in several cells."""
+    """Returns one finished record of each run, because several cells may share a run."""
     return list({record.run_id: record for record in found.records if record.finished}.values())
 
 
 def _missing(records: Sequence[Record]) -> list[tuple[str, list[Record]]]:
-    """Returns the records that have not finished, together with those of the same reason."""
+    """Groups the records that have not finished by the reason."""
     left = [record for record in records if not record.finished]
     return failures.grouped((record, _reason(record)) for record in left)
 
@@ -104,7 +112,11 @@ def _reason(record: Record) -> str:
 
 
 def explained(records: Sequence[Record]) -> Iterator[str]:
-    """Yields why cells have not finished, one line per reason."""
+    """Yields why cells have not finished, one line per reason.
+
+    Args:
+        records: The records of all cells.
+    """
     for reason, cells in _missing(records):
         named = "; ".join(_cell(record.cell) for record in cells[:MOST_CELLS])
         more = f" and {len(cells) - MOST_CELLS} more" if len(cells) > MOST_CELLS else ""
@@ -197,7 +209,7 @@ def _flat(name: str, estimate: Estimate) -> dict[str, float]:
 
 
 def _place(found: Answers, record: Record, text: Callable[[Any], str] | None = None) -> str:
-    """Returns the panel and position of a record, as Markdown unless told how to write values."""
+    """Returns the panel and position of a record; `text` formats a value, else as Markdown."""
     text = text or safe
     named = [
         text(value) if name == found.study.panel else f"{configuration.short(name)} {text(value)}"
@@ -207,7 +219,7 @@ def _place(found: Answers, record: Record, text: Callable[[Any], str] | None = N
 
 
 def _cell(cell: Cell, text: Callable[[Any], str] = word) -> str:
-    """Returns the settings of a cell, with its values written as told."""
+    """Returns the labels and settings of a cell; `text` formats a value."""
     named = [f"{configuration.short(key)} {text(value)}" for key, value in cell.settings.items()]
     return ", ".join([*(text(value) for value in cell.labels.values()), *named])
 

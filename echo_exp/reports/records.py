@@ -26,28 +26,29 @@ RUNNING, FINISHED, FAILED, NEVER_RUN = "RUNNING", "FINISHED", "FAILED", "never r
 UNREADABLE = "finished, but its artifacts are gone"
 PAGE = 100
 SWEEPS = 3
-"""In so many of the latest sweeps the cells of a study are looked for together."""
+"""The cells of a study are first looked for in this many of its latest sweeps."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """The known data of a cell.
+    """What is known of a cell.
 
     Attributes:
         cell: The cell.
         status: FINISHED, `NEVER_RUN`, `UNREADABLE`, or how its newest run ended.
         run_id: That run, if there is one.
-        epochs: The epochs that every seed had.
-        seeds: The seeds (R of them); none where it did not finish, as of all that follows.
-        scores: Scores of each seed, [R], by their names in MLflow: those of the test, and the last
-            of each validation. Of a seed that diverged the shares of what is right are 0, and
-            the others NaN.
-        epochs_to_solve: The first validated epoch with an accuracy of at least 0.99, [R]; NaN where
+        epochs: How many epochs each seed was trained for.
+        seeds: The seeds (R of them). If the cell has not finished, there are none, and all that
+            follows except `error` is empty or 0.
+        scores: The scores of each seed, [R], by their names in MLflow: those of the test, and those
+            of the last validation. For a seed that diverged, the share of right answers is 0, and
+            other scores are NaN.
+        epochs_to_solve: The first validated epoch with an accuracy of at least 0.99, [R]; NaN if
             there is none.
-        curves: Of each metric of the validations its epochs [E] and its values [E, R].
-        seconds: Time of the training of all seeds.
-        parameters: Trainable parameters of a network.
-        error: Why it did not finish, in one line, where that is known.
+        curves: The epochs [E] and the values [E, R] of each metric of the validations.
+        seconds: The time that the training of all seeds took.
+        parameters: The number of trainable parameters of a network.
+        error: Why it did not finish, in one line, if that is known.
     """
 
     cell: Cell
@@ -79,10 +80,10 @@ def read(access: Access, experiment: str, cells: Sequence[tuple[Cell, int, str]]
     Args:
         access: The tracking store.
         experiment: MLflow experiment of the study.
-        cells: Cells, each with its epochs and the fingerprint of its runs.
+        cells: The cells, each with its epochs and the fingerprint of its runs.
 
     Returns:
-        A record of each cell, in their order.
+        A record of each cell, in the order of the cells.
 
     Raises:
         SettingError: The experiment was deleted in MLflow.
@@ -107,14 +108,23 @@ def read(access: Access, experiment: str, cells: Sequence[tuple[Cell, int, str]]
 
 
 def runs_of(client: MlflowClient, sweep: Run) -> list[Run]:
-    """Returns the runs of a sweep, the oldest first."""
+    """Returns the runs of a sweep, the oldest first.
+
+    Args:
+        client: A client of the tracking store.
+        sweep: The sweep's parent run.
+    """
     query, order = f"{of_sweep(sweep)} and tags.kind = 'run'", ["attributes.start_time ASC"]
     search = partial(client.search_runs, [sweep.info.experiment_id], query, order_by=order)
     return list(pages(search))
 
 
 def newest(runs: Sequence[Run]) -> dict[str, Run]:
-    """Returns the newest finished run of each fingerprint, else the newest."""
+    """Returns the newest finished run of each fingerprint; if none has finished, the newest run.
+
+    Args:
+        runs: The runs, the oldest first.
+    """
     found: dict[str, Run] = {}
     for run in sorted(runs, key=lambda run: run.info.status == FINISHED):
         found[run.data.tags.get("fingerprint", run.info.run_id)] = run
@@ -124,7 +134,8 @@ def newest(runs: Sequence[Run]) -> dict[str, Run]:
 def _latest(client: MlflowClient, sweeps: Sequence[Run], marks: set[str]) -> dict[str, Run]:
     """Returns the finished runs of some fingerprints that the latest sweeps have.
 
-    A sweep is one query, whatever else the experiment holds; of a server so is each fingerprint.
+    A sweep takes one query, whatever else the experiment holds. On a server, each fingerprint that
+    is looked up by itself takes a query too.
     """
     latest: dict[str, Run] = {}
     for sweep in sweeps[:SWEEPS]:
@@ -137,14 +148,17 @@ def _latest(client: MlflowClient, sweeps: Sequence[Run], marks: set[str]) -> dic
 
 
 def _failed(sweeps: Sequence[Run]) -> dict[str, str]:
-    """Returns why jobs failed, by their fingerprints, as the latest sweep has it that knows."""
+    """Returns why jobs failed, by fingerprint, according to the latest sweep that knows it."""
     tags = [item for sweep in reversed(sweeps) for item in sweep.data.tags.items()]
     prefix = plan.FAILED_TAG
     return {name.removeprefix(prefix): why for name, why in tags if name.startswith(prefix)}
 
 
 def _others(access: Access, experiment: Experiment, marks: Sequence[str]) -> dict[str, Run]:
-    """Returns the newest finished run of some fingerprints, else the newest, wherever it is."""
+    """Returns the newest finished run of some fingerprints in the whole experiment.
+
+    If no run of a fingerprint has finished, its newest run is returned.
+    """
     number, chosen = experiment.experiment_id, dict[str, str]()
     found = bulk.tagged(access, number, "fingerprint", marks)
     for each in sorted(found, key=lambda each: each.status != FINISHED):
@@ -194,7 +208,7 @@ def _record(access: Access, cell: Cell, epochs: int, run: Run | None, error: str
 
 
 def _of_all(name: str, values: Floats) -> Floats:
-    """Returns a metric of all seeds, those that diverged too."""
+    """Returns a metric of all seeds, with the value that a diverged seed has in place of NaN."""
     return np.where(np.isnan(values), definition(name).diverged, values)
 
 
@@ -204,12 +218,20 @@ Curves = dict[str, Curve]
 
 
 def _many(access: Access, run: Run) -> tuple[dict[str, Floats], Curves]:
-    """Returns a run's table of seeds, a column [R] each, and its curves."""
+    """Returns the table of seeds of a run with replicas, each column [R], and its curves."""
     return seeds_of(access, run), curves_of(access, run)
 
 
 def seeds_of(access: Access, run: Run) -> dict[str, Floats]:
-    """Returns the table of the seeds of a run with replicas, a column [R] each."""
+    """Reads the table of seeds of a run with replicas.
+
+    Args:
+        access: The tracking store.
+        run: The run.
+
+    Returns:
+        The columns, each [R], by their names.
+    """
     with reader.artifact(access, run, "replicas.json") as path:
         stored = json.loads(path.read_text(encoding="utf-8"))
     rows = pd.DataFrame(stored["data"], columns=stored["columns"]).astype(float)
@@ -217,7 +239,15 @@ def seeds_of(access: Access, run: Run) -> dict[str, Floats]:
 
 
 def curves_of(access: Access, run: Run) -> Curves:
-    """Returns the curves of the validations of a run with replicas."""
+    """Reads the curves of the validations of a run with replicas.
+
+    Args:
+        access: The tracking store.
+        run: The run.
+
+    Returns:
+        The curve of each metric, by its name.
+    """
     with reader.artifact(access, run, "curves.parquet") as path:
         frame = pd.read_parquet(path)
     replicas = frame["seed"].nunique()
@@ -232,7 +262,7 @@ def curves_of(access: Access, run: Run) -> Curves:
 
 
 def _one(client: MlflowClient, run: Run) -> tuple[dict[str, Floats], Curves]:
-    """Returns the same of a run with a single seed, which has it all in its metrics."""
+    """Returns the same for a run with a single seed, read from its metrics."""
     metrics: dict[str, Any] = run.data.metrics
     table = {name: np.array([value]) for name, value in metrics.items()}
     table["seed"] = np.array([float(run.data.params["seed"])])

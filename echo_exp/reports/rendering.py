@@ -24,13 +24,21 @@ ENVIRONMENT = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
-    autoescape=False,  # Markdown; what is no text of ours is escaped by `safe`
+    autoescape=False,  # the output is Markdown; `safe` escapes values
 )
 ENVIRONMENT.filters["short"] = configuration.short
 
 
 def save(figure: Figure, path: Path) -> str:
-    """Writes PNG and SVG; returns the PNG as base64."""
+    """Writes a figure as PNG and SVG.
+
+    Args:
+        figure: The figure.
+        path: The files, without their suffixes.
+
+    Returns:
+        The PNG as base64.
+    """
     with mpl.rc_context({"svg.hashsalt": "echo_exp"}):
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
     drawn = io.BytesIO()
@@ -40,7 +48,13 @@ def save(figure: Figure, path: Path) -> str:
 
 
 def html(text: str, title: str, images: dict[str, str]) -> str:
-    """Returns Markdown as a page of its own, with its images (base64 of PNG, by name) in it."""
+    """Returns Markdown as a self-contained HTML page.
+
+    Args:
+        text: The Markdown.
+        title: The title of the page.
+        images: The images, each a PNG as base64, by their names.
+    """
     body = markdown.markdown(text, extensions=["tables", "fenced_code"])
     for name, image in images.items():
         body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{image}"')
@@ -48,12 +62,20 @@ def html(text: str, title: str, images: dict[str, str]) -> str:
 
 
 def safe(value: Any) -> str:
-    """Returns a value as text, escaped for Markdown and HTML."""
+    """Returns a value as text, escaped for Markdown and HTML.
+
+    Args:
+        value: The value.
+    """
     return plain(word(value))
 
 
 def estimated(estimate: Estimate) -> str:
-    """Returns a value with its interval, if it has one."""
+    """Formats a value with its interval, if it has one.
+
+    Args:
+        estimate: The value and its interval.
+    """
     if math.isnan(estimate.value):
         return "–"
     value = number(estimate.value)
@@ -63,7 +85,13 @@ def estimated(estimate: Estimate) -> str:
 
 
 def number(value: float) -> str:
-    """Returns a value with three places, more where these would say 0 or 1 of what is not."""
+    """Formats a number with three decimals; with more if it would otherwise round to 0, 1 or -1.
+
+    From 10 on it has fewer.
+
+    Args:
+        value: The number.
+    """
     if math.isnan(value):
         return "–"
     if abs(value) >= 10:
@@ -75,14 +103,23 @@ def number(value: float) -> str:
 
 
 def p_value(value: float) -> str:
-    """Returns a p-value."""
+    """Formats a p-value.
+
+    Args:
+        value: The p-value; NaN if there was no test.
+    """
     if math.isnan(value):
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def verdict(p: float, decidable: bool = True) -> str:
-    """Returns what a corrected p-value says; of samples that could have shown nothing, that."""
+    """Says in words what a corrected p-value means.
+
+    Args:
+        p: The p-value; NaN if there was no test.
+        decidable: Whether the samples were large enough to show a difference at all.
+    """
     if math.isnan(p):
         return ""
     if p < 1 - CONFIDENCE:

@@ -1,4 +1,4 @@
-"""What the report of a study may say beyond its comparisons: a section of its own."""
+"""A section that the report of a study may have beyond its comparisons."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ class Section:
     """A part of a report.
 
     Attributes:
-        answer: What it says in one sentence, which leads the report.
+        answer: What it says in one sentence, with which the report begins.
         text: The section in Markdown; it shows a figure as ``![what](name.png)``.
         figures: Its figures, by name.
         tables: Its tables, by name; each is a CSV file.

@@ -1,4 +1,7 @@
-"""The section of a study's report on the longest span that each arm learns."""
+"""The section of a study's report on the longest span that each arm learns.
+
+An arm is a value of what is compared, in a panel.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,24 +30,24 @@ Learnt = NDArray[np.bool_]
 
 DRAWS = 4999
 LEARNT = 0.5
-"""A span is learnt where at least this share of the seeds learns it."""
+"""An arm learns a span if at least this share of its seeds do."""
 LAW_AT = 0.9
-"""The accuracy of the validation whose epochs are fitted to grow with the span."""
+"""The validation accuracy for which the growth of the epochs with the span is fitted."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """The spans that an arm has learnt.
+    """The spans that an arm was trained on, and those that it has learnt.
 
     Attributes:
         panel: The panel of the study.
         level: The value of what is compared.
-        spans: The spans that were tried, in their order, [n].
-        learnt: Of each whether each seed learnt it, [R] booleans.
-        shares: The share of seeds that learnt each, with Wilson's interval.
-        longest: The longest that was learnt, with its interval; 0 where none was.
-        power: The power of the span with which the epochs until `LAW_AT` grow; None where the seeds
-            do not determine it.
+        spans: The spans that were tried, in ascending order, [n].
+        learnt: For each span, which seeds learnt it, [R] booleans.
+        shares: The share of seeds that learnt each span, with its interval (Wilson 1927).
+        longest: The longest span that was learnt, with its interval; 0 if none was.
+        power: The power of the span with which the epochs until `LAW_AT` grow; None if the seeds do
+            not determine it.
     """
 
     panel: Any
@@ -57,7 +60,7 @@ class Span:
 
     @property
     def bound(self) -> bool:
-        """Whether the longest span that was tried was learnt, so that a longer one may be too."""
+        """Whether the longest span that was tried was learnt, so that longer ones may be too."""
         return self.longest.value == self.spans[-1]
 
     def __str__(self) -> str:
@@ -68,7 +71,14 @@ class Span:
 
 
 def section(found: Answers) -> Section | None:
-    """Returns the section on spans, where the study asks for them and something has finished."""
+    """Returns the section on spans.
+
+    Args:
+        found: What the study's runs say.
+
+    Returns:
+        The section; None if the study does not ask for spans or no cell has finished.
+    """
     if found.study.span is None or not found.compared:
         return None
     spans = list(_spans(found))
@@ -91,9 +101,9 @@ def section(found: Answers) -> Section | None:
 def _spans(found: Answers) -> Iterator[Span]:
     for panel in found.panels():
         for level in found.levels():
-            mine = [r for r in found.of_panel(panel) if answers.level(found.study, r) == level]
-            if mine:
-                yield _span(found, panel, level, mine)
+            arm = [r for r in found.of_panel(panel) if answers.level(found.study, r) == level]
+            if arm:
+                yield _span(found, panel, level, arm)
 
 
 def _span(found: Answers, panel: Any, level: Any, records: Sequence[Record]) -> Span:
@@ -120,10 +130,11 @@ def _share(learnt: Learnt) -> Estimate:
 
 
 def _longest(spans: Sequence[float], learnt: Sequence[Learnt]) -> Estimate:
-    """Estimates the longest span up to which all that were tried are learnt, 0 where none is.
+    """Estimates the longest span such that it and all shorter ones are learnt; 0 if there is none.
 
-    The interval is that of the shares' posteriors with Jeffreys' prior (Brown, Cai & DasGupta
-    2001): unlike a bootstrap's it has a width where all seeds, or none, have learnt a span.
+    The interval follows from the posteriors of the shares under Jeffreys' prior (Brown, Cai &
+    DasGupta 2001). Unlike that of a bootstrap, it has a width even if all seeds, or none, have
+    learnt a span.
     """
     random = np.random.default_rng(0)
     counts = np.array([(each.sum(), len(each)) for each in learnt])
@@ -142,14 +153,14 @@ def _reached(spans: Sequence[float], shares: Floats) -> float:
 
 
 def _answer(name: str, spans: Sequence[Span]) -> str:
-    told = []
+    parts = []
     for panel in dict.fromkeys(each.panel for each in spans):
-        mine = sorted(
+        longest_first = sorted(
             (each for each in spans if each.panel == panel), key=lambda s: -s.longest.value
         )
         where = "" if panel is None else f"{word(panel)}: "
-        told.append(where + ", ".join(f"{word(each.level)} {each}" for each in mine))
-    return f"Longest {name} that at least half of the seeds learn: {'; '.join(told)}."
+        parts.append(where + ", ".join(f"{word(each.level)} {each}" for each in longest_first))
+    return f"Longest {name} that at least half of the seeds learn: {'; '.join(parts)}."
 
 
 def _rows(spans: Sequence[Span]) -> Iterator[dict[str, Any]]:
@@ -171,7 +182,7 @@ def _rows(spans: Sequence[Span]) -> Iterator[dict[str, Any]]:
 
 
 def _figure(found: Answers, spans: Sequence[Span]) -> Figure:
-    """Draws the share of seeds that learn a span over the spans, a panel a panel of the study."""
+    """Draws the share of seeds that learn a span over the spans, one panel per study panel."""
     panels = found.panels()
     figure, (row,) = style.grid(1, len(panels))
     for axes, panel in zip(row, panels, strict=True):

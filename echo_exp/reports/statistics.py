@@ -1,6 +1,6 @@
 """Statistics of the scores of many seeds; every random draw has a fixed seed.
 
-The tests and fits are those of SciPy, statsmodels and lifelines; here stands which is used where.
+The tests and fits are those of SciPy, statsmodels and lifelines; this module decides which is used.
 """
 
 import math
@@ -23,21 +23,22 @@ from echo_exp.training.replicas import Floats
 
 RESAMPLES = 4999
 ROUNDING = 1e-9
-"""Values that differ by less than this share of their mean are equal."""
+"""Values that differ by no more than this share of their mean are equal."""
 LEAST = 8
-"""Fewer values have no interval: the bootstrap's would hold the truth too seldom."""
+"""Fewer values have no interval: that of a bootstrap would contain the true mean too rarely."""
 
 
 @dataclass(frozen=True)
 class Survival:
-    """How long it takes until a problem is solved, those that never do being censored.
+    """How long seeds take to solve a problem; those that never do are censored.
 
     Attributes:
-        times: Epochs at which the share changes, [E].
-        solved: Share of seeds that have solved it by then (1 - Kaplan-Meier), [E].
-        low: Lower end of its 95 % interval, [E].
-        high: Upper end, [E].
-        median: The epoch by which half have; infinite where fewer do.
+        times: The epochs at which the share changes, [E].
+        solved: The share of seeds that have solved it by then, 1 minus the estimate of Kaplan and
+            Meier (1958), [E].
+        low: The lower end of its 95 % interval, [E].
+        high: The upper end, [E].
+        median: The epoch by which half of the seeds have solved it; infinite if fewer ever do.
     """
 
     times: Floats
@@ -49,15 +50,16 @@ class Survival:
 
 @dataclass(frozen=True)
 class Difference:
-    """Two samples of seeds beside each other.
+    """How the scores of two samples of seeds differ.
 
     Attributes:
-        difference: Mean of the second minus mean of the first, with its bootstrap interval.
-        effect: Cliff's delta: how much more often a seed of the second is above one of the first
-            than below, from -1 to 1.
-        p: Of Wilcoxon's signed-rank test where the seeds are the same, else of Mann and Whitney's.
-        least_p: The p-value of the clearest difference that so many seeds can show.
-        paired: Whether the seeds are the same.
+        difference: The mean of the second minus the mean of the first, with a bootstrap interval.
+        effect: Cliff's delta (Cliff 1993), from -1 to 1: the probability that a seed of the second
+            scores above one of the first, minus the probability that it scores below.
+        p: The p-value of Wilcoxon's signed-rank test (1945) if both have the same seeds, else of
+            Mann and Whitney's test (1947).
+        least_p: The smallest p-value that this number of seeds can give.
+        paired: Whether both have the same seeds.
     """
 
     difference: Estimate
@@ -68,9 +70,13 @@ class Difference:
 
 
 def mean(values: Floats) -> Estimate:
-    """Estimates the mean of values [n] with its bootstrap interval (BCa, Efron 1987).
+    """Estimates a mean with its bootstrap interval (BCa, Efron 1987).
 
-    NaN, of seeds that diverged, does not count.
+    Args:
+        values: The values, [n]; NaN, of seeds that diverged, does not count.
+
+    Returns:
+        The mean with its interval; without an interval if there are fewer than `LEAST` values.
     """
     finite = values[np.isfinite(values)]
     if not len(finite):
@@ -92,9 +98,14 @@ def mean(values: Floats) -> Estimate:
 
 
 def differ(first: Floats, second: Floats, seeds: tuple[Sequence[int], Sequence[int]]) -> Difference:
-    """Compares the scores of two samples, [n] and [m], of these seeds.
+    """Compares the scores of two samples.
 
-    Where both sides have the same seeds, they had the same sequences and are compared in pairs.
+    If both have the same seeds, they had the same sequences, and the seeds are compared in pairs.
+
+    Args:
+        first: The scores of the first sample, [n].
+        second: The scores of the second, [m].
+        seeds: The seeds of both, in the order of the scores.
     """
     paired = set(seeds[0]) == set(seeds[1])
     if paired:
@@ -117,7 +128,7 @@ def _signed_rank(differences: Floats) -> float:
         return np.nan
     if not differences.any():
         return 1.0
-    with warnings.catch_warnings():  # exact p-values are not to be had with ties
+    with warnings.catch_warnings():  # with ties there are no exact p-values
         warnings.simplefilter("ignore")
         return float(stats.wilcoxon(differences).pvalue)
 
@@ -148,7 +159,11 @@ def _unpaired(first: Floats, second: Floats) -> Estimate:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Corrects p-values for their number (Holm 1979); NaN, where nothing was tested, stays."""
+    """Corrects p-values for their number (Holm 1979).
+
+    Args:
+        p_values: The p-values; NaN, where nothing was tested, stays NaN and does not count.
+    """
     p = np.array(p_values, dtype=float)
     tested = np.isfinite(p)
     if tested.any():
@@ -157,16 +172,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def survival(epochs_to_solve: Floats, epochs: int) -> Survival:
-    """Estimates how many of the seeds have solved the problem by when.
+    """Estimates the share of seeds that have solved the problem by each epoch.
+
+    By the product-limit estimate of Kaplan and Meier (1958).
 
     Args:
-        epochs_to_solve: [R], NaN where a seed never did within its epochs: it is censored.
-        epochs: The epochs that each seed had.
+        epochs_to_solve: The epoch at which each seed solved it, [R]; NaN if it never did within its
+            epochs, so that it is censored.
+        epochs: How many epochs each seed was trained for.
     """
     times, events = _durations(epochs_to_solve, epochs)
     fitter = KaplanMeierFitter().fit(times, events)
     curve = fitter.survival_function_.join(fitter.confidence_interval_)
-    curve.loc[float(epochs)] = curve.iloc[-1]  # where the last was solved before
+    curve.loc[float(epochs)] = curve.iloc[-1]  # if the last seed solved it before
     alive, above, below = curve.to_numpy().T
     band = median_survival_times(fitter.confidence_interval_).to_numpy().ravel()
     return Survival(
@@ -179,17 +197,21 @@ def survival(epochs_to_solve: Floats, epochs: int) -> Survival:
 
 
 def logrank(first: tuple[Floats, int], second: tuple[Floats, int]) -> float:
-    """Returns the p-value of the log-rank test of two samples of epochs to solve.
+    """Returns the p-value of the log-rank test (Mantel 1966) of two samples of epochs to solve.
 
     Args:
-        first: Epochs to solve [n], as in `survival`, and the epochs that each seed had.
-        second: The same of the other.
+        first: The epochs to solve, [n], and the epochs that each seed was trained for, as in
+            `survival`.
+        second: The same for the other sample.
+
+    Returns:
+        The p-value; NaN if no seed has solved the problem.
     """
     times, events = _durations(*first)
     others, other_events = _durations(*second)
     if not (events.any() or other_events.any()):
         return np.nan
-    with warnings.catch_warnings():  # lifelines' own use of pandas
+    with warnings.catch_warnings():  # pandas warns of code in lifelines
         warnings.simplefilter("ignore")
         return float(logrank_test(times, others, events, other_events).p_value)
 
@@ -197,24 +219,25 @@ def logrank(first: tuple[Floats, int], second: tuple[Floats, int]) -> float:
 def power_law(
     factors: Mapping[str, Floats], epochs_to_solve: Floats, epochs: Floats
 ) -> dict[str, Estimate] | None:
-    """Fits epochs to solve = c · product of factor^exponent, censored seeds included.
+    """Fits epochs to solve = c · product of factor^exponent, with censored seeds.
 
-    A log-normal accelerated failure time model of the logarithms of the factors.
+    The model is a log-normal accelerated failure time model (Wei 1992) of the logarithms of the
+    factors.
 
     Args:
-        factors: Of each factor its value for each seed, [n].
-        epochs_to_solve: [n], NaN where a seed never solved the problem.
-        epochs: The epochs that each seed had, [n].
+        factors: The value of each factor for each seed, [n].
+        epochs_to_solve: The epochs to solve, [n]; NaN if a seed never solved the problem.
+        epochs: The epochs that each seed was trained for, [n].
 
     Returns:
-        The exponent of each factor; None where the seeds do not determine them.
+        The exponent of each factor; None if the seeds do not determine them.
     """
     solved = np.isfinite(epochs_to_solve)
     logs = {name: f"log of {name}" for name in factors}
     frame = pd.DataFrame({logs[name]: np.log(values) for name, values in factors.items()})
     of_solved = frame[solved].to_numpy()
     if not solved.any() or np.linalg.matrix_rank(of_solved - of_solved[0]) < len(factors):
-        return None  # a factor does not vary, or only together with others
+        return None  # a factor does not vary, or varies only together with others
     frame["epochs"] = np.where(solved, epochs_to_solve, epochs)
     frame["solved"] = solved
     with warnings.catch_warnings():
@@ -229,5 +252,6 @@ def power_law(
 
 
 def _durations(epochs_to_solve: Floats, epochs: int) -> tuple[Floats, Floats]:
+    """Returns how long each seed was observed, and whether it solved the problem by then."""
     solved = np.isfinite(epochs_to_solve)
     return np.where(solved, epochs_to_solve, epochs), solved

@@ -1,4 +1,4 @@
-"""How the figures of reports look: colours, markers, names of metrics, a grid of panels."""
+"""How the figures of reports look: colours, markers, lines, axes and grids of panels."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,9 +13,9 @@ from echo_exp.training.figures import GREY
 from echo_exp.training.replicas import Floats
 
 Band = tuple[Floats, Floats]
-"""The lower and the upper end of a band, [n] each."""
+"""The lower and the upper ends of a band, [n] each."""
 
-# Okabe & Ito: told apart by everybody; the markers tell the same without colour.
+# The palette of Okabe & Ito, which colour-blind people can read; markers work without colour.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
@@ -25,7 +25,12 @@ COLUMNS = 2
 
 
 def same_height(row: Sequence[Axes], metric: str) -> None:
-    """Gives the panels of a row the same vertical axis, of a share from 0 to 1."""
+    """Gives the panels of a row the same vertical axis; for a share it goes from 0 to 1.
+
+    Args:
+        row: The panels.
+        metric: The metric on the axis.
+    """
     if definition(metric).logarithmic:
         for axes in row:
             axes.set_yscale("log")
@@ -40,17 +45,19 @@ def same_height(row: Sequence[Axes], metric: str) -> None:
 
 
 def color(number: int) -> str:
-    """Returns the colour of what has a number."""
+    """Returns the colour of the line or points with this number."""
     return COLORS[number % len(COLORS)]
 
 
 def marker(number: int) -> str:
-    """Returns its marker."""
-    return MARKERS[(number + number // len(COLORS)) % len(MARKERS)]  # no pair comes twice
+    """Returns the marker of the line or points with this number."""
+    return MARKERS[
+        (number + number // len(COLORS)) % len(MARKERS)
+    ]  # no colour comes with the same marker twice
 
 
 def line_style(number: int) -> Any:
-    """Returns its kind of line."""
+    """Returns the line style of the line with this number."""
     return STYLES[number % len(STYLES)]
 
 
@@ -60,7 +67,7 @@ def numbers(values: Iterable[Any]) -> bool:
 
 
 def grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
-    """Returns a figure with rows of panels."""
+    """Returns a figure and its rows of panels."""
     figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows + 0.2), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     return figure, [list(row) for row in panels]
@@ -69,16 +76,16 @@ def grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
 def curve(
     axes: Axes, number: int, label: str, x: Floats, values: Floats, band: Band, **look: Any
 ) -> None:
-    """Draws the line of what has a number over a band.
+    """Draws a line with a band.
 
     Args:
-        axes: Where to.
-        number: The number.
-        label: What the legend says of it.
-        x: Where its points lie, [n].
-        values: Their heights, [n].
+        axes: The panel.
+        number: The number of the line, which decides its colour and style.
+        label: Its label in the legend.
+        x: The x coordinates of its points, [n].
+        values: The y coordinates, [n].
         band: The ends of the band.
-        look: What of the line is not as usual.
+        look: Further properties of the line, which override those of the number.
     """
     usual = {"color": color(number), "linestyle": line_style(number // len(COLORS))}
     axes.plot(x, values, label=label, **usual | look)
@@ -88,14 +95,22 @@ def curve(
 def banded(
     axes: Axes, number: int, label: str, x: Sequence[float], estimates: Sequence[Estimate]
 ) -> None:
-    """Draws the line of what has a number, with a marker and an interval at each estimate."""
+    """Draws a line through estimates, with markers, and their intervals as a band.
+
+    Args:
+        axes: The panel.
+        number: The number of the line, which decides its colour, style and marker.
+        label: Its label in the legend.
+        x: The x coordinates of the estimates.
+        estimates: The estimates.
+    """
     ends = ("value", "low", "high")
     values, low, high = (np.array([getattr(each, end) for each in estimates]) for end in ends)
     curve(axes, number, label, np.array(x), values, (low, high), marker=marker(number))
 
 
 def legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    """Puts one legend beside the panels, with each label that one of them has."""
+    """Puts one legend beside the panels, with every label that occurs in them."""
     handles: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -107,6 +122,6 @@ def legend(figure: Figure, panels: Sequence[Axes]) -> None:
 
 
 def uncluttered(axes: Axes) -> None:
-    """Leaves of a panel's frame what is needed to read it."""
+    """Removes the top and right of a panel's frame, and adds a light grid."""
     axes.grid(color=GREY, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

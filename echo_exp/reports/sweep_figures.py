@@ -22,11 +22,11 @@ from echo_exp.training.figures import GREY
 from echo_exp.training.replicas import Floats
 
 Means = Mapping[str, Ranked]
-"""The settings in the ranking, by their names."""
+"""The ranked settings, by their names."""
 MANY_WORDS = 4
-"""More words on an axis stand slanted."""
+"""If an axis has more words, they are slanted."""
 WIDE = 10
-"""Values whose ends differ by more stand on a logarithmic axis."""
+"""Values that spread over more than this factor have a logarithmic axis."""
 MOST_ANNOTATED = 60
 """The cells of a larger heat map have no numbers."""
 
@@ -34,11 +34,11 @@ MOST_ANNOTATED = 60
 def scores(
     settings: Sequence[Setting], factors: Sequence[str], means: Means, metric: str
 ) -> Figure:
-    """Draws the score of every seed over what was swept, however many settings that were.
+    """Draws the scores over what was swept, in a way that depends on the number of factors.
 
     Args:
         settings: The settings.
-        factors: What was swept but the seed.
+        factors: What was swept, without the seed.
         means: The ranking of the settings.
         metric: The score.
     """
@@ -55,7 +55,14 @@ def scores(
 
 
 def gridded(settings: Sequence[Setting], factors: Sequence[str]) -> bool:
-    """Returns whether settings fill most of the grid of their values; those of a search do not."""
+    """Returns whether settings fill more than half of the grid of their values.
+
+    Those of a search do not.
+
+    Args:
+        settings: The settings.
+        factors: What was swept, without the seed.
+    """
     if any(factor not in setting.values for setting in settings for factor in factors):
         return False
     cells = math.prod(len(order([s.values[factor] for s in settings])) for factor in factors)
@@ -80,24 +87,24 @@ def _two(settings: Sequence[Setting], factors: Sequence[str], means: Means, metr
         for row, column in np.argwhere(np.isfinite(values)):
             value = float(values[row, column])
             color = "white" if value < middle else "black"  # on the dark half of the colours
-            told: dict[str, Any] = {"color": color, "ha": "center", "va": "center", "size": 8}
-            heat.text(column, row, f"{value:.3g}", **told)
+            look: dict[str, Any] = {"color": color, "ha": "center", "va": "center", "size": 8}
+            heat.text(column, row, f"{value:.3g}", **look)
     figure.colorbar(drawn, ax=heat, label=definition(metric).label)
     _levels(heat.xaxis, levels[0])
     _levels(heat.yaxis, levels[1])
     heat.set_xlabel(configuration.short(x))
     heat.set_ylabel(configuration.short(other))
     for number, level in enumerate(levels[1]):
-        mine = [setting for setting in settings if setting.values[other] == level]
+        on_line = [setting for setting in settings if setting.values[other] == level]
         label = f"{configuration.short(other)} {shown(level, FEW_DIGITS)}"
-        _over(lines, mine, x, means, metric, levels[0], number, label)
+        _over(lines, on_line, x, means, metric, levels[0], number, label)
     style.same_height([lines], metric)
     lines.legend(frameon=False, fontsize=8)
     return figure
 
 
 def _many(settings: Sequence[Setting], factors: Sequence[str], means: Means, metric: str) -> Figure:
-    """Draws a panel a factor: the mean of every setting, and that of all with the same value."""
+    """Draws a panel per factor: the mean of each setting, and the mean over each value."""
     rows = -(-len(factors) // style.COLUMNS)
     figure, grid = style.grid(rows, min(len(factors), style.COLUMNS))
     panels = [axes for row in grid for axes in row]
@@ -112,12 +119,13 @@ def _many(settings: Sequence[Setting], factors: Sequence[str], means: Means, met
 
 
 def _marginal(axes: Axes, settings: Sequence[Setting], factor: str, means: Means) -> None:
+    """Draws the mean of each setting over one factor, and the mean over each of its values."""
     levels = order([setting.values[factor] for setting in settings])
     many = len(levels) > MOST_LEVELS or 2 * len(levels) > len(settings) > 2
     scattered = many and style.numbers(levels)
     places = levels if scattered else range(len(levels))
     place = dict(zip(levels, places, strict=True))
-    random = np.random.default_rng(0)  # of the jitter
+    random = np.random.default_rng(0)  # for the jitter
     width = 0.0 if scattered else 0.15
     found = [(place[setting.values[factor]], means[setting.named].mean) for setting in settings]
     x = np.array([at for at, _ in found]) + random.uniform(-width, width, len(found))
@@ -143,10 +151,10 @@ def _over(
     number: int = 0,
     label: str = "",
 ) -> None:
-    """Draws each seed over one factor, with means and intervals, which a line connects."""
+    """Draws each seed over one factor, with means and intervals; a line connects the means."""
     known = [setting.values.get(factor) if factor else "" for setting in settings]
     levels = order(known) if levels is None else levels
-    random = np.random.default_rng(0)  # of the jitter
+    random = np.random.default_rng(0)  # for the jitter
     color, marker = style.color(number), style.marker(number)
     points = []
     for level, setting in sorted(
@@ -170,16 +178,24 @@ def _over(
 
 
 def importance(found: Effects) -> Figure:
-    """Draws how the variance of the score divides among factors, their interplay and seeds."""
+    """Draws how the variance of the score divides among factors, their interactions and seeds.
+
+    Args:
+        found: The shares of the variance.
+    """
     shares = {configuration.short(e.factor): e.share for e in found.factors}
-    shares["together"] = found.together
+    shares["interactions"] = found.together
     if np.isfinite(found.seeds):
         shares["seeds"] = found.seeds
     return _bars(shares, "share of the variance (η²)")
 
 
 def importance_of_search(found: Mapping[str, float]) -> Figure:
-    """Draws the importance of each setting in a search."""
+    """Draws the importance of each setting in a search.
+
+    Args:
+        found: The importances, by the names of the settings.
+    """
     shares = {configuration.short(name): share for name, share in found.items()}
     return _bars(shares, "importance (PED-ANOVA)")
 
@@ -199,8 +215,14 @@ def parallel(
 ) -> Figure | None:
     """Draws each setting that has all factors as a line through its values, coloured by its score.
 
+    Args:
+        settings: The settings.
+        factors: What was swept, without the seed.
+        means: The ranking of the settings.
+        metric: The score.
+
     Returns:
-        The figure; None where there is no such setting.
+        The figure; None if no setting has all factors.
     """
     settings = [s for s in settings if s.named in means and len(s.values) == len(factors)]
     if not settings:
@@ -220,7 +242,7 @@ def parallel(
     figure.colorbar(colors, ax=axes, label=definition(metric).label)
     for setting, score in zip(scored, measured, strict=True):
         heights = np.array([order_of[factor][setting.values[factor]] for factor in factors])
-        heights += random.uniform(-0.02, 0.02, len(factors))  # else lines hide one another
+        heights += random.uniform(-0.02, 0.02, len(factors))  # so that lines do not hide each other
         axes.plot(heights, color=colors.to_rgba(np.array(score)), alpha=0.8)
     for place, factor in enumerate(factors):
         axes.axvline(place, color=GREY, linewidth=0.8)
@@ -245,10 +267,10 @@ def parallel(
 
 
 def curves(found: Mapping[str, Curve], metric: str) -> Figure:
-    """Draws the median of a metric and its 5-95 % band over the epochs, a line a setting.
+    """Draws the median of a metric and its 5-95 % band over the epochs, a line per setting.
 
     Args:
-        found: Of each setting, by its name, the epochs [E] and the values of its seeds [E, n].
+        found: The epochs [E] and the values of the seeds [E, n] of each setting, by its name.
         metric: The metric.
     """
     figure, ((axes,),) = style.grid(1, 1)
@@ -267,7 +289,7 @@ def curves(found: Mapping[str, Curve], metric: str) -> Figure:
 
 
 def _limits(values: Floats, metric: str) -> tuple[float, float]:
-    """Returns the ends of a scale of colours, of a share from 0 to 1."""
+    """Returns the ends of a scale of colours; they are 0 and 1 for a share."""
     if definition(metric).share:
         return 0.0, 1.0
     return float(np.nanmin(values)), float(np.nanmax(values))

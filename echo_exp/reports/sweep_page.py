@@ -1,4 +1,4 @@
-"""Writes the report of a sweep: Markdown, one HTML file with everything in it, figures, tables."""
+"""Writes the report of a sweep: Markdown, a self-contained HTML file, figures and tables."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,16 +30,19 @@ def gather(
     metric: str | None = None,
     reasons: Mapping[int, str] | None = None,
 ) -> tuple[Jobs, dict[str, Curve]]:
-    """Reads the data of a sweep's report: its jobs, and curves of the best settings.
+    """Reads the data of a sweep's report: its jobs, and the curves of the best settings.
 
     Args:
         access: The tracking store.
         parent: The sweep's parent run.
-        metric: What is compared; a sweep's own, where not given.
-        reasons: Why jobs failed, by their numbers; as the parent run has it, where not given.
+        metric: The metric by which settings are ranked; None takes the sweep's own.
+        reasons: Why jobs failed, by their numbers; None reads it from the parent run.
+
+    Returns:
+        The jobs, and the curves by the names of the settings.
 
     Raises:
-        SettingError: No job has finished, or it is not known when the metric is good.
+        SettingError: No job has finished, or it is not known which values of the metric are better.
     """
     found = read(access, parent, reasons)
     settings = {setting.named: setting for setting in found.settings}
@@ -50,13 +53,16 @@ def gather(
 def made_by_writer(
     folder: Path, access: Access, run_id: str, reasons: Mapping[int, str] | None = None
 ) -> str:
-    """Writes the report of a sweep that has just ended; returns its answer.
+    """Writes the report of a sweep that has just ended, in the writer process.
 
     Args:
         folder: Where it is written.
-        access: The store, as the writer process has it open.
-        run_id: The parent run.
-        reasons: Why jobs failed, by their numbers.
+        access: The tracking store, as the writer process has opened it.
+        run_id: The id of the parent run.
+        reasons: Why jobs failed, by their numbers; None reads it from the parent run.
+
+    Returns:
+        The answer in one sentence.
     """
     return write(*gather(access, access.client.get_run(run_id), reasons=reasons), folder)[0]
 
@@ -70,7 +76,7 @@ def write(
         found: Its jobs.
         lines: Learning curves of settings, by their names.
         folder: Where it is written.
-        metric: What is compared; a sweep's own, where not given.
+        metric: The metric by which settings are ranked; None takes the sweep's own.
 
     Returns:
         The answer in one sentence, and the ranking as lines for the screen.
@@ -84,7 +90,7 @@ def write(
         known = sorted({name for job in found.finished for name in job.scores})
         raise SettingError("metric", metric, f"the runs have {', '.join(known)}")
     tested = not definition(metric).of_run
-    said = answer(ranking, ", ".join(map(str, found.constraints)), tested)
+    sentence = answer(ranking, ", ".join(map(str, found.constraints)), tested)
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in {"ranking": _ranking(found, ranking), "jobs": _jobs(found)}.items():
         frame = pd.DataFrame(rows)
@@ -94,7 +100,7 @@ def write(
     drawn = _figures(found, ranking, measured, metric, lines)
     images = {name: rendering.save(figure, folder / name) for name, figure in drawn.items()}
     text = ENVIRONMENT.get_template("sweep.md.j2").render(
-        answer=said,
+        answer=sentence,
         effects=measured,
         seeds_drawn=len(found.factors) < 2
         or (len(found.factors) == 2 and sweep_figures.gridded(found.settings, found.factors)),
@@ -119,11 +125,15 @@ def write(
     )
     (folder / "report.md").write_text(text, encoding="utf-8")
     (folder / "report.html").write_text(rendering.html(text, found.name, images), encoding="utf-8")
-    return said, [*_lines(found, ranking, tested)]
+    return sentence, [*_lines(found, ranking, tested)]
 
 
 def missing(jobs: Sequence[Job]) -> list[tuple[str, list[Job]]]:
-    """Returns the jobs that have not finished, together with those of the same reason."""
+    """Groups the jobs that have not finished by the reason.
+
+    Args:
+        jobs: All jobs.
+    """
     return failures.grouped(
         (job, ": ".join(filter(None, [job.status, job.error]))) for job in jobs if not job.finished
     )
@@ -173,14 +183,14 @@ def _jobs(found: Jobs) -> Iterator[dict[str, Any]]:
         row |= {"status": job.status, "error": job.error or None, "run": job.run_id}
         scores = sorted(name for name in job.scores if "/" in name or name == "epochs_to_solve")
         for place, seed in enumerate(job.seeds):
-            own = {name: float(job.scores[name][place]) for name in scores}
-            yield row | {"seed": seed, "seconds": job.seconds} | own
+            of_seed = {name: float(job.scores[name][place]) for name in scores}
+            yield row | {"seed": seed, "seconds": job.seconds} | of_seed
         if not job.seeds:
             yield row
 
 
 def _lines(found: Jobs, ranking: Sequence[Ranked], tested: bool) -> Iterator[str]:
-    """Yields the ranking and what is missing as lines for the screen."""
+    """Yields lines for the screen: the ranking, and why jobs are missing."""
     wide = max((len(each.setting) for each in ranking[:MOST_PRINTED]), default=0)
     for each in ranking[:MOST_PRINTED]:
         note = _verdict(each) if tested and each is not ranking[0] else ""

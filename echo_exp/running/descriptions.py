@@ -48,6 +48,7 @@ def run(
     stored: StoredRun,
     where: Sequence[str],
     outcome: "Outcome | None" = None,
+    end: str = "",
 ) -> str:
     """Describes a run.
 
@@ -56,14 +57,20 @@ def run(
         stored: The run as the store knows it.
         where: The overrides that tell where runs are written.
         outcome: Its outcome, once there is one.
+        end: How it ended, if it ended without an outcome.
     """
     which = [f"run={stored.run_id}", *where]
     again = {stored.tags["mlflow.source.name"]: "repeats it"}
     about = markdown.text(_sentence(config), _beginning(stored))
     if outcome is None:
         resume = shlex.join(["echo-exp", f"resume={stored.run_id}", *where])
-        more = {resume: "continues it where it was interrupted"}
-        return markdown.text(about, "It has not ended, and has no scores.", markdown.commands(more))
+        more = {resume: "continues it where it stopped"}
+        return markdown.text(
+            f"**{markdown.reason(end)}**" if end else "",
+            about,
+            "" if end else "It has no scores yet.",
+            markdown.commands(more),
+        )
     window = shown(outcome.listing.windows[0])
     more = {
         shlex.join(["echo-exp-predict", *which, window]): "its echo of a window",

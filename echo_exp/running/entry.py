@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import configuration
 from echo_exp.running import descriptions, provenance, resume
-from echo_exp.running.directions import undelivered
+from echo_exp.running.directions import undelivered, where
 from echo_exp.running.opening import reached
 from echo_exp.running.result import PrunedError
 from echo_exp.running.resume import Start
@@ -118,19 +118,39 @@ def run_name(config: DictConfig) -> str:
     return f"{state}{model}, {problem}, {units}{seeds}"
 
 
-def end_early(run: Run, error: BaseException, automatic: bool) -> None:
+def end_early(
+    run: Run,
+    error: BaseException,
+    config: DictConfig,
+    overrides: Sequence[str],
+    automatic: bool,
+) -> None:
     """Closes the entry of a run that an error has ended; notes on the error how to continue it."""
     stopped = isinstance(error, Interrupted | KeyboardInterrupt)
     if stopped:
         command = "the same command" if automatic else f"`echo-exp resume={run.run_id}`"
         _add_note(error, f"{command} continues it where it stopped")
     with contextlib.suppress(TrackingError):  # the error itself is what the user must see
+        told = descriptions.run(config, run.stored, where(overrides), end=_end(error))
+        run.set_tag(NOTE_TAG, told)
         if isinstance(error, PrunedError):
             run.set_tag(PRUNED_TAG, str(error.epoch))
             run.end("KILLED")
         else:
-            reason = redacted(f"{type(error).__name__}: {error}")
-            run.end("KILLED" if stopped else "FAILED", reason)
+            run.end("KILLED" if stopped else "FAILED", redacted(_reason(error)))
+
+
+def _end(error: BaseException) -> str:
+    """Says how a run has ended early."""
+    if isinstance(error, PrunedError):
+        return f"It was {error} by its search."
+    if isinstance(error, Interrupted | KeyboardInterrupt):
+        return f"It was {str(error) or 'stopped'}."
+    return f"It failed: {_reason(error)}"
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def await_end(run: Run, error: BaseException, overrides: Sequence[str]) -> None:

@@ -128,7 +128,7 @@ class Begun:
     def end_early(self, error: BaseException) -> None:
         """Asks the writer to close the entry, because an error has ended the run."""
         if self.run is not None:
-            end_early(self.run, error, self.automatic)
+            end_early(self.run, error, self.config, self.overrides, self.automatic)
 
     def await_end(self, error: BaseException) -> None:
         """Waits until the closed entry is written."""

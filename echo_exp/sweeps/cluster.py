@@ -28,16 +28,16 @@ from echo_exp.settings import SettingError
 from echo_exp.training.interrupts import Interrupted, Interrupts
 
 OBJECT_STORE = 80 * 2**20
-"""Bytes, the least that Ray takes: jobs pass nothing but their configuration."""
+"""Bytes; the minimum that Ray accepts, because jobs pass only their configuration."""
 
 SHORT = "/tmp" if Path("/tmp").is_dir() else None
-"""Where a cluster of this machine has its files while it runs; names of sockets must be short."""
+"""The folder for the files of a cluster on this machine; paths of sockets must be short."""
 
 WAIT_SECONDS = 0.5
-"""Signals are heeded between two waits."""
+"""The time between two checks for signals."""
 
 STOP_SECONDS = 60
-"""How long jobs that are asked to stop may take for their last checkpoint."""
+"""How long interrupted jobs may take to write their last checkpoint."""
 
 LOST = (
     exceptions.WorkerCrashedError,
@@ -45,11 +45,11 @@ LOST = (
     exceptions.OutOfMemoryError,
     exceptions.ObjectLostError,
 )
-"""What Ray raises for a task whose process or machine has gone."""
+"""What Ray raises for a task whose process or machine is gone."""
 
 
 class JobLostError(RuntimeError):
-    """A job was lost each time that it was started."""
+    """A job was lost every time it was started."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Job:
     Attributes:
         number: The job's number in the sweep.
         overrides: The overrides of the job.
-        context: Hydra's means to compose its configuration.
+        context: Hydra's context, which composes its configuration.
         config: The sweep's configuration.
-        task_function: What is run with the job's configuration.
-        singletons: The state of Hydra here.
-        folder: The working folder here.
+        task_function: The function that is called with the job's configuration.
+        singletons: Hydra's global state in the launching process.
+        folder: The working folder of the launching process.
     """
 
     number: int
@@ -101,7 +101,13 @@ class Job:
 
 @contextlib.contextmanager
 def joined(address: str | None, cpus: int, gpus: int, verbose: bool) -> Iterator[None]:
-    """Joins a cluster that can take jobs of so many CPUs and GPUs, or starts one here.
+    """Joins a Ray cluster, or starts one on this machine, until the ``with`` block ends.
+
+    Args:
+        address: The cluster's address; None starts one.
+        cpus: CPU cores of each job.
+        gpus: GPUs of each job.
+        verbose: Whether Ray's messages are shown.
 
     Raises:
         SettingError: There is no cluster at the address, or no machine of it is large enough.
@@ -109,13 +115,13 @@ def joined(address: str | None, cpus: int, gpus: int, verbose: bool) -> Iterator
     with tempfile.TemporaryDirectory(
         prefix="ray-", dir=SHORT, ignore_cleanup_errors=True
     ) as folder:
-        own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
+        local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
         try:
             ray.init(
                 address or "local",
                 log_to_driver=verbose,
                 logging_level=logging.INFO if verbose else logging.ERROR,
-                **({} if address else {**own, "_temp_dir": folder}),
+                **({} if address else {**local, "_temp_dir": folder}),
             )
         except (ConnectionError, ValueError) as error:
             reason = f"there is no Ray cluster to join ({str(error).splitlines()[0]})"
@@ -129,7 +135,7 @@ def joined(address: str | None, cpus: int, gpus: int, verbose: bool) -> Iterator
 
 
 def _check_size(key: str, needed: int, resource: str) -> None:
-    """Refuses what no machine has, because Ray would wait for such a machine."""
+    """Refuses more than any machine has, because Ray would wait for such a machine."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     most = max(int(machine.get(resource, 0)) for machine in machines)
     if needed > most:
@@ -139,29 +145,32 @@ def _check_size(key: str, needed: int, resource: str) -> None:
 
 
 def run(jobs: Sequence[Job], cpus: int, gpus: int, attempts: int) -> list[JobReturn]:
-    """Runs jobs and returns what each left, in their order.
+    """Runs jobs on the cluster.
 
     Args:
         jobs: The jobs.
-        cpus: Cores of each.
-        gpus: GPUs of each.
+        cpus: CPU cores of each job.
+        gpus: GPUs of each job.
         attempts: How often a job is started if its machine or process is lost.
+
+    Returns:
+        What each job returned, in the order of the jobs.
 
     Raises:
         Interrupted: A signal asked to stop; the jobs have stopped.
     """
     with Interrupts() as interrupts:
-        interrupts.put_off()  # what a signal raises while Ray waits is lost in Ray
+        interrupts.put_off()  # Ray swallows exceptions that a signal raises while Ray waits
         return _run(jobs, cpus, gpus, attempts, interrupts)
 
 
 def _run(
     jobs: Sequence[Job], cpus: int, gpus: int, attempts: int, interrupts: Interrupts
 ) -> list[JobReturn]:
-    # Ray by itself begins a task four times whose process ends, whatever the reason.
+    # By default Ray starts a task up to four times if its process ends, whatever the reason.
     task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(Job.run)
-    left: dict[int, JobReturn] = {}
-    begun = {job.number: 1 for job in jobs}
+    returned: dict[int, JobReturn] = {}
+    started = {job.number: 1 for job in jobs}
     running = {task.remote(job): job for job in jobs}
     try:
         while running:
@@ -171,24 +180,24 @@ def _run(
             for ended in ready:
                 job = running.pop(ended)
                 try:
-                    left[job.number] = ray.get(ended)
+                    returned[job.number] = ray.get(ended)
                 except LOST as error:
-                    what = f"a job was lost: {type(error).__name__}"
-                    print(what, file=sys.stderr, flush=True)
-                    if begun[job.number] < attempts:
-                        begun[job.number] += 1
+                    message = f"a job was lost: {type(error).__name__}"
+                    print(message, file=sys.stderr, flush=True)
+                    if started[job.number] < attempts:
+                        started[job.number] += 1
                         running[task.remote(job)] = job
                     else:
-                        left[job.number] = _given_up(job, error)
+                        returned[job.number] = _given_up(job, error)
     finally:
         _stop(list(running))
-    return [left[job.number] for job in jobs]
+    return [returned[job.number] for job in jobs]
 
 
 def _given_up(job: Job, error: Exception) -> JobReturn:
-    left = JobReturn(overrides=job.overrides, status=JobStatus.FAILED)
-    left.return_value = JobLostError(f"Ray lost it, the last time with {type(error).__name__}")
-    return left
+    returned = JobReturn(overrides=job.overrides, status=JobStatus.FAILED)
+    returned.return_value = JobLostError(f"Ray lost it, the last time with {type(error).__name__}")
+    return returned
 
 
 def _stop(running: list[Any]) -> None:

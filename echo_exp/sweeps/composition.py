@@ -1,7 +1,7 @@
-"""Composes many configurations that differ in a few settings, at the cost of a few.
+"""Composes many configurations that differ in a few settings, reading each file once.
 
-Hydra reads every file again for each configuration, which takes longer than a short training. The
-options of groups decide which files; other settings only change values in what was read.
+Hydra reads every file again for each configuration, which takes longer than a short training. Only
+the options of groups decide which files are read; other settings change values afterwards.
 """
 
 import contextlib
@@ -26,11 +26,14 @@ def compose_all(
 ) -> Iterator[tuple[list[str], DictConfig]]:
     """Composes a configuration for each of many lists of overrides.
 
+    Args:
+        overrides: The lists.
+
     Yields:
         The overrides and their configuration.
 
     Raises:
-        Exception: What Hydra raises where one cannot be composed.
+        Exception: Hydra's, if a configuration cannot be composed.
     """
     parser = OverridesParser.create()
     groups = set(_groups(""))
@@ -45,15 +48,15 @@ def compose_all(
         try:
             for override in plain:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-        except Exception:  # Hydra says better what is wrong
+        except Exception:  # Hydra's own error says better what is wrong
             config = compose(primary(), list(arguments))
         yield list(arguments), config
 
 
 def primary() -> str:
-    """Returns the name of the primary configuration: a user's own, or that of a training.
+    """Returns the name of the primary configuration: a user's own, or that of `echo-exp`.
 
-    Those of other commands have further settings, which a training does not have.
+    The configurations of other commands have settings that a training does not have.
     """
     if not HydraConfig.initialized():
         return CONFIG
@@ -63,9 +66,9 @@ def primary() -> str:
 
 @contextlib.contextmanager
 def repeatable() -> Iterator[None]:
-    """Makes shuffled values of overrides come in the same order at each start, inside the block.
+    """Makes Hydra shuffle the values of overrides alike at each start, until the block ends.
 
-    A sweep is known by its jobs, and processes that share it must number them alike.
+    A sweep is identified by its jobs, and processes that share it must number them alike.
     """
     before = random.getstate()
     random.seed(0)
@@ -76,7 +79,7 @@ def repeatable() -> Iterator[None]:
 
 
 def _plain(override: Override, groups: set[str]) -> bool:
-    """Says whether an override only changes a value."""
+    """Returns whether an override only changes a value."""
     changes = not override.is_add() and not override.is_delete()
     return changes and override.package is None and override.key_or_group not in groups
 

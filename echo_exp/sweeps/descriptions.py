@@ -1,7 +1,6 @@
 """Descriptions of sweeps, studies and searches, as MLflow's UI shows them."""
 
 import shlex
-import textwrap
 from collections.abc import Iterable, Sequence
 
 from echo_exp import configuration
@@ -10,26 +9,30 @@ from echo_exp.sweeps.study import Study
 from echo_exp.tracking.ui import markdown
 
 MOST_VALUES = 8
-"""So many values of a swept setting are told."""
-MOST_REASONS, LONGEST_REASON = 10, 400
-"""So many reasons of failures are told, of so many characters."""
+"""At most this many values of a swept setting are listed."""
+MOST_REASONS = 10
+"""At most this many reasons of failures are listed."""
 
 
 def study(asked: Study) -> str:
-    """Describes the experiment of a study."""
+    """Describes the MLflow experiment of a study.
+
+    Args:
+        asked: The study.
+    """
     named = f"study={asked.name}"
-    told = {f"`{asked.compare}`": "what is compared"}
+    roles = {f"`{asked.compare}`": "its values are compared"}
     if asked.x:
-        told[f"`{asked.x}`"] = "on the horizontal axis of the figures"
+        roles[f"`{asked.x}`"] = "on the horizontal axis of the figures"
     if asked.panel:
-        told[f"`{asked.panel}`"] = "has a panel of the figures for each value"
-    told |= {f"`{name}`": "only its best value is compared" for name in asked.select}
+        roles[f"`{asked.panel}`"] = "each value has a panel of the figures"
+    roles |= {f"`{name}`": "only its best value is compared" for name in asked.select}
     return markdown.text(
         asked.question,
         f"*Expected:* {asked.expectation}" if asked.expectation else "",
         "Each run is a cell: some settings, trained with many seeds at once. The cells of a scale "
         "are nested under one parent.",
-        markdown.table("setting or label", "its part", told.items()),
+        markdown.table("setting or label", "its role", roles.items()),
         markdown.table("column", "what it is", COLUMNS.items()),
         markdown.commands(
             {
@@ -52,7 +55,7 @@ def sweep(
 
     Args:
         about: What is run.
-        command: The arguments of `echo-exp` that make it.
+        command: The arguments of `echo-exp` that start it.
         best: The lines of the table of its best settings, the titles first.
         summary: How many jobs succeeded, and how many did not.
         failed: Why some failed, one line per reason.
@@ -64,7 +67,7 @@ def sweep(
         about,
         summary and f"{summary}.",
         _reasons(failed),
-        "The best of them:" if rows else "",
+        "The best settings:" if rows else "",
         markdown.lines(titles, rows) if rows else "",
         markdown.commands({shlex.join(["echo-exp", *command]): "runs what is missing"}),
     )
@@ -73,15 +76,25 @@ def sweep(
 def search(
     objectives: Iterable[object], constraints: Iterable[object], settings: Iterable[str]
 ) -> str:
-    """Says what a search is for, and which settings it varies."""
+    """Describes what a search is for, and which settings it varies.
+
+    Args:
+        objectives: Its objectives, the first of which ranks the trials.
+        constraints: What a trial must fulfil to count.
+        settings: The names of the settings that it varies.
+    """
     goals = " and ".join(map(str, objectives))
     within = ", ".join(map(str, constraints))
     names = ", ".join(f"`{name}`" for name in settings)
-    return f"A search that is to {goals}{f' with {within}' if within else ''} by {names}."
+    return f"A search to {goals}{f' with {within}' if within else ''}, varying {names}."
 
 
 def varied(jobs: Iterable[Sequence[str]]) -> str:
-    """Says how many jobs there are, and which of their settings differ."""
+    """Describes how many jobs there are, and which of their settings differ.
+
+    Args:
+        jobs: The overrides of each job.
+    """
     every = list(jobs)
     rows = [(f"`{key}`", listed(values)) for key, values in configuration.varied(every).items()]
     return markdown.text(
@@ -90,12 +103,16 @@ def varied(jobs: Iterable[Sequence[str]]) -> str:
 
 
 def listed(values: Sequence[str]) -> str:
-    """Returns values as a list; if there are many, only the first."""
+    """Returns values in one line; if there are many, only the first.
+
+    Args:
+        values: The values.
+    """
     return ", ".join(values[:MOST_VALUES]) + ", …" * (len(values) > MOST_VALUES)
 
 
 def _reasons(failed: Sequence[str]) -> str:
     """Returns a list of reasons, short enough for a tag of MLflow."""
-    lines = [f"- {markdown.plain(textwrap.shorten(line, LONGEST_REASON))}" for line in failed]
+    lines = [f"- {markdown.reason(line)}" for line in failed]
     more = len(lines) - MOST_REASONS
     return "\n".join([*lines[:MOST_REASONS], *([f"- and {more} more reasons"] if more > 0 else [])])

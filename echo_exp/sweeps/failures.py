@@ -9,7 +9,7 @@ from typing import TypeVar
 NUMBER = re.compile(r"(?<![\w+-])[\w+-]*\d(?:[\w.,+-]*\w)?")
 """A word with a digit: a number, or a name such as a run's."""
 MOST_NAMED = 20
-"""So many jobs, or ranges of them, are named in one line."""
+"""At most this many jobs, or ranges of jobs, are named in one line."""
 MOST_VALUES = 3
 
 Who = TypeVar("Who")
@@ -17,18 +17,25 @@ Who = TypeVar("Who")
 
 @lru_cache(maxsize=4096)
 def kind(reason: str) -> tuple[str, ...]:
-    """Returns the common text of reasons that differ only in numbers."""
+    """Returns what reasons that differ only in numbers have in common.
+
+    Args:
+        reason: Why something failed.
+    """
     return tuple(NUMBER.split(reason))
 
 
 def grouped(failures: Iterable[tuple[Who, str]]) -> list[tuple[str, list[Who]]]:
-    """Returns each reason with the jobs that failed for it, the most frequent first.
+    """Groups failures by reason, the most frequent reason first.
 
     Reasons that differ only in numbers are grouped. If they differ in one
     number, its values are listed; otherwise the first reason stands for all.
 
     Args:
-        failures: Who failed, and why.
+        failures: What failed, such as a job, and why.
+
+    Returns:
+        Each reason with all that failed for it.
     """
     groups: defaultdict[tuple[str, ...], list[tuple[Who, str]]] = defaultdict(list)
     for name, reason in failures:
@@ -40,14 +47,14 @@ def grouped(failures: Iterable[tuple[Who, str]]) -> list[tuple[str, list[Who]]]:
     return sorted(merged, key=lambda group: -len(group[1]))
 
 
-def lines(failures: Mapping[int, str], each: str) -> list[str]:
+def lines(failures: Mapping[int, str], noun: str) -> list[str]:
     """Returns one line per reason.
 
     Args:
-        failures: The reasons, by the numbers of those that failed.
-        each: What they are called, such as a job.
+        failures: The reasons, by the numbers of the jobs that failed.
+        noun: The word for one of them, such as ``job``.
     """
-    return [f"{who(numbers, each)}: {why}" for why, numbers in grouped(sorted(failures.items()))]
+    return [f"{who(numbers, noun)}: {why}" for why, numbers in grouped(sorted(failures.items()))]
 
 
 def _merged(reasons: Sequence[str]) -> str:
@@ -55,9 +62,9 @@ def _merged(reasons: Sequence[str]) -> str:
     columns = [list(dict.fromkeys(c)) for c in zip(*map(NUMBER.findall, reasons), strict=True)]
     varied = sum(len(values) > 1 for values in columns)
     if varied > 1:
-        return f"{first} (of the others the numbers differ)"
-    told = iter(columns)
-    return NUMBER.sub(lambda _: _values(next(told)), first)
+        return f"{first} (the numbers differ in the others)"
+    left = iter(columns)
+    return NUMBER.sub(lambda _: _values(next(left)), first)
 
 
 def _values(values: Sequence[str]) -> str:
@@ -71,19 +78,24 @@ def _listed(words: Sequence[str], joined: str) -> str:
     return f"{', '.join(others)} {joined} {last}" if others else last
 
 
-def who(numbers: Sequence[int], each: str) -> str:
-    """Returns numbers in words, with the name of what they number, such as a job."""
+def who(numbers: Sequence[int], noun: str) -> str:
+    """Names jobs by their numbers, as in ``jobs 1, 2 and 5 to 9 (7 jobs)``.
+
+    Args:
+        numbers: The numbers, in ascending order.
+        noun: The word for one of them, such as ``job``.
+    """
     if len(numbers) == 1:
-        return f"{each} {numbers[0]}"
+        return f"{noun} {numbers[0]}"
     ranges = _ranges(numbers)
     named = [text for text, _ in ranges[:MOST_NAMED]]
     left = sum(count for _, count in ranges[MOST_NAMED:])
-    told = _listed([*named, f"{left} more"] if left else named, "and")
-    return f"{each}s {told} ({len(numbers)} {each}s)"
+    listed = _listed([*named, f"{left} more"] if left else named, "and")
+    return f"{noun}s {listed} ({len(numbers)} {noun}s)"
 
 
 def _ranges(numbers: Sequence[int]) -> list[tuple[str, int]]:
-    """Returns numbers, with three or more in a row as a range, each with its count."""
+    """Returns numbers as texts, three or more in a row as one range, each text with its count."""
     rows: list[list[int]] = []
     for number in numbers:
         if rows and number == rows[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""Tells what a sweep would do, and how long it may take. Nothing is run or written.
+"""Shows what a sweep would run, and estimates how long it may take. Nothing is run or written.
 
 Finished runs are read from the store without the writer, which would create a missing store.
 """
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from echo_exp.tracking.access.connection import Access
 
 NOTHING = "Nothing was run: sweep.dry_run=true."
-RUN, ON, DONE, LEFT, WRONG = "to run", "goes on", "finished earlier", "failed earlier", "wrong"
-"""What may be known of a job."""
+RUN, ON, DONE, LEFT, WRONG = "to run", "to continue", "finished earlier", "failed earlier", "wrong"
+"""The states of jobs, as they are printed; a wrong one has settings that are not allowed."""
 NEWEST = 1000
-"""So many of the newest runs of the experiment are read at once; jobs are looked for among older
-ones one by one."""
+"""This many of the newest runs of the experiment are read at once; among older runs each job is
+looked up by itself."""
 RECORDING_SECONDS = 0.4
-"""What a job of a stack takes beside its training, as docs/sweeps.md has it."""
+"""The time that a job of a stack takes besides its training, as measured in docs/sweeps.md."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Pace:
     Attributes:
         settings: Its settings, as texts.
         networks: How many networks were trained together.
-        seconds: Time of one epoch of all of them.
+        seconds: The time of one epoch of all of them together.
     """
 
     settings: Mapping[str, str]
@@ -67,8 +67,8 @@ def tell(asked: Sweep, config: DictConfig) -> None:
     stacks = planned(asked, list({each.fingerprint: each for each in waiting}.values()))
     terminal.console().print(terminal.table(_lines(asked, states, stacks)), "")
     counts = Counter(states.values())
-    told = [f"{counts[state]} {state}" for state in (DONE, LEFT, WRONG, ON, RUN) if counts[state]]
-    print(f"{len(asked.jobs)} jobs: {', '.join(told)}{_of_stacks(stacks, asked.workers)}")
+    parts = [f"{counts[state]} {state}" for state in (DONE, LEFT, WRONG, ON, RUN) if counts[state]]
+    print(f"{len(asked.jobs)} jobs: {', '.join(parts)}{_of_stacks(stacks, asked.workers)}")
     for line in failures.lines(job.reasons(asked.problems), "job"):
         print(line)
     if stacks:
@@ -79,7 +79,7 @@ def tell(asked: Sweep, config: DictConfig) -> None:
 def _lines(
     asked: Sweep, states: Mapping[int, str], stacks: Sequence[Stack]
 ) -> Iterator[tuple[str, ...]]:
-    """Yields the titles of the table of jobs, and a line of each."""
+    """Yields the titles of the table of jobs, then a line for each job."""
     places = {each.fingerprint: str(n) for n, stack in enumerate(stacks) for each in stack}
     names = varied(asked.jobs)
     yield "cell" if configuration.STUDY in asked.tags else "job", "settings", "state", "stack"
@@ -92,13 +92,13 @@ def _lines(
 def time_of(stacks: Sequence[Stack], paces: Sequence[Pace], workers: int) -> str:
     """Estimates how long some stacks take, and names the basis of the estimate.
 
-    A stack of more networks than were trained together takes at least as long as these, and at
-    most longer in the same proportion; one of fewer likewise.
+    If the finished runs trained another number of networks together, the time lies between two
+    bounds: that of the finished runs, and that time in proportion to the number of networks.
 
     Args:
         stacks: The stacks.
-        paces: Finished runs.
-        workers: Processes that run at the same time.
+        paces: How fast finished runs were trained.
+        workers: How many processes run at the same time.
     """
     bounds = [bound for stack in stacks if (bound := _bounds(stack, paces)) is not None]
     if not bounds:
@@ -115,12 +115,12 @@ def time_of(stacks: Sequence[Stack], paces: Sequence[Pace], workers: int) -> str
         f"about {recording} of recording\n"
         "(from finished runs of the same networks and problems, scaled by epochs"
         f"{'' if alike else '; they were trained in stacks of another size'}"
-        f"{f'; without {unknown} of the stacks, of which there is none' if unknown else ''})"
+        f"{f'; without {unknown} of the stacks, for which no such run exists' if unknown else ''})"
     )
 
 
 def _bounds(stack: Stack, paces: Sequence[Pace]) -> tuple[float, float] | None:
-    """Returns the least and the most seconds that a stack may train; None if nothing is known."""
+    """Returns bounds of the seconds that a stack trains; None if no finished run is like it."""
     if stack[0].stack is None:
         return None
     config = stack[0].stack.config
@@ -142,6 +142,7 @@ def _alike(parameters: Mapping[str, Any], apart: Collection[str]) -> dict[str, s
 
 
 def _of_stacks(stacks: Sequence[Stack], workers: int) -> str:
+    """Says in how many stacks the jobs run, how large these are, and how many run at once."""
     if not stacks:
         return ""
     sizes = [sum(int(each.varied.get("replicas", 1)) for each in stack) for stack in stacks]
@@ -155,7 +156,7 @@ class _Found:
     """The runs of an experiment; none if there is no store yet.
 
     Args:
-        config: The configuration that names both.
+        config: The configuration that names the experiment and the store.
     """
 
     def __init__(self, config: DictConfig) -> None:
@@ -169,7 +170,7 @@ class _Found:
         self._newest = self._search({"kind": "run"}, NEWEST)
 
     def same(self, fingerprint: str, code: str) -> "list[Run]":
-        """Returns runs with the settings and the code of a job."""
+        """Returns the runs with the settings and the code of a job."""
         tags = {"kind": "run", "fingerprint": fingerprint, "code": code}
         found = [run for run in self._newest if tags.items() <= run.data.tags.items()]
         older = len(self._newest) == NEWEST and not found
@@ -214,10 +215,10 @@ def _states(asked: Sweep, found: _Found) -> dict[int, str]:
 
 
 def _state(runs: "Sequence[Run]", parent: str | None, again: str) -> str:
-    """Returns what runs with the settings of a job say of it."""
+    """Returns the state of a job, given the runs with its settings."""
     if any(run.info.status == "FINISHED" for run in runs):
         return DONE
-    own = [run for run in runs if run.data.tags.get(PARENT_TAG) == parent]
-    if again == Again.NEW and any(run.info.status != "RUNNING" for run in own):
+    of_sweep = [run for run in runs if run.data.tags.get(PARENT_TAG) == parent]
+    if again == Again.NEW and any(run.info.status != "RUNNING" for run in of_sweep):
         return LEFT
     return ON if runs else RUN

@@ -1,4 +1,4 @@
-"""One job of a sweep, in whatever process a launcher runs it.
+"""Runs one job of a sweep, in whatever process the launcher has started for it.
 
 It writes its result to a file in the sweep's folder, because a launcher may lose what a job
 returns, and a job may lose its process.
@@ -33,9 +33,9 @@ class Status(StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"
     PRUNED = "pruned"
-    """A search has given it up."""
+    """Its search has stopped it early."""
     CLAIMED = "claimed"
-    """Another process is doing the same."""
+    """Another process is running the same job."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,9 @@ class JobResult:
     Attributes:
         status: What became of it.
         message: Why it failed, was stopped or is claimed.
-        metrics: Its final metrics, by their names in MLflow, where it came to that.
-        share: While it is running: how much of its training is done, where that is told.
+        metrics: Its final metrics, by their names in MLflow; empty if it did not get that far.
+        share: The share of its training that is done, from 0 to 1, while it is running; 0 if that
+            is not known.
     """
 
     status: Status
@@ -56,40 +57,48 @@ class JobResult:
 
     @property
     def succeeded(self) -> bool:
-        """Whether its metrics are there."""
+        """Whether it has finished, so that its metrics are known."""
         return self.status in (Status.FINISHED, Status.EARLIER)
 
     @property
     def failed(self) -> bool:
-        """Whether it ended without them, and no search has given it up."""
+        """Whether it failed or was stopped; a pruned job has not failed."""
         return self.status in (Status.FAILED, Status.STOPPED)
 
     @property
     def line(self) -> str:
-        """What became of the job, in one line."""
+        """Why it failed, was stopped or is claimed, in one line; else its status."""
         return (self.message.strip() or self.status.value).splitlines()[0]
 
 
 def reasons(results: Mapping[int, JobResult]) -> dict[int, str]:
-    """Returns the reasons why jobs failed, by their numbers."""
+    """Returns why jobs failed, by their numbers.
+
+    Args:
+        results: The results of jobs, by their numbers.
+    """
     return {number: result.line for number, result in results.items() if result.failed}
 
 
 def counted(results: Iterable[JobResult]) -> list[str]:
-    """Returns how many jobs did not succeed, by status."""
+    """Returns how many jobs failed, were stopped and were pruned, in words.
+
+    Args:
+        results: The results of the jobs.
+    """
     counts = Counter(result.status for result in results)
-    told = (Status.FAILED, Status.STOPPED, Status.PRUNED)
-    return [f"{counts[status]} {status}" for status in told if counts[status]]
+    ends = (Status.FAILED, Status.STOPPED, Status.PRUNED)
+    return [f"{counts[status]} {status}" for status in ends if counts[status]]
 
 
 def run_job(config: DictConfig, overrides: list[str], folder: Path, sweeper: DictConfig) -> None:
     """Runs a job; if it fails, the failure is its result and the sweep continues.
 
     Args:
-        config: Its configuration; ``sweep.parent`` and ``sweep.job`` say whose job it is.
+        config: Its configuration; ``sweep.parent`` is the parent run and ``sweep.job`` its number.
         overrides: The overrides of the job.
         folder: The sweep's folder.
-        sweeper: What a job of a search is told of the search.
+        sweeper: The node `hydra.sweeper`, which tells a job of a search about the search.
 
     Raises:
         Interrupted: A signal asked to stop; this ends the sweep.
@@ -110,13 +119,21 @@ def run_job(config: DictConfig, overrides: list[str], folder: Path, sweeper: Dic
 
 
 def quieten(config: DictConfig) -> None:
-    """Turns off a job's own progress display; the sweep shows the progress."""
+    """Turns off a job's own progress display; the sweep shows the progress.
+
+    Args:
+        config: The job's configuration, which is changed.
+    """
     if config.trainer.get("progress") == "auto":
         OmegaConf.update(config, "trainer.progress", "none")
 
 
 def result_of(end: "running.Result | Exception") -> JobResult:
-    """Returns the result of a run for the sweep, whether it ended or not."""
+    """Returns the result of a job from the way in which its run ended.
+
+    Args:
+        end: What the run returned or raised.
+    """
     match end:
         case running.Result():
             metrics = end.outcome.validation() | end.outcome.metrics()
@@ -133,7 +150,15 @@ def result_of(end: "running.Result | Exception") -> JobResult:
 
 
 def pruning(sweeper: DictConfig, number: int) -> "Sequence[Pruning]":
-    """Returns the callback that reports a trial's validations to its search, if that prunes."""
+    """Returns the callback that reports a trial's validations to its search.
+
+    Args:
+        sweeper: The node `hydra.sweeper` of the job.
+        number: The trial's number.
+
+    Returns:
+        The callback; none if the search does not prune.
+    """
     if sweeper.get("pruner") is None:
         return []
     from echo_exp.sweeps.search.pruning import Pruning
@@ -142,12 +167,21 @@ def pruning(sweeper: DictConfig, number: int) -> "Sequence[Pruning]":
 
 
 def file(folder: Path, number: int) -> Path:
-    """Returns the file for a job's result."""
+    """Returns the file for a job's result.
+
+    Args:
+        folder: The sweep's folder.
+        number: The job's number.
+    """
     return folder / f"job-{number}.json"
 
 
 def read(path: Path) -> JobResult | None:
-    """Returns the result in a file, if there is one."""
+    """Reads a job's result; None if it has not written one.
+
+    Args:
+        path: The job's `file`.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -156,7 +190,12 @@ def read(path: Path) -> JobResult | None:
 
 
 def leave(result: JobResult, path: Path) -> None:
-    """Writes a result where the sweep looks for it."""
+    """Writes a job's result; whoever reads the file finds it whole.
+
+    Args:
+        result: The result.
+        path: The job's `file`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(asdict(result)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Where the jobs of a sweep run: what `launch=` needs, and what its options compute."""
+"""The launchers of a sweep (`launch=...`): checked, made, and asked how many jobs they run."""
 
 import copy
 import os
@@ -16,18 +16,18 @@ from echo_exp.configuration import LAUNCH, build
 from echo_exp.settings import SettingError
 
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""What the libraries below NumPy and torch read, once, when they are loaded."""
+"""Variables that the numerical libraries of NumPy and torch read once, when they are loaded."""
 
 
 def make_launcher(
     config: DictConfig, context: HydraContext, task_function: TaskFunction, folder: Path
 ) -> Launcher:
-    """Returns a sweep's launcher, once its settings have been checked.
+    """Checks the settings of a sweep's launcher, and returns the launcher.
 
     Args:
         config: The sweep's configuration.
-        context: Hydra's means to compose those of the jobs.
-        task_function: What runs a job.
+        context: Hydra's context, which composes the configurations of the jobs.
+        task_function: The function that runs a job.
         folder: The sweep's folder.
 
     Raises:
@@ -35,16 +35,20 @@ def make_launcher(
     """
     _check(config)
     _limit_threads(OmegaConf.select(config, "trainer.threads"))
-    own = copy.deepcopy(config)
-    with read_write(own), open_dict(own):
-        own.hydra.sweep.dir = str(folder)
+    placed = copy.deepcopy(config)
+    with read_write(placed), open_dict(placed):
+        placed.hydra.sweep.dir = str(folder)
     return Plugins.instance().instantiate_launcher(
-        config=own, hydra_context=context, task_function=task_function
+        config=placed, hydra_context=context, task_function=task_function
     )
 
 
 def workers(config: DictConfig) -> int:
-    """Returns how many processes a launcher has at work at once; 1 where only it will know."""
+    """Returns how many processes the launcher runs at the same time; 1 if that is not known here.
+
+    Args:
+        config: The sweep's configuration.
+    """
     launcher = config.hydra.launcher
     if launcher._target_.endswith(".JoblibLauncher"):
         from joblib import effective_n_jobs
@@ -56,14 +60,25 @@ def workers(config: DictConfig) -> int:
 
 
 def in_this_process(launcher: DictConfig) -> bool:
-    """Returns whether a launcher runs jobs in this process, one after the other."""
-    # Told by its name: Hydra loads its plugins again, after which there are two of the class.
+    """Returns whether a launcher runs jobs in this process, one after the other.
+
+    Args:
+        launcher: The node `hydra.launcher`.
+    """
+    # By name: Hydra loads its plugins again, after which there are two classes of that name.
     names = [base.__name__ for base in get_class(launcher._target_).__mro__]
     return "BasicLauncher" in names
 
 
 def prepare(config: DictConfig) -> None:
-    """Imports what takes seconds: all that trains where jobs run in this process, else torch."""
+    """Imports early what takes seconds to import.
+
+    If jobs run in this process, that is everything that trains. Otherwise a sweep with stacks needs
+    only torch, to compute the sizes of the stacks.
+
+    Args:
+        config: The sweep's configuration.
+    """
     if in_this_process(config.hydra.launcher):
         import echo_exp.running.stacked_runs
     elif config.sweep.fused:
@@ -80,14 +95,14 @@ def _check(config: DictConfig) -> None:
 
 
 def _limit_threads(threads: Any) -> None:
-    """Limits the threads of the processes that will be started."""
-    if isinstance(threads, int) and threads > 0:  # anything else each job refuses by itself
+    """Limits the threads of the processes that the launcher starts."""
+    if isinstance(threads, int) and threads > 0:  # each job rejects any other value
         os.environ.update(dict.fromkeys(POOLS, str(threads)))
 
 
 def _jobs_at_once(threads: Any) -> int:
-    """Returns how many jobs of so many threads this process's cores suffice for."""
-    from joblib import cpu_count  # it knows of containers and affinities
+    """Returns how many jobs, each with this many threads, fit on the cores of this process."""
+    from joblib import cpu_count  # it respects containers and CPU affinities
 
     return max(1, cpu_count() // threads) if isinstance(threads, int) and threads > 0 else 1
 

@@ -1,4 +1,4 @@
-"""What a sweep is to run: its jobs, each known by its settings, and how they are run."""
+"""The plan of a sweep: its jobs, each identified by its settings, and how they are run."""
 
 import dataclasses
 import hashlib
@@ -20,17 +20,17 @@ from echo_exp.sweeps.job import JobResult, Status
 
 TAG = "sweep"
 FAILED_TAG = "failed."
-"""A tag of a parent with a job's fingerprint behind it says why the job failed."""
+"""The prefix of a parent run's tags that say why a job failed; the job's fingerprint follows."""
 
 
 LONGEST_NAME = 250
-"""Letters of a run's name that MLflow takes."""
+"""The most characters that MLflow accepts in the name of a run."""
 LONGEST_VALUE = 6000
-"""Letters of a parameter that MLflow takes."""
+"""The most characters that MLflow accepts in a parameter."""
 
 
 class Again(StrEnum):
-    """What a sweep runs that has been run before."""
+    """Which jobs a sweep runs when it is started again."""
 
     UNFINISHED = "unfinished"
     NEW = "new"
@@ -42,12 +42,12 @@ class SweepSettings:
     """The settings of a sweep.
 
     Args:
-        again: Which jobs the same sweep runs when it is started again, an `Again`: those
-            that are not finished, only those that have not been tried, or all.
+        again: Which jobs the same sweep runs when it is started again, an `Again`: those that have
+            not finished, only those that have never been started, or all.
         attempts: How often a job is started if its process is lost.
         fused: Whether jobs are trained together, as one stack, where that is possible.
         report: Whether a report is written at the end.
-        dry_run: Whether the jobs are only listed, with what is known of their time.
+        dry_run: Whether the jobs are only listed, with an estimate of their time.
 
     Raises:
         SettingError: A value is not allowed.
@@ -69,10 +69,10 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class Stackable:
-    """The properties that jobs of one stack share.
+    """What the jobs of one stack share.
 
     Attributes:
-        key: What tells it from others.
+        key: Equal for jobs that can be trained together.
         config: The configuration of one of them.
     """
 
@@ -85,14 +85,14 @@ class Job:
     """One job of a sweep.
 
     Attributes:
-        number: Its place in the sweep.
+        number: Its place in the sweep, counted from 0.
         overrides: What it changes in the default configuration.
-        fingerprint: What tells it from jobs with other settings.
+        fingerprint: A hash of the settings that may change its result.
         code: The version of the code that decides its result.
-        parameters: What is worth comparing of its settings, by dotted keys.
-        stack: What it shares with the jobs that it can be trained together with.
-        varied: The settings in which it may differ from them, by dotted keys.
-        error: What is wrong with its settings, if anything.
+        parameters: Those of its settings that are worth comparing, by dotted keys.
+        stack: What it shares with jobs that can be trained in one stack with it; None if none can.
+        varied: The settings in which jobs of one stack may differ, by dotted keys.
+        error: What is wrong with its settings; None if they are right.
     """
 
     number: int
@@ -115,29 +115,36 @@ class Job:
         return " ".join(configuration.measured(self.overrides))
 
     def title(self, axes: Sequence[str]) -> str:
-        """Returns what its run is called: what tells it from the other jobs of its sweep."""
+        """Returns the name of its run: the settings in which it differs from the other jobs.
+
+        Args:
+            axes: The parameters in which the sweep's jobs differ.
+        """
         named = configuration.words(self.parameters, axes, configuration.FEW_DIGITS)
         return named[:LONGEST_NAME]
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is to be run.
+    """A sweep, as it is to be run.
 
     Attributes:
-        name: What the parent run is called.
-        command: The arguments of `echo-exp` that make it.
+        name: The name of the parent run.
+        command: The arguments of `echo-exp` that start it.
         jobs: Its jobs.
         settings: How it is run.
-        folder: Where the jobs leave their results.
-        axes: The parameters that tell its jobs apart.
-        parameters: Those of its parent run: what all jobs share, and what is varied.
-        about: What it is, in Markdown; None says which settings differ.
-        tags: More tags of the parent run.
-        experiment: Tags of its MLflow experiment, where that is its own.
-        told: More overrides of all jobs, that change nothing of what is measured.
-        known_as: What tells it from others where its jobs are not known beforehand.
-        workers: Processes that run at the same time, as far as is known.
+        folder: Where the jobs write their results.
+        axes: The parameters in which its jobs differ.
+        parameters: Parameters of the parent run: what all jobs share, and the values that vary.
+        about: Its description, in Markdown; None describes the settings that differ.
+        tags: Further tags of the parent run.
+        experiment: Tags of its MLflow experiment; none if it shares the experiment with others.
+        told: Further overrides of all jobs, which change nothing that is measured.
+        known_as: Its identity; empty if that follows from the jobs.
+        workers: How many processes run at the same time, as far as is known.
+        goals: The metrics that it optimises, the most important first; none: the test accuracy.
+        lowest: Whether the first of them is best when it is lowest.
+        numeric: The axes that are numbers, if the jobs are not known beforehand; otherwise None.
     """
 
     name: str
@@ -153,10 +160,13 @@ class Sweep:
     told: Sequence[str] = ()
     known_as: str = ""
     workers: int = 1
+    goals: Sequence[str] = ()
+    lowest: bool = False
+    numeric: Sequence[str] | None = None
 
     @property
     def identity(self) -> str:
-        """What tells this sweep from others: a hash of the jobs and the code, unless given."""
+        """What identifies this sweep: `known_as`, or else a hash of its jobs and the code."""
         if self.known_as:
             return self.known_as
         text = "\n".join(job.fingerprint + job.code + job.problem for job in self.jobs)
@@ -170,13 +180,15 @@ class Sweep:
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """The settings among the axes that are numbers in all jobs, but for seeds."""
-        every = [job.parameters for job in self.jobs if job.parameters]
-        settings = [axis for axis in self.axes if axis not in configuration.REPETITIONS]
-        return tuple(axis for axis in settings if all(is_number(run.get(axis)) for run in every))
+        """The axes whose values are numbers in all jobs, without `seed` and `replicas`."""
+        numeric = self.numeric
+        if numeric is None:
+            every = [job.parameters for job in self.jobs if job.parameters]
+            numeric = [axis for axis in self.axes if all(is_number(run.get(axis)) for run in every)]
+        return tuple(axis for axis in numeric if axis not in configuration.REPETITIONS)
 
     def table(self) -> str:
-        """Returns its jobs as a table of MLflow, in JSON."""
+        """Returns its jobs as an MLflow table, in JSON."""
         columns = ("job", "settings", "fingerprint", "code", "problem")
         rows = [(j.number, j.named, j.fingerprint, j.code, j.problem) for j in self.jobs]
         return redacted(json.dumps({"columns": columns, "data": rows}))
@@ -191,9 +203,10 @@ class Sweep:
         """Returns the parent run's description.
 
         Args:
-            best: The lines of the table of the best jobs.
+            best: The lines of the table of the best settings.
             summary: How many jobs succeeded, and how many did not.
-            failed: Why some failed; of a sweep that has not ended, what is known beforehand.
+            failed: Why jobs failed, one line per reason; None, as long as the sweep runs, lists
+                only the jobs with wrong settings.
             answer: Which settings did best, in a sentence.
         """
         if failed is None:
@@ -205,15 +218,26 @@ class Sweep:
 
 
 def report_folder(config: DictConfig, run_id: str) -> Path:
-    """Returns where the report of a sweep is written, whose parent run has an id."""
+    """Returns the folder for the report of a sweep.
+
+    Args:
+        config: The sweep's configuration.
+        run_id: The id of its parent run.
+    """
     return Path(str(config.output_dir)) / "reports" / "sweeps" / run_id
 
 
 def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:
-    """Returns the jobs of some overrides; what is wrong with one job is known before the first.
+    """Makes a job of each list of overrides, so that wrong settings are known before any job runs.
+
+    Args:
+        overrides: The overrides of each job.
+
+    Returns:
+        The jobs; one with wrong settings has an `error`.
 
     Raises:
-        Exception: What Hydra raises where settings cannot be composed at all.
+        Exception: Hydra's, if the settings cannot be composed at all.
     """
     jobs = []
     stacks: dict[str, Stackable] = {}
@@ -232,13 +256,22 @@ def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:
 
 
 def axes(jobs: Sequence[Job]) -> tuple[str, ...]:
-    """Returns the parameters that tell jobs apart, those that repeat the same last."""
+    """Returns the parameters in which jobs differ; `seed` and `replicas` come last.
+
+    Args:
+        jobs: The jobs of a sweep.
+    """
     named = configuration.varied(job.overrides for job in jobs)
     return configuration.swept([job.parameters for job in jobs if job.parameters], named.keys())
 
 
 def parameters(jobs: Sequence[Job], axes: Sequence[str]) -> dict[str, str]:
-    """Returns the parameters that all jobs share, and of those that tell them apart the values."""
+    """Returns the parameters of a parent run: what all jobs share, and the values that vary.
+
+    Args:
+        jobs: The jobs of the sweep.
+        axes: The parameters in which they differ.
+    """
     every = [job.parameters for job in jobs if job.parameters]
     values = {
         key: list(dict.fromkeys(str(run[key]) for run in every if key in run))
@@ -251,7 +284,10 @@ def parameters(jobs: Sequence[Job], axes: Sequence[str]) -> dict[str, str]:
 
 
 def settings(config: DictConfig) -> SweepSettings:
-    """Returns the settings of a sweep.
+    """Reads the settings of a sweep.
+
+    Args:
+        config: The sweep's configuration.
 
     Raises:
         SettingError: One is unknown or not allowed.

@@ -9,20 +9,20 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 MOST_NAMED = 3
-"""So many settings are named that cannot be told apart from the best."""
+"""At most this many settings that cannot be told apart from the best are named."""
 EQUAL = 1e-9
-"""Means that differ by less are the same."""
+"""Means that do not differ by more are equal."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a run scored: the score of one network, or the mean over its replicas.
+    """The score of a run: that of one network, or the mean over its replicas.
 
     Attributes:
         mean: The mean over the seeds that count.
-        seeds: How many these are; 0 for a run that failed.
-        std: Their sample standard deviation, where there are several.
-        lost: Seeds that diverged or failed.
+        seeds: The number of these seeds; 0 if the run failed.
+        std: The sample standard deviation over these seeds; 0 if there is only one.
+        lost: The number of seeds that diverged or failed.
     """
 
     mean: float
@@ -33,18 +33,18 @@ class Score:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A setting with the scores of all its seeds.
+    """A setting with the pooled scores of its seeds.
 
     Attributes:
-        setting: Everything that was varied but the seed.
-        mean: Mean of the seeds.
-        low: Lower end of its 95 % interval; NaN where there is none.
-        high: Upper end.
-        seeds: How many seeds it is the mean of.
-        lost: Seeds that diverged or failed: they do not count.
-        std: The sample standard deviation of the seeds; 0 of a single one.
-        p: Of the test against the best setting, corrected for the number of settings; NaN of the
-            best itself, and where so few seeds tell nothing.
+        setting: The values of everything that was varied except the seed.
+        mean: The mean over the seeds that count.
+        low: The lower end of its 95 % interval; NaN if there is none.
+        high: The upper end; NaN likewise.
+        seeds: The number of seeds that count.
+        lost: The number of seeds that diverged or failed; they do not count.
+        std: The sample standard deviation over the seeds; 0 if there is only one.
+        p: The p-value of the test against the best setting, corrected for the number of settings;
+            NaN for the best setting, and if there are too few seeds for a test.
     """
 
     setting: str
@@ -58,12 +58,12 @@ class Ranked:
 
     @property
     def worse(self) -> bool:
-        """Whether it can be told apart from the best."""
+        """Whether it is significantly worse than the best."""
         return self.p < 1 - CONFIDENCE
 
     @property
     def text(self) -> str:
-        """The mean with its interval, or with what there is instead."""
+        """The mean, with its interval if there is one, its seeds, and how many of them failed."""
         known = [] if math.isnan(self.low) else [f"{self.low:.4f} to {self.high:.4f}"]
         known += [f"{self.seeds} seed{'s' * (self.seeds > 1)}"]
         known += [f"{self.lost} failed"] if self.lost else []
@@ -71,19 +71,26 @@ class Ranked:
 
 
 def shown(value: float) -> str:
-    """Returns a score in few characters: a large whole number without decimals."""
+    """Formats a score: a whole number other than 0, 1 and -1 without decimals, else with four.
+
+    Args:
+        value: The score.
+    """
     return f"{value:,.0f}" if value.is_integer() and abs(value) > 1 else f"{value:.4f}"
 
 
 def once(jobs: Sequence[tuple[Collection[Hashable], bool]]) -> list[int]:
-    """Returns how many seeds of each job of a setting count, so that none counts twice.
+    """Returns how many seeds of each job count, so that no seed counts twice.
 
-    Of finished jobs that share seeds the one with the most counts, the first of equal ones, and the
-    others not at all: of many seeds no more than the mean may be known. Of a job that failed count
-    those that no other job has.
+    Often only the mean over the seeds of a job is known, so the seeds of a finished job count all
+    or not at all. If finished jobs share seeds, only the job with the most seeds counts; if several
+    have the most, the first of them. Of a failed job, the seeds count that no other job has.
 
     Args:
-        jobs: Of each job its seeds, and whether it has finished.
+        jobs: The seeds of each job, and whether it has finished.
+
+    Returns:
+        The number of seeds that count, for each job.
     """
     counts = [0] * len(jobs)
     taken: set[Hashable] = set()
@@ -103,18 +110,19 @@ def rank(
     high: bool = True,
     tested: bool = True,
 ) -> list[Ranked]:
-    """Pools the seeds of each setting, and puts the best setting first.
+    """Pools the seeds of each setting, and ranks the settings.
 
-    The others are tested against the best (Welch's t-test, corrected after Holm).
+    Each setting is tested against the best one (Welch 1947), and the p-values are corrected for
+    their number (Holm 1979).
 
     Args:
-        scores: The setting of each run, and what it scored.
-        share: Whether a score is from 0 to 1.
-        high: Whether a high score is a good one.
-        tested: Whether seeds differ in it, so that a test means something.
+        scores: The setting and the score of each run.
+        share: Whether scores lie between 0 and 1.
+        high: Whether higher scores are better.
+        tested: Whether scores vary with the seed, so that a test is meaningful.
 
     Returns:
-        The settings of which a seed counts.
+        The settings with at least one seed that counts, the best first.
     """
     sign = -1 if high else 1
     ranked = sorted(pool(scores, share), key=lambda each: sign * each.mean)
@@ -126,11 +134,14 @@ def rank(
 
 
 def pool(scores: Iterable[tuple[str, Score]], share: bool = True) -> list[Ranked]:
-    """Takes the seeds of each setting together, untested and in the order of the settings.
+    """Pools the seeds of each setting, without ranking or testing the settings.
 
     Args:
-        scores: The setting of each run, and what it scored.
-        share: Whether a score is from 0 to 1.
+        scores: The setting and the score of each run.
+        share: Whether scores lie between 0 and 1, so that intervals are cut there.
+
+    Returns:
+        The settings with at least one seed that counts, in the order in which they first occur.
     """
     settings: defaultdict[str, list[Score]] = defaultdict(list)
     for setting, score in scores:
@@ -140,12 +151,12 @@ def pool(scores: Iterable[tuple[str, Score]], share: bool = True) -> list[Ranked
 
 
 def answer(ranked: Sequence[Ranked], within: str = "", tested: bool = True) -> str:
-    """Returns in one sentence which setting is the best, and which cannot be told apart from it.
+    """Says in one sentence which setting is the best, and which cannot be told apart from it.
 
     Args:
         ranked: The settings, the best first.
-        within: What they had to fulfil, in words.
-        tested: Whether seeds differ in it.
+        within: The constraints that they fulfil, in words.
+        tested: Whether scores vary with the seed, so that the settings were tested.
     """
     within = f" with {within}" if within else ""
     if not ranked:
@@ -160,23 +171,25 @@ def answer(ranked: Sequence[Ranked], within: str = "", tested: bool = True) -> s
 
 
 def _equals(best: Ranked, others: Sequence[Ranked]) -> str:
-    """Tells how many others have the same score as the best."""
+    """Says how many other settings score the same as the best; an empty string if none does."""
     same = sum(abs(other.mean - best.mean) <= EQUAL for other in others)
-    return f"; {same} more {'has' if same == 1 else 'have'} the same" if same else ""
+    others_score = "1 other scores" if same == 1 else f"{same} others score"
+    return f"; {others_score} the same" if same else ""
 
 
 def _rivals(others: Sequence[Ranked]) -> str:
+    """Says which of the other settings cannot be told apart from the best."""
     if all(math.isnan(other.p) for other in others):
         few = "its 1 seed" if any(other.seeds > 1 for other in others) else "1 seed each"
-        return f"{few} cannot tell the {len(others) + 1} settings apart"
+        return f"{few} is too few to tell the {len(others) + 1} settings apart"
     rivals = [other for other in others if not other.worse]
     if not rivals:
         return "the other is worse" if len(others) == 1 else f"all {len(others)} others are worse"
     if len(rivals) <= MOST_NAMED:
-        return f"{' and '.join(r.setting for r in rivals)} cannot be told apart"
+        return f"{' and '.join(r.setting for r in rivals)} cannot be told apart from it"
     if len(rivals) == len(others):
-        return f"none of the {len(others)} others can be told apart"
-    return f"{len(rivals)} of the {len(others)} others cannot be told apart"
+        return f"none of the {len(others)} others can be told apart from it"
+    return f"{len(rivals)} of the {len(others)} others cannot be told apart from it"
 
 
 def _ranked(setting: str, scores: Sequence[Score], share: bool) -> Ranked:
@@ -186,7 +199,7 @@ def _ranked(setting: str, scores: Sequence[Score], share: bool) -> Ranked:
     if not seeds:
         return Ranked(setting, math.nan, math.nan, math.nan, 0, lost)
     mean = sum(score.seeds * score.mean for score in counted) / seeds
-    squares = sum(
+    squares = sum(  # within the runs, and between them
         (score.seeds - 1) * score.std**2 + score.seeds * (score.mean - mean) ** 2
         for score in counted
     )
@@ -198,16 +211,16 @@ def _ranked(setting: str, scores: Sequence[Score], share: bool) -> Ranked:
 
 
 def interval(mean: float, std: float, seeds: int) -> tuple[float, float]:
-    """Returns Student's interval of a mean.
+    """Returns the 95 % confidence interval of a mean by Student's t-distribution (Student 1908).
 
     Args:
         mean: The mean.
         std: The sample standard deviation of the values.
-        seeds: Values that it is the mean of.
+        seeds: The number of values.
 
     Returns:
-        Its ends; NaN where the values do not differ, or there is only one: they tell nothing of
-        how others would.
+        The ends of the interval; NaN if there is only one value or the values do not differ,
+        because they then say nothing about how other values would vary.
     """
     if seeds < 2 or std <= EQUAL:
         return math.nan, math.nan
@@ -216,10 +229,10 @@ def interval(mean: float, std: float, seeds: int) -> tuple[float, float]:
 
 
 def _welch(first: Ranked, other: Ranked) -> float:
-    """Returns the p-value of Welch's t-test; NaN where there is a single seed.
+    """Returns the p-value of Welch's t-test (Welch 1947); NaN if one side has a single seed.
 
-    Where the seeds of neither side differ there is no such test: the p-value is then that of the
-    clearest order of so many (Mann and Whitney's, exact).
+    If neither side varies, that test is not defined. All seeds of one side then score above all of
+    the other, and the p-value is that of this order (exact test of Mann and Whitney 1947).
     """
     if min(first.seeds, other.seeds) < 2:
         return math.nan
@@ -232,7 +245,7 @@ def _welch(first: Ranked, other: Ranked) -> float:
 
 
 def _holm(p_values: Sequence[float]) -> list[float]:
-    """Corrects p-values for their number (Holm 1979); NaN, where nothing was tested, stays."""
+    """Corrects p-values for their number (Holm 1979); NaN, where nothing was tested, stays NaN."""
     order = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
     corrected, least = list(p_values), 0.0
     for done, (p, place) in enumerate(order):

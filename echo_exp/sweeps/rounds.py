@@ -1,8 +1,8 @@
-"""Has a launcher run jobs until none is without a result.
+"""Launches jobs until every job has a result.
 
-One job that loses its process may stop a launcher, so jobs are launched in rounds: what is left of
-one is launched again in the next. A stack of jobs is one for the launcher. Jobs whose process was
-lost are launched again one by one, since any of them may be the reason.
+A launcher may stop when a job loses its process. Jobs are therefore launched in rounds: each round
+launches the jobs that still have no result. For the launcher, a stack of jobs is one job. When a
+stack loses its process, any of its jobs may be the cause, so its jobs are then launched one by one.
 """
 
 import dataclasses
@@ -25,10 +25,10 @@ from echo_exp.sweeps.watch import Watch
 from echo_exp.tracking import Run, Store, UnreachableError
 
 ANOTHER_LOOK_SECONDS = 1.0
-"""How often is looked whether another process has done what it has claimed."""
+"""The time between two checks whether another process has finished what it has claimed."""
 
 Launch = Callable[[list[list[str]]], Sequence[JobReturn]]
-"""Runs jobs, given as their overrides, to their ends."""
+"""Runs jobs, each given by its overrides, and returns when all have ended."""
 
 
 def run_jobs(
@@ -40,16 +40,19 @@ def run_jobs(
     earlier: Mapping[int, JobResult] = MappingProxyType({}),
     others: Mapping[int, JobResult] = MappingProxyType({}),
 ) -> dict[int, JobResult]:
-    """Launches jobs until each has a result, and returns it by the job's number.
+    """Launches jobs until each has a result.
 
     Args:
-        asked: The jobs.
-        store: Where they are tracked, if they are.
-        parent: The run that they are nested under, likewise.
-        launch: Runs jobs.
-        watch: Shows how far they are.
+        asked: The sweep with the jobs.
+        store: The tracking store; None if nothing is tracked.
+        parent: The parent run of the jobs; None likewise.
+        launch: Launches jobs.
+        watch: Shows the progress.
         earlier: The results of jobs that need not be launched.
-        others: The results of other jobs, to be counted with these.
+        others: The results of jobs that are not in `asked`, shown in the progress too.
+
+    Returns:
+        The results, by the jobs' numbers.
     """
     results = dict(earlier) | asked.problems
     waiting = [job for job in asked.jobs if job.number not in results]
@@ -76,34 +79,34 @@ def run_jobs(
 
 
 def _lost(times: int, result: JobResult | None) -> JobResult:
-    """Returns the result of a job whose process was lost, with what the launcher says of it."""
+    """Returns the result of a job whose process was lost, with the launcher's message."""
     how_often = "once" if times == 1 else f"{times} times"
-    said = f" ({result.line})" if result is not None and result.message else ""
-    return JobResult(Status.FAILED, f"its process was lost {how_often}{said}")
+    why = f" ({result.line})" if result is not None and result.message else ""
+    return JobResult(Status.FAILED, f"its process was lost {how_often}{why}")
 
 
 def _free(waiting: Sequence[Job], store: Store | None) -> list[Job]:
-    """Returns the jobs that no other process is doing, one of each fingerprint."""
-    one = list({job.fingerprint: job for job in reversed(waiting)}.values())[::-1]
+    """Returns the jobs that no other process has claimed, one per fingerprint."""
+    distinct = list({job.fingerprint: job for job in reversed(waiting)}.values())[::-1]
     if store is None:
-        return one
-    things = {running.claim(job.fingerprint): job for job in one}
+        return distinct
+    claims = {running.claim(job.fingerprint): job for job in distinct}
     try:
-        taken = store.claimed(list(things))
-    except UnreachableError:  # the jobs wait for it, and say so where that is in vain
-        return one
-    return [job for thing, job in things.items() if thing not in taken]
+        taken = store.claimed(list(claims))
+    except UnreachableError:  # the jobs wait for the store, and fail if they wait in vain
+        return distinct
+    return [job for claim, job in claims.items() if claim not in taken]
 
 
 def planned(
     asked: Sweep, jobs: Sequence[Job], lost: Mapping[int, int] = MappingProxyType({})
 ) -> list[Stack]:
-    """Returns jobs as the stacks in which they are launched, each for one process.
+    """Groups jobs into the stacks in which they are launched, one process each.
 
     Args:
-        asked: How they are run.
+        asked: The sweep, whose settings decide how jobs are run.
         jobs: The jobs.
-        lost: How often each has lost its process: such a job is launched alone.
+        lost: How often each job has lost its process; a job that has is launched alone.
     """
     if not asked.settings.fused:
         return [[job] for job in jobs]
@@ -115,54 +118,58 @@ def planned(
 def _round(
     asked: Sweep, stacks: Sequence[Stack], parent: Run | None, launch: Launch
 ) -> dict[int, JobResult | None]:
-    """Launches jobs once and returns what they left; of one that was lost that it is running."""
+    """Launches jobs once and returns their results.
+
+    The result of a job that lost its process is still `RUNNING`. A job that the launcher did not
+    start before it stopped has None.
+    """
     files = {each.number: job.file(asked.folder, each.number) for stack in stacks for each in stack}
     for path in files.values():
         path.unlink(missing_ok=True)
     try:
-        returned = launch([_told(asked, stack, parent) for stack in stacks])
+        returned = launch([_overrides(asked, stack, parent) for stack in stacks])
     except Exception as error:
-        # Of a job whose process was lost some launchers make the end of all.
+        # Some launchers stop altogether when one job loses its process.
         if not any(path.exists() for path in files.values()):
             raise
-        said = exits.explain(error)[0]
-        print(f"the launcher stopped: {said}", file=sys.stderr)
+        message = exits.explain(error)[0]
+        print(f"the launcher stopped: {message}", file=sys.stderr)
         found = {number: job.read(path) for number, path in files.items()}
-        return {number: _with(result, said) for number, result in found.items()}
-    said_of = {
-        each.number: said
-        for stack, said in zip(stacks, map(_said, returned), strict=False)
+        return {number: _with(result, message) for number, result in found.items()}
+    messages = {
+        each.number: message
+        for stack, message in zip(stacks, map(_message, returned), strict=False)
         for each in stack
     }
     return {
-        number: _with(job.read(path) or JobResult(Status.RUNNING), said_of.get(number, ""))
+        number: _with(job.read(path) or JobResult(Status.RUNNING), messages.get(number, ""))
         for number, path in files.items()
     }
 
 
-def _said(returned: JobReturn) -> str:
-    """Returns why a job failed, as its launcher has it."""
+def _message(returned: JobReturn) -> str:
+    """Returns why a job failed, according to its launcher."""
     failed = returned.status == JobStatus.FAILED
     return exits.explain(returned._return_value)[0] if failed else ""
 
 
-def _with(result: JobResult | None, said: str) -> JobResult | None:
-    """Returns what a job left, with what its launcher says where it does not say itself."""
+def _with(result: JobResult | None, message: str) -> JobResult | None:
+    """Adds the launcher's message to the result of a job that did not end by itself."""
     if result is None or result.status != Status.RUNNING:
         return result
-    return dataclasses.replace(result, message=said)
+    return dataclasses.replace(result, message=message)
 
 
-def _told(asked: Sweep, stack: Stack, parent: Run | None) -> list[str]:
-    """Returns the overrides of a job, or of the first of a stack, with what else it must know."""
+def _overrides(asked: Sweep, stack: Stack, parent: Run | None) -> list[str]:
+    """Returns the overrides of a stack's first job, and those that tell it of stack and sweep."""
     again = "null" if asked.settings.again == Again.ALL else "auto"
-    together = []
+    stacked = []
     if len(stack) > 1:
         path = write_stack(stack, asked.folder, asked.axes)
-        together = [f"+sweep.stack={quoted(str(path))}"]
+        stacked = [f"+sweep.stack={quoted(str(path))}"]
     return [
         *stack[0].overrides,
-        *together,
+        *stacked,
         f"resume={again}",
         f"+sweep.job={stack[0].number}",
         f"+sweep.name={quoted(stack[0].title(asked.axes))}",

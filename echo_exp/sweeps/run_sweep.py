@@ -1,4 +1,4 @@
-"""Conducts a sweep: opens its parent run, runs the missing jobs, and prints the results.
+"""Runs a sweep: opens its parent run, runs the unfinished jobs, and prints the results.
 
 The same sweep, started again or on a second machine, runs only the unfinished jobs.
 """
@@ -32,9 +32,9 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
     """Runs a sweep, prints its results, and ends the program with 1 if a job failed.
 
     Args:
-        asked: What is to be run.
+        asked: The sweep.
         config: The configuration that all jobs share.
-        launch: Runs jobs.
+        launch: Launches jobs.
 
     Raises:
         SettingError: The tracking store cannot be used.
@@ -43,8 +43,8 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
     store = running.open_store(config)
     with parent_run(asked, store, config) as parent:
         best = functools.partial(best_of, asked.jobs, asked.axes)
-        own = {each.number: int(each.varied.get("replicas", 1)) for each in asked.jobs}
-        standing = Standing(parent, int(config.replicas), own)
+        replicas = {job.number: int(job.varied.get("replicas", 1)) for job in asked.jobs}
+        standing = Standing(parent, int(config.replicas), replicas)
         total = len(asked.jobs)
         with watching("sweep", "job", asked.folder, total, best, standing.tell) as watch:
             earlier = _earlier(asked, store, parent)
@@ -56,7 +56,15 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
 
 
 def report_folder(asked: Sweep, config: DictConfig, parent: Run | None) -> Path | None:
-    """Returns where a report is written; `echo-exp-report study=...` writes that of a study."""
+    """Returns the folder for the report of a sweep; None if the sweep writes no report.
+
+    The report of a study is written by `echo-exp-report study=...` instead.
+
+    Args:
+        asked: The sweep.
+        config: The configuration that all jobs share.
+        parent: The parent run; None if nothing is tracked.
+    """
     if parent is None or not asked.settings.report or configuration.STUDY in asked.tags:
         return None
     return plan.report_folder(config, parent.run_id)
@@ -64,11 +72,19 @@ def report_folder(asked: Sweep, config: DictConfig, parent: Run | None) -> Path 
 
 @contextlib.contextmanager
 def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterator[Run | None]:
-    """Opens the run that the jobs are nested under, and ends it with the block.
+    """Opens the parent run of the jobs, and ends it when the ``with`` block ends.
+
+    Args:
+        asked: The sweep.
+        store: The tracking store; None if nothing is tracked.
+        config: The configuration that all jobs share.
+
+    Yields:
+        The parent run; None if nothing is tracked.
 
     Raises:
         SettingError: The tracking store cannot be used.
-        SystemExit: The end of the run could not be delivered to the store; it waits in a file.
+        SystemExit: The store did not receive the end of the run; it waits in a file.
     """
     launch.prepare(config)  # while the writer imports MLflow
     with running.reached(config):
@@ -81,13 +97,13 @@ def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterato
         status, reason = "FAILED", exits.explain(error)[0].splitlines()[0]
         raise
     except SystemExit as end:
-        # A job in this process that a signal stops leaves by an exit code too.
+        # A signal that stops a job in this process also raises SystemExit.
         if end.code == exits.FAILED:
             status = "FAILED"
         raise
     finally:
         if store is not None and parent is not None and status != "FINISHED":
-            with contextlib.suppress(TrackingError):  # the same command goes on with them too
+            with contextlib.suppress(TrackingError):  # the same command resumes such runs too
                 store.end_lost(parent.run_id)
         waiting = None if parent is None else parent.finish(status, reason)
         if waiting is not None:
@@ -97,7 +113,15 @@ def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterato
 
 
 def open_parent(asked: Sweep, store: Store | None) -> Run | None:
-    """Opens the run that the jobs are nested under: that of an earlier start, or a new one."""
+    """Opens the parent run of the jobs: the one from an earlier start, or a new one.
+
+    Args:
+        asked: The sweep.
+        store: The tracking store; None if nothing is tracked.
+
+    Returns:
+        The parent run; None if nothing is tracked.
+    """
     if store is None:
         return None
     store.describe(asked.experiment or {NOTE_TAG: experiment(), **view()})
@@ -110,7 +134,10 @@ def open_parent(asked: Sweep, store: Store | None) -> Run | None:
         files={"plan.json": asked.table()} if asked.jobs else {},
         key=TAG,
     )
-    store.save_view(sweep_view(parent.run_id, redacted(asked.name), asked.axes, asked.numbers))
+    name = redacted(asked.name)
+    store.save_view(
+        sweep_view(parent.run_id, name, asked.axes, asked.numbers, asked.goals, asked.lowest)
+    )
     return parent
 
 
@@ -121,7 +148,7 @@ def _earlier(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int,
     earlier: dict[str, JobResult] = {}
     for child in store.children(parent.run_id):
         mark = child.tags.get("fingerprint")
-        if mark is None:  # people may have deleted it
+        if mark is None:  # somebody may have deleted the tag
             continue
         if child.status == "FINISHED":
             earlier[mark] = JobResult(Status.EARLIER, metrics=child.metrics)

@@ -1,4 +1,4 @@
-"""A stack of jobs, in whatever process a launcher runs it."""
+"""Runs a stack of jobs, in whatever process the launcher has started for it."""
 
 import contextlib
 import copy
@@ -26,9 +26,9 @@ def run_stack(config: DictConfig, folder: Path, sweeper: DictConfig) -> None:
     """Runs the jobs of a stack; a job that fails does not stop the others.
 
     Args:
-        config: The configuration of one of them; ``sweep.stack`` is the file that tells of all.
+        config: The configuration of one of them; ``sweep.stack`` names the file on all of them.
         folder: The sweep's folder.
-        sweeper: What a job of a search is told of the search.
+        sweeper: The node `hydra.sweeper`, which tells a job of a search about the search.
 
     Raises:
         Interrupted: A signal asked to stop; this ends the sweep.
@@ -48,13 +48,13 @@ def run_stack(config: DictConfig, folder: Path, sweeper: DictConfig) -> None:
     ]
     ended = set()
 
-    def told(place: int, end: "running.Result | Exception") -> None:
+    def leave(place: int, end: "running.Result | Exception") -> None:
         ended.add(place)
         job.leave(job.result_of(end), paths[place])
 
     progress = _Progress(paths)
     try:
-        stacked_runs.execute_stack(asked, config.sweep.parent, told, progress.tell)
+        stacked_runs.execute_stack(asked, config.sweep.parent, leave, progress.tell)
     except stacked_runs.StackError as error:
         reason = exits.explain(error.cause)[0]
         print(f"echo-exp: {len(error.left)} jobs are trained one by one: {reason}", file=sys.stderr)
@@ -69,10 +69,10 @@ def run_stack(config: DictConfig, folder: Path, sweeper: DictConfig) -> None:
 
 
 class _Progress:
-    """Writes the progress of the jobs now and then, where the sweep looks for it.
+    """Writes the progress of the jobs into the files of their results, now and then.
 
     Args:
-        paths: Where each leaves its result.
+        paths: The file of each job.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -80,19 +80,23 @@ class _Progress:
         self._left = time.monotonic()
 
     def tell(self, shares: Mapping[int, float]) -> None:
-        """Leaves how much of its training each job has done, by its place."""
+        """Writes how far the training of each job is, unless it was just done.
+
+        Args:
+            shares: The share of its training that each job has done, by its place in the stack.
+        """
         if time.monotonic() - self._left < PROGRESS_SECONDS:
             return
         self._left = time.monotonic()
-        with contextlib.suppress(OSError):  # a full disk is no end of a training
+        with contextlib.suppress(OSError):  # a full disk must not end a training
             for place, share in shares.items():
                 job.leave(JobResult(Status.RUNNING, share=share), self._paths[place])
 
 
-def _config(config: DictConfig, told: Mapping[str, Any]) -> DictConfig:
-    """Returns the configuration of a job of a stack."""
-    own = copy.deepcopy(config)
-    own.sweep.job, own.sweep.name = told["job"], told["name"]
-    for key, value in told["settings"].items():
-        OmegaConf.update(own, key, value)
-    return own
+def _config(config: DictConfig, entry: Mapping[str, Any]) -> DictConfig:
+    """Returns the configuration of a job from its entry in the file of the stack."""
+    changed = copy.deepcopy(config)
+    changed.sweep.job, changed.sweep.name = entry["job"], entry["name"]
+    for key, value in entry["settings"].items():
+        OmegaConf.update(changed, key, value)
+    return changed

@@ -1,7 +1,7 @@
-"""Which jobs of a sweep train together as one stack, and the file that describes them.
+"""Decides which jobs of a sweep are trained together as one stack, and writes the stack's file.
 
-What Hydra gives to a process is the configuration of one job. That of the others differs in a few
-settings, which stand in the file.
+Hydra passes the configuration of a single job to a process. The other jobs of the stack differ from
+it in a few settings, which are in the file.
 """
 
 import itertools
@@ -19,10 +19,10 @@ Stack = list[Job]
 
 
 def make_stacks(jobs: Sequence[Job], workers: int) -> list[Stack]:
-    """Groups jobs whose differences change no tensor's shape into stacks.
+    """Groups jobs into stacks; the jobs of a stack have tensors of equal shapes.
 
-    A stack holds at most as many networks as are best trained together; if that makes fewer
-    stacks than there are workers, each worker gets one.
+    A stack holds at most as many networks as are best trained together. If that gives fewer stacks
+    than workers, the jobs are divided so that each worker gets a stack.
 
     Args:
         jobs: The jobs.
@@ -40,7 +40,7 @@ def make_stacks(jobs: Sequence[Job], workers: int) -> list[Stack]:
 
 
 def _apart(jobs: Stack) -> list[Stack]:
-    """Separates jobs that differ only in their epochs: the longer continues the shorter."""
+    """Separates jobs that differ only in epochs, because the longer job continues the shorter."""
     first = jobs[0].stack
     if first and not configuration.can_grow(first.config):
         return [jobs]
@@ -65,30 +65,40 @@ def _split(jobs: Stack, workers: int) -> list[Stack]:
 
 
 def networks_together(job: Job) -> int:
-    """Returns how many networks of a job's shapes are best trained together; 1 of a wrong one."""
+    """Returns how many networks of a job's shapes are best trained together.
+
+    Args:
+        job: The job.
+
+    Returns:
+        The number; 1 if the job's settings are wrong.
+    """
     from echo_exp.configuration.shapes import stack_size
 
     if job.stack is None:
         return 1
     try:
         return stack_size(job.stack.config)
-    except SettingError:  # the job itself says what is wrong
+    except SettingError:  # the job itself will raise it
         return 1
 
 
 def write_stack(stack: Stack, folder: Path, axes: Sequence[str]) -> Path:
-    """Leaves in the sweep's folder what a process must know to train a stack.
+    """Writes into the sweep's folder what a process must know to train a stack.
 
     Args:
-        stack: Its jobs.
+        stack: The jobs of the stack.
         folder: The sweep's folder.
-        axes: The parameters that tell its jobs apart.
+        axes: The parameters in which the sweep's jobs differ.
+
+    Returns:
+        The file.
     """
     content = [
         {
             "job": job.number,
             "name": job.title(axes),
-            # Nothing of where it is tracked: a password may stand there.
+            # Without the settings of tracking: they may contain a password.
             "overrides": configuration.measured(job.overrides),
             "settings": dict(job.varied),
         }
@@ -101,5 +111,12 @@ def write_stack(stack: Stack, folder: Path, axes: Sequence[str]) -> Path:
 
 
 def read_stack(path: Path) -> list[dict[str, Any]]:
-    """Returns of each job of a stack its number, name, overrides and settings."""
+    """Reads the file of a stack.
+
+    Args:
+        path: The file that `write_stack` wrote.
+
+    Returns:
+        The number, name, overrides and settings of each job.
+    """
     return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]

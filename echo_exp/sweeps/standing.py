@@ -12,17 +12,17 @@ from echo_exp.tracking import Run
 
 LOOK_SECONDS = 0.5
 SECONDS = 5.0
-"""The least time between two points."""
+"""The shortest time between two points."""
 
 
 class Standing:
     """Records how many jobs have ended, how well, and how fast.
 
     Args:
-        parent: The parent run; None where nothing is tracked.
-        replicas: Networks of a job.
-        own: Those of jobs that have another number, by the jobs' numbers.
-        known: Jobs that had ended before this start.
+        parent: The parent run; None if nothing is tracked.
+        replicas: How many networks a job trains.
+        own: The same of jobs that train another number of networks, by the jobs' numbers.
+        known: The numbers of jobs that had ended before this start.
     """
 
     def __init__(
@@ -35,20 +35,20 @@ class Standing:
         self._parent = parent
         self._replicas, self._own, self._known = replicas, own, frozenset(known)
         self._began = time.monotonic()
-        self._told = -math.inf, -1
+        self._last = -math.inf, -1  # when it was recorded, and for how many results
 
     def tell(self, results: Mapping[int, JobResult], last: bool = False) -> None:
-        """Records what has changed, unless it was just done.
+        """Records the progress, unless nothing has changed or it was just done.
 
         Args:
             results: The results of all jobs that have ended, by their numbers.
             last: Whether there will be no more.
         """
         now = time.monotonic()
-        when, count = self._told
+        when, count = self._last
         if self._parent is None or (not last and (now - when < SECONDS or count == len(results))):
             return
-        self._told = now, len(results)
+        self._last = now, len(results)
         scores = metrics(results)
         trained = sum(
             self._own.get(number, self._replicas)
@@ -61,7 +61,11 @@ class Standing:
 
 
 def metrics(results: Mapping[int, JobResult]) -> dict[str, float]:
-    """Returns how many jobs have finished and failed, and the best and median accuracy."""
+    """Returns how many jobs have finished and failed, and the best and median accuracy.
+
+    Args:
+        results: The results of all jobs that have ended, by their numbers.
+    """
     ended = results.values()
     found = [r.metrics[ACCURACY] for r in ended if r.succeeded and ACCURACY in r.metrics]
     found = [score for score in found if math.isfinite(score)]

@@ -1,7 +1,7 @@
 """A study: a question, and the cells (settings, each with many seeds) whose runs answer it.
 
-Light on purpose: it is read at the start of every command that names a study. What the runs say is
-the matter of `echo_exp.reports`.
+It imports little on purpose, because every command that names a study imports it at its start. What
+the runs say is found out in `echo_exp.reports`.
 """
 
 import dataclasses
@@ -36,9 +36,9 @@ class Cell:
 
     Attributes:
         settings: What it changes in the default configuration.
-        labels: What the study calls it beyond its settings, such as the task.
-        given: What the user gave on the command line, the whole override by its setting; it goes
-            before the cell's own settings.
+        labels: Names that the study gives it beside its settings, such as that of its task.
+        given: The user's overrides from the command line, by their settings; they take precedence
+            over the cell's own settings.
     """
 
     settings: Values
@@ -52,34 +52,39 @@ class Cell:
 
     @property
     def overrides(self) -> list[str]:
-        """The settings as on a command line: `echo-exp` with them repeats the cell."""
-        own = [f"{k}={quoted(v)}" for k, v in self.settings.items() if k not in self.given]
-        return [*own, *self.given.values()]
+        """The overrides of the cell: `echo-exp` with them repeats it."""
+        settings = [f"{k}={quoted(v)}" for k, v in self.settings.items() if k not in self.given]
+        return [*settings, *self.given.values()]
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a study asks, and how its cells answer.
+    """A study: its question, its cells, and how their runs are compared.
 
     Attributes:
         name: Its MLflow experiment is ``study/<name>``.
-        question: What is to be found out.
+        question: What it is to find out.
         expectation: What the tutorial's author, or somebody else, expects.
         compare: The setting or label whose values are compared, all else being equal.
-        scales: For each scale, from the smallest on, its grids: mappings of settings to a value or
-            a list of values. The key ``labels`` of a grid holds a mapping of labels.
-        scale: Which of the scales is run.
-        metric: The skill that is compared, by its name in MLflow.
+        scales: The grids of each scale, the smallest scale first. A grid maps settings to a value
+            or a list of values; its key ``labels`` holds a mapping of labels.
+        scale: The scale that is run.
+        metric: The metric that is compared, by its name in MLflow.
         also: Further metrics that are compared.
-        panel: The setting or label that each have a panel of the figures.
-        x: The setting on the horizontal axis of the figures.
-        select: Settings of which only the values with the best validation are compared.
-        law: The settings on whose powers the epochs until an accuracy are fitted to depend.
-        tasks: ``panel`` or ``x``, by its setting or label: over its values, as tasks, the scores of
-            each compared value are aggregated too.
-        span: The numeric setting or label whose largest value that is still learnt is asked for.
+        panel: The setting or label each of whose values has a panel of the figures.
+        x: The setting or label on the horizontal axis of the figures.
+        select: Settings of which only the value with the best validation is compared.
+        law: Settings of a power law: the epochs until an accuracy is reached are fitted as a
+            product of their powers.
+        tasks: The setting or label of ``panel`` or ``x`` whose values are tasks: the scores of each
+            compared value are also aggregated over them.
+        span: The numeric setting or label whose largest value that is still learnt is reported.
         lengths: The metric that is shown over the lengths of the test (`problem.test_lengths`).
-        arguments: What the user gave on the command line beside the study.
+        arguments: The user's overrides from the command line, without those that name the study.
+        cells: The cells of the scale.
+
+    Raises:
+        SettingError: A key or an argument is not allowed.
     """
 
     name: str
@@ -117,37 +122,37 @@ class Study:
         for key in ("select", "law"):
             for name in getattr(self, key):
                 self._check_attribute(f"study.{key}", name)
-        self._check_wishes()
+        self._check_extras()
         self._check_places()
 
     @property
     def command(self) -> str:
-        """The arguments that name this study, of `echo-exp` and `echo-exp-report`."""
+        """The arguments that name this study for `echo-exp` and `echo-exp-report`."""
         measured = configuration.measured(self.arguments)
         return shlex.join([f"study={self.name}", f"study.scale={self.scale}", *measured])
 
     @property
     def by_size(self) -> tuple[str, ...]:
-        """The scales in the order in which a report looks for runs: its own, then the last first.
+        """The scales in the order in which a report looks for runs.
 
-        A study names its scales from the smallest on.
+        Its own scale comes first, then the others from the largest to the smallest.
         """
         return (self.scale, *(name for name in reversed(list(self.scales)) if name != self.scale))
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """The settings and labels that tell cells apart: panel, x, compared and selected ones."""
+        """The settings and labels in which cells differ: panel, x, compared and selected ones."""
         return tuple(name for name in (self.panel, self.x, self.compare, *self.select) if name)
 
     @property
     def group(self) -> str | None:
-        """The one of panel and x whose values are aggregated each by itself, if there is one."""
+        """The one of panel and x that is not the tasks; each of its values is aggregated alone."""
         others = [name for name in (self.panel, self.x) if name and name != self.tasks]
         return others[0] if self.tasks and others else None
 
     @property
     def columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The metrics and the settings by which its runs are best looked at."""
+        """The metrics and settings that MLflow's table of its runs shows."""
         settings = [name for name in self.axes if all(name in cell.settings for cell in self.cells)]
         return (
             (self.metric, *self.also, "epochs_to_solve"),
@@ -164,7 +169,7 @@ class Study:
         return cells
 
     def _given(self) -> dict[str, Override]:
-        """Returns what the user gave, by the name of the setting."""
+        """Returns the user's overrides, by the names of the settings."""
         given: dict[str, Override] = {}
         for override in OverridesParser.create().parse_overrides(list(self.arguments)):
             key = override.get_key_element().lstrip("+~")
@@ -183,8 +188,8 @@ class Study:
                 reason = f"every cell must have it; one has only {', '.join(cell.attributes)}"
                 raise SettingError(key, name, reason)
 
-    def _check_wishes(self) -> None:
-        """Checks the keys of what the report is asked for beyond comparisons."""
+    def _check_extras(self) -> None:
+        """Checks the keys that ask for more in the report than comparisons."""
         for name in self.law:
             self._check_numbers("study.law", name)
         if self.span is not None:
@@ -214,11 +219,11 @@ def read(config: DictConfig, arguments: Sequence[str] = ()) -> Study:
 
     Args:
         config: The configuration.
-        arguments: The overrides that the user gave.
+        arguments: The user's overrides from the command line.
 
     Raises:
-        SettingError: There is none, a key of it is unknown, missing or not allowed, or so is an
-            argument beside it.
+        SettingError: No study is named, one of its keys is unknown, missing or not allowed, or an
+            argument is not allowed.
     """
     if config.get(configuration.STUDY) is None:
         raise SettingError(configuration.STUDY, None, "it must name a study")
@@ -248,7 +253,7 @@ def _expand(grid: Any, given: Mapping[str, Override]) -> list[Cell]:
 
 
 def _axis(key: str, values: Any, given: Mapping[str, Override]) -> list[dict[str, Any]]:
-    """Returns the settings of each value of a key, which may name several that vary together."""
+    """Returns the settings for each value of a key, which may name several settings at once."""
     names = [name.strip() for name in key.split(",")]
     rows = values if isinstance(values, list) else [values]
     if not rows:
@@ -265,7 +270,7 @@ def _axis(key: str, values: Any, given: Mapping[str, Override]) -> list[dict[str
 def _cell(
     places: Iterable[Mapping[str, Any]], labels: Mapping[str, Any], lines: Mapping[str, str]
 ) -> Cell:
-    """Returns the cell that has a value of each axis; names that begin with `LABELS` are labels."""
+    """Returns the cell with these values; names that begin with ``labels.`` are labels."""
     every = {name: value for place in places for name, value in place.items()}
     prefix = f"{LABELS}."
     named = {name.removeprefix(prefix): v for name, v in every.items() if name.startswith(prefix)}
@@ -276,6 +281,9 @@ def _cell(
 def composed(cells: Iterable[Cell]) -> Iterator[DictConfig]:
     """Yields the checked configuration of each cell.
 
+    Args:
+        cells: The cells.
+
     Raises:
         SettingError: A setting is unknown or has a value that is not allowed.
     """
@@ -285,12 +293,20 @@ def composed(cells: Iterable[Cell]) -> Iterator[DictConfig]:
 
 
 def lines(params: Values) -> list[str]:
-    """Returns settings of YAML as overrides; a text is the override's value already."""
+    """Returns settings that stand in YAML as overrides.
+
+    Args:
+        params: The settings with their values; a text is taken as the value of the override as is.
+    """
     return [f"{k}={v if isinstance(v, str) else quoted(v)}" for k, v in params.items()]
 
 
 def quoted(value: Any) -> str:
-    """Returns a value as Hydra reads it back."""
+    """Returns a value as it must be written in an override.
+
+    Args:
+        value: A scalar, a list or a mapping.
+    """
     if isinstance(value, Mapping):
         return f"{{{','.join(f'{quoted(k)}: {quoted(v)}' for k, v in value.items())}}}"
     if isinstance(value, list):

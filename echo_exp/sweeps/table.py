@@ -15,9 +15,9 @@ Lines = list[Sequence[str]]
 
 ACCURACY, SECONDS = "test/accuracy", "fit_seconds"
 MOST_JOBS = 60
-"""Of a sweep with more jobs no list of them is printed."""
+"""The jobs of a larger sweep are not printed."""
 MOST_SETTINGS, BEST = 20, 10
-"""Of more settings only so many are ranked."""
+"""Of more than `MOST_SETTINGS` settings only the `BEST` are printed."""
 
 
 def ranked(
@@ -26,9 +26,9 @@ def ranked(
     """Returns the settings of a sweep, the best first; seeds that several jobs share count once.
 
     Args:
-        jobs: All its jobs.
-        results: The results, by the jobs' numbers, of those that have one.
-        axes: The parameters that tell the jobs apart.
+        jobs: All jobs of the sweep.
+        results: The results of jobs that have one, by the jobs' numbers.
+        axes: The parameters in which the jobs differ.
     """
     return rank(_scores(jobs, results, axes))
 
@@ -36,7 +36,7 @@ def ranked(
 def _scores(
     jobs: Sequence[Job], results: Mapping[int, JobResult], axes: Sequence[str]
 ) -> list[tuple[str, Score]]:
-    """Returns the setting and score of each job with seeds that count."""
+    """Returns the setting and score of each job that has seeds that count."""
     names = varied(jobs)
     factors = [axis for axis in axes if axis not in configuration.REPETITIONS]
     rows = [(job, results[job.number]) for job in jobs if job.number in results]
@@ -61,14 +61,22 @@ def _seeds(job: Job) -> Sequence[int | str]:
 
 
 def ranking(settings: Sequence[Ranked]) -> Lines:
-    """Returns the table of the best settings."""
+    """Returns the table of the best settings.
+
+    Args:
+        settings: The settings, the best first.
+    """
     shown = settings[: BEST if len(settings) > MOST_SETTINGS else None]
     rows = [(each.setting, *_cells(each)) for each in shown]
     return _filled([("settings", "accuracy", "95 % interval", "seeds"), *rows])
 
 
 def jobs(rows: Sequence[Row]) -> Lines:
-    """Returns the table of all jobs, in their order."""
+    """Returns the table of all jobs, in their order.
+
+    Args:
+        rows: The jobs with their results.
+    """
     names = varied([job for job, _ in rows])
     titles = ("job", "settings", "accuracy", "seconds", "result")
     return [
@@ -84,7 +92,11 @@ def jobs(rows: Sequence[Row]) -> Lines:
 
 
 def ranked_jobs(rows: Sequence[Row]) -> Lines:
-    """Returns the table of jobs of which each is a setting of its own, the best first."""
+    """Returns the table of jobs, the best first; each job must be a setting of its own.
+
+    Args:
+        rows: The jobs with their results.
+    """
     titles, *lines = jobs(rows)
     order = rank((str(job.number), _score(result, len(_seeds(job)))) for job, result in rows)
     cells = {each.setting: _cells(each)[1:] for each in order}
@@ -98,28 +110,47 @@ def ranked_jobs(rows: Sequence[Row]) -> Lines:
 
 
 def pooled(rows: Sequence[Row], settings: Sequence[Ranked]) -> bool:
-    """Returns whether a setting has several jobs, so that settings and jobs are two tables."""
+    """Returns whether a setting has several jobs, so that settings and jobs need two tables.
+
+    Args:
+        rows: The jobs with their results.
+        settings: The settings of the jobs that have finished.
+    """
     return len(settings) < sum(result.succeeded for _, result in rows)
 
 
 def best_of(jobs: Sequence[Job], axes: Sequence[str], results: Mapping[int, JobResult]) -> str:
-    """Returns the best setting so far in words; nothing where no job has succeeded."""
+    """Describes the best setting so far; an empty string if no job has succeeded.
+
+    Args:
+        jobs: All jobs of the sweep.
+        axes: The parameters in which they differ.
+        results: The results of jobs that have one, by the jobs' numbers.
+    """
     found = max(pool(_scores(jobs, results, axes)), key=lambda each: each.mean, default=None)
     if found is None:
         return ""
-    of = f", {found.seeds} seeds" if found.seeds > 1 else ""
-    return f"{found.setting} (accuracy {found.mean:.4f}{of})"
+    seeds = f", {found.seeds} seeds" if found.seeds > 1 else ""
+    return f"{found.setting} (accuracy {found.mean:.4f}{seeds})"
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Returns how many jobs succeeded and how many did not."""
+    """Describes how many jobs succeeded and how many did not.
+
+    Args:
+        rows: The jobs with their results.
+    """
     results = [result for _, result in rows]
     succeeded = sum(result.succeeded for result in results)
     return ", ".join([f"{succeeded} of {len(rows)} jobs succeeded", *counted(results)])
 
 
 def columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
-    """Returns the whole table by its columns."""
+    """Returns all jobs with all their metrics as a table, by its columns.
+
+    Args:
+        rows: The jobs with their results.
+    """
     metrics = sorted({name for _, result in rows for name in result.metrics})
     return {
         "job": [job.number for job, _ in rows],
@@ -131,18 +162,22 @@ def columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
 
 
 def varied(jobs: Sequence[Job]) -> dict[int, list[str]]:
-    """Returns the overrides of each job that not all have, by its number; of a single one all."""
+    """Returns the overrides that not all jobs share, by the jobs' numbers.
+
+    Args:
+        jobs: The jobs; a single one keeps all its overrides.
+    """
     every = {job.number: configuration.measured(job.overrides) for job in jobs}
     shared = set.intersection(*map(set, every.values())) if len(every) > 1 else set()
-    return {number: [o for o in own if o not in shared] for number, own in every.items()}
+    return {number: [o for o in given if o not in shared] for number, given in every.items()}
 
 
 def _setting(job: Job, names: Mapping[int, Sequence[str]]) -> str:
-    """Returns the setting of a job: what is varied but the seed, else all that was given."""
+    """Returns the setting of a job: its varied overrides without the seed, else all of them."""
     for overrides in (names[job.number], configuration.measured(job.overrides)):
-        own = [o for o in overrides if not o.startswith("seed=")]
-        if own:
-            return " ".join(own)
+        without_seed = [o for o in overrides if not o.startswith("seed=")]
+        if without_seed:
+            return " ".join(without_seed)
     return "the defaults"
 
 
@@ -155,19 +190,21 @@ def _score(result: JobResult, seeds: int) -> Score:
     return Score(mean, seeds - lost, std if seeds - lost > 1 else 0.0, lost)
 
 
-def _cells(of: Ranked) -> tuple[str, str, str]:
-    interval = "" if math.isnan(of.low) else f"{of.low:.4f} to {of.high:.4f}"
-    return f"{of.mean:.4f}", interval, f"{of.seeds}" + (f", {of.lost} failed" if of.lost else "")
+def _cells(each: Ranked) -> tuple[str, str, str]:
+    """Returns the mean, the interval and the number of seeds of a setting."""
+    interval = "" if math.isnan(each.low) else f"{each.low:.4f} to {each.high:.4f}"
+    seeds = f"{each.seeds}" + (f", {each.lost} failed" if each.lost else "")
+    return f"{each.mean:.4f}", interval, seeds
 
 
 def _filled(lines: Lines) -> Lines:
-    """Leaves out the columns of intervals and seeds where all jobs are single networks."""
+    """Leaves out the columns of intervals and seeds if every setting has a single network."""
     titles, *rows = lines
-    told = [
+    shown = [
         title not in ("95 % interval", "seeds") or any(row[place] not in ("", "1") for row in rows)
         for place, title in enumerate(titles)
     ]
-    return [[cell for cell, tell in zip(line, told, strict=True) if tell] for line in lines]
+    return [[cell for cell, keep in zip(line, shown, strict=True) if keep] for line in lines]
 
 
 def _number(result: JobResult, name: str, digits: int) -> str:

@@ -26,9 +26,9 @@ from echo_exp.tracking.ui.view import NOTE_TAG
 from echo_exp.training.interrupts import Interrupted
 
 DESCRIBED = 5
-"""So many of the best settings are told in the description of a sweep's run."""
+"""The number of best settings listed in the description of a sweep's parent run."""
 REPORT = "echo_exp.reports.sweep_page:made_by_writer"
-"""What makes the report, in the writer's process, which has the libraries for it."""
+"""The function that makes the report, in the writer process, which has the libraries for it."""
 
 
 def tell(
@@ -38,42 +38,48 @@ def tell(
     parent: Run | None,
     folder: Path | None,
 ) -> None:
-    """Prints the ranking of a sweep, its jobs and why some failed; records all of it.
+    """Prints the ranking of a sweep, its jobs and why some failed, and records all of it.
 
     Args:
         asked: The sweep.
         results: The results of its jobs, by their numbers.
-        store: Where runs are tracked, if they are.
-        parent: The run of the whole sweep.
-        folder: Where its report is written; None where none is asked for.
+        store: The tracking store; None if nothing is tracked.
+        parent: The parent run; None likewise.
+        folder: Where the report is written; None for no report.
     """
     rows = [(each, results[each.number]) for each in asked.jobs]
     settings = ranked(asked.jobs, results, asked.axes)
     reasons = job.reasons(results)
     failed = failures.lines(reasons, "job")
-    said = answer(settings) if settings else ""
+    sentence = answer(settings) if settings else ""
     _print_tables(rows, settings)
     print(summary(rows))
     for line in failed:
         terminal.console().print(line, style="red", soft_wrap=True)
-    if said:
-        print(said)
+    if sentence:
+        print(sentence)
     if store is None or parent is None:
         return
     parent.log_table(columns(rows), "jobs.json")
     best = ranking(settings)[: 1 + DESCRIBED] if len(settings) > 1 else []
-    parent.set_tag(NOTE_TAG, asked.note(best, summary(rows), failed, said))
+    parent.set_tag(NOTE_TAG, asked.note(best, summary(rows), failed, sentence))
     if configuration.STUDY in asked.tags:
-        for each in asked.jobs:
-            if results[each.number].failed:
-                parent.set_tag(FAILED_TAG + each.fingerprint, results[each.number].line)
+        for each, result in rows:
+            if result.failed:
+                parent.set_tag(FAILED_TAG + each.fingerprint, result.line)
     if folder is not None and settings:
         report(parent, folder, reasons)
     print(running.directions(store, parent.stored, asked.command, sweep=True))
 
 
 def report(parent: Run, folder: Path, reasons: Mapping[int, str]) -> None:
-    """Writes the report; if that fails, the sweep does not."""
+    """Writes the report and prints where it is; a failure is printed and does not fail the sweep.
+
+    Args:
+        parent: The parent run.
+        folder: Where the report is written.
+        reasons: Why jobs failed, by their numbers.
+    """
     try:
         parent.log_report(REPORT, folder, reasons=dict(reasons))
     except (TrackingError, Interrupted, KeyboardInterrupt) as error:
@@ -84,7 +90,7 @@ def report(parent: Run, folder: Path, reasons: Mapping[int, str]) -> None:
 
 
 def _print_tables(rows: Sequence[Row], settings: Sequence[Ranked]) -> None:
-    """Prints the ranking, then the jobs; one table where each job is a setting of its own."""
+    """Prints the ranking and the jobs; as one table if each job is a setting of its own."""
     long, several = len(rows) > MOST_JOBS, pooled(rows, settings)
     out = terminal.console()
     print()

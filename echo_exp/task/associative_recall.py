@@ -46,7 +46,7 @@ class AssociativeRecall(Samples):
         settings.integer("problem.n_pairs", self.n_pairs, 1, MOST_PAIRS)
         settings.integer("problem.n_queries", self.n_queries, 1)
         if self.n_pairs > self.n_values:
-            reason = f"of problem.n_values={self.n_values} integers each is the key of one pair"
+            reason = f"no two pairs have the same key of problem.n_values={self.n_values} integers"
             raise SettingError("problem.n_pairs", self.n_pairs, reason)
         if self.n_queries > self.n_pairs:
             reason = f"each of problem.n_pairs={self.n_pairs} pairs is asked for at most once"
@@ -97,7 +97,7 @@ class AssociativeRecall(Samples):
         """Returns why this problem cannot draw a body, [n_body]; None if it can."""
         keys, queries = body[: 2 * self.n_pairs : 2].tolist(), body[2 * self.n_pairs :].tolist()
         if len(set(keys)) < self.n_pairs:
-            return f"every other of the first {2 * self.n_pairs} is a key, and one stands twice"
+            return f"every other of the first {2 * self.n_pairs} is a key, and one occurs twice"
         if not set(queries) <= set(keys) or len(set(queries)) < self.n_queries:
-            return f"the last {self.n_queries} must be different ones of its keys {keys}"
+            return f"the last {self.n_queries} must be different keys out of {keys}"
         return None

@@ -75,15 +75,15 @@ class EchoProblem:
             raise settings.SettingError(
                 "problem.n_out",
                 self.n_out,
-                f"a window of problem.n_in={self.n_in} integers has only so many to repeat",
+                f"it must be at most problem.n_in={self.n_in}, the integers of a window",
             )
         settings.integer("problem.offset", self.offset, 0)
         if self.offset + self.n_out > self.n_in:
             raise settings.SettingError(
                 "problem.offset",
                 self.offset,
-                f"a window of problem.n_in={self.n_in} integers has problem.n_out={self.n_out} "
-                f"behind {self.n_in - self.n_out} at most",
+                f"with problem.n_in={self.n_in} and problem.n_out={self.n_out} it must be at most "
+                f"{self.n_in - self.n_out}",
             )
         object.__setattr__(self, "test_lengths", problem.check_test_lengths(self))
 
@@ -188,6 +188,6 @@ class EchoProblem:
         every = list(told)
         found = problem.integers(every, self)
         if len(found) < self.n_in:
-            reason = f"the network reads {self.n_in} integers at a time, and these are {len(found)}"
+            reason = f"the network reads {self.n_in} integers at a time, but there are {len(found)}"
             raise settings.SettingError("sequence", every, reason)
         return found

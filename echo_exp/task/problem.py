@@ -170,7 +170,7 @@ def check_test_lengths(problem: WithLengths) -> tuple[int, ...]:
         except SettingError as error:
             raise SettingError(key, length, f"at this length {error}") from error
     if len(set(lengths)) < len(lengths):
-        raise SettingError(key, list(lengths), "each length can be there only once")
+        raise SettingError(key, list(lengths), "each length may be given only once")
     return tuple(lengths)
 
 
@@ -209,7 +209,7 @@ def check_stateful(problem: Problem, stateful: Any) -> None:
         SettingError: The model is stateful, and the problem's windows are independent.
     """
     if problem.independent and stateful is True:
-        reason = "no window of this problem goes on from another: it must be false"
+        reason = "the windows of this problem are independent: it must be false"
         raise SettingError("model.stateful", "true", reason)
 
 
@@ -230,7 +230,7 @@ def integers(told: Iterable[Any], problem: Problem) -> Integers:
         if not (_is_integer(each) and 0 <= each < problem.n_values + len(known)):
             marks = "".join(f" and {sign}" for sign in known)
             largest = problem.n_values - 1
-            reason = f"{each} is in it, and the network knows the integers from 0 to {largest}"
+            reason = f"it contains {each}; the network knows only the integers from 0 to {largest}"
             raise SettingError("sequence", every, reason + marks)
     return np.array([int(each) for each in found], dtype=np.int64)
 

@@ -127,7 +127,7 @@ class Samples(ABC):
         bodies = self._bodies(found)
         if bodies is None:
             whole = f", or whole windows of {self.n_in}" if self.tail else ""
-            reason = f"the network reads {self.n_body} at a time{whole}, and these are {len(found)}"
+            reason = f"the network reads {self.n_body} at a time{whole}, but there are {len(found)}"
             raise SettingError("sequence", every, reason)
         for body in bodies:
             wrong = self.wrong(body)
@@ -138,7 +138,7 @@ class Samples(ABC):
     def wrong(self, body: Integers) -> str | None:
         """Returns why this problem cannot draw a body, [n_body]; None if it can."""
         if (body >= self.n_values).any():
-            return f"what is to be read is {self.n_body} integers below {self.n_values}"
+            return f"a window must have {self.n_body} integers below {self.n_values}"
         return None
 
     def _bodies(self, found: Integers) -> Integers | None:

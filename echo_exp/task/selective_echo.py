@@ -96,6 +96,6 @@ class SelectiveEcho(Samples):
         if noise.sum() == self.n_noise and (body[~noise] < self.n_values).all():
             return None
         return (
-            f"what is to be read is {self.n_items} integers below {self.n_values} and "
+            f"a window must have {self.n_items} integers below {self.n_values} and "
             f"{self.n_noise} times {NOISE}"
         )

@@ -1,12 +1,12 @@
-"""What runs leave in MLflow, which has a process of its own.
+"""Records runs in MLflow, through a process of its own, and reads them back.
 
-All of MLflow lives in a process of its own, the writer. It is imported and its store is opened
-while the program imports torch and Lightning; its database work takes no time from the training
-loop; and it outlives a killed program, so that the end of a run is told by somebody who saw it.
+A training does all its work with MLflow in a separate process, the writer. It imports MLflow and
+opens the store while the program imports torch and Lightning; its database work takes no time from
+the training loop; and it outlives a killed program, so it can still record that the run failed.
 
 `store` is the program's side of the pipe and imports nothing heavy; `writer` is the other side.
-Where the store is away, what was measured waits in a file: `writer.outbox` holds it and
-`writer.delivery` brings it to the store. `access` reads from stores, in either process.
+While the store is unavailable, measurements wait in a file: `writer.outbox` manages it, and
+`writer.delivery` delivers it to the store. `access` reads from stores, in either process.
 """
 
 from echo_exp.tracking.errors import DeletedError, TrackingError, UnreachableError

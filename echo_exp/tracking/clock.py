@@ -1,18 +1,18 @@
-"""The time of measurements: it runs evenly even if the system's clock is set back."""
+"""Timestamps of measurements, which never go back, even if the system's clock does."""
 
 import time
 
 
 class Clock:
-    """Reads the system's clock once, and counts from there without it.
+    """Reads the system's clock once, and then follows a monotonic clock.
 
     Args:
-        after: Seconds since 1970 that have been recorded already; this clock begins no earlier.
+        after: The latest time recorded before, in seconds since 1970; this clock starts no earlier.
     """
 
     def __init__(self, after: float = 0.0) -> None:
         self._offset = max(time.time(), after) - time.monotonic()
 
     def now(self) -> float:
-        """Returns seconds since 1970; a difference of two is how long it took."""
+        """Returns the time in seconds since 1970; the difference of two is a duration."""
         return self._offset + time.monotonic()

@@ -13,8 +13,8 @@ class DeletedError(TrackingError):
     """Somebody has deleted a run, or its experiment, in MLflow.
 
     Args:
-        reason: What was deleted, and how it is restored.
-        for_good: Whether nothing restores it.
+        reason: What was deleted, and how to restore it.
+        for_good: Whether it can no longer be restored.
     """
 
     def __init__(self, reason: str, for_good: bool = False) -> None:

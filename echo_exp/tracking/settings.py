@@ -1,4 +1,4 @@
-"""The settings of a tracking store, and what its address may be."""
+"""The settings of a tracking store, and the addresses it may have."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,13 @@ class TrackingSettings:
 
     Attributes:
         uri: MLflow tracking URI; the path of an SQLite file may be relative. None tracks nothing.
-        artifacts: Folder, or URI, of the artifacts of new experiments; None leaves it to a server.
-        experiment: MLflow experiment of new runs, made where it is missing.
-        spool: Folder of what waits while the store is away.
-        patience: Seconds that the end of a run waits for a store that is away.
+        artifacts: Folder or URI of the artifacts of new experiments; None lets the server choose.
+        experiment: MLflow experiment of new runs, created if it does not exist.
+        spool: Folder in which measurements wait while the store is unavailable.
+        patience: Seconds that the end of a run waits for an unavailable store.
 
     Raises:
-        SettingError: One has a value that is not allowed.
+        SettingError: A setting has a value that is not allowed.
     """
 
     uri: str | None
@@ -41,14 +41,14 @@ class TrackingSettings:
 
 
 LOCAL = TrackingSettings("sqlite:///outputs/mlflow.db", "outputs/artifacts")
-"""The store that `echo-exp` writes to where nothing else is said."""
+"""The store that `echo-exp` writes to by default."""
 
 
 def check_uri(uri: Any) -> str:
-    """Checks that the scheme of an MLflow tracking URI is one that can hold runs, and returns it.
+    """Returns an MLflow tracking URI after checking that a store of its scheme can hold runs.
 
     Raises:
-        SettingError: It is not.
+        SettingError: It cannot.
     """
     scheme = urlsplit(uri).scheme.split("+")[0] if isinstance(uri, str) else None
     if scheme not in SCHEMES:
@@ -62,25 +62,25 @@ def check_uri(uri: Any) -> str:
 
 
 def served(uri: str) -> bool:
-    """Returns whether a store is a server: its database and artifacts may be elsewhere."""
+    """Returns whether a store is a server, whose database and artifacts may be elsewhere."""
     return uri.startswith(("http://", "https://"))
 
 
 def absolute(uri: str) -> str:
-    """Returns a URI with an absolute path of an SQLite file, for processes in other folders."""
+    """Returns a URI whose SQLite path is absolute, for processes that run in other folders."""
     path = uri.removeprefix("sqlite:///")
     return uri if path == uri else f"sqlite:///{Path(path).absolute()}"
 
 
 def existing(settings: TrackingSettings, made_by: str = "echo-exp") -> str:
-    """Returns the URI of a store to read from: MLflow would make a file that is not there.
+    """Returns the URI of an existing store to read from: MLflow would create a missing file.
 
     Args:
         settings: The store.
-        made_by: The command that makes what is looked for.
+        made_by: The command that creates it, for the message.
 
     Raises:
-        SettingError: There is none.
+        SettingError: There is no such store.
     """
     if settings.uri is None:
         raise SettingError("tracking.uri", None, "it must name the store that has the runs")
@@ -94,6 +94,6 @@ def existing(settings: TrackingSettings, made_by: str = "echo-exp") -> str:
 
 
 def may_exist(uri: str) -> bool:
-    """Returns whether a store may be there: False where it would be a file that is not."""
+    """Returns whether a store may exist: False only for a missing SQLite file."""
     file = absolute(uri).removeprefix("sqlite:///")
     return file == absolute(uri) or Path(file).exists()

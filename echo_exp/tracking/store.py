@@ -19,12 +19,12 @@ from echo_exp.tracking.errors import DeletedError, TrackingError, UnreachableErr
 from echo_exp.tracking.settings import PATIENCE, SPOOL, absolute, check_uri
 
 SEND_SECONDS = 0.25
-"""Metrics are sent to the writer about this often, and written by it as often."""
+"""Metrics are sent to the writer, and written by it, about this often."""
 
 PARENT_TAG = "mlflow.parentRunId"
-"""How MLflow nests a run under another."""
+"""The tag by which MLflow nests a run under another."""
 PRUNED_TAG = "pruned"
-"""The epoch at which a search gave up a run."""
+"""The tag with the epoch at which a search stopped a run."""
 
 
 Series = tuple[str, list[int], list[int], list[float]]
@@ -37,10 +37,10 @@ class Waiting:
 
     Attributes:
         run_id: The run.
-        measurements: How many points of metrics wait; the end of the run waits too.
-        folder: Where.
-        reason: Why.
-        in_vain: The file that has them, where nothing can bring them to the store any more.
+        measurements: Number of metric points that wait; the end of the run waits too.
+        folder: The folder in which they wait.
+        reason: Why they could not be delivered.
+        in_vain: The file that has them, if they can never be delivered.
     """
 
     run_id: str
@@ -59,18 +59,18 @@ class Waiting:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as the store knows it.
+    """A run as the store records it.
 
     Attributes:
-        run_id: MLflow's name of the run.
-        experiment_id: MLflow's name of its experiment.
-        name: The run's name in the UI.
+        run_id: Its id.
+        experiment_id: The id of its experiment.
+        name: Its name in the UI.
         status: RUNNING, FINISHED, FAILED or KILLED.
         tags: Its tags.
-        artifacts: Folder of its artifacts where that is on this machine.
-        config: Its resolved configuration as YAML, where it was written.
+        artifacts: Folder of its artifacts; None if it is not on this machine.
+        config: Its resolved configuration as YAML; None if there is none, or none was asked for.
         metrics: The last value of each of its metrics.
-        latest: The latest timestamp among these, in milliseconds since 1970.
+        latest: The latest timestamp of these values, in milliseconds since 1970.
     """
 
     run_id: str
@@ -87,10 +87,11 @@ class StoredRun:
 class Store:
     """A tracking store, reached through a writer process that starts at once.
 
-    Its arguments are those of `TrackingSettings`.
+    Its arguments are those of `TrackingSettings`. A method that asks the store for something raises
+    the errors of `request`.
 
     Raises:
-        SettingError: The URI is of an unknown scheme.
+        SettingError: The URI has an unknown scheme.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Store:
             [sys.executable, "-P", "-W", "ignore", "-m", "echo_exp.tracking.writer"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the program; the writer must see it end
+            start_new_session=True,  # Ctrl-C is for the program; the writer records its end
             env={**QUIET, **IMPATIENT, **os.environ, "PYTHONPATH": _python_path()},
         )
         assert self._process.stdin is not None
@@ -118,9 +119,9 @@ class Store:
         self._commands: IO[bytes] = self._process.stdin
         self._answers: IO[bytes] = self._process.stdout
         self._requests = 0
-        self._turn = threading.RLock()  # a sweep's standing is told from a thread of its own
+        self._turn = threading.RLock()  # a sweep shows its progress from another thread
         atexit.register(self.close)
-        settings = {  # on its input: arguments are for everybody to see
+        settings = {  # sent on standard input: anybody can see arguments
             "uri": self.uri,
             "experiment": experiment,
             "artifacts": artifacts,
@@ -141,14 +142,14 @@ class Store:
         files: Mapping[str, str],
         parent: str | None = None,
     ) -> "Run":
-        """Creates a run and returns the means to write to it.
+        """Creates a run and opens it for writing.
 
         Args:
             name: The run's name in the UI.
             tags: Its tags.
             params: Its parameters, flat.
             files: Texts to store as artifacts, by file name.
-            parent: The id of the run that it is nested under.
+            parent: The id of the run to nest it under.
         """
         stored = self.request(
             "create",
@@ -168,16 +169,16 @@ class Store:
         files: Mapping[str, str],
         key: str,
     ) -> "Run":
-        """Opens the run that a sweep's jobs are nested under: the one of its ``key``, or a new one.
+        """Opens the parent run of a sweep, or creates it if there is none yet.
 
         Several processes may have it open at once.
 
         Args:
             name: The run's name in the UI.
             tags: Its tags.
-            params: The parameters of a new one, flat.
+            params: The parameters of a new run, flat.
             files: Texts to store as artifacts, by file name.
-            key: The tag whose value tells sweeps apart.
+            key: The tag whose value identifies the sweep.
         """
         stored = self.request(
             "open_parent",
@@ -190,42 +191,42 @@ class Store:
         return Run(self, stored)
 
     def describe(self, tags: Mapping[str, str]) -> None:
-        """Sets tags that the experiment does not have yet: people may have changed the others."""
+        """Sets the tags that the experiment lacks; people may have edited those that it has."""
         self.request("describe", tags=dict(tags))
 
     def save_view(self, tags: Mapping[str, str]) -> None:
-        """Sets the tag of the experiment that holds the view of a sweep; old ones make room."""
+        """Sets the experiment's tag that holds the view of a sweep, and deletes outdated views."""
         self.request("save_view", tags=dict(tags))
 
     def children(self, run_id: str) -> list[StoredRun]:
-        """Returns the runs nested under a run, the newest first, without their configurations."""
+        """Returns the runs nested under a run, newest first, without their configurations."""
         return self.request("children", run_id=run_id)  # type: ignore[no-any-return]
 
     def end_lost(self, run_id: str) -> None:
-        """Delivers what the lost processes of a run's children have left, and ends the children."""
+        """Delivers what killed processes left of the runs under a run, and ends these runs."""
         self.request("end_lost", run_id=run_id)
 
     def claim(self, thing: str) -> str | None:
-        """Claims something for this process; returns the holder if that is another process."""
+        """Claims something for this process; returns the process that holds it, if another does."""
         return self.request("claim", thing=thing)  # type: ignore[no-any-return]
 
     def release(self, thing: str) -> None:
-        """Gives back what was claimed."""
+        """Gives up a claim."""
         self.request("release", thing=thing)
 
     def claimed(self, things: Sequence[str]) -> dict[str, str]:
-        """Returns which of some things other processes have claimed, and who they are."""
+        """Returns which of these things other processes have claimed, with their holders."""
         return self.request("claimed", things=list(things))  # type: ignore[no-any-return]
 
     def resume_run(self, run_id: str) -> "Run":
-        """Returns an unfinished run, opened to continue it; its measurements are not duplicated."""
+        """Opens an unfinished run to continue it; metrics that it has are not written again."""
         return Run(self, self.request("resume", run_id=run_id))
 
     def find_run(self, which: str) -> StoredRun:
         """Returns a run of the experiment by its id, or the newest for ``last``.
 
         Raises:
-            LookupError: There is none; the message names the newest runs.
+            LookupError: There is none (the message names the newest runs), or it was deleted.
         """
         found = self.request("find", which=which)
         if isinstance(found, str):
@@ -233,25 +234,25 @@ class Store:
         return found  # type: ignore[no-any-return]
 
     def find_same(self, tags: Mapping[str, str]) -> StoredRun | None:
-        """Returns the newest run with some tags that has finished, else the newest unfinished."""
+        """Returns the newest finished run with these tags, or else the newest unfinished one."""
         return self.request("same", tags=dict(tags))  # type: ignore[no-any-return]
 
     def find_shorter(self, tags: Mapping[str, str], epochs: int) -> StoredRun | None:
-        """Returns the finished run with some tags that has the most epochs below a number."""
+        """Returns the longest finished run with these tags that has fewer than so many epochs."""
         return self.request("shorter", tags=dict(tags), epochs=epochs)  # type: ignore[no-any-return]
 
     def history(self, run_id: str, last: int) -> list[Series]:
-        """Returns the points of a run's curves up to an epoch, as they were measured."""
+        """Returns the points of a run's curves up to epoch ``last``, with their timestamps."""
         return self.request("history", run_id=run_id, last=last)  # type: ignore[no-any-return]
 
     def fetch(self, run_id: str, path: str, folder: Path) -> Path:
-        """Copies artifacts of a run to a folder, and returns where they are there."""
+        """Copies artifacts of a run to a folder, and returns their path in it."""
         return self.request(  # type: ignore[no-any-return]
             "fetch", run_id=run_id, path=path, folder=str(folder)
         )
 
     def mark(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Sets tags of a run that is not open here."""
+        """Sets tags of a run that is not open in this process."""
         self.request("mark", run_id=run_id, tags=dict(tags))
 
     def send(self, command: str, **arguments: Any) -> None:
@@ -264,8 +265,8 @@ class Store:
 
         Raises:
             UnreachableError: The store cannot be reached.
-            DeletedError: What it is about was deleted in MLflow.
-            TrackingError: The writer could not do it.
+            DeletedError: The run or the experiment was deleted in MLflow.
+            TrackingError: The writer could not carry it out.
         """
         with self._turn:
             self._requests += 1
@@ -280,7 +281,7 @@ class Store:
         return answer
 
     def close(self) -> None:
-        """Lets the writer write what it has, and waits for its end."""
+        """Lets the writer finish its work, and waits for it to end."""
         with contextlib.suppress(BrokenPipeError):
             self._commands.close()
         self._process.wait()
@@ -294,11 +295,11 @@ class Store:
             raise TrackingError(self._read(None)[1]) from None
 
     def _read(self, request: int | None) -> tuple[str, Any]:
-        """Returns the answer to a request; that to an earlier one, given up at a signal, is old."""
+        """Returns the answer to a request, after those to requests that a signal interrupted."""
         try:
             while True:
                 answered, kind, answer = pickle.load(self._answers)
-                if answered in (request, None):  # the last words of a writer answer nothing
+                if answered in (request, None):  # None: the writer failed
                     return kind, answer
         except EOFError:
             return "error", "the process that writes to the tracking store has ended"
@@ -306,10 +307,13 @@ class Store:
 
 @dataclass
 class Run:
-    """An open run; metrics are gathered and sent a few times a second.
+    """An open run, whose metrics are collected and sent a few times a second.
 
     Attributes:
-        send_seconds: Time between two sendings.
+        store: Its store.
+        stored: The run as the store recorded it when it was opened.
+        clock: The clock of its timestamps.
+        send_seconds: Seconds after which collected metrics are sent.
     """
 
     store: Store
@@ -324,7 +328,7 @@ class Run:
 
     @property
     def run_id(self) -> str:
-        """MLflow's name of the run."""
+        """The run's id."""
         return self.stored.run_id
 
     def log_metrics(
@@ -337,8 +341,8 @@ class Run:
 
         Args:
             steps: Tutorial epochs, counted from 1.
-            values: For each metric its value at each step.
-            timestamps: Milliseconds since 1970 of each step; now, where not given.
+            values: For each metric, its value at each step.
+            timestamps: The time of each step in milliseconds since 1970; now by default.
         """
         times = list(timestamps or [int(1000 * self.clock.now())] * len(steps))
         for name, series in values.items():
@@ -347,22 +351,22 @@ class Run:
             self.flush()
 
     def log_history(self, series: Sequence[Series]) -> None:
-        """Records what another run has measured, with its times."""
+        """Records what another run has measured, with its timestamps."""
         self._metrics += series
         self.settle()
 
     def flush(self) -> None:
-        """Sends the metrics gathered so far."""
+        """Sends the metrics collected so far."""
         self._sent = time.monotonic()
         if self._metrics:
             self.store.send("metrics", run_id=self.run_id, series=self._metrics)
             self._metrics = []
 
     def settle(self) -> None:
-        """Returns when the metrics of all runs are safe: on the disk, on their way to the store.
+        """Waits until the metrics of all open runs are safe on the disk, or in the store.
 
         Raises:
-            TrackingError: There is no room for them.
+            TrackingError: The disk has no room for them.
         """
         self.flush()
         self.store.request("settle")
@@ -376,7 +380,7 @@ class Run:
         self.store.send("table", run_id=self.run_id, columns=dict(columns), file=file)
 
     def log_files(self, folder: Path, name: str) -> None:
-        """Copies a folder to the artifacts, under ``name``, where it does not lie there already."""
+        """Copies a folder to the artifacts as ``name``; on this machine it is already there."""
         if self.stored.artifacts is None:
             self.store.send("files", run_id=self.run_id, folder=str(folder), name=name)
 
@@ -384,22 +388,22 @@ class Run:
         """Records the run's MLflow model.
 
         Args:
-            make: What makes it in the writer's process: ``"module:function"``, which is called with
-                the folder to write and the arguments.
-            arguments: Its arguments; what they name may go afterwards.
+            make: The function that makes it in the writer process, as ``"module:function"``. It is
+                called with the folder to write to and the arguments.
+            arguments: Its arguments; files that they name may be deleted afterwards.
 
         Raises:
             TrackingError: It could not be made.
         """
-        self.flush()  # the scores go before what they are the scores of
+        self.flush()  # the scores must be recorded before their model
         self.store.request("model", run_id=self.run_id, make=make, arguments=arguments)
 
     def log_content(self, file: str, content: bytes) -> None:
-        """Records a file.
+        """Records a file as an artifact.
 
         Args:
-            file: Its name among the artifacts.
-            content: What is in it.
+            file: Its name.
+            content: Its content.
         """
         self.store.send("content", run_id=self.run_id, file=file, content=content)
 
@@ -407,13 +411,13 @@ class Run:
         """Makes a report in the writer process, which has the store open, and records it.
 
         Args:
-            make: What makes it: ``"module:function"``, which is called with the folder to write,
-                the store, the run's id and the arguments, and says in words what came out.
-            folder: Where it is written; it is copied to the artifacts as ``report``.
-            arguments: More arguments.
+            make: The function that makes it, as ``"module:function"``. It is called with the folder
+                to write to, the store, the run's id and the arguments, and returns a summary.
+            folder: The folder to write to; it is copied to the artifacts as ``report``.
+            arguments: Further arguments.
 
         Returns:
-            What came out.
+            The summary.
 
         Raises:
             TrackingError: It could not be made.
@@ -422,18 +426,23 @@ class Run:
         return str(self.store.request("report", run_id=self.run_id, **asked))
 
     def log_made(self, file: str, make: str, **arguments: Any) -> None:
-        """Records a file that is made in the writer's process, beside the training.
+        """Records a file that the writer process makes while the training continues.
 
         Args:
             file: Its name among the artifacts.
-            make: What makes it: ``"module:function"``, which is called with the path to write and
-                the arguments.
+            make: The function that makes it, as ``"module:function"``. It is called with the path
+                to write to and the arguments.
             arguments: Its arguments.
         """
         self.store.send("made", run_id=self.run_id, file=file, make=make, arguments=arguments)
 
     def end(self, status: str = "FINISHED", error: str | None = None) -> None:
-        """Ends the run as soon as all of it is written; `ended` waits for that."""
+        """Ends the run once all of it is written, without waiting for that; see `ended`.
+
+        Args:
+            status: FINISHED, FAILED or KILLED.
+            error: What went wrong, if anything did.
+        """
         self.flush()
         self.store.send("end", run_id=self.run_id, status=status, error=error)
 
@@ -441,10 +450,10 @@ class Run:
         """Waits until the run has ended.
 
         Returns:
-            What could not be written because the store is away, and waits for `echo-exp-sync`.
+            What the unavailable store did not take, and waits for `echo-exp-sync`; None if nothing.
 
         Raises:
-            TrackingError: Something was refused; the run is then FAILED.
+            TrackingError: The store refused something; the run is then FAILED.
         """
         return self.store.request("ended", run_id=self.run_id)  # type: ignore[no-any-return]
 

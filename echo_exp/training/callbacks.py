@@ -28,17 +28,18 @@ from echo_exp.training.experiment import quiet
 from echo_exp.training.settings import TrainerSettings
 from echo_exp.training.trainer import lightning_trainer
 
-ONE_EPOCH = "and a training is one of these"
+ONE_EPOCH = "and here a training is a single one"
 REFUSED: dict[type[pl.Callback], str] = {
-    BaseFinetuning: f"it unfreezes layers at an epoch of Lightning's, {ONE_EPOCH}",
+    BaseFinetuning: f"it unfreezes layers at Lightning epochs, {ONE_EPOCH}",
     BasePredictionWriter: "a run predicts nothing; `echo-exp-predict` does",
-    BatchSizeFinder: "the batch size decides what is learnt here; `batch_size=` sets it",
-    GradientAccumulationScheduler: "the updates are not Lightning's; `batch_size=` sets their size",
-    LearningRateFinder: "the updates are not Lightning's; a sweep over `optimizer.learning_rate=` "
-    "or a search finds the rate",
-    ModelPruning: f"it prunes at the end of Lightning's epochs, {ONE_EPOCH}",
-    SpikeDetection: "it takes one loss a batch, where a block has one for each epoch and replica",
-    StochasticWeightAveraging: f"it averages the weights of Lightning's epochs, {ONE_EPOCH}",
+    BatchSizeFinder: "the batch size changes what is learned; `batch_size=` sets it",
+    GradientAccumulationScheduler: "Lightning does not make the updates; `batch_size=` sets their "
+    "size",
+    LearningRateFinder: "Lightning does not make the updates; a sweep over "
+    "`optimizer.learning_rate=` or a search finds the rate",
+    ModelPruning: f"it prunes at the end of Lightning epochs, {ONE_EPOCH}",
+    SpikeDetection: "it expects one loss per batch, but a block has one for each epoch and replica",
+    StochasticWeightAveraging: f"it averages the weights of Lightning epochs, {ONE_EPOCH}",
     WeightAveraging: "`best.ckpt` would not hold the averaged weights that were validated",
 }
 """Why a class of callbacks cannot be used, and neither can its subclasses."""
@@ -88,18 +89,18 @@ def _without_effect(callback: pl.Callback) -> str | None:
     """Returns why the settings of a callback would have no effect; None if they have one."""
     if isinstance(callback, ModelCheckpoint):
         if callback._train_time_interval is not None:
-            return "Lightning does not heed its train_time_interval where a module makes updates"
+            return "Lightning ignores its train_time_interval if a module makes the updates itself"
         if (callback.every_n_epochs or 0) > 1:
             return (
-                f"its every_n_epochs counts Lightning's, {ONE_EPOCH}; "
+                f"its every_n_epochs counts Lightning epochs, {ONE_EPOCH}; "
                 "1 saves after each validation, and every_n_train_steps counts blocks"
             )
     if isinstance(callback, Timer):
         if callback._interval == "epoch":
-            return f"its interval=epoch looks at the end of Lightning's epochs, {ONE_EPOCH}"
+            return f"its interval=epoch acts at the end of Lightning epochs, {ONE_EPOCH}"
         remaining = callback.time_remaining()
         if remaining is not None and remaining <= 0:
             return "its duration leaves no time to train"
     if isinstance(callback, EarlyStopping) and callback._check_on_train_epoch_end:
-        return f"its check_on_train_epoch_end looks at the end of Lightning's epochs, {ONE_EPOCH}"
+        return f"its check_on_train_epoch_end acts at the end of Lightning epochs, {ONE_EPOCH}"
     return None

@@ -45,7 +45,7 @@ def _load(path: Path, needed: Sequence[str]) -> dict[str, Any]:
         content = torch.load(path, weights_only=True, map_location="cpu")
         return {**content, **{name: content[name] for name in needed}}
     except Exception as error:
-        raise ValueError(f"{path} is truncated or no checkpoint of echo_exp") from error
+        raise ValueError(f"{path} is truncated or is not a checkpoint of echo_exp") from error
 
 
 def opened(checkpoint: dict[str, Any]) -> dict[str, Any]:

@@ -206,7 +206,7 @@ class EchoModule(pl.LightningModule):
 
         Returns:
             Each score, [S, R], by its name. ``saturation`` is the share of cell states beyond
-            ``SATURATED`` after a sequence's last batch: there the tanh in the LSTM's output passes
+            ``SATURATED`` after a sequence's last batch: there the tanh in an LSTM's output passes
             on less than 7 % of a gradient. Only a network that is `WithCells` has it.
         """
         scores, state = self._score(windows)

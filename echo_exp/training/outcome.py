@@ -126,7 +126,7 @@ class Outcome:
             lines += [self._solved(), *self._divergences()]
         seconds = f"{self.seconds:.1f} s"
         if len(self.seeds) > 1:
-            seconds += f", {self.seconds / len(self.seeds):.2f} s a replica"
+            seconds += f", {self.seconds / len(self.seeds):.2f} s per replica"
         return [*lines, ("training took", seconds)]
 
     def _score(self, name: str, values: Floats) -> Line:

@@ -62,6 +62,6 @@ class TrainerSettings:
 
     @property
     def block(self) -> int:
-        """Epochs in a training step: they divide ``validate_every``, so validations end a block."""
+        """Epochs in a training step; they divide ``validate_every``, so validations end a block."""
         largest = min(LARGEST_BLOCK, self.validate_every)
         return next(n for n in range(largest, 0, -1) if self.validate_every % n == 0)

@@ -72,7 +72,7 @@ def _join(name: str, values: Sequence[Any], sizes: Sequence[int]) -> Any:
     if all(value == values[0] for value in values):
         return values[0]
     if not all(isinstance(value, Number) and not isinstance(value, bool) for value in values):
-        raise ValueError(f"the optimizers differ in {name}, which is no number")
+        raise ValueError(f"the optimizers differ in {name}, which is not a number")
     whole = all(isinstance(value, int) for value in values)
     each = _repeat(values, sizes)
     return torch.tensor(each, dtype=torch.int64 if whole else torch.float64)

@@ -95,7 +95,7 @@ def check_stackable(module: EchoModule) -> None:
         raise NotStackableError(f"the network has buffers ({', '.join(buffers)})")
     optimizer = module.make_optimizer(module.parameters())
     if not getattr(optimizer, "per_replica", False):
-        reason = f"{type(optimizer).__name__} does not say `per_replica = True`"
+        reason = f"{type(optimizer).__name__} does not set `per_replica = True`"
         raise NotStackableError(reason)
 
 

@@ -190,11 +190,11 @@ def test_what_each_option_calls_is_known_where_it_sets_more_than_its_group() -> 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["problem.order=reversed"], "answer 1 .* timestep 1 of 5 .* 5 on: use a network"),
+        (["problem.order=reversed"], "answer 1 .* timestep 1 of 5, .* 5 on: use a network"),
         (["model=seq2seq_padded", "problem.n_out=2", "problem.offset=1"], "use model=seq2seq_last"),
         (
             ["model=seq2seq_last", "problem.n_out=4", "problem.order=reversed"],
-            "timestep 2 of 5 .* from 4 on",
+            "timestep 2 of 5, .* from timestep 4 on",
         ),
     ],
 )

@@ -194,7 +194,7 @@ def test_the_report_has_aggregates_in_its_answer_figures_and_tables(tmp_path: Pa
     printed = pages.write(found, tmp_path)
     assert "\nBy the interquartile mean over 2 tasks: 2 0.800" in printed
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "3 is left out, without a, b." in text
+    assert "3 is left out: it has no finished cell for a, b." in text
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count('src="data:image/png;base64,') == 5
     table = pd.read_csv(tmp_path / "aggregates.csv")

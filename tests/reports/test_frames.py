@@ -202,7 +202,7 @@ def test_unknown_runs_are_refused(store: str, asked: dict[str, Any], words: str)
 def test_a_training_is_refused_as_a_sweep(store: str) -> None:
     first = _sweeps(store)[0]
     run = echo_exp.runs(sweep=first, tracking_uri=store)["run_id"][0]
-    with pytest.raises(SettingError, match=f"a single run; sweep={first} has it"):
+    with pytest.raises(SettingError, match=f"a single run; sweep={first} selects its sweep"):
         echo_exp.runs(sweep=run, tracking_uri=store)
 
 

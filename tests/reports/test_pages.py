@@ -39,7 +39,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def test_the_report_counts_what_is_missing_and_what_diverged(written: dict[str, bytes]) -> None:
     text = written["report.md"].decode()
     assert "2 of 3 cells finished, 6 seeds" in text
-    assert "1 cells are missing, 1 seeds diverged" in text
+    assert "Missing cells: 1; diverged seeds: 1." in text
     assert "**missing** (never run)" in text
     assert "units 3" in text
 

@@ -45,14 +45,14 @@ def _search(goals: Goals, importances: Mapping[str, float] | None = None) -> Job
 def test_the_best_trial_is_chosen_by_the_objective_within_the_constraints(tmp_path: Path) -> None:
     said, lines = sweep_page.write(_search(FEWEST), {}, tmp_path)
     assert said == (
-        "Best with val/accuracy at least 0.7: units 35, lr 0.001: 3,500; 2 more have the same."
+        "Best with val/accuracy at least 0.7: units 35, lr 0.001: 3,500; 2 others score the same."
     )
     assert len(lines) == 6
     ranking = pd.read_csv(tmp_path / "ranking.csv")
     assert ranking["mean"].tolist() == [3500] * 3 + [4000] * 3
     assert ranking["p_holm"].isna().all()
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "3 of 9 settings do not have that and are not ranked" in text
+    assert "3 of 9 settings violate a constraint and are not ranked" in text
 
 
 def test_the_ranking_follows_the_direction_of_the_objective(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What MLflow's UI says of runs, sweeps and experiments."""
 
 import json
+import shlex
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -10,6 +11,7 @@ from echo_exp.running import descriptions as running_descriptions
 from echo_exp.running import entry
 from echo_exp.sweeps import descriptions
 from echo_exp.tracking import StoredRun
+from echo_exp.tracking.ui import markdown
 from echo_exp.tracking.ui.view import (
     MOST_VIEWS,
     VIEW_TAG,
@@ -31,6 +33,16 @@ STORED = StoredRun(
     metrics={},
     latest=0,
 )
+
+
+def test_a_run_that_ended_early_begins_with_its_reason_as_plain_text() -> None:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        config = compose("config")
+    text = running_descriptions.run(config, STORED, [], end=f"It failed: a <b>\n{'x ' * 900}")
+    assert text.startswith("**It failed: a &lt;b&gt; x x")
+    assert "no scores" not in text
+    assert "echo-exp resume=abc" in text
+    assert len(text) < 1000
 
 
 def test_a_run_that_has_not_ended_has_no_scores_and_can_be_resumed() -> None:
@@ -77,7 +89,7 @@ def test_a_password_is_not_described() -> None:
 def test_the_best_of_a_sweep_are_a_table() -> None:
     text = descriptions.sweep("runs", ["-m"], [("settings", "accuracy"), ("seed=1", "0.5")])
     assert "| settings | accuracy |\n| --- | --- |\n| seed=1 | 0.5 |" in text
-    assert "The best of them" not in descriptions.sweep("runs", ["-m"])
+    assert "The best settings" not in descriptions.sweep("runs", ["-m"])
 
 
 def test_failures_are_an_escaped_list_that_fits_into_a_tag_of_mlflow() -> None:
@@ -110,6 +122,33 @@ def test_the_view_of_a_sweep_shows_its_runs_with_the_swept_settings_first() -> N
     assert [card["type"] for card in cards] == ["PARALLEL", "SCATTER"]
     assert cards[0]["selectedParams"] == [*axes]
     assert cards[1]["xaxis"]["key"] == "model.units"
+
+
+def test_the_view_of_a_search_begins_with_its_objective_and_ranks_by_it() -> None:
+    tag = sweep_view("abc", "search", ["model.units"], ["model.units"], ["parameters"], lowest=True)
+    shown = json.loads(json.loads(tag["mlflow.sharedViewState.abc"])["state"])
+    assert shown["selectedColumns"][1:3] == ["metrics.`parameters`", "metrics.`test/accuracy`"]
+    assert (shown["orderByKey"], shown["orderByAsc"]) == ("metrics.`parameters`", True)
+    assert shown["compareRunCharts"][0]["yaxis"]["key"] == "parameters"
+
+
+def test_commands_that_are_too_long_are_broken_as_a_shell_reads_them() -> None:
+    words = ["echo-exp", "-m", *(f"model.units=choice({n}, {n + 1})" for n in range(9))]
+    (_, what, *lines, _) = markdown.commands({shlex.join(words): "a search"}).split("\n")
+    assert what == "# a search"
+    assert max(map(len, lines)) <= markdown.WIDTH
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == words
+
+
+def test_short_commands_have_what_they_do_beside_them() -> None:
+    assert "echo-exp     # runs\necho-exp -m  # sweeps" in markdown.commands(
+        {"echo-exp": "runs", "echo-exp -m": "sweeps"}
+    )
+
+
+def test_a_command_that_somebody_has_edited_stays_as_it_is() -> None:
+    edited = f"echo-exp 'seed=1 {'x' * 90}"
+    assert edited in markdown.commands({edited: "repeats it"})
 
 
 def test_the_view_of_a_sweep_of_many_settings_fits_into_a_tag() -> None:

@@ -56,7 +56,7 @@ def test_for_reasons_that_differ_in_several_numbers_the_first_is_given_as_an_exa
     waiting = "{} measurements of run {} wait: the store cannot be reached"
     found = {0: waiting.format("1,200", "a1f"), 1: waiting.format(30, "b2")}
     (line,) = failures.lines(found, "job")
-    assert line.endswith(f"{found[0]} (of the others the numbers differ)")
+    assert line.endswith(f"{found[0]} (the numbers differ in the others)")
 
 
 def test_reasons_with_other_words_or_more_numbers_are_not_grouped() -> None:

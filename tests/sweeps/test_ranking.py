@@ -77,18 +77,18 @@ def test_failed_seeds_are_left_out_of_the_mean_and_reported() -> None:
     [
         ({}, "No job has finished."),
         ({"": GOOD}, "0.9800 (0.9552 to 1.0000, 3 seeds)."),
-        ({"a": (1.0,), "b": (0.9,)}, "1 seed each cannot tell the 2 settings apart"),
+        ({"a": (1.0,), "b": (0.9,)}, "1 seed each is too few to tell the 2 settings apart"),
         (
             {"a": GOOD, "b": POOR},
             "Best: a: 0.9800 (0.9552 to 1.0000, 3 seeds); the other is worse.",
         ),
         ({"a": GOOD, "b": POOR, "c": POOR}, "all 2 others are worse."),
-        ({"a": GOOD, "b": FAIR, "c": POOR}, "; b cannot be told apart."),
-        ({f"s{n}": FAIR for n in range(6)}, "; none of the 5 others can be told apart."),
-        ({"a": (1.0, 1.0), "b": (0.5, 0.5)}, "b cannot be told apart."),
+        ({"a": GOOD, "b": FAIR, "c": POOR}, "; b cannot be told apart from it."),
+        ({f"s{n}": FAIR for n in range(6)}, "; none of the 5 others can be told apart from it."),
+        ({"a": (1.0, 1.0), "b": (0.5, 0.5)}, "b cannot be told apart from it."),
         ({"a": (1.0,) * 5, "b": (0.5,) * 5}, "the other is worse."),
-        ({"a": (1.0,), "b": (0.5, 0.6)}, "its 1 seed cannot tell the 2 settings apart"),
-        ({"a": (1.0, 1.0), "b": (1.0, 1.0)}, "b cannot be told apart."),
+        ({"a": (1.0,), "b": (0.5, 0.6)}, "its 1 seed is too few to tell the 2 settings apart"),
+        ({"a": (1.0, 1.0), "b": (1.0, 1.0)}, "b cannot be told apart from it."),
     ],
 )
 def test_the_answer_is_one_sentence(settings: dict[str, tuple[float, ...]], expected: str) -> None:

@@ -36,12 +36,37 @@ DRAWN_EARLY = "Error: <"
 """How Chromium tells of an attribute of SVG: MLflow draws parallel coordinates once before their
 card has a size, and again when it has."""
 
+SEARCH = (
+    "-m",
+    "hydra/sweeper=optuna",
+    "hydra/sweeper/sampler=brute_force",
+    "++hydra.sweeper.pruner={_target_: optuna.pruners.ThresholdPruner, lower: 0.5}",
+    "hydra.sweeper.trials=4",
+    "problem.n_values=10",
+    "model.units=choice(14, 18)",
+    "optimizer.learning_rate=choice(1e-5, 0.03)",
+    "epochs=20",
+    "trainer.validate_every=10",
+    "tracking.experiment=others",
+    "export=false",
+)
+"""A search in which the trials with the lower learning rate are pruned."""
+FAILING = (
+    *("-m", "optimizer.learning_rate=1e-2,1e-3,1e38", "epochs=5"),
+    *("tracking.experiment=others", "export=false"),
+)
+"""A sweep whose last job fails."""
 MADE = (
     ("experiment=seq2seq_baseline",),
     ("-m", "model.units=5,10,20,40", "seed=1,2,3,4,5", "epochs=50", "export=false"),
+    SEARCH,
+    FAILING,
     ("study=ignore_state", "study.scale=quick", "epochs=50", "replicas=4"),
 )
-"""What is run to have something to look at: a baseline, a sweep of 20 and a study."""
+"""What is run to have something to look at: a baseline, a sweep of 20, a search, a sweep with a job
+that fails, and a study."""
+PRINTED = "printed.txt"
+"""What they have printed."""
 
 SCRIPT = """
 import sys
@@ -51,15 +76,17 @@ for arguments in {made!r}:
     try:
         main()
     except SystemExit as ended:
-        assert not ended.code, arguments
+        assert (ended.code or 0) == (arguments == {failing!r}), arguments
 """
 
 
 def make_runs(folder: Path, made: tuple[tuple[str, ...], ...] = MADE) -> None:
     """Runs several commands, in one process: most of a short one's time is its start."""
     begins("a training")
-    script = SCRIPT.format(made=made)
-    subprocess.run([sys.executable, "-c", script], cwd=folder, check=True, capture_output=True)
+    script = SCRIPT.format(made=made, failing=FAILING)
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    (folder / PRINTED).write_text(done.stdout, encoding="utf-8")
 
 
 @dataclass

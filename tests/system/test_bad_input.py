@@ -21,7 +21,7 @@ CASES = {
     ("problem.n_out=0",): ("problem.n_out=0", "at least 1"),
     ("problem.n_out=-1",): ("problem.n_out=-1", "at least 1"),
     ("problem.n_out=3",): ("problem.n_out=3", "must equal problem.n_in=5", "seq2seq_padded"),
-    ("problem.offset=1",): ("problem.offset=1", "problem.n_in=5", "behind 0 at most"),
+    ("problem.offset=1",): ("problem.offset=1", "problem.n_in=5", "at most 0"),
     ("problem.order=reversed",): ("model.padding=null", "read"),
     ("experiment=delayed_echo", "problem.delay=-1"): ("problem.delay=-1", "from 0"),
     ("experiment=delayed_echo", "missing=mask"): ("missing=Mask", "missing=drop"),

@@ -185,7 +185,7 @@ def test_with_a_server_only_local_files_are_measured_and_removed(
     where = f"tracking.uri={server.uri}", "tracking.artifacts=null"
     told = call("echo-exp-clean", *where)
     assert told.returncode == 0, told.stderr
-    assert "are not here: neither measured nor removed" in told.stdout
+    assert "are not on this machine: neither measured nor removed" in told.stdout
     assert _rows(told)["their checkpoints"][2:] == ["4", "4.0", "kB"]
     done = call("echo-exp-clean", *where, "remove=[checkpoints,leftovers]", "yes=true")
     assert (done.returncode, done.stderr) == (0, "")

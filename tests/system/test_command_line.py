@@ -55,7 +55,7 @@ ANSWERS = {
     ("--cfg", "all", "--resolve"): ("dir: outputs/sweeps", "seed: 1"),
     ("study=ignore_state", "--cfg", "job", "-p", "study"): ("name: ignore_state",),
     ("search=cheapest", "-c", "hydra", "-p", "hydra.sweeper"): ("minimize parameters",),
-    ("--help",): ("echo-exp trains LSTMs", "model: attention, "),
+    ("--help",): ("echo-exp trains networks", "model: attention, "),
     ("--help", "--resolve"): ("artifacts: outputs/",),
     ("--hydra-help",): ("== Flags ==", "--shell-completion"),
     ("-cp", str(configuration.FOLDER), "--cfg", "job"): ("seed: 1",),

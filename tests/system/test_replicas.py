@@ -54,7 +54,7 @@ def test_the_output_covers_all_replicas(together: Done) -> None:
     for words in (
         "3 replicas: mean ± std (range)",
         "of 3 replicas reached an accuracy of 0.99",
-        "s a replica",
+        "s per replica",
     ):
         assert words in done.stdout
 

@@ -198,7 +198,7 @@ def test_the_report_of_a_search_ranks_by_its_objective(program: Program) -> None
     best = max(job.data.metrics["val/accuracy"] for job in jobs)
     assert re.search(rf"\*\*Answer\.\*\* Best: units .*: {best:.4f}", text)
     assert "(`val/accuracy`)" in text
-    assert "It was to maximize val/accuracy." in text
+    assert "Goal: maximize val/accuracy." in text
     assert "| optimizer.learning_rate | " in text
     assert (folder / "importance.png").exists()
 

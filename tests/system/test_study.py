@@ -114,7 +114,7 @@ def test_the_report_counts_failed_cells_and_gives_the_reason(program: Program) -
     assert reported.returncode == 0, reported.stderr
     text = _written(program, "mine")["report.md"].decode()
     assert "2 of 8 cells finished, 2 seeds" in text
-    assert "6 cells are missing" in text
+    assert "Missing cells: 6;" in text
     assert re.search(
         r"\*\*missing\*\* \(FAILED: DivergedError: .*\), 2 cells: "
         r"lr 1e\+37, n_out 5, epochs 50; lr 1e\+38, n_out 5, epochs 50$",
@@ -182,7 +182,9 @@ def test_a_report_covers_the_largest_finished_scale_and_says_so(program: Program
         assert program.run(*mine, f"study.scale={scale}").returncode == 0
     done = program.report(*mine)
     assert done.returncode == 0, done.stderr
-    assert "Of study.scale=full no run has finished; this is small.\n" in done.stdout
+    assert (
+        "No run of study.scale=full has finished; this report is of scale small.\n" in done.stdout
+    )
     assert _cells(program, "mine", "small")["epochs"].tolist() == [3, 3]
     assert program.report(*mine, "study.scale=tiny").returncode == 0
     assert _cells(program, "mine", "tiny")["epochs"].tolist() == [2, 2]

@@ -1,4 +1,4 @@
-"""`echo-exp-ui` in a real browser: what a user sees of a baseline, a sweep of 20 and a study."""
+"""`echo-exp-ui` in a real browser: what a user sees of runs, sweeps, a search and a study."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from echo_exp.tracking.ui.view import page as address
 
-from .browser import Ui, Watched, browser, make_runs, new_page, start_ui
+from .browser import PRINTED, SIZE, Ui, Watched, browser, make_runs, new_page, start_ui
 from .conftest import Program
 from .nursery import Nursery
 
@@ -119,7 +119,8 @@ def test_the_list_of_experiments_says_what_each_is_and_opens_its_runs(ui: Ui, pa
     page.goto(f"{ui.root}#/experiments")
     study = page.get_by_role("row", name="study/ignore_state")
     expect(study).to_contain_text("Does it matter whether the LSTM")
-    expect(page.get_by_role("row", name="Networks that learn to echo")).to_be_visible()
+    echo = page.get_by_role("link", name="echo", exact=True)
+    expect(page.get_by_role("row").filter(has=echo)).to_contain_text("Networks that learn to echo")
     study.get_by_role("link", name="study/ignore_state").click()
     expect(page.get_by_text("5 matching runs")).to_be_visible()
     expect(page.locator("[col-id='params.`model.stateful`']").first).to_be_visible()
@@ -146,7 +147,7 @@ def test_three_runs_are_compared_by_parallel_coordinates_and_curves(ui: Ui, page
     page.get_by_role("button", name="Compare").first.click()
     expect(page.get_by_role("heading", name="Comparing 3 Runs")).to_be_visible()
     plot = page.locator(".parcoords")
-    for name in ("model.units", "train/loss"):
+    for name in ("model.units", "test/accuracy"):
         expect(plot.get_by_text(name, exact=True)).to_be_visible()
     page.get_by_role("link", name="train/loss").click()
     expect(page.locator(".js-line")).to_have_count(CURVES * 3)
@@ -225,6 +226,105 @@ def test_the_view_of_a_sweep_is_in_the_menu_of_views(store: Program, ui: Ui, pag
     page.goto(ui.address)
     page.get_by_role("button", name=re.compile("[Vv]iews?")).first.click()
     expect(page.get_by_text(SWEEP).first).to_be_visible()
+
+
+def test_the_address_that_a_search_prints_opens_its_trials_the_best_first(
+    store: Program, ui: Ui, page: Page
+) -> None:
+    search = _named(store, "search: ")
+    printed = (store.folder / PRINTED).read_text(encoding="utf-8")
+    shown = re.search(rf"http://127.0.0.1:5000/(\S+={search.info.run_id})\n", printed)
+    assert shown is not None
+    page.set_viewport_size({"width": 2000, "height": 900})
+    page.goto(f"{ui.root}{shown[1]}")
+    expect(page.get_by_text("4 matching runs")).to_be_visible()
+    names = page.locator("[col-id='attributes.`Run Name`'] a")
+    expect(names.first).to_contain_text("lr 0.03")
+    expect(names.last).to_contain_text("lr 1e-05")
+    headers = [name for name in _headers(page) if name.startswith(("params", "metrics"))]
+    searched = ["params.`model.units`", "params.`optimizer.learning_rate`"]
+    assert headers[:4] == [*searched, "metrics.`val/accuracy`", "metrics.`test/accuracy`"]
+    page.get_by_role("button", name="search: ").click()
+    expect(page.get_by_role("menuitem", name="search: ")).to_be_visible()
+
+
+def test_the_charts_of_a_search_have_its_objective_over_each_setting_pruned_trials_too(
+    store: Program, ui: Ui, page: Page
+) -> None:
+    search = _named(store, "search: ").info
+    page.set_viewport_size({"width": 1400, "height": 1200})
+    shown = address(search.experiment_id, shown=search.run_id)
+    page.goto(f"{ui.root}{shown}&compareRunsMode=CHART")
+    cards = page.get_by_test_id("experiment-view-compare-runs-card")
+    for place, setting in enumerate(("model.units", "optimizer.learning_rate"), start=1):
+        expect(cards.nth(place)).to_contain_text(f"{setting} vs. val/accuracy")
+        expect(cards.nth(place).locator(".scatterlayer .point")).to_have_count(4)
+
+
+def test_a_searchs_page_begins_with_its_answer_and_has_room_for_what_is_on_the_right(
+    store: Program, ui: Ui, page: Page
+) -> None:
+    page.goto(_address(ui, _named(store, "search: ")))
+    expect(
+        page.get_by_text(re.compile(r"^Best: model.units=\d+ .*: val/accuracy "))
+    ).to_be_visible()
+    expect(page.get_by_text("sweep/best_accuracy")).to_be_visible()
+    page.get_by_text("Show more").click()
+    expect(page.get_by_text("4 trials: 2 finished, 2 pruned.")).to_be_visible()
+    expect(page.locator("pre", has_text="echo-exp -m hydra/sweeper=optuna")).to_be_visible()
+    beside = page.get_by_text("About this run").bounding_box()
+    assert beside is not None
+    assert beside["x"] + beside["width"] <= SIZE["width"]
+
+
+def test_a_search_has_figures_a_report_and_its_trials_among_its_artifacts(
+    store: Program, ui: Ui, page: Page
+) -> None:
+    search = _named(store, "search: ")
+    page.goto(_address(ui, search, "/artifacts/search/slices.png"))
+    expect(page.get_by_role("img", name="slices.png")).to_be_visible()
+    page.get_by_text("report", exact=True).click()
+    page.get_by_text("report.html").click()
+    report = page.frame_locator("iframe")
+    expect(report.get_by_text("It was to maximize val/accuracy.")).to_be_visible()
+    page.get_by_text("trials.json").click()
+    for shown in ("18", "0.03", "pruned"):
+        expect(page.get_by_role("cell", name=shown, exact=True).first).to_be_visible()
+
+
+def test_a_pruned_trial_says_so(store: Program, ui: Ui, page: Page) -> None:
+    page.goto(_address(ui, _named(store, "units 14, lr 1e-05")))
+    expect(page.get_by_text("It was pruned at epoch 10 by its search.")).to_be_visible()
+
+
+def test_a_failed_job_is_marked_in_the_table_and_says_why(
+    store: Program, ui: Ui, page: Page
+) -> None:
+    parent = _named(store, "sweep of 3").info
+    page.goto(f"{ui.root}{address(parent.experiment_id, shown=parent.run_id)}")
+    names = page.locator("[col-id='attributes.`Run Name`'] a")
+    failed = names.filter(has_text="lr 1e+38")
+    expect(names.last).to_have_text("lr 1e+38")
+    marks = page.locator("[col-id='runDateAndNestInfo'] .anticon")
+    colours = "all => all.map(e => getComputedStyle(e).color.match(/\\d+/g).map(Number))"
+    reds = [red > green for red, green, _ in marks.evaluate_all(colours)]
+    assert reds == [False, False, True]
+    failed.click()
+    expect(page.get_by_text("It failed: DivergedError: the loss of epoch 1")).to_be_visible()
+
+
+def test_a_sweep_names_its_failed_job_and_why_on_its_page_and_in_its_report(
+    store: Program, ui: Ui, page: Page
+) -> None:
+    parent = _named(store, "sweep of 3")
+    page.goto(_address(ui, parent))
+    page.get_by_text("Show more").click()
+    expect(page.get_by_text("2 of 3 jobs succeeded, 1 failed.")).to_be_visible()
+    expect(page.get_by_text("job 2: DivergedError: the loss of epoch 1")).to_be_visible()
+    page.goto(_address(ui, parent, "/artifacts/report/report.html"))
+    told = page.frame_locator("iframe").get_by_role("listitem").filter(has_text="FAILED")
+    expect(told).to_contain_text("the loss of epoch 1 is not finite")
+    expect(told).to_contain_text("may help: lr 1e+38")
 
 
 def test_the_curves_of_a_run_are_drawn(store: Program, ui: Ui, page: Page) -> None:

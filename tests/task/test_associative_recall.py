@@ -69,11 +69,11 @@ def test_impossible_sizes_are_refused(sizes: dict[str, Any], message: str) -> No
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        ([3, 1, 4, 1, 4], "reads 6 at a time, and these are 5"),
-        ([3, 1, 3, 2, 3, 4], "every other of the first 4 is a key, and one stands twice"),
-        ([3, 1, 4, 2, 3, 5], r"the last 2 must be different ones of its keys \[3, 4\]"),
-        ([3, 1, 4, 2, 3, 3], "must be different ones"),
-        ([3, 1, 4, 16, 3, 4], "16 is in it"),
+        ([3, 1, 4, 1, 4], "reads 6 at a time, but there are 5"),
+        ([3, 1, 3, 2, 3, 4], "every other of the first 4 is a key, and one occurs twice"),
+        ([3, 1, 4, 2, 3, 5], r"the last 2 must be different keys out of \[3, 4\]"),
+        ([3, 1, 4, 2, 3, 3], "must be different keys"),
+        ([3, 1, 4, 16, 3, 4], "it contains 16"),
     ],
 )
 def test_an_invalid_sequence_is_refused(told: list[Any], message: str) -> None:

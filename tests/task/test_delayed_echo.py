@@ -61,13 +61,13 @@ def test_a_user_may_give_only_the_integers_or_whole_windows() -> None:
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        ([3], "reads 2 at a time, or whole windows of 6, and these are 1"),
-        ([], "these are 0"),
+        ([3], "reads 2 at a time, or whole windows of 6, but there are 1"),
+        ([], "there are 0"),
         ([3, 8], "2 integers below 8"),
         ([3, "_"], "2 integers below 8"),
-        ([3, "~"], "~ is in it, and the network knows the integers from 0 to 7 and _ and >"),
-        ([3, 10], "10 is in it"),
-        ([3, 1.5], "1.5 is in it"),
+        ([3, "~"], "it contains ~; the network knows only the integers from 0 to 7 and _ and >"),
+        ([3, 10], "it contains 10"),
+        ([3, 1.5], "it contains 1.5"),
     ],
 )
 def test_an_invalid_sequence_is_refused(told: list[Any], message: str) -> None:

@@ -62,11 +62,11 @@ def test_impossible_sizes_are_refused(sizes: dict[str, Any], message: str) -> No
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        ([3, "~"], "reads 3 at a time, or whole windows of 6, and these are 2"),
+        ([3, "~"], "reads 3 at a time, or whole windows of 6, but there are 2"),
         ([3, 1, 4], "2 integers below 8 and 1 times ~"),
         ([3, "~", "~"], "2 integers below 8 and 1 times ~"),
         ([3, "_", 4], "2 integers below 8 and 1 times ~"),
-        ([3, "~", 11], "11 is in it"),
+        ([3, "~", 11], "it contains 11"),
     ],
 )
 def test_an_invalid_sequence_is_refused(told: list[Any], message: str) -> None:

@@ -54,7 +54,7 @@ def test_an_artifact_that_a_server_failed_to_return_may_exist(
     listing: Callable[[], list[str]],
 ) -> None:
     with (
-        pytest.raises(UnreachableError, match=r"http://server did not give a/replicas\.json"),
+        pytest.raises(UnreachableError, match=r"http://server did not return a/replicas\.json"),
         reader.artifact(_served(listing), RUN, "a/replicas.json"),
     ):
         pass

@@ -51,7 +51,7 @@ def test_a_finished_write_replaces_the_old_checkpoint(tmp_path: Path) -> None:
 def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "last.ckpt"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"last\.ckpt is truncated or no checkpoint"):
+    with pytest.raises(ValueError, match=r"last\.ckpt is truncated or is not a checkpoint"):
         load(path)
 
 
@@ -64,7 +64,7 @@ class _Code:
 def test_foreign_content_is_refused_and_never_run(tmp_path: Path, content: object) -> None:
     path = tmp_path / "last.ckpt"
     torch.save(content, path)
-    with pytest.raises(ValueError, match="no checkpoint of echo_exp"):
+    with pytest.raises(ValueError, match="is not a checkpoint of echo_exp"):
         load(path)
 
 

@@ -97,7 +97,7 @@ def test_the_summary_of_many_replicas_shows_their_spread_and_failures() -> None:
         "accuracy             0.7500 ± 0.3536 (0.5000 to 1.0000)",
         "1 of 3 replicas reached an accuracy of 0.99",
         "1 of 3 replicas: seed 8 at epoch 3",
-        "6.0 s, 2.00 s a replica",
+        "6.0 s, 2.00 s per replica",
     ):
         assert words in told
 
@@ -134,7 +134,7 @@ def test_the_summary_of_two_replicas_is_that_of_many() -> None:
             "2 of 2 replicas reached an accuracy of 0.99, after 25 to 40 epochs "
             "(half of these by 32)",
         ),
-        ("training took", "6.0 s, 3.00 s a replica"),
+        ("training took", "6.0 s, 3.00 s per replica"),
     ]
 
 

@@ -35,8 +35,8 @@ class _Writer(lightning.BasePredictionWriter):
 
 
 REFUSED: dict[str, tuple[Callable[[], pl.Callback], str]] = {
-    "BackboneFinetuning": (lightning.BackboneFinetuning, "an epoch of Lightning's"),
-    "BaseFinetuning": (_Finetuning, "an epoch of Lightning's"),
+    "BackboneFinetuning": (lightning.BackboneFinetuning, "at Lightning epochs"),
+    "BaseFinetuning": (_Finetuning, "at Lightning epochs"),
     "BasePredictionWriter": (lambda: _Writer("batch"), "echo-exp-predict"),
     "BatchSizeFinder": (lightning.BatchSizeFinder, "`batch_size=` sets it"),
     "EMAWeightAveraging": (lightning.EMAWeightAveraging, "best.ckpt"),
@@ -45,11 +45,11 @@ REFUSED: dict[str, tuple[Callable[[], pl.Callback], str]] = {
         "`batch_size=` sets their size",
     ),
     "LearningRateFinder": (lightning.LearningRateFinder, "a search finds the rate"),
-    "ModelPruning": (lambda: lightning.ModelPruning("l1_unstructured"), "Lightning's epochs"),
-    "SpikeDetection": (lightning.SpikeDetection, "one loss a batch"),
+    "ModelPruning": (lambda: lightning.ModelPruning("l1_unstructured"), "Lightning epochs"),
+    "SpikeDetection": (lightning.SpikeDetection, "one loss per batch"),
     "StochasticWeightAveraging": (
         lambda: lightning.StochasticWeightAveraging(0.1),
-        "Lightning's epochs",
+        "Lightning epochs",
     ),
     "WeightAveraging": (lightning.WeightAveraging, "best.ckpt"),
 }

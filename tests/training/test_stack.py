@@ -183,7 +183,7 @@ def test_the_time_of_a_run_is_its_share_of_the_stacks_time(tmp_path: Path) -> No
 
 def test_an_optimizer_must_declare_that_it_takes_vectors() -> None:
     module = make_module(optimizer=functools.partial(torch.optim.SGD, lr=0.1))
-    with pytest.raises(NotStackableError, match=r"SGD does not say `per_replica = True`"):
+    with pytest.raises(NotStackableError, match=r"SGD does not set `per_replica = True`"):
         check_stackable(module)
 
 

@@ -1,5 +1,5 @@
-"""A search: Optuna proposes the settings of each job from what came out of those before.
+"""A search: Optuna proposes the settings of each job from the results of earlier jobs.
 
-The only part of the program that imports Optuna. Only a search imports it, but for `goals`, which
-the report of a search reads too.
+Optuna is imported only here, and only a search imports these modules; the exception is `goals`,
+which does without Optuna and serves the report of a search too.
 """

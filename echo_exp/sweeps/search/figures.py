@@ -1,6 +1,6 @@
-"""The figures of a search, drawn without a screen; what is important is reckoned by Optuna.
+"""The figures of a search, drawn without a screen; Optuna computes the importances.
 
-Optuna's own figures cut off names as long as this program's settings have.
+Optuna's own figures cut off long names, such as those of this program's settings.
 """
 
 import math
@@ -27,10 +27,10 @@ WIDTH, HEIGHT = 3.4, 2.9  # inches of a panel
 COLUMNS = 3
 WIDE = 100
 COLORS = "viridis"
-MOST_LETTERS = 18  # of a choice, below an axis
-MOST_ACROSS = 24  # letters of all choices below an axis, which are slanted beyond
+MOST_LETTERS = 18  # of a choice below an axis
+MOST_ACROSS = 24  # letters of all choices below an axis; with more they are slanted
 LETTERS_AN_INCH = 12  # of the legend
-SPREAD = 0.15  # of the trials of one choice, so that they do not hide each other
+SPREAD = 0.15  # of the trials with the same choice, so that they do not hide each other
 KINDS = {  # label, colour, marker, filled
     "best": ("best", ORANGE, "o", True),
     "allowed": ("other trials", BLUE, "o", True),
@@ -48,7 +48,7 @@ def draw(
     best: Sequence[FrozenTrial],
     important: Importances,
 ) -> dict[str, Figure]:
-    """Returns the figures that the trials suffice for, by their names.
+    """Draws the figures for which there are enough trials, and returns them by their names.
 
     Args:
         study: All trials.
@@ -75,8 +75,8 @@ def draw(
         found["slices"] = _slices(finished, names, measures, kind)
     if important:
         found["importances"] = _bars(important)
-        told = [metric for metric in important if metric not in {g.metric for g in goals}]
-        metric = [*told, *important][0]  # how far a constraint is fulfilled tells more
+        bounded = [metric for metric in important if metric not in {g.metric for g in goals}]
+        metric = [*bounded, *important][0]  # the metric of a constraint, if there is one
         found["map"] = _map(finished, _first_two(important[metric]), metric, measures[metric].of)
     if len(goals) > 1:
         found["pareto_front"] = _front(finished, goals, kind)
@@ -91,8 +91,8 @@ class _Measure:
     """A metric by which trials are judged.
 
     Attributes:
-        of: Its value in a trial.
-        bound: What it must be at least, or at most.
+        of: Returns its value in a trial.
+        bound: The number that it must reach or not exceed; None without a constraint.
     """
 
     of: Callable[[FrozenTrial], float]
@@ -120,7 +120,7 @@ def _bounded(constraint: Constraint) -> Callable[[FrozenTrial], float]:
 
 
 def _history(trials: Sequence[FrozenTrial], goals: Sequence[Objective], kind: Kind) -> Figure:
-    """Draws each objective over the trials, with the best so far where there is one objective."""
+    """Draws each objective over the trials; a single one also has a line of the best so far."""
     figure, panels = _panels(len(goals))
     for index, (axes, goal) in enumerate(zip(panels, goals, strict=True)):
         _scatter(axes, trials, lambda t: t.number, _value(index), kind)
@@ -144,7 +144,7 @@ def _slices(
     measures: Mapping[str, _Measure],
     kind: Kind,
 ) -> Figure:
-    """Draws the metrics over each setting, a row a metric where there are several."""
+    """Draws the metrics over each setting; if there are several, each has a row."""
     columns = len(names) if len(measures) > 1 else 2 if len(names) == 4 else COLUMNS
     figure, panels = _panels(len(names) * len(measures), columns)
     cells = [(metric, name) for metric in measures for name in names]
@@ -161,7 +161,7 @@ def _slices(
 
 
 def _bars(important: Importances) -> Figure:
-    """Draws how much each setting decides of each objective."""
+    """Draws the importance of each setting for each metric."""
     names = list(next(iter(important.values())))
     figure = Figure(figsize=(5.6, 0.9 + 0.32 * len(names) * len(important)), layout="constrained")
     axes = figure.subplots()
@@ -187,7 +187,7 @@ def _map(
     metric: str,
     of: Callable[[FrozenTrial], float],
 ) -> Figure:
-    """Draws the trials where their two most important settings are, coloured by a metric."""
+    """Draws the trials over their two most important settings, coloured by a metric."""
     figure = Figure(figsize=(5.2, 3.8), layout="constrained")
     axes = figure.subplots()
     across, up = (_axis(axes, way, trials, name) for way, name in zip("xy", names, strict=True))
@@ -202,7 +202,7 @@ def _map(
 
 
 def _front(trials: Sequence[FrozenTrial], goals: Sequence[Objective], kind: Kind) -> Figure:
-    """Draws each pair of objectives, and with two of them the front as a line."""
+    """Draws each pair of objectives; if there are only two, the front is a line."""
     pairs = [(a, b) for a in range(len(goals)) for b in range(a + 1, len(goals))]
     figure, panels = _panels(len(pairs), scale=1.4 if len(pairs) == 1 else 1.0)
     for axes, (a, b) in zip(panels, pairs, strict=False):
@@ -218,7 +218,7 @@ def _front(trials: Sequence[FrozenTrial], goals: Sequence[Objective], kind: Kind
 
 
 def _validations(trials: Sequence[FrozenTrial], goal: Objective, best: set[int]) -> Figure:
-    """Draws what each trial reported, with a mark where one was stopped."""
+    """Draws the validations that each trial reported, with a mark where it was pruned."""
     figure = Figure(figsize=(6.0, 3.8), layout="constrained")
     axes = figure.subplots()
     labels = set()
@@ -267,7 +267,7 @@ def _scatter(
 def _axis(
     axes: Axes, way: str, trials: Sequence[FrozenTrial], name: str
 ) -> Callable[[FrozenTrial], float]:
-    """Sets up an axis for a setting and returns where a trial lies on it."""
+    """Sets up an axis for a setting; returns the function that gives a trial's place on it."""
     distribution = trials[0].distributions[name]
     if isinstance(distribution, CategoricalDistribution):
         return _choices(axes, way, [str(choice) for choice in distribution.choices], name)
@@ -292,22 +292,27 @@ def _choices(
             label.set_horizontalalignment("right")
 
     def place(trial: FrozenTrial) -> float:
-        aside = SPREAD * math.sin(2.4 * trial.number)  # the same in each figure
-        return choices.index(str(trial.params[name])) + aside
+        jitter = SPREAD * math.sin(2.4 * trial.number)  # the same in each figure
+        return choices.index(str(trial.params[name])) + jitter
 
     return place
 
 
 def _varied(trials: Sequence[FrozenTrial]) -> list[str]:
-    """Returns the settings of which the trials have more than one value."""
+    """Returns the settings that have more than one value among the trials."""
     names = trials[0].params
     return [name for name in names if len({str(trial.params.get(name)) for trial in trials}) > 1]
 
 
 def importances(study: optuna.Study, settings: SearchSettings) -> dict[str, dict[str, float]]:
-    """Returns how important each setting is for each metric, where that can be told.
+    """Returns how important each setting is for each metric, as shares of 1.
 
-    By Optuna's PED-ANOVA (Watanabe et al. 2023), as shares of 1; of a single setting nothing.
+    The importance is that of Optuna's PED-ANOVA (Watanabe et al. 2023). A metric that does not vary
+    has none, and neither has a search that varies a single setting.
+
+    Args:
+        study: All trials.
+        settings: The search's settings.
     """
     found: dict[str, dict[str, float]] = {}
     finished = study.get_trials(states=(TrialState.COMPLETE,))
@@ -345,7 +350,7 @@ def _panels(count: int, columns: int = COLUMNS, scale: float = 1.0) -> tuple[Fig
 
 
 def _wide(axes: Axes, way: str, values: Sequence[float]) -> None:
-    """Makes the axis of a metric logarithmic where its values differ that much."""
+    """Makes the axis of a metric logarithmic if its values differ by more than a factor `WIDE`."""
     if min(values) > 0 and max(values) > WIDE * min(values):
         axes.set(**{f"{way}scale": "log"})
 

@@ -1,4 +1,4 @@
-"""What a search is to reach, in words as in ``maximize val/accuracy``; knows nothing of Optuna."""
+"""The objectives and constraints of a search, such as ``maximize val/accuracy``; without Optuna."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ CONSTRAINT = re.compile(r"(\S+) at (least|most) (\S+)")
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric that is to be high or low.
+    """A metric that a search maximizes or minimizes.
 
     Attributes:
         metric: Its name in MLflow.
@@ -24,7 +24,14 @@ class Objective:
 
     @classmethod
     def read(cls, text: str) -> "Objective":
-        """Reads an objective; raises ValueError where the text is none."""
+        """Reads an objective.
+
+        Args:
+            text: Such as ``maximize val/accuracy``.
+
+        Raises:
+            ValueError: The text is no objective.
+        """
         direction, metric = _parts(OBJECTIVE, text)
         return cls(metric, direction)
 
@@ -38,7 +45,7 @@ class Constraint:
 
     Attributes:
         metric: Its name in MLflow.
-        most: Whether the number is the highest allowed; else it is the lowest.
+        most: Whether the number is the highest allowed value; otherwise it is the lowest.
         bound: The number.
     """
 
@@ -48,16 +55,31 @@ class Constraint:
 
     @classmethod
     def read(cls, text: str) -> "Constraint":
-        """Reads a constraint; raises ValueError where the text is none."""
+        """Reads a constraint.
+
+        Args:
+            text: Such as ``parameters at most 5000``.
+
+        Raises:
+            ValueError: The text is no constraint.
+        """
         metric, side, number = _parts(CONSTRAINT, text)
         return cls(metric, side == "most", float(number))
 
     def violation(self, value: float) -> float:
-        """Returns how far a value is from what is allowed; at most 0 where it is allowed."""
+        """Returns by how much a value violates the constraint; at most 0 if it is allowed.
+
+        Args:
+            value: A value of the metric.
+        """
         return value - self.bound if self.most else self.bound - value
 
     def value(self, violation: float) -> float:
-        """Returns the value that is so far off."""
+        """Returns the value of the metric that has a violation.
+
+        Args:
+            violation: What `violation` returns for that value.
+        """
         return self.bound + violation if self.most else self.bound - violation
 
     def __str__(self) -> str:
@@ -66,10 +88,10 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Goals:
-    """What a search is to reach, as its parent run tells it.
+    """The objectives and constraints of a search, as tags of its parent run store them.
 
     Attributes:
-        objectives: What is to be high or low, the first of which ranks the trials.
+        objectives: The metrics to maximize or minimize; the first of them ranks the trials.
         constraints: What a trial must fulfil to count.
     """
 
@@ -78,7 +100,11 @@ class Goals:
 
     @classmethod
     def of_tags(cls, tags: Mapping[str, str]) -> "Goals | None":
-        """Returns what the tags of a parent run say; None where it is no search."""
+        """Reads the goals of a search; None if the run is not that of a search.
+
+        Args:
+            tags: The tags of a parent run.
+        """
         objectives, constraints = (
             [text for text in tags.get(name, "").split(", ") if text]
             for name in ("objectives", "constraints")
@@ -91,13 +117,13 @@ class Goals:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The tags that say it."""
+        """The tags that store them."""
         named = {"objectives": self.objectives, "constraints": self.constraints}
         return {name: ", ".join(map(str, goals)) for name, goals in named.items() if goals}
 
 
 def _parts(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
-    """Returns the groups of a pattern; raises ValueError where the text is none of its kind."""
+    """Returns the groups of a pattern; raises ValueError if the text does not match it."""
     found = pattern.fullmatch(text)
     if found is None:
         raise ValueError(text)

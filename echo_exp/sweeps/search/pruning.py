@@ -1,4 +1,4 @@
-"""In a job: tells Optuna each validation, and ends the training where it is hopeless."""
+"""Reports a job's validations to Optuna, and ends its training if it is hopeless."""
 
 from collections.abc import Mapping
 
@@ -15,11 +15,11 @@ from echo_exp.training.module import EchoModule
 
 
 class Pruning(pl.Callback):
-    """Reports a metric of each validation to a trial, and raises where the pruner says so.
+    """Reports a metric of each validation, and ends the training when the pruner says so.
 
     Args:
-        trial: The trial that this training is.
-        metric: What its objective is, a metric of the validation.
+        trial: The trial that this training belongs to.
+        metric: The metric of the search's objective, a metric of validations.
     """
 
     def __init__(self, trial: Trial, metric: str) -> None:
@@ -32,7 +32,7 @@ class Pruning(pl.Callback):
         """Returns the callback of a trial.
 
         Args:
-            sweeper: What the job is told of its search, see `SearchSettings.told`.
+            sweeper: The node `hydra.sweeper` of the job, see `SearchSettings.told`.
             number: The trial's number.
 
         Raises:
@@ -54,14 +54,14 @@ class Pruning(pl.Callback):
 
         Args:
             epochs: Tutorial epochs trained so far.
-            scores: Those of the validation, each [R].
+            scores: The scores of the validation, by metric, each [R].
 
         Raises:
-            PrunedError: The pruner gives the trial up.
+            PrunedError: The pruner stops the trial.
         """
         if self.metric not in scores:
             return
-        if epochs not in self._reported:  # by a process that was killed
+        if epochs not in self._reported:  # a process that was killed may have reported it
             self.trial.report(float(scores[self.metric].nanmean()), epochs)
         if self.trial.should_prune():
             raise PrunedError(epochs)

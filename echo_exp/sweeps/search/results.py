@@ -1,8 +1,8 @@
-"""What came out of a search: the best trials, a table of all, figures, the command to repeat it."""
+"""Reports a search: its best trials, a table of all, figures, and the command of the best."""
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from echo_exp import running, terminal
+from echo_exp import configuration, running, terminal
 from echo_exp.sweeps import failures
 from echo_exp.sweeps.job import reasons
 from echo_exp.sweeps.plan import Sweep
@@ -24,9 +24,9 @@ from echo_exp.tracking import Run, Store
 from echo_exp.tracking.ui.view import NOTE_TAG
 
 BEST = 10
-"""So many are printed of trials with one objective."""
+"""The most trials that are printed of a search with one objective."""
 FRONT = 30
-"""So many are printed of a Pareto front."""
+"""The most trials that are printed of a Pareto front."""
 FOLDER = "search"
 TESTED = "test/accuracy"
 CALLED = {
@@ -43,14 +43,14 @@ def tell(
     parent: Run | None,
     folder: Path | None,
 ) -> None:
-    """Prints the best trials of a search, and why some failed; records all and the figures.
+    """Prints the best trials of a search and why some failed; records all trials and figures.
 
     Args:
         trials: All trials.
-        asked: The sweep that the trials are the jobs of.
-        store: Where runs are tracked, if they are.
-        parent: The run of the whole search.
-        folder: Where its report is written; None where none is asked for.
+        asked: The search as a sweep, whose jobs are the trials.
+        store: The tracking store; None if nothing is tracked.
+        parent: The parent run; None likewise.
+        folder: Where the report is written; None for no report.
     """
     several = len(trials.settings.objectives) > 1
     found = best(trials.study)
@@ -59,13 +59,13 @@ def tell(
         title = "Pareto front" if several else "best trials"
         print(f"\n{title}:")
         terminal.console().print(terminal.table(lines), "")
-        told = "one of them alone, such as the first" if several else "the best alone"
-        print(f"{told}: {_command(trials, found[0])}")
+        which = "one of them alone, such as the first" if several else "the best alone"
+        print(f"to run {which}: {_command(trials, found[0])}")
     why = reasons(trials.results())
     failed = failures.lines(why, "trial")
     important = figures.importances(trials.study, trials.settings)
-    summary, said = _summary(trials.study), answer(trials, found, important)
-    print("\n".join([summary, *failed, said]))
+    summary, sentence = _summary(trials.study), answer(trials, found, important)
+    print("\n".join([summary, *failed, sentence]))
     drawn = _figures(trials, found[: None if several else 1], important, asked.folder, parent)
     print(f"figures: {drawn}")
     if store is not None and parent is not None:
@@ -73,20 +73,28 @@ def tell(
         if important:
             parent.log_table(_table(important), IMPORTANCES)
         parent.log_files(drawn, FOLDER)
-        parent.set_tag(NOTE_TAG, asked.note(lines, summary, failed, said))
+        parent.set_tag(NOTE_TAG, asked.note(lines, summary, failed, sentence))
         if folder is not None and trials.study.get_trials(states=(TrialState.COMPLETE,)):
             report(parent, folder, why)
-        print(running.directions(store, parent.stored, asked.command))
+        print(running.directions(store, parent.stored, asked.command, sweep=True))
 
 
 def feasible(study: optuna.Study) -> list[FrozenTrial]:
-    """Returns the finished trials that fulfil all constraints."""
+    """Returns the finished trials that fulfil all constraints.
+
+    Args:
+        study: All trials.
+    """
     finished = study.get_trials(states=(TrialState.COMPLETE,))
     return [t for t in finished if all(value <= 0 for value in t.constraints.values())]
 
 
 def best(study: optuna.Study) -> list[FrozenTrial]:
-    """Returns the trials of one objective, the best first; of several, the Pareto front."""
+    """Returns the feasible trials, the best first; with several objectives, the Pareto front.
+
+    Args:
+        study: All trials.
+    """
     maximized = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
 
     def rank(trial: FrozenTrial) -> list[float]:
@@ -97,49 +105,62 @@ def best(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def answer(trials: Trials, found: Sequence[FrozenTrial], important: Importances) -> str:
-    """Returns in one sentence what came out.
+    """Says the result of a search in one sentence.
 
     Args:
         trials: All trials.
-        found: The best ones, the best first; of several objectives the Pareto front.
+        found: The feasible trials, the best first; with several objectives, the Pareto front.
         important: How important each setting is for each metric.
     """
     asked, bounds = trials.settings, ", ".join(map(str, trials.settings.constraints))
     if not found:
-        return f"No trial has all of: {bounds}." if bounds else "No trial has finished."
+        return f"No trial fulfils all of: {bounds}." if bounds else "No trial has finished."
     first = found[0]
     within = f" with {bounds}" if bounds else ""
     if len(asked.objectives) > 1:
         goals = " and ".join(map(str, asked.objectives))
         return f"{len(found)} trials{within} are on the Pareto front of {goals}."
     metric, (value,) = asked.objectives[0].metric, first.values
-    said = f"Best{within}: {_settings(first)}: {metric} {_number(value)}"
+    sentence = f"Best{within}: {_settings(first)}: {metric} {_number(value)}"
     equal = sum(trial.values == first.values for trial in found[1:])
-    said += f", {equal} more have the same" if equal else ""
+    if equal:
+        sentence += (
+            ", 1 other scores the same" if equal == 1 else f", {equal} others score the same"
+        )
     shares = important.get(metric, {})
     if shares:
         most = max(shares, key=lambda name: shares[name])
-        said += f"; {most} matters most ({shares[most]:.0%} of the importance by PED-ANOVA)"
-    return f"{said}."
+        sentence += f"; {most} matters most ({shares[most]:.0%} of the importance by PED-ANOVA)"
+    return f"{sentence}."
 
 
 def columns(trials: Trials) -> dict[str, list[Any]]:
-    """Returns a table of all trials by its columns."""
-    rows = trials.study.trials
+    """Returns all trials with their settings and metrics as a table, by its columns.
+
+    Args:
+        trials: All trials.
+    """
+    rows, settings = trials.study.trials, trials.space.distributions
+    allowed = {trial.number for trial in feasible(trials.study)}
     errors = reasons(trials.results())
     metrics = sorted({name for row in rows for name in _metrics(row)})
     return {
         "trial": [row.number for row in rows],
-        **{name: [row.params.get(name) for row in rows] for name in trials.space.distributions},
+        **{_column(name, settings): [row.params.get(name) for row in rows] for name in settings},
         "result": [CALLED.get(row.state, row.state.name.lower()) for row in rows],
-        "allowed": [all(value <= 0 for value in row.constraints.values()) for row in rows],
+        "allowed": [row.number in allowed for row in rows],
         "error": [errors.get(row.number, "") for row in rows],
         **{name: [_metrics(row).get(name) for row in rows] for name in metrics},
     }
 
 
+def _column(setting: str, settings: Iterable[str]) -> str:
+    """Returns a setting's name as a title: MLflow shows an empty column where there is a dot."""
+    return configuration.short(setting, settings).replace(".", "/")
+
+
 def _table(important: Importances) -> dict[str, list[Any]]:
-    """Returns the importances, of which there are some, as a table by its columns."""
+    """Returns the importances, which must not be empty, as a table by its columns."""
     rows = [(m, name, share) for m, shares in important.items() for name, share in shares.items()]
     metrics, names, shares = map(list, zip(*rows, strict=True))
     return {"metric": metrics, "setting": names, "share": shares}
@@ -183,7 +204,7 @@ def _figures(
     folder: Path,
     parent: Run | None,
 ) -> Path:
-    """Draws the figures to where they stay, and returns where that is."""
+    """Draws the figures into the folder in which they stay, and returns it."""
     artifacts = parent.stored.artifacts if parent is not None else None
     drawn = (artifacts or folder) / FOLDER
     drawn.mkdir(parents=True, exist_ok=True)  # another process may draw the same

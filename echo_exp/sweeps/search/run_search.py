@@ -1,4 +1,4 @@
-"""A search from its settings to its result: rounds of trials, each a job as in a sweep."""
+"""Runs a search, from its settings to its result: rounds of trials, each a job as in a sweep."""
 
 import dataclasses
 import functools
@@ -36,24 +36,25 @@ from echo_exp.sweeps.watch import Watch, watching
 from echo_exp.tracking import Run, Store
 
 ROUNDS = 5
-"""Trials that can be one stack are launched in at least so many rounds: a sampler learns nothing
-from those that run beside each other."""
+"""Trials that can be trained as one stack are launched in at least this many rounds, because a
+sampler learns nothing from trials that run at the same time."""
 NO_ESTIMATE = "Time: no estimate, since the settings of the trials are not known beforehand."
 SHARED = "fit_seconds"
-"""The metric that tells of a run in a stack only its share."""
+"""The metric that depends on the stack in which a run was trained."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is to be searched.
+    """A search, as it is to be run.
 
     Attributes:
-        name: What it is called.
-        command: The arguments of `echo-exp` that make it.
-        settings: How it is searched.
-        space: What is varied.
-        raw_storage: The storage as it was given, where it may be `${oc.env:...}`.
-        at_once: How many trials are launched together where no stack can hold more.
+        name: The name of its parent run.
+        command: The arguments of `echo-exp` that start it.
+        settings: Its objectives, constraints, sampler and so on.
+        space: The settings that it varies.
+        raw_storage: The storage before interpolation: it may be `${oc.env:...}`, to keep a password
+            out of what is written.
+        at_once: How many trials are launched together, unless more fit into stacks.
     """
 
     name: str
@@ -65,16 +66,16 @@ class Search:
 
 
 def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
-    """Searches, prints what came out, and ends the program with 1 where no trial succeeded.
+    """Runs a search, prints its results, and ends the program with 1 if no trial is allowed.
 
     Args:
-        search: What is to be searched.
+        search: The search.
         config: The configuration that all jobs share.
-        launch: Runs jobs.
+        launch: Launches jobs.
 
     Raises:
         SettingError: A setting is wrong, or a store cannot be used.
-        Interrupted: A signal asked to stop; the same command continues the sweep.
+        Interrupted: A signal asked to stop; the same command continues the search.
     """
     corners = _check(search.space)
     code = " ".join(sorted({job.code for job in corners}))
@@ -99,7 +100,7 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
 
 
 def _asked(search: Search, config: DictConfig, code: str, shared: Mapping[str, str]) -> Sweep:
-    """Returns the sweep that the trials are the jobs of."""
+    """Returns the search as a sweep, whose jobs are the trials."""
     settings = plan.settings(config)
     if SHARED in search.settings.metrics:
         settings = dataclasses.replace(settings, fused=False)
@@ -124,15 +125,23 @@ def _asked(search: Search, config: DictConfig, code: str, shared: Mapping[str, s
         told=[*search.settings.told(name, search.raw_storage), f"export={config.export}"],
         known_as=name,
         workers=workers(config),
+        goals=search.settings.metrics,
+        lowest=search.settings.objectives[0].direction == "minimize",
+        numeric=[configuration.setting(name) for name in search.space.numbers],
     )
 
 
 def foretell(search: Search, asked: Sweep) -> None:
-    """Prints what a search would try; the trials themselves are chosen one after the other."""
+    """Prints what a search would vary; the settings of its trials are not known beforehand.
+
+    Args:
+        search: The search.
+        asked: The same as a sweep, whose jobs are the trials.
+    """
     varied = [(name, _words(values)) for name, values in search.space.distributions.items()]
     terminal.console().print(terminal.table([("setting", "its values"), *varied]), "")
     print(
-        f"{search.settings.trials} trials, those among them that an earlier start has done; "
+        f"{search.settings.trials} trials, including those of earlier starts; "
         f"{together(search, asked)} at a time.\n{NO_ESTIMATE}\n{forecast.NOTHING}"
     )
 
@@ -145,14 +154,14 @@ def _words(values: BaseDistribution) -> str:
 
 
 def _check(space: Space) -> list[Job]:
-    """Composes what the space allows at its ends, so that a wrong name shows before the first job.
+    """Composes the corners of the space, so that a wrong name is reported before the first job.
 
     Returns:
-        The jobs of its ends whose settings are right.
+        The jobs of the corners whose settings are right.
 
     Raises:
-        SettingError: Nothing that it allows is possible.
-        Exception: What Hydra raises where a setting does not exist.
+        SettingError: The settings of all corners are wrong.
+        Exception: Hydra's, if a setting does not exist.
     """
     jobs = plan.make_jobs(space.overrides(params) for params in space.corners())
     errors = [job.error for job in jobs if job.error is not None]
@@ -170,6 +179,7 @@ def _search(
     launch: Launch,
     watch: Watch,
 ) -> None:
+    """Runs rounds of trials until all have ended, those of other processes too."""
     at_once = together(search, asked)
     while True:
         taken = trials.take(at_once)
@@ -185,17 +195,18 @@ def _search(
         watch.follow((), done)
         if len(done) == len(trials.study.trials):
             return
-        time.sleep(ANOTHER_LOOK_SECONDS)  # others are at theirs
+        time.sleep(ANOTHER_LOOK_SECONDS)  # other processes are still running theirs
 
 
 def together(search: Search, asked: Sweep) -> int:
-    """Returns how many trials are launched together: where they can be one stack, as many.
+    """Returns how many trials are launched together.
 
-    A number that is given counts; so does `sweep.fused=false`.
+    If trials can be trained in stacks, they fill a stack of each worker, but leave at least
+    `ROUNDS` rounds. `n_jobs`, if it is given, and `sweep.fused=false` take precedence.
 
     Args:
-        search: What is to be searched.
-        asked: The sweep that the trials are the jobs of.
+        search: The search.
+        asked: The same as a sweep, whose jobs are the trials.
     """
     if search.settings.n_jobs is not None or not asked.settings.fused:
         return search.at_once
@@ -207,7 +218,12 @@ def together(search: Search, asked: Sweep) -> int:
 
 
 def best_of(settings: SearchSettings, results: Mapping[int, JobResult]) -> str:
-    """Returns the best trial so far in words, by the first objective; nothing where none counts."""
+    """Describes the best trial so far by the first objective; an empty string if none is allowed.
+
+    Args:
+        settings: The search's settings.
+        results: The results of all trials that have ended, by their numbers.
+    """
     first = settings.objectives[0]
     found = {
         number: result.metrics[first.metric]
@@ -223,7 +239,7 @@ def best_of(settings: SearchSettings, results: Mapping[int, JobResult]) -> str:
 
 
 def _jobs(taken: Sequence[FrozenTrial], space: Space) -> tuple[list[Job], dict[int, JobResult]]:
-    """Returns the jobs of some trials, and the results of those that can be none."""
+    """Returns the jobs of trials, and the results of trials whose settings are wrong."""
     overrides: dict[int, list[str]] = {}
     wrong: dict[int, JobResult] = {}
     for trial in taken:

@@ -25,7 +25,7 @@ MAXIMIZE = "[maximize val/accuracy]: maximize or minimize, and a metric"
 AT_LEAST = "[val/accuracy at least 0.99] or [parameters at most 5000]"
 Goal = TypeVar("Goal", Objective, Constraint)
 UNTRUSTED = ("CmaEsSampler",)
-"""They unpickle what lies in the storage, which others may have written."""
+"""Samplers that unpickle data from the storage, which others may have written."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,16 @@ class SearchSettings:
     """The settings of a search.
 
     Args:
-        objectives: What is to be reached.
+        objectives: The metrics to maximize or minimize.
         constraints: What a trial must fulfil to count.
-        params: What is varied, and what is fixed, by the setting.
-        trials: How many there are of the whole search.
-        n_jobs: How many are launched together; None leaves it to the launcher.
-        storage: Where the trials are kept.
-        name: What the study is called there; None makes a name.
-        sampler: What proposes settings: a class of Optuna and its arguments.
-        pruner: What stops hopeless trials, if anything, likewise.
+        params: The settings that are varied, and those that are fixed, by their names.
+        trials: How many trials the whole search has.
+        n_jobs: How many of them are launched together; None leaves it to the launcher.
+        storage: Where the trials are stored, as a URL.
+        name: The name of Optuna's study there; None derives one.
+        sampler: A class of Optuna that proposes settings, and its arguments.
+        pruner: A class of Optuna that stops hopeless trials early, and its arguments; None if no
+            trial is stopped.
 
     Raises:
         SettingError: A value is not allowed.
@@ -68,8 +69,8 @@ class SearchSettings:
         target = self.pruner._target_
         if len(self.objectives) > 1:
             reason = (
-                "it compares trials before their end, and of two that are each better in one of "
-                "several objectives neither is the worse; give one objective, or no pruner"
+                "it compares unfinished trials, which several objectives do not rank; give one "
+                "objective, or no pruner"
             )
             raise SettingError(f"{KEY}.pruner", target, reason)
         if not self.objectives[0].metric.startswith("val/"):
@@ -81,7 +82,7 @@ class SearchSettings:
 
     @property
     def goals(self) -> Goals:
-        """What is to be reached."""
+        """The objectives and constraints."""
         return Goals(self.objectives, self.constraints)
 
     @property
@@ -93,14 +94,25 @@ class SearchSettings:
     def make_sampler(self, seed: int, trial: int) -> BaseSampler:
         """Returns the sampler of one trial, with a seed of its own.
 
-        A second start, and a second process, would otherwise propose what the first has.
+        With the same seed, a second start or process would repeat the proposals of the first.
+
+        Args:
+            seed: The seed of the search.
+            trial: How many trials there are before this one.
+
+        Raises:
+            SettingError: The sampler is not allowed, or has a seed.
         """
         if isinstance(self.sampler, DictConfig) and "seed" in self.sampler:
             raise SettingError(f"{KEY}.sampler.seed", self.sampler.seed, "`seed` seeds it")
         return cast("BaseSampler", _make(self.sampler, "sampler", (seed + trial) % 2**32))
 
     def at_once(self, launcher: DictConfig) -> int:
-        """Returns how many trials are launched together."""
+        """Returns how many trials are launched together, unless more fit into stacks.
+
+        Args:
+            launcher: The node `hydra.launcher`.
+        """
         if self.n_jobs is not None:
             return self.n_jobs
         for key in ("n_jobs", "array_parallelism"):  # of joblib, and of submitit
@@ -110,11 +122,13 @@ class SearchSettings:
         return 1 if in_this_process(launcher) else os.cpu_count() or 1
 
     def told(self, name: str, storage: str) -> list[str]:
-        """Returns what a job must know to be pruned, as overrides of settings that nobody keeps.
+        """Returns the overrides that tell a job what it must know to be pruned.
+
+        They change nodes of `hydra` only, which no run stores.
 
         Args:
-            name: The study's name.
-            storage: The storage as it was given, where it may be `${oc.env:...}`.
+            name: The name of Optuna's study.
+            storage: The storage before interpolation: it may be `${oc.env:...}`.
         """
         if self.pruner is None:
             return []
@@ -130,6 +144,9 @@ class SearchSettings:
 
 def read(node: DictConfig) -> SearchSettings:
     """Reads the node `hydra.sweeper`.
+
+    Args:
+        node: The node.
 
     Raises:
         SettingError: A setting is unknown or not allowed.
@@ -158,8 +175,11 @@ def read(node: DictConfig) -> SearchSettings:
 def objectives(node: DictConfig) -> list[Objective]:
     """Reads the objectives of the node `hydra.sweeper`.
 
+    Args:
+        node: The node.
+
     Raises:
-        SettingError: They are not allowed.
+        SettingError: There are none, or one of them is not allowed.
     """
     found = [
         _goal("objectives", text, Objective.read, MAXIMIZE) for text in _list(node, "objectives")
@@ -171,6 +191,9 @@ def objectives(node: DictConfig) -> list[Objective]:
 
 def make_pruner(node: DictConfig | None) -> BasePruner:
     """Returns a pruner; without settings one that stops nothing.
+
+    Args:
+        node: The class and its arguments.
 
     Raises:
         SettingError: The settings are not allowed.
@@ -202,7 +225,7 @@ def _make(node: Any, kind: str, seed: int | None = None) -> Any:
 def _takes_seed(target: str) -> bool:
     try:
         return "seed" in inspect.signature(get_object(target)).parameters
-    except Exception:  # there is no such class: who builds it says so
+    except Exception:  # there is no such class; building it raises an error
         return False
 
 
@@ -220,8 +243,8 @@ def _goal(name: str, text: Any, read: Callable[[str], Goal], example: str) -> Go
         raise SettingError(f"{KEY}.{name}", text, f"it must be like {example}") from None
     if found.metric.startswith("test/"):
         reason = (
-            "a search chooses by validation (val/...), so that the test tells what the choice is "
-            "worth"
+            "a search selects by validation metrics (val/...), so that the test measures what the "
+            "selected settings are worth"
         )
         raise SettingError(f"{KEY}.{name}", redacted(str(text)), reason)
     return found

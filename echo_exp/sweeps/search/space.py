@@ -1,7 +1,7 @@
 """What a search may vary, in Hydra's grammar of overrides.
 
-A choice is known to Optuna by its text, so that it may be anything that can stand behind a `=`.
-What comes back from Optuna is checked: its storage may be written by others.
+Optuna stores a choice as text, so a choice may be anything that can follow the `=` of an override.
+What Optuna returns is checked, because others may write to its storage.
 """
 
 import math
@@ -31,15 +31,23 @@ class Space:
     """The settings of all trials.
 
     Attributes:
-        distributions: What Optuna chooses, by the setting.
-        fixed: What all trials have, as overrides.
+        distributions: The values among which Optuna chooses, by the names of the settings.
+        fixed: The overrides that all trials share.
     """
 
     distributions: Mapping[str, BaseDistribution]
     fixed: Sequence[str]
 
+    @property
+    def numbers(self) -> list[str]:
+        """The settings whose values are all numbers; a choice has them as words."""
+        return [name for name, found in self.distributions.items() if _numeric(found)]
+
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
-        """Returns the settings of a trial as on a command line.
+        """Returns the overrides of a trial.
+
+        Args:
+            params: The values of the varied settings, as Optuna stores them.
 
         Raises:
             ValueError: A value in Optuna's storage is not in this space.
@@ -50,9 +58,11 @@ class Space:
         return [*self.fixed, *(f"{name}={params[name]}" for name in self.distributions)]
 
     def corners(self) -> list[dict[str, Any]]:
-        """Returns trials that differ from the first one in one setting each: an end, or a choice.
+        """Returns settings of trials that together have each choice, and both ends of each range.
 
-        If one of them cannot be composed, neither can others.
+        The first has the first choice or the lower end of every setting; each other one differs
+        from it in one setting. If one of them cannot be composed, trials of the search cannot
+        either.
         """
         first = {name: _ends(space)[0] for name, space in self.distributions.items()}
         return [first] + [
@@ -62,15 +72,24 @@ class Space:
         ]
 
 
+def _numeric(found: BaseDistribution) -> bool:
+    if isinstance(found, CategoricalDistribution):
+        try:
+            [float(str(word)) for word in found.choices]
+        except ValueError:
+            return False
+    return True
+
+
 def read(lines: Iterable[str], loader: ConfigLoader | None = None) -> Space:
     """Reads overrides; if a setting is given twice, the last one counts.
 
     Args:
-        lines: The overrides; those with several values are spaces.
-        loader: Knows the options of groups, for `glob`.
+        lines: The overrides; those with several values are varied.
+        loader: Hydra's loader, which finds the options of groups for `glob`.
 
     Raises:
-        SettingError: A space is empty or not possible, or there is none.
+        SettingError: The values of a setting are empty or impossible, or no setting is varied.
         HydraException: An override cannot be read.
     """
     with repeatable():
@@ -104,7 +123,7 @@ def _distribution(name: str, override: Override) -> BaseDistribution:
 
 
 def _range(name: str, text: str, given: RangeSweep) -> BaseDistribution:
-    """Returns the numbers of a range; as everywhere in Hydra, the stop is excluded."""
+    """Returns the distribution of a range; as everywhere in Hydra, the stop is excluded."""
     assert given.start is not None
     assert given.stop is not None
     start, stop, step = (Decimal(str(part)) for part in (given.start, given.stop, given.step))

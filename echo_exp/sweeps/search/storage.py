@@ -22,8 +22,11 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 def open_storage(url: str) -> BaseStorage:
     """Opens a storage, and creates it if it is missing.
 
-    Nothing of it is to be closed: a connection lasts as long as its transaction, so that none is
-    left open, none goes stale and none is shared with a process that is forked.
+    It need not be closed. A connection lasts only as long as its transaction, so none is left open,
+    goes stale, or is shared with a forked process.
+
+    Args:
+        url: The setting `hydra.sweeper.storage`.
 
     Raises:
         SettingError: It cannot be used.
@@ -45,15 +48,15 @@ def open_storage(url: str) -> BaseStorage:
 
 
 def open_trial(study: optuna.Study, storage: BaseStorage, number: int) -> Trial:
-    """Returns the means to write to a trial that is running; its sampler is not asked.
+    """Returns a running trial to write to, without asking the sampler for settings.
 
     Args:
-        study: Its study.
-        storage: Where that is kept.
+        study: The trial's study.
+        storage: The storage of the study.
         number: The trial's number.
     """
     quiet = optuna.load_study(
         study_name=study.study_name, storage=storage, sampler=RandomSampler(), pruner=study.pruner
     )
-    found = quiet.trials[number]  # all are read: of others Optuna's cache takes no settings
+    found = quiet.trials[number]  # reads all: Optuna stores settings only of trials in its cache
     return Trial(quiet, found._trial_id)

@@ -1,7 +1,7 @@
 """The trials of a search, shared by all processes with the same command.
 
-A trial is a row in Optuna's storage. The process that runs it holds a claim. A running
-trial without a claim was left by a process that ended; it is taken up next.
+A trial is a row in Optuna's storage. The process that runs it holds a claim. A running trial
+without a claim was left by a process that ended; whoever takes trials next takes it first.
 """
 
 import contextlib
@@ -34,7 +34,13 @@ LATE = ("epochs_to_solve",)
 
 
 def study_name(settings: SearchSettings, space: Space, code: str) -> str:
-    """Returns the name of the study: the same for the same spaces, goals and code."""
+    """Returns the name of Optuna's study: the same for the same spaces, goals and code.
+
+    Args:
+        settings: The search's settings, which may name it.
+        space: The settings of the trials.
+        code: The version of the code that decides the results of the trials.
+    """
     if settings.name is not None:
         return str(settings.name)
     text = [
@@ -52,16 +58,17 @@ class Trials:
 
     Args:
         settings: The search's settings.
-        space: What is varied.
-        code: The version of the code that decides what the trials give.
-        seed: Makes the proposals; each trial's are those of a seed of its own, so that neither a
-            second start nor a second process proposes the same again.
-        store: Where processes agree who does what; None where this must be the only one.
-        folder: Where that is seen to, without a store.
+        space: The settings of the trials.
+        code: The version of the code that decides the results of the trials.
+        seed: The seed of the proposals. Each trial has a seed of its own, so that a second start or
+            process does not repeat them.
+        store: The tracking store, in which processes claim trials; None if nothing is tracked, and
+            this must be the only process.
+        folder: The folder of the search, for the lock that keeps out others without a store.
 
     Raises:
-        SettingError: The storage cannot be used, holds another search of this name, or another
-            process is at this search and there is no store.
+        SettingError: The storage cannot be used or holds another search of this name, or nothing is
+            tracked and another process runs this search.
     """
 
     def __init__(
@@ -79,20 +86,20 @@ class Trials:
         self._seed = seed
         self._store = store
         self._only = self._keep_others_out(folder) if store is None else None
-        with self._alone("search"):
+        with self._exclusively("search"):
             self._storage: BaseStorage = open_storage(settings.storage)
             self.study = self._open()
 
     def take(self, most: int) -> list[FrozenTrial]:
-        """Returns trials for this process to do: first those that others have left, then new ones.
+        """Returns trials for this process to run: first those that others have left, then new ones.
 
         Args:
-            most: How many.
+            most: How many at most.
 
         Raises:
             SettingError: The sampler cannot handle the search.
         """
-        with self._alone(f"search/{self.name}"):
+        with self._exclusively(f"search/{self.name}"):
             taken = [number for number in self._left()[:most] if self._claim(number)]
             for number in taken:
                 trial = open_trial(self.study, self._storage, number)
@@ -107,13 +114,17 @@ class Trials:
     def tell(self, number: int, result: JobResult) -> None:
         """Tells Optuna the result of a trial, and releases its claim.
 
+        Args:
+            number: The trial's number.
+            result: The result of its job.
+
         Raises:
             SettingError: A metric that the search asks for does not exist.
         """
         if not self.study.trials[number].state.is_finished():
             self._tell(number, result)
         if self._store is not None:
-            self._store.release(self._thing(number))
+            self._store.release(self._claimed(number))
 
     def results(self) -> dict[int, JobResult]:
         """Returns the results of the trials that have ended, by their numbers."""
@@ -136,7 +147,7 @@ class Trials:
             trial.study.tell(trial, state=TrialState.FAIL)
 
     def _values(self, result: JobResult) -> list[float] | None:
-        """Returns the objectives' values, where there is each, and each constraint's."""
+        """Returns the values of the objectives; None if a metric of the search is lacking."""
         if not result.succeeded:
             return None
         for metric in self.settings.metrics:
@@ -147,7 +158,7 @@ class Trials:
         return [result.metrics[objective.metric] for objective in self.settings.objectives]
 
     def _not_measured(self, result: JobResult) -> list[str]:
-        """Returns the metrics of the search that a job lacks, or that are not finite."""
+        """Returns the metrics of the search that a job lacks or that are not finite."""
         metrics = self.settings.metrics
         return [m for m in metrics if not math.isfinite(result.metrics.get(m, math.nan))]
 
@@ -185,44 +196,45 @@ class Trials:
             raise SettingError(f"{KEY}.sampler", target, redacted(reason)) from error
 
     def _propose(self, trial: optuna.Trial) -> None:
-        """Gives a trial the settings that it lacks, where its process ended while asking."""
+        """Completes the settings of a trial whose process ended while it asked for them."""
         for name, distribution in self.space.distributions.items():
             trial._suggest(name, distribution)
 
     def _count(self) -> int:
-        """How many trials there are beside those that somebody has queued."""
+        """Returns how many trials have begun; those that somebody has queued have not."""
         return sum(trial.state != TrialState.WAITING for trial in self.study.trials)
 
     def _left(self) -> list[int]:
-        """Returns the trials that are running and that no process is at."""
+        """Returns the numbers of the running trials that no process has claimed."""
         running = [t.number for t in self.study.get_trials(states=(TrialState.RUNNING,))]
         if self._store is None:
             return running
-        taken = self._store.claimed([self._thing(number) for number in running])
-        return [number for number in running if self._thing(number) not in taken]
+        taken = self._store.claimed([self._claimed(number) for number in running])
+        return [number for number in running if self._claimed(number) not in taken]
 
     def _claim(self, number: int) -> bool:
-        return self._store is None or self._store.claim(self._thing(number)) is None
+        return self._store is None or self._store.claim(self._claimed(number)) is None
 
-    def _thing(self, number: int) -> str:
+    def _claimed(self, number: int) -> str:
+        """Returns what a process claims that runs a trial."""
         return f"trial/{self.name}/{number}"
 
     @contextlib.contextmanager
-    def _alone(self, thing: str) -> Iterator[None]:
+    def _exclusively(self, claim: str) -> Iterator[None]:
         """Waits until no other process is in the ``with`` block."""
         if self._store is None:
             yield
             return
-        while self._store.claim(thing) is not None:
+        while self._store.claim(claim) is not None:
             time.sleep(LOOK_SECONDS)
         try:
             yield
         finally:
-            self._store.release(thing)
+            self._store.release(claim)
 
 
 def _result(trial: FrozenTrial) -> JobResult:
-    """Returns what became of a trial, as this process or another has told."""
+    """Returns the result of a trial, as this process or another has stored it."""
     if trial.state == TrialState.COMPLETE:
         return JobResult(Status.FINISHED, metrics=trial.user_attrs.get(METRICS, {}))
     if trial.state == TrialState.PRUNED:

@@ -1,1 +1,1 @@
-"""MLflow's stores, reached in one checked way; what is read from them and what was deleted."""
+"""Reaches MLflow's stores in one checked way, reads from them, and recognises deletions."""

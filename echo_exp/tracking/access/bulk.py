@@ -1,4 +1,4 @@
-"""Many runs at once, as columns: their settings, their status and all their curves."""
+"""Reads many runs at once, as columns: their settings, their status and all their curves."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,17 +21,17 @@ from echo_exp.tracking.settings import served
 
 Floats = NDArray[np.float64]
 INFINITE = sys.float_info.max
-"""What MLflow keeps in place of infinity."""
+"""MLflow stores infinity as this value."""
 
 
 @dataclass(frozen=True)
 class StoredRuns:
-    """Runs of a store, N of them.
+    """N runs of a store.
 
     Attributes:
-        infos: What each is, [N].
-        params: Of each setting its value in each run as a word, [N]; None where a run has none.
-        scores: Of each metric its last value in each run, [N]; NaN where a run has none.
+        infos: Name, status and times of each run, [N].
+        params: For each setting, its value in each run as a string, [N]; None if a run lacks it.
+        scores: For each metric, its last value in each run, [N]; NaN if a run lacks it.
     """
 
     infos: Sequence[Info]
@@ -41,11 +41,11 @@ class StoredRuns:
 
 @dataclass(frozen=True)
 class Points:
-    """Points of curves, P of them, ordered by run, metric and epoch.
+    """P points of curves, ordered by run, metric and epoch.
 
     Attributes:
-        runs: The place of each point's run among those that were asked for, [P].
-        metrics: The place of its metric, [P].
+        runs: The index of each point's run among the runs asked for, [P].
+        metrics: The index of its metric among the metrics asked for, [P].
         epochs: Its epoch, [P].
         values: Its value, [P].
     """
@@ -59,8 +59,13 @@ class Points:
 def read(access: Access, asked: Selection) -> StoredRuns:
     """Reads the runs of a selection, in the order in which they began.
 
+    Args:
+        access: The store.
+        asked: The selection.
+
     Raises:
-        SettingError: What is selected is not there, or MLflow refuses the filter.
+        SettingError: The selection names something that does not exist, or MLflow refuses its
+            filter.
     """
     search = server.search if served(access.uri) else database.search
     infos: list[Info] = []
@@ -78,7 +83,13 @@ def read(access: Access, asked: Selection) -> StoredRuns:
 
 
 def histories(access: Access, ids: Sequence[str], metrics: Sequence[str]) -> Points:
-    """Reads every point of some metrics of some runs."""
+    """Reads every point of some metrics of some runs.
+
+    Args:
+        access: The store.
+        ids: The ids of the runs.
+        metrics: The names of the metrics.
+    """
     if served(access.uri):
         found = server.histories(access, ids, metrics)
     else:
@@ -87,9 +98,9 @@ def histories(access: Access, ids: Sequence[str], metrics: Sequence[str]) -> Poi
     number = {name: n for n, name in enumerate(metrics)}
     none: NDArray[Any] = np.empty(0, dtype=np.int64)
     runs, names, epochs, values = [none], [none], [none], [none.astype(float)]
-    for run_id, of, steps, numbers in found:
+    for run_id, keys, steps, numbers in found:
         runs.append(np.full(len(steps), place[run_id]))
-        names.append(np.array([number[name] for name in of]))
+        names.append(np.array([number[name] for name in keys]))
         epochs.append(np.array(steps))
         values.append(_floats(numbers))
     columns = [np.concatenate(parts) for parts in (runs, names, epochs, values)]
@@ -102,7 +113,7 @@ def tagged(access: Access, experiment: str, tag: str, values: Sequence[str]) -> 
 
     Args:
         access: The store.
-        experiment: MLflow's number of the experiment in which they are.
+        experiment: The id of their experiment.
         tag: The tag.
         values: The values, which are hashes or names.
     """
@@ -110,7 +121,7 @@ def tagged(access: Access, experiment: str, tag: str, values: Sequence[str]) -> 
         found = server.tagged(access.client, experiment, tag, values)
     else:
         found = database.tagged(access.uri, experiment, tag, values)
-    return sorted(found, key=lambda each: (-(each.start or 0), each.run_id))
+    return sorted(found, key=lambda run: (-(run.start or 0), run.run_id))
 
 
 def runs(access: Access, experiment: str, ids: Sequence[str]) -> dict[str, Run]:
@@ -125,14 +136,14 @@ def runs(access: Access, experiment: str, ids: Sequence[str]) -> dict[str, Run]:
 
 @contextmanager
 def _refused(text: str | None) -> Iterator[None]:
-    """Tells what MLflow has against a filter."""
+    """Raises MLflow's refusal of a filter as a `SettingError`."""
     try:
         yield
     except MlflowException as error:
         if text is None or mends(error):
             raise
-        words = str(error.message).removeprefix(f"{error.error_code}: ")
-        raise SettingError("filter", text, words.strip().splitlines()[0]) from error
+        message = str(error.message).removeprefix(f"{error.error_code}: ")
+        raise SettingError("filter", text, message.strip().splitlines()[0]) from error
 
 
 def _fill(
@@ -141,7 +152,7 @@ def _fill(
     place: Mapping[str, int],
     count: int,
 ) -> None:
-    """Puts values of new runs into the columns of all; the new runs are the last of so many."""
+    """Adds values of new runs to the columns; the new runs are the last of all ``count`` runs."""
     for column in columns.values():
         column.extend([None] * (count - len(column)))
     for run_id, name, value in rows:

@@ -1,4 +1,4 @@
-"""The one way to a store and its artifacts, and which of MLflow's errors may pass with time."""
+"""The only way to a store and its artifacts, and which of MLflow's errors may be temporary."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from echo_exp.tracking.settings import served
 
 LONGEST_REASON = 500
 ALONE = ("SET lock_timeout = '300s'", "SELECT pg_advisory_lock(hashtext('echo_exp'))")
-"""What makes a connection to PostgreSQL the only one of this program, until it is closed."""
+"""Statements that let only one process of this program connect to PostgreSQL at a time."""
 
 LASTING = (
     "BAD_REQUEST",
@@ -31,16 +31,15 @@ LASTING = (
     "RESOURCE_ALREADY_EXISTS",
     "RESOURCE_DOES_NOT_EXIST",
 )
-"""Codes of MLflow's errors that are answers; any other says that it could not answer."""
+"""Codes of errors that are MLflow's answer; any other code means that it could not answer."""
 BROKEN = re.compile(r"\([\w.]+\.(?:OperationalError|InterfaceError|AdminShutdown)\)")
-"""How SQLAlchemy words a connection that broke, also where a server passes its words on."""
+"""How SQLAlchemy reports a broken connection; a server passes the text on."""
 ANSWERS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
 MAY_PASS = (401, 403, 404, 408, 429)
-"""HTTP's refusals that come from something on the way, or go away with its settings."""
-
+"""HTTP errors that a proxy on the way may cause, or that changed settings may resolve."""
 
 FIRST_ANSWER_SECONDS = 8
-"""A server that does not answer a first question in this time is away."""
+"""A server that does not answer the first request within this time counts as unreachable."""
 EXPERIMENTS = "/api/2.0/mlflow/experiments/search"
 
 
@@ -48,13 +47,13 @@ EXPERIMENTS = "/api/2.0/mlflow/experiments/search"
 class Access:
     """A store that has been reached.
 
-    Made by `reach`. Artifacts are read and written through it alone, so that nothing is believed of
-    what the store says of their places.
+    Made by `reach`. Artifacts are read and written only through it, because it checks where the
+    store says they are.
 
     Attributes:
         client: MLflow's client of the store.
         uri: The store's URI.
-        artifacts: The folder, or the URI, of artifacts that the configuration names.
+        artifacts: The folder or URI of artifacts in the configuration.
     """
 
     client: MlflowClient
@@ -62,18 +61,20 @@ class Access:
     artifacts: str | None
 
     def folder(self, uri: str) -> Path | None:
-        """Returns the folder of artifacts that the store names, None if it is not on this machine.
+        """Returns the folder of artifacts that the store names; None if it is not on this machine.
 
         Raises:
-            UntrustedError: It is not in that of the configuration.
+            UntrustedError: It is outside the folder of the configuration.
         """
         return local_folder(uri, self.artifacts)
 
     def place(self, uri: str) -> ArtifactRepository:
-        """Returns the place of artifacts that the store names, which MLflow would ask it again for.
+        """Returns MLflow's repository of the artifacts at a URI that the store names.
+
+        Without the URI, MLflow would ask the store for it again.
 
         Raises:
-            UntrustedError: It is not in the folder of the configuration.
+            UntrustedError: It is outside the folder of the configuration.
         """
         self.folder(uri)
         return get_artifact_repository(uri, tracking_uri=self.uri)
@@ -84,11 +85,11 @@ def reach(uri: str, artifacts: str | None) -> Access:
 
     Args:
         uri: Its URI; the path of an SQLite file is absolute.
-        artifacts: The folder, or the URI, of artifacts that the configuration names.
+        artifacts: The folder or URI of artifacts in the configuration.
 
     Raises:
         ModuleNotFoundError: The database's driver is not installed.
-        Exception: It cannot be reached (`mends`), or is none.
+        Exception: The store cannot be reached (see `mends`), or is no store.
     """
     if artifacts is not None and "://" not in artifacts:
         artifacts = str(Path(artifacts).absolute())
@@ -108,7 +109,7 @@ def _connect(uri: str) -> MlflowClient:
 
 
 def _ask(uri: str) -> None:
-    """Asks a server one question, once, since MLflow would ask for minutes."""
+    """Sends a server one request without retries, because MLflow would retry for minutes."""
     timeout = min(FIRST_ANSWER_SECONDS, int(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")))
     http_request_safe(
         get_default_host_creds(uri),
@@ -122,10 +123,10 @@ def _ask(uri: str) -> None:
 
 @contextmanager
 def _opened(uri: str) -> Iterator[None]:
-    """Opens a database once, since MLflow would try for two minutes; on PostgreSQL one at a time.
+    """Opens a database without retries, because MLflow would retry for two minutes.
 
-    Two that make the same new store at the same time would both migrate it. (Of a file the writer
-    has a lock.)
+    On PostgreSQL, only one process at a time: two that create the same new store at the same time
+    would both migrate it. (An SQLite file is protected by a lock of the writer.)
     """
     try:
         engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
@@ -141,7 +142,7 @@ def _opened(uri: str) -> Iterator[None]:
 
 
 def mends(error: BaseException) -> bool:
-    """Tells whether an error may pass with time: the store could not be reached, or is full."""
+    """Returns whether an error may be temporary: the store could not be reached, or is full."""
     if isinstance(error, MlflowException):
         broken = isinstance(error.__cause__, sqlalchemy.exc.PendingRollbackError)
         broken = broken or BROKEN.search(str(error)) is not None
@@ -155,6 +156,6 @@ def mends(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Says in one line what went wrong; database errors come with pages of SQL."""
+    """Describes an error in one line; database errors come with pages of SQL."""
     lines = str(error).strip().splitlines()
     return redacted(": ".join([type(error).__name__, *lines[:1]]))[:LONGEST_REASON]

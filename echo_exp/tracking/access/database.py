@@ -1,7 +1,7 @@
 """Runs of a database, read from MLflow's tables.
 
-MLflow's client makes an object of each run, setting and point, which takes many times as long. What
-a filter means stays MLflow's own matter.
+MLflow's client makes an object of each run, setting and point, which takes many times as long.
+Filters are still interpreted by MLflow.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ LATEST: Any = SqlLatestMetric
 METRICS: Any = SqlMetric
 
 CHUNK = 2000
-"""Runs in one statement: whoever writes to an SQLite file waits until it has been answered."""
+"""Runs in one statement: while it runs, nobody else can write to an SQLite file."""
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def search(query: Query) -> Iterator[Rows]:
         MlflowException: MLflow refuses the filter.
     """
     with _opened(query.access.uri) as session:
-        database = session.connection()  # it makes no objects of rows
+        database = session.connection()  # returns rows, not objects
         infos = [Info(*row) for found in _runs(session, query) for row in database.execute(found)]
         ids = [info.run_id for info in infos]
         params = _of(database, ids, PARAMS, PARAMS.value)
@@ -53,8 +53,8 @@ def search(query: Query) -> Iterator[Rows]:
 def histories(uri: str, ids: Sequence[str], metrics: Sequence[str]) -> Iterator[History]:
     """Yields all points of some metrics, one run after the other.
 
-    The names are compared inside a call: SQLite would otherwise look through the points of all
-    runs of the store that have the name.
+    The names are compared inside a function call: otherwise SQLite would go through the points with
+    these names of all runs in the store.
     """
     points = select(METRICS.key, METRICS.step, _number(METRICS)).where(
         METRICS.run_uuid == bindparam("run"), func.coalesce(METRICS.key, "").in_(metrics)
@@ -68,7 +68,7 @@ def histories(uri: str, ids: Sequence[str], metrics: Sequence[str]) -> Iterator[
 
 
 def tagged(uri: str, experiment: str, tag: str, values: Sequence[str]) -> Iterator[Tagged]:
-    """Yields the trainings of an experiment of which a tag has one of some values."""
+    """Yields the trainings of an experiment whose tag has one of these values."""
     kind: Any = aliased(SqlTag)
     found = (
         select(TAGS.value, RUNS.run_uuid, RUNS.status, RUNS.start_time)
@@ -120,12 +120,12 @@ def _runs(session: Session, query: Query) -> Iterator[Any]:
 
 
 def _of(database: Connection, ids: Sequence[str], table: Any, value: Any) -> Iterator[Any]:
-    """Yields the rows of some runs: the run, the key, and a value."""
+    """Yields a table's rows for some runs: the run, the key, and a value."""
     for some in chunks(ids, CHUNK):
         rows = select(table.run_uuid, table.key, value).where(table.run_uuid.in_(some))
         yield from database.execute(rows)
 
 
 def _number(table: Any) -> Any:
-    """Returns the value of a metric, which MLflow keeps as 0 where it is NaN."""
+    """Returns the expression for a metric's value; MLflow stores NaN as 0 with a mark."""
     return case((table.is_nan, None), else_=table.value)

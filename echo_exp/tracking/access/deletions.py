@@ -1,7 +1,7 @@
-"""Runs and experiments deleted in MLflow: how they are recognised, and how to restore them.
+"""Runs and experiments deleted in MLflow: how to recognise them, and how to restore them.
 
-MLflow marks what is deleted in its UI: it still can be read, refuses to be written, and can be
-restored. `mlflow gc` deletes for good what is marked so.
+A run or an experiment deleted in MLflow's UI is only marked as deleted: it can still be read and
+restored, but not written. `mlflow gc` permanently deletes what is marked.
 """
 
 import re
@@ -16,14 +16,14 @@ from echo_exp.tracking.errors import DeletedError
 
 _MARKED = re.compile(r"The (run|experiment) (\w+) must be in the 'active' state")
 _PURGED = re.compile(r"(?:No )?(Run|Experiment) with id=(\w+) (?:not found|exists)")
-"""How MLflow words it; it has no error code of its own for either."""
+"""MLflow's messages for both cases; it has no error codes for them."""
 
 
 def check_run(client: MlflowClient, run: Run) -> None:
     """Checks that a run is not deleted.
 
     Raises:
-        DeletedError: It is.
+        DeletedError: It is deleted.
     """
     if run.info.lifecycle_stage == LifecycleStage.DELETED:
         raise _deleted_run(client, run)
@@ -33,14 +33,14 @@ def check_experiment(client: MlflowClient, experiment: Experiment) -> None:
     """Checks that an experiment is not deleted.
 
     Raises:
-        DeletedError: It is.
+        DeletedError: It is deleted.
     """
     if experiment.lifecycle_stage == LifecycleStage.DELETED:
         raise _deleted_experiment(client, experiment)
 
 
 def deletion(client: MlflowClient, error: Exception) -> DeletedError | None:
-    """Returns what an error of MLflow says about a deletion; None if it is another error.
+    """Returns an error of MLflow as a `DeletedError`; None if it is not about a deletion.
 
     Raises:
         Exception: The store cannot be reached.

@@ -2,8 +2,8 @@
 
 MLflow writes the absolute path of every experiment, run and model into its database. A folder with
 a database and its artifacts may since have been moved or copied, and other machines may see it
-under another path. So nothing is read from or written to a path on the store's word alone: a path
-outside the folder of the configuration stands for the same place inside it.
+under another path. So no path from a store is used unchecked: a path outside the folder of the
+configuration is taken for the same place inside it.
 """
 
 from functools import cache
@@ -22,7 +22,7 @@ REMOTE = (
     *("abfss", "dbfs", "ftp", "gs", "hdfs", "http", "https"),
     *("mlflow-artifacts", "r2", "s3", "sftp", "wasbs"),
 )
-"""Schemes of artifacts that lie on no file system of this machine."""
+"""Schemes of artifacts that are not in this machine's file system."""
 
 PATHS = (
     (SqlExperiment, "artifact_location", 0),  # <artifacts>
@@ -31,7 +31,10 @@ PATHS = (
     (SqlModelVersion, "storage_location", 3),
     (SqlModelVersion, "source", 3),
 )
-"""The columns of MLflow's database that hold paths, and how many parts name a place at least."""
+"""The columns of MLflow's database that hold paths.
+
+With each: how many trailing parts of the path identify a place in the folder of artifacts.
+"""
 
 _roots: dict[URL, Path] = {}
 
@@ -41,16 +44,16 @@ class UntrustedError(RuntimeError):
 
 
 def local_folder(uri: str, allowed: str | None) -> Path | None:
-    """Returns the folder of artifacts that a store names, None if it is not a path.
+    """Returns the folder of artifacts that a store names; None if it is not on this machine.
 
-    A store is not believed: whoever writes to it could have any file of this machine overwritten.
+    The store is not trusted: anybody who writes to it could have files of this machine overwritten.
 
     Args:
-        uri: What the store says.
-        allowed: The folder of the configuration, in which it must lie.
+        uri: Where the store says the artifacts are.
+        allowed: The folder of artifacts in the configuration.
 
     Raises:
-        UntrustedError: It does not, or its scheme is unknown.
+        UntrustedError: The artifacts are outside that folder, or the scheme is unknown.
     """
     parts = urlsplit(uri)
     if parts.scheme in REMOTE:
@@ -65,9 +68,9 @@ def local_folder(uri: str, allowed: str | None) -> Path | None:
 
 
 def relocate(database: str, root: Path) -> None:
-    """Has this process read the paths of a database as places in a folder, as `here` says.
+    """Makes this process map all paths that it reads from a database into a folder, see `here`.
 
-    The database keeps the paths that it has: others may see the folder under these.
+    The database is not changed: other machines may see the folder under its paths.
 
     Args:
         database: The database's URI.
@@ -78,16 +81,16 @@ def relocate(database: str, root: Path) -> None:
 
 
 def here(uri: str, root: Path, least: int) -> str:
-    """Returns a path of a store as a place in the folder of its artifacts.
+    """Maps a path that a store names into the folder of its artifacts.
 
     Args:
-        uri: The path, as a URI too. What lies on no file system stays as it is.
+        uri: The path, or its URI. A URI that is not in a file system is returned as it is.
         root: The folder of the artifacts on this machine.
-        least: How many of the last parts of the path name a place in it.
+        least: How many trailing parts of the path identify a place in the folder.
 
     Returns:
-        The path itself where it is in the folder; else its longest end that is there, and where
-        there is none, the end of ``least`` parts.
+        The path itself if it is inside the folder; else its longest trailing part that exists in
+        the folder; if none exists, the place of its last ``least`` parts.
     """
     found = urlsplit(uri)
     if found.scheme not in ("", "file"):
@@ -122,7 +125,7 @@ def _listener(column: str, least: int) -> Any:
     def loaded(target: Any, context: Any, *_: Any) -> None:
         session: Session = context.session
         root = _roots.get(_key(session.get_bind().engine.url))
-        path = target.__dict__.get(column)  # not read where MLflow has left it out
+        path = target.__dict__.get(column)  # absent if MLflow did not load it
         if root is not None and path is not None:
             set_committed_value(target, column, here(path, root, least))
 

@@ -1,4 +1,4 @@
-"""Trained networks among MLflow's models: logged with their run, and registered under a name."""
+"""Trained networks as MLflow models: logged with their run, and registered under a name."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +11,9 @@ from mlflow.tracking import MlflowClient
 from echo_exp.tracking.access.connection import Access
 
 NAME = "model"
-"""Of the model of a run: ``runs:/<id>/model``."""
+"""Name of a run's model, as in ``runs:/<id>/model``."""
 SCORES = "test/"
-"""The metrics of a run that are scores of its model."""
+"""Prefix of the metrics that are scores of the model."""
 
 
 def log_model(access: Access, run_id: str, folder: Path) -> LoggedModel:
@@ -22,7 +22,10 @@ def log_model(access: Access, run_id: str, folder: Path) -> LoggedModel:
     Args:
         access: The store.
         run_id: The run.
-        folder: The folder of ``MLmodel``.
+        folder: The folder with the model's files, such as ``MLmodel``.
+
+    Returns:
+        The logged model.
     """
     client = access.client
     run = client.get_run(run_id)
@@ -56,10 +59,16 @@ def register(
 ) -> str:
     """Makes a model the next version of a registered one, with its scores as tags.
 
+    Args:
+        client: MLflow's client of the store.
+        name: Name of the registered model, created if it does not exist.
+        model: The logged model.
+        scores: Metrics of its run; those that are scores of the model become tags.
+
     Returns:
         The version.
     """
-    mlflow.set_tracking_uri(client.tracking_uri)  # there it looks the model up
+    mlflow.set_tracking_uri(client.tracking_uri)  # where MLflow looks up the model
     try:
         client.create_registered_model(name)
     except MlflowException as error:

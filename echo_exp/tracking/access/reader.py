@@ -1,4 +1,4 @@
-"""Reads finished runs from the tracking store, for those who use a trained network."""
+"""Finds runs in the tracking store, and reads their configurations and artifacts."""
 
 import posixpath
 import tempfile
@@ -21,7 +21,7 @@ from echo_exp.tracking.settings import TrackingSettings, existing
 LAST = "last"
 CONFIG = "config.yaml"
 SWEEP = "sweep"
-"""The kind of a run that others are nested under, and the setting that names one."""
+"""The kind of a parent run, and the setting that names one."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class FinishedRun:
 
     Attributes:
         info: MLflow's record of it.
-        config: The resolved configuration that it was begun with.
-        access: The way to its store.
+        config: The resolved configuration that it was started with.
+        access: Its store.
     """
 
     info: Run
@@ -40,11 +40,11 @@ class FinishedRun:
 
     @property
     def run_id(self) -> str:
-        """MLflow's name of the run."""
+        """The run's id."""
         return str(self.info.info.run_id)
 
     def file(self, path: str, hint: str = "") -> AbstractContextManager[Path]:
-        """Gives an artifact as a file, see `artifact`."""
+        """Provides an artifact as a file, see `artifact`."""
         return artifact(self.access, self.info, path, hint)
 
 
@@ -53,10 +53,10 @@ def opened(settings: TrackingSettings, made_by: str = "echo-exp") -> Access:
 
     Args:
         settings: The store.
-        made_by: The command that makes what is looked for.
+        made_by: The command that creates it, for the message.
 
     Raises:
-        SettingError: There is none, or it cannot be reached.
+        SettingError: There is no such store, or it cannot be reached.
     """
     uri = existing(settings, made_by)
     with reached(uri):
@@ -67,10 +67,15 @@ def opened(settings: TrackingSettings, made_by: str = "echo-exp") -> Access:
 
 @contextmanager
 def reached(uri: str) -> Iterator[None]:
-    """Names the store in errors of the ``with`` block, where nothing can be lost.
+    """Turns errors in the ``with`` block, except this program's own, into one that names the store.
+
+    It is for blocks that only read, where an error loses nothing.
+
+    Args:
+        uri: The store's URI.
 
     Raises:
-        SettingError: It does.
+        SettingError: The store could not be used.
     """
     try:
         yield
@@ -89,11 +94,11 @@ def artifact(access: Access, run: Run, path: str, hint: str = "") -> Iterator[Pa
         access: The store.
         run: The run.
         path: The artifact.
-        hint: What the error adds where there is none.
+        hint: What to add to the message if it cannot be read.
 
     Raises:
-        SettingError: There is no such artifact, or it is not where the configuration has them.
-        UnreachableError: The store could not be asked for it.
+        SettingError: There is no such artifact, or it is outside the folder of the configuration.
+        UnreachableError: The store did not provide it.
     """
     run_id = run.info.run_id
     with tempfile.TemporaryDirectory() as fetched:
@@ -101,7 +106,7 @@ def artifact(access: Access, run: Run, path: str, hint: str = "") -> Iterator[Pa
             local = _fetched(access, run, path, fetched)
         except Exception as error:
             if mends(error):
-                why = f"{redacted(access.uri)} did not give {path} of run {run_id}"
+                why = f"{redacted(access.uri)} did not return {path} of run {run_id}"
                 raise UnreachableError(f"{why} ({reason(error)})") from error
             why = f"its {path} cannot be read ({reason(error)}){hint}"
             raise SettingError("run", run_id, why) from error
@@ -113,16 +118,16 @@ def artifact(access: Access, run: Run, path: str, hint: str = "") -> Iterator[Pa
 
 
 def _fetched(access: Access, run: Run, path: str, into: str) -> Path | None:
-    """Returns an artifact as a file, None where there is none."""
+    """Returns an artifact as a file; None if there is none."""
     folder = access.folder(run.info.artifact_uri)
     if folder is not None:
         return folder / path if (folder / path).exists() else None
     place = access.place(run.info.artifact_uri)
     try:
         return Path(place.download_artifacts(path, into))
-    except Exception:  # of what is not there it has no error of its own
+    except Exception:  # MLflow has no special error for a missing artifact
         beside = place.list_artifacts(posixpath.dirname(path) or None)
-        if path in [each.path for each in beside]:
+        if path in [entry.path for entry in beside]:
             raise
         return None
 
@@ -131,7 +136,7 @@ def find(settings: TrackingSettings, which: str) -> FinishedRun:
     """Finds a finished run.
 
     Args:
-        settings: The store, and the experiment in which the newest is looked for.
+        settings: The store, and the experiment of which ``last`` means the newest run.
         which: The run's id, or ``last`` for the newest finished one of the experiment.
 
     Raises:
@@ -155,8 +160,8 @@ def sweep(access: Access, experiment_name: str, which: str) -> Run:
 
     Args:
         access: The store.
-        experiment_name: The experiment in which the newest is looked for.
-        which: The parent's id, or ``last`` for the newest of the experiment.
+        experiment_name: The experiment of which ``last`` means the newest sweep.
+        which: The parent's id, or ``last``.
 
     Raises:
         SettingError: There is none, or it was deleted in MLflow.
@@ -182,26 +187,26 @@ def add(access: Access, run: Run, folder: Path, name: str) -> None:
     """Copies a folder to the artifacts of a run, under ``name``.
 
     Raises:
-        TrackingError: The store does not take it.
+        TrackingError: The store did not accept it.
     """
     try:
         access.place(run.info.artifact_uri).log_artifacts(str(folder), name)
     except Exception as error:
-        why = f"{redacted(access.uri)} did not take {name} ({reason(error)})"
+        why = f"{redacted(access.uri)} did not accept {name} ({reason(error)})"
         raise TrackingError(why) from error
 
 
 def run(access: Access, experiment: str, which: str, setting: str = "run") -> Run:
-    """Returns a run that a setting names.
+    """Returns the run that a setting names.
 
     Args:
         access: The store.
-        experiment: The experiment in which the newest is looked for.
+        experiment: The experiment of which ``last`` means the newest run.
         which: The run's id, or ``last`` for the newest finished one of the experiment.
-        setting: The setting.
+        setting: Name of the setting.
 
     Raises:
-        SettingError: There is no such run, or it is no training.
+        SettingError: There is no such run, or it is not a training.
     """
     client = access.client
     if which != LAST:
@@ -233,13 +238,13 @@ def _known(client: MlflowClient, experiment: str) -> str:
 def newest(
     access: Access, settings: TrackingSettings, tags: Mapping[str, str], most: int
 ) -> list[Run]:
-    """Returns the newest runs of the experiment that have some tags.
+    """Returns the newest runs of the experiment that have these tags.
 
     Args:
         access: The store.
-        settings: The experiment.
+        settings: The settings that name the experiment.
         tags: The tags, whose values are hashes and names.
-        most: So many at most.
+        most: The maximum number of runs.
 
     Raises:
         SettingError: The experiment was deleted in MLflow, or the store cannot be reached.
@@ -258,7 +263,7 @@ def _newest(client: MlflowClient, name: str, query: str, most: int) -> list[Run]
 
 
 def existing_run(client: MlflowClient, run_id: str) -> Run | None:
-    """Returns the run of an id, deleted or not, None if the store has none.
+    """Returns the run with this id, deleted or not; None if the store has none.
 
     Raises:
         MlflowException: The store could not answer.
@@ -272,7 +277,12 @@ def existing_run(client: MlflowClient, run_id: str) -> Run | None:
 
 
 def active(client: MlflowClient, run: Run, setting: str = "run") -> Run:
-    """Returns a run that a setting asked for.
+    """Returns a run after checking that it is not deleted.
+
+    Args:
+        client: MLflow's client of the store.
+        run: The run.
+        setting: Name of the setting that asked for it.
 
     Raises:
         SettingError: It was deleted in MLflow.
@@ -285,7 +295,7 @@ def active(client: MlflowClient, run: Run, setting: str = "run") -> Run:
 
 
 def experiment(client: MlflowClient, name: str) -> Experiment | None:
-    """Returns the experiment of this name, if there is one.
+    """Returns the experiment with this name, if there is one.
 
     Raises:
         SettingError: It was deleted in MLflow.

@@ -1,4 +1,4 @@
-"""Runs as rows, as both a database and a server provide them."""
+"""Runs as rows, which both databases and servers provide."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from echo_exp.tracking.access.connection import Access
 
 KIND = "kind"
-"""The tag that tells trainings (``run``) from what they are nested under."""
+"""The tag that distinguishes trainings (``run``) from their parent runs."""
 RUN = "run"
 PAGE = 1000
-"""Runs in one answer."""
+"""Results in one response."""
 WORDS: dict[str, bool | None] = {"None": None, "True": True, "False": False}
 
 
@@ -25,7 +25,7 @@ class Info(NamedTuple):
 
 
 class Tagged(NamedTuple):
-    """A run that a tag has been looked for with; it began so many milliseconds after 1970."""
+    """A run that was found by a tag's value; its start is in milliseconds since 1970."""
 
     value: str
     run_id: str
@@ -34,19 +34,19 @@ class Tagged(NamedTuple):
 
 
 Param = tuple[str, str, str]
-"""A run's id, the name of a setting, and its value as MLflow keeps it: as a word."""
+"""A run's id, the name of a setting, and its value as a string, as MLflow stores it."""
 Score = tuple[str, str, float | None]
 """A run's id, the name of a metric, and its last value; None for NaN."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a store says of some runs.
+    """What a store knows about some runs.
 
     Attributes:
         infos: The runs, in the order in which they began.
-        params: Their settings; read once, while the store is open.
-        scores: The last values of their metrics; the same.
+        params: Their settings; can be read once, while the store is open.
+        scores: The last values of their metrics; likewise.
     """
 
     infos: Sequence[Info]
@@ -55,7 +55,7 @@ class Rows:
 
 
 class History(NamedTuple):
-    """Points of a run, in any order: their metrics, steps, and values, None for NaN."""
+    """Points of a run, in any order: the metric, step and value of each; None for NaN."""
 
     run_id: str
     metrics: Sequence[str]
@@ -65,13 +65,13 @@ class History(NamedTuple):
 
 @dataclass(frozen=True)
 class Query:
-    """Which trainings are read; what is deleted never is.
+    """Which trainings to read; deleted ones are never read.
 
     Attributes:
         access: The store.
-        experiments: MLflow's numbers of the experiments in which they are.
-        filter: What they must be like, in the syntax of MLflow's search; empty for all.
-        ids: Their ids, where these are known.
+        experiments: The ids of their experiments.
+        filter: A condition in the syntax of MLflow's search; empty for all.
+        ids: Their ids, if these are known.
     """
 
     access: Access
@@ -92,7 +92,7 @@ def pages(search: Callable[..., Any]) -> Iterator[Any]:
 
 
 def typed(word: str) -> Any:
-    """Returns the value of a text that MLflow has stored: the inverse of `str`."""
+    """Converts a string that MLflow has stored to its value: the inverse of `str`."""
     if word in WORDS:
         return WORDS[word]
     for kind in (int, float):
@@ -106,5 +106,5 @@ def typed(word: str) -> Any:
 
 
 def chunks(ids: Sequence[str], size: int) -> Iterable[Sequence[str]]:
-    """Yields ids, so many at a time."""
+    """Yields ids in chunks of at most ``size``."""
     return (ids[first : first + size] for first in range(0, len(ids), size))

@@ -1,10 +1,10 @@
 """Creates a new local store quickly, from a prepared schema.
 
-MLflow makes a database in its first version and migrates it through all that followed, which takes
-seconds. `schema.sql` is what it comes to, for one version of MLflow; with any other MLflow makes
-the store itself.
+MLflow creates a database in its first version and migrates it through all later ones, which takes
+seconds. `schema.sql` is the result for one version of MLflow; with any other, MLflow creates the
+store itself.
 
-    python -m benchmarks.schema    writes the file anew
+    python -m benchmarks.schema    rewrites the file
 """
 
 import os
@@ -17,7 +17,7 @@ FILE = Path(__file__).with_name("schema.sql")
 
 
 def made_by() -> str:
-    """Returns the first line of the file, which names the version of MLflow."""
+    """Returns the first line of a schema file for the installed version of MLflow."""
     return f"-- MLflow {version('mlflow')}"
 
 

@@ -1,4 +1,4 @@
-"""Selects runs: of a sweep, a study, an experiment, a filter, or by their ids."""
+"""Selects runs by their sweep, study, experiment or ids, or by a filter."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from echo_exp.tracking.ui.view import MEMBER, SWEPT_TAG, member
 
 LAST = "last"
 STUDY = "study/"
-"""How the names of the experiments of studies begin."""
+"""Prefix of the names of studies' experiments."""
 PARENTS = f"tags.{KIND} != '{RUN}'"
 NEWEST = ("attributes.start_time DESC",)
 MOST_NAMED = 3
@@ -26,18 +26,19 @@ ELSEWHERE = "tracking_uri= names another store"
 
 @dataclass(frozen=True)
 class Selection:
-    """A selection of runs, all of them trainings.
+    """A selection of training runs.
 
     Attributes:
-        sweep: Those of a sweep: the id of its parent run, or ``last`` for the store's newest.
-        study: Those of a study, by its name.
-        scale: Of a study only those of one scale.
-        experiment: Those of an MLflow experiment, by its name.
-        runs: Those with these ids.
-        filter: What they must be like, in the syntax of MLflow's search.
+        sweep: The id of a sweep's parent run, or ``last`` for the store's newest sweep.
+        study: The name of a study.
+        scale: A scale of the study; None for all.
+        experiment: The name of an MLflow experiment.
+        runs: The ids of runs.
+        filter: A condition in the syntax of MLflow's search.
 
     Raises:
-        SettingError: None is given but a scale, or several that exclude each other.
+        SettingError: Nothing is selected, two selections exclude each other, or one is of the wrong
+            type.
     """
 
     sweep: str | None = None
@@ -71,6 +72,10 @@ class Selection:
 def queries(access: Access, asked: Selection) -> Iterator[Query]:
     """Yields the queries that find the runs of a selection.
 
+    Args:
+        access: The store.
+        asked: The selection.
+
     Raises:
         SettingError: There is no such sweep, study, scale or experiment, or it was deleted.
     """
@@ -93,11 +98,11 @@ def queries(access: Access, asked: Selection) -> Iterator[Query]:
 
 
 def of_sweep(parent: Run) -> str:
-    """Returns MLflow's query for the runs of a sweep, those of other sweeps that it counts too."""
+    """Returns MLflow's filter for the runs of a sweep, including those shared with other sweeps."""
     run_id = parent.info.run_id
     if SWEPT_TAG in parent.data.tags:
         return f"tags.`{member(run_id)}` = '{MEMBER}'"
-    return f"tags.`{PARENT_TAG}` = '{run_id}'"  # of a version that had no such tags
+    return f"tags.`{PARENT_TAG}` = '{run_id}'"  # written by a version without such tags
 
 
 def _sweep(access: Access, numbers: Sequence[str], which: str) -> Run:
@@ -125,7 +130,7 @@ def _sweep(access: Access, numbers: Sequence[str], which: str) -> Run:
         raise SettingError("sweep", which, reason) from None
     if run.data.tags.get(KIND, RUN) == RUN:
         parent = run.data.tags.get(PARENT_TAG)
-        hint = f"sweep={parent} has it" if parent else "runs=[...] takes it"
+        hint = f"sweep={parent} selects its sweep" if parent else "runs=[...] selects it"
         raise SettingError("sweep", which, f"it is a single run; {hint}")
     return run
 
@@ -141,7 +146,7 @@ def _study(access: Access, every: Sequence[Experiment], name: str) -> Experiment
 def _named(
     access: Access, every: Sequence[Experiment], name: str, asked: tuple[str, str], prefix: str
 ) -> Experiment:
-    """Returns the experiment of a name; the others that begin with the prefix are told."""
+    """Returns the experiment with this name; an error lists those that begin with the prefix."""
     for found in every:
         if found.name == name:
             return found
@@ -158,7 +163,7 @@ def _named(
 
 
 def _scale(client: MlflowClient, study: Experiment, asked: Selection) -> list[Run]:
-    """Returns the parents of a study's runs that are of a scale."""
+    """Returns the parent runs of a study at one scale."""
     parents = client.search_runs([study.experiment_id], PARENTS, order_by=list(NEWEST))
     found = [parent for parent in parents if parent.data.tags.get("scale") == asked.scale]
     if not found:

@@ -1,4 +1,4 @@
-"""Runs of an MLflow server, asked for page by page."""
+"""Runs of an MLflow server, requested page by page."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,14 +24,17 @@ from echo_exp.tracking.access.rows import (
 )
 
 IDS = 100
-"""Runs that one question names."""
+"""Runs that one request names."""
 CURVES, CURVES_AT_ONCE, MOST_POINTS = "/api/2.0/mlflow/metrics/get-history-bulk-interval", 50, 2500
-"""Of a longer curve the server returns no more points than this, evenly spaced."""
+"""The request for curves, the runs in one request, and the points of a curve in its answer.
+
+Of a longer curve the server returns only so many points, evenly spaced.
+"""
 
 
 @contextmanager
 def search(query: Query) -> Iterator[Rows]:
-    """Gives the rows of a query; they are asked for at once.
+    """Provides the rows of a query, all requested on entering the ``with`` block.
 
     Raises:
         MlflowException: The server refuses the filter, or could not answer.
@@ -61,9 +64,9 @@ def histories(access: Access, ids: Sequence[str], metrics: Sequence[str]) -> Ite
 def tagged(
     client: MlflowClient, experiment: str, tag: str, values: Sequence[str]
 ) -> Iterator[Tagged]:
-    """Yields the trainings of an experiment of which a tag has one of some values.
+    """Yields the trainings of an experiment whose tag has one of these values.
 
-    A question for each value: a filter of MLflow has no other way to name several.
+    It makes one request for each value, because a filter of MLflow cannot name several.
     """
     for value in values:
         asked = f"tags.`{tag}` = '{value}' and tags.{KIND} = '{RUN}'"
@@ -91,7 +94,7 @@ def _training(run: Run) -> bool:
 
 
 def _curves(uri: str, ids: Sequence[str], metric: str) -> dict[str, list[tuple[int, float]]]:
-    """Returns the points of a metric by their runs, steps and values."""
+    """Returns the steps and values of a metric, by the run's id."""
     answer = http_request_safe(
         get_default_host_creds(uri),
         CURVES,

@@ -1,1 +1,1 @@
-"""What runs leave on the disk: how much space it uses, and how it is removed."""
+"""How much disk space runs use, and how to free it."""

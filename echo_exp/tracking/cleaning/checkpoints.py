@@ -1,4 +1,4 @@
-"""The checkpoints of finished runs: the best is kept, the others only serve to continue the run."""
+"""Checkpoints of finished runs: the best is kept, the others are only needed to resume the run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from pathlib import Path
 from echo_exp.tracking.cleaning.files import Removable, delete, names
 
 PARTIAL = ".partial"
-"""How a checkpoint ends while it is being written."""
+"""Suffix of a checkpoint that is still being written."""
 
 
 @dataclass(frozen=True)
 class Naming:
-    """What the files of checkpoints are called.
+    """The names of a run's checkpoints.
 
     Attributes:
-        folder: The folder of a run's checkpoints.
-        best: The file in it of the best network.
+        folder: Name of the folder of checkpoints.
+        best: Name of the best network's checkpoint in that folder.
     """
 
     folder: str
@@ -29,8 +29,8 @@ class Checkpoints:
     """The checkpoints of one run in one folder.
 
     Attributes:
-        folder: Where they are.
-        files: Their paths and bytes.
+        folder: The folder.
+        files: The path and the size in bytes of each.
     """
 
     folder: Path
@@ -38,19 +38,26 @@ class Checkpoints:
 
     @property
     def size(self) -> int:
-        """Bytes of all."""
+        """Their total size in bytes."""
         return sum(size for _, size in self.files)
 
     def but(self, best: str) -> Removable | None:
-        """Returns all but the best; None if there is no best, or nothing else."""
+        """Returns all checkpoints but the best.
+
+        Args:
+            best: Name of the best one.
+
+        Returns:
+            The others; None if there are none, or if the best one is missing.
+        """
         kept = str(self.folder / best)
         others = [size for path, size in self.files if path != kept]
         if not others or len(others) == len(self.files):
             return None
-        return Removable(self.folder, sum(others), partial(_delete_but, self.folder, best))
+        return Removable(self.folder, sum(others), partial(_delete_all_but, self.folder, best))
 
     def torn(self) -> list[Removable]:
-        """Returns those that were being written when a process was killed."""
+        """Returns the unfinished checkpoints of a killed process."""
         return [
             Removable(Path(path), size, partial(delete, Path(path)))
             for path, size in self.files
@@ -58,7 +65,7 @@ class Checkpoints:
         ]
 
 
-def _delete_but(folder: Path, best: str) -> None:
+def _delete_all_but(folder: Path, best: str) -> None:
     for name in names(folder):
         if name != best:
             delete(folder / name)

@@ -1,6 +1,7 @@
-"""What people have deleted in MLflow, deleted for good as `mlflow gc` does, with its files.
+"""Permanently deletes what people have deleted in MLflow, with its files.
 
-`mlflow gc` leaves the models of such runs, and the folders that held the artifacts.
+`mlflow gc` does the same, but leaves behind the models of deleted runs, and the folders that
+contained the artifacts.
 """
 
 from collections.abc import Container, Iterator
@@ -19,13 +20,13 @@ from echo_exp.tracking.cleaning.known import ENDED, Known, KnownModel, KnownRun,
 def deleted(
     access: Access, known: Known, busy: Container[str], scale: Scale
 ) -> Iterator[Removable]:
-    """Yields the deleted runs, models and experiments of a database, in the order they may go.
+    """Yields the deleted runs, models and experiments of a database, in the order of removal.
 
     Args:
         access: The store.
-        known: What it has.
-        busy: Runs that a process has, or whose measurements wait to be delivered.
-        scale: Measures.
+        known: Its runs and models.
+        busy: Ids of runs that a process is writing to, or that have undelivered measurements.
+        scale: Measures their files.
     """
     gone = {
         run.run_id
@@ -34,8 +35,8 @@ def deleted(
     }
     for model in known.models.values():
         lost = model.run_id is not None and model.run_id not in known.runs  # left by `mlflow gc`
-        ours = lost or model.deleted or model.run_id in gone
-        if ours and model.folder is not None and not model.registered:
+        unwanted = lost or model.deleted or model.run_id in gone
+        if unwanted and model.folder is not None and not model.registered:
             yield _removable(model.folder, scale, partial(_purge_model, access, model))
     for run in (known.runs[run_id] for run_id in gone):
         assert run.folder is not None
@@ -51,16 +52,16 @@ def _removable(folder: Path, scale: Scale, remove: Any) -> Removable:
     return Removable(folder, scale.size(folder), remove)
 
 
-# Files go before rows. Killed between the two, a row is left that still says "deleted", and the
-# next call goes on with it; a file whose row had gone would belong to nothing.
+# Files are deleted before their row. If the process is killed in between, the row still says
+# "deleted" and the next call continues with it; files without a row would belong to nothing.
 
 
 def _purge_run(access: Access, run: KnownRun) -> None:
     with session(access) as opened:
         row = opened.get(SqlRun, run.run_id)
-        deleted_still = row and row.lifecycle_stage == LifecycleStage.DELETED
+        still_deleted = row and row.lifecycle_stage == LifecycleStage.DELETED
         ended = row and row.status in ENDED
-    if not (deleted_still and ended):
+    if not (still_deleted and ended):
         raise RuntimeError("it has been restored")
     assert run.folder is not None
     delete(run.folder)
@@ -74,13 +75,13 @@ def _purge_model(access: Access, model: KnownModel) -> None:
 
 
 def _purge_experiment(access: Access, experiment_id: str) -> None:
-    """Deletes an experiment, unless something of it is left: MLflow would take it along."""
+    """Deletes an experiment, unless it still has runs or models: MLflow would delete them too."""
     with session(access) as opened:
-        left = [
+        remaining = [
             opened.query(table).filter_by(experiment_id=int(experiment_id)).count()
             for table in (SqlRun, SqlLoggedModel)
         ]
-    if any(left):
+    if any(remaining):
         raise RuntimeError("it still has runs or models")
     _store(access)._hard_delete_experiment(experiment_id)
 

@@ -1,4 +1,4 @@
-"""Files: how much space they use, and how they are removed."""
+"""Measures the disk space that files use, and deletes files."""
 
 import os
 import shutil
@@ -12,9 +12,9 @@ class Removable:
     """Something that can be removed.
 
     Attributes:
-        path: Where it lies, or what it is called where it is no file.
-        size: Bytes that are free afterwards.
-        remove: Removes it. Killed in the middle, it leaves what the next survey finds again.
+        path: Its path; a description if it is not a file.
+        size: Bytes that its removal frees.
+        remove: Removes it. If it is killed halfway, the next survey finds the rest.
     """
 
     path: Path
@@ -24,7 +24,7 @@ class Removable:
 
 @dataclass(frozen=True)
 class Scale:
-    """Measures files while others write and delete them.
+    """Measures files while other processes write and delete them.
 
     Attributes:
         unreadable: Folders that could not be read.
@@ -33,7 +33,7 @@ class Scale:
     unreadable: list[str] = field(default_factory=list)
 
     def files(self, folder: Path) -> Iterator[tuple[str, int]]:
-        """Yields the path and the bytes of each file below a folder; links are not followed."""
+        """Yields the path and the size in bytes of each file below a folder; follows no links."""
         folders = [str(folder)]
         while folders:
             path = folders.pop()
@@ -50,7 +50,7 @@ class Scale:
                 self.unreadable.append(path)
 
     def size(self, path: Path) -> int:
-        """Returns the bytes of a file, or of all below a folder; 0 where there is nothing."""
+        """Returns the bytes of a file, or of all files below a folder; 0 if nothing is there."""
         if path.is_dir() and not path.is_symlink():
             return sum(size for _, size in self.files(path))
         try:
@@ -60,7 +60,7 @@ class Scale:
 
 
 def names(folder: Path) -> list[str]:
-    """Returns the names in a folder; none if it cannot be read."""
+    """Returns the sorted names in a folder; an empty list if it cannot be read."""
     try:
         return sorted(path.name for path in folder.iterdir())
     except OSError:
@@ -68,7 +68,7 @@ def names(folder: Path) -> list[str]:
 
 
 def delete(path: Path) -> None:
-    """Deletes a file or a folder; a missing one is not a failure.
+    """Deletes a file or a folder, if it exists.
 
     Raises:
         OSError: It cannot be deleted.
@@ -76,7 +76,7 @@ def delete(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         try:
             shutil.rmtree(path)
-        except FileNotFoundError:  # of something in it: somebody else deletes too
+        except FileNotFoundError:  # another process has deleted something in it
             shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

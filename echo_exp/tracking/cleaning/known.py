@@ -1,6 +1,6 @@
-"""What a store knows about its runs and models, in few queries: there may be ten thousand.
+"""The runs and models of a store, read in a few queries, because there may be ten thousand.
 
-Of a database this is read from its tables; MLflow's own search takes 20 s for as many.
+A database's tables are read directly: MLflow's own search takes 20 s for that many.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,16 +24,17 @@ ENDED = ("FINISHED", "FAILED", "KILLED")
 
 @dataclass(frozen=True)
 class KnownRun:
-    """A run as the store has it.
+    """A run as the store records it.
 
     Attributes:
-        run_id: MLflow's name of the run.
-        experiment_id: MLflow's name of its experiment.
+        run_id: Its id.
+        experiment_id: The id of its experiment.
         status: RUNNING, FINISHED, FAILED or KILLED.
         deleted: Whether somebody has deleted it in MLflow.
         kind: ``run``, or ``sweep`` for the parent of a sweep, a study or a search.
-        parent: The run that it is nested under, if there is one.
-        folder: Where its artifacts lie, with the folder around them; None where not here.
+        parent: Id of the run that it is nested under, if there is one.
+        folder: The folder that contains its ``artifacts`` folder; None if that is not on this
+            machine, or not where the configuration allows it.
     """
 
     run_id: str
@@ -47,14 +48,14 @@ class KnownRun:
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A logged model as the store has it.
+    """A logged model as the store records it.
 
     Attributes:
-        model_id: MLflow's name of the model.
-        run_id: The run that it comes from, if there is one.
+        model_id: Its id.
+        run_id: Id of the run that it comes from, if there is one.
         deleted: Whether somebody has deleted it in MLflow.
-        registered: Whether a version of a registered model is made of it.
-        folder: Where its files lie, with the folder around them; None where not here.
+        registered: Whether it is a version of a registered model.
+        folder: The folder that contains its ``artifacts`` folder; None as for a run.
     """
 
     model_id: str
@@ -66,18 +67,18 @@ class KnownModel:
 
 @dataclass(frozen=True)
 class Known:
-    """All that a store has.
+    """The runs and models of a store.
 
     Attributes:
         runs: Its runs, by their ids.
-        models: Its models, by their ids; a server's are not asked for.
+        models: Its models, by their ids; none of a server, which is not asked for them.
     """
 
     runs: Mapping[str, KnownRun]
     models: Mapping[str, KnownModel]
 
     def at_work(self, run: KnownRun) -> bool:
-        """Whether a run, or the sweep that it belongs to, has not ended, as far as is known."""
+        """Returns whether a run or its sweep has not ended, according to the store."""
         parent = self.runs.get(run.parent or "")
         return run.status not in ENDED or (parent is not None and parent.status not in ENDED)
 
@@ -89,15 +90,16 @@ def session(access: Access) -> Any:
 
 
 def known(access: Access) -> Known:
-    """Reads what a store has.
+    """Reads the runs and models of a store.
 
     Raises:
-        Exception: It cannot be reached.
+        Exception: The store cannot be reached.
     """
     if served(access.uri):
         return Known({run.run_id: run for run in _of_server(access)}, {})
     with session(access) as opened:
-        models = {model.model_id: model for model in _models(access, opened)}  # made after its run
+        # Models first: each is created after its run, so no run of a model is missing.
+        models = {model.model_id: model for model in _models(access, opened)}
         return Known({run.run_id: run for run in _runs(access, opened)}, models)
 
 
@@ -107,14 +109,14 @@ def _runs(access: Access, opened: Any) -> Iterator[KnownRun]:
     for row in opened.query(SqlTag).filter(column.in_((KIND, PARENT_TAG))):
         tags.setdefault(row.run_uuid, {})[row.key] = row.value
     for row in opened.query(SqlRun):
-        its = tags.get(row.run_uuid, {})
+        run_tags = tags.get(row.run_uuid, {})
         yield KnownRun(
             run_id=row.run_uuid,
             experiment_id=str(row.experiment_id),
             status=row.status,
             deleted=row.lifecycle_stage == LifecycleStage.DELETED,
-            kind=its.get(KIND, "run"),
-            parent=its.get(PARENT_TAG),
+            kind=run_tags.get(KIND, "run"),
+            parent=run_tags.get(PARENT_TAG),
             folder=_folder(access, row.artifact_uri, row.run_uuid),
         )
 
@@ -156,7 +158,7 @@ def _of_server(access: Access) -> Iterator[KnownRun]:
 def _folder(access: Access, uri: str, name: str) -> Path | None:
     """Returns the folder of a run or a model, ``<name>`` in ``<name>/artifacts``.
 
-    A store is not believed: any other path in it would be a folder of its choice, to be deleted.
+    The store is not trusted: with any other path it could choose a folder to be deleted.
     """
     try:
         artifacts = access.folder(uri)

@@ -1,4 +1,4 @@
-"""Files that killed processes have left: partial files, stale locks, delivered outboxes."""
+"""Files that killed processes left behind: partial files, stale locks, delivered outboxes."""
 
 import re
 import time
@@ -12,9 +12,9 @@ from echo_exp.tracking.cleaning.spool import Box, taken
 from echo_exp.tracking.writer.outbox import SUFFIX, Outbox, named
 
 STALE_SECONDS = 3600
-"""What nobody has written to for so long is in nobody's hands; each is written within seconds."""
+"""A file unchanged for this long is abandoned: writing one takes seconds."""
 STORE_LOCK = "store"
-"""A lock that stays, see `echo_exp.tracking.writer.commands`."""
+"""A lock file that is never removed, see `echo_exp.tracking.writer.commands`."""
 PROBE = re.compile(r"\.probe-\d+")
 RESULT = re.compile(r"(job|stack)-\d+\.\d+")
 TEMPORARY = re.compile(r"tmp\w{8}")
@@ -22,18 +22,18 @@ SWEEPS, EXPORTS = ("sweeps", "studies"), "exports"
 
 
 def files(output: Path, spool: Path, database: Path | None, scale: Scale) -> Iterator[Removable]:
-    """Yields temporary files that nobody has written to for long.
+    """Yields abandoned temporary files.
 
     Args:
         output: The folder of all output.
         spool: The folder of outboxes.
-        database: The file of the store, where it is one.
-        scale: Measures.
+        database: The database file; None if the store is not a file.
+        scale: Measures the files.
     """
     found = [folder / n for folder in (output, spool) for n in names(folder) if PROBE.fullmatch(n)]
     if database is not None:
-        made = re.compile(rf"{re.escape(database.stem)}\.\d+")
-        found += [database.parent / n for n in names(database.parent) if made.fullmatch(n)]
+        unfinished = re.compile(rf"{re.escape(database.stem)}\.\d+")
+        found += [database.parent / n for n in names(database.parent) if unfinished.fullmatch(n)]
     for sweeps in SWEEPS:
         found += [
             Path(p) for p, _ in scale.files(output / sweeps) if RESULT.fullmatch(Path(p).name)
@@ -46,11 +46,11 @@ def files(output: Path, spool: Path, database: Path | None, scale: Scale) -> Ite
 
 
 def locks(folder: Path, held: Collection[str]) -> Iterator[Removable]:
-    """Yields the locks of runs that no process holds.
+    """Yields the lock files of runs that no process holds.
 
     Args:
-        folder: Where they lie.
-        held: The names of those that are held.
+        folder: The folder of lock files.
+        held: Names of the locks that are held.
     """
     for name in names(folder):
         path = folder / name
@@ -61,16 +61,16 @@ def locks(folder: Path, held: Collection[str]) -> Iterator[Removable]:
 def spooled(
     spool: Path, boxes: Collection[Box], known: Known, uri: str, scale: Scale
 ) -> Iterator[Removable]:
-    """Yields outboxes of this store from which all is delivered, and what is left of others.
+    """Yields fully delivered outboxes of this store, and abandoned files of missing outboxes.
 
-    An empty one of a run that is RUNNING stays: `echo-exp-sync` ends the run with it.
+    An empty outbox is kept while its run is RUNNING: `echo-exp-sync` needs it to end the run.
 
     Args:
         spool: The folder of outboxes.
-        boxes: What waits in it.
-        known: What the store has.
-        uri: The store.
-        scale: Measures.
+        boxes: The outboxes in it.
+        known: The runs and models of the store.
+        uri: The store's URI.
+        scale: Measures the files.
     """
     ours = ("", named(uri, spool))
     for box in boxes:
@@ -99,7 +99,7 @@ def _remove_empty(spool: Path, name: str) -> None:
 
 
 def _delete_lock(path: Path) -> None:
-    """Deletes a lock while it is held here: whoever waits for it sees that it has gone."""
+    """Deletes a lock file while holding the lock, so that a waiting process notices."""
     with taken(path) as lock:
         if lock is not None:
             path.unlink(missing_ok=True)

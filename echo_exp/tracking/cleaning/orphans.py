@@ -1,7 +1,8 @@
-"""Artifacts that belong to no run: their rows are no longer in the store.
+"""Artifacts of runs and models that are no longer in the store.
 
-What another store has beside ours in the same folder is none. A run's configuration names its
-store; a folder without one, such as that of a sweep, counts only where no other store is named.
+Artifacts of another store in the same folder are not orphans. A run's configuration names its
+store. Folders without one, such as those of sweeps and models, count as orphans only if no
+folder of a missing run names another store.
 """
 
 import re
@@ -23,9 +24,9 @@ TRACKING = re.compile(r"^tracking:\n((?: +.*\n)+)", re.MULTILINE)
 
 
 def there(artifacts: Path) -> tuple[list[str], list[str]]:
-    """Returns the names of the folders of runs and of models.
+    """Returns the names of the folders of runs, and of those of models.
 
-    They are to be read before the store: MLflow makes a row before it makes the folder.
+    Call it before reading the store: MLflow makes a row before it makes the folder.
     """
     models = [name for name in names(artifacts / MODELS) if MODEL.fullmatch(name)]
     return [name for name in names(artifacts) if RUN.fullmatch(name)], models
@@ -42,29 +43,29 @@ def orphans(
 
     Args:
         artifacts: The folder of the artifacts.
-        uri: The store.
-        found: What was there before the store was read, see `there`.
-        known: What the store has.
-        scale: Measures.
+        uri: The store's URI.
+        found: The folders that `there` returned before the store was read.
+        known: The runs and models of the store.
+        scale: Measures the folders.
     """
     runs, models = found
     lost = [artifacts / name for name in runs if name not in known.runs]
     stores = {folder: _store(folder, artifacts) for folder in lost}
     ours = named(uri, artifacts)
-    alone = set(stores.values()) <= {ours, None}
+    only_ours = set(stores.values()) <= {ours, None}
     folders = [
-        folder for folder in lost if stores[folder] == ours or (alone and not stores[folder])
+        folder for folder in lost if stores[folder] == ours or (only_ours and not stores[folder])
     ]
-    if alone:
+    if only_ours:
         folders += [artifacts / MODELS / name for name in models if name not in known.models]
     for folder in folders:
         yield Removable(folder, scale.size(folder), partial(delete, folder))
 
 
 def _store(folder: Path, artifacts: Path) -> str | None:
-    """Returns what the store of a run is called, as its configuration has it; None without one.
+    """Returns the name of a run's store from its stored configuration; None if it has none.
 
-    The path of an SQLite file is told from the artifacts on, since both may have been moved.
+    The path of an SQLite file is relative to the artifacts, because both may have been moved.
     """
     try:
         text = (folder / "artifacts" / CONFIG).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Where a store, and what belongs to it, lie on this machine; and how large its database is."""
+"""Where a store and its files are on this machine, and how large its database is."""
 
 import sqlite3
 from contextlib import closing
@@ -13,23 +13,23 @@ from echo_exp.tracking.cleaning.known import KnownRun, session
 from echo_exp.tracking.settings import served
 
 RUNS = "runs"
-"""Folder of the runs whose artifacts are not on this machine, or that are not tracked."""
+"""Folder of runs whose artifacts are not on this machine, or that are not tracked."""
 LOCKS = ".locks"
 SIDES = ("", "-wal", "-shm", "-journal")
-"""What SQLite adds to the name of a database for the files beside it."""
+"""Suffixes of a database file and of the files that SQLite puts beside it."""
 SHRINK_SECONDS = 20
-"""So long a database is waited for that others write to."""
+"""How long to wait for other processes that are writing to the database."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where all of it lies.
+    """Where a store and its files are.
 
     Attributes:
         output: The folder of all output.
         spool: The folder of outboxes.
-        artifacts: The folder of artifacts; None where they are elsewhere.
-        database: The file of the store; None where it is none.
+        artifacts: The folder of artifacts; None if it is not on this machine.
+        database: The database file; None if the store is not a file.
     """
 
     output: Path
@@ -39,7 +39,13 @@ class Places:
 
     @classmethod
     def of(cls, access: Access, output: Path, spool: Path) -> "Places":
-        """Returns the places of a store that has been reached."""
+        """Returns the places of a store.
+
+        Args:
+            access: The store.
+            output: The folder of all output.
+            spool: The folder of outboxes.
+        """
         file = access.uri.removeprefix("sqlite:///")
         here = access.artifacts is not None and "://" not in access.artifacts
         return cls(
@@ -51,24 +57,24 @@ class Places:
 
     @property
     def locks(self) -> Path | None:
-        """The folder of the locks on runs, where the store is a file."""
+        """The folder of the lock files of runs; None if the store is not a file."""
         return None if self.database is None else self.database.parent / LOCKS
 
     @property
     def roots(self) -> list[Path]:
-        """Folders and files that hold all, none of them inside another."""
+        """The folders and files that together contain everything, none inside another."""
         named = [self.output, self.spool, self.artifacts, self.locks, *self._sides]
-        every = dict.fromkeys(path.resolve() for path in named if path is not None)  # as links go
+        every = dict.fromkeys(path.resolve() for path in named if path is not None)
         return [
             p for p in every if not any(p != other and p.is_relative_to(other) for other in every)
         ]
 
     def home(self, run: KnownRun) -> Path:
-        """Returns the folder of what a run has on this machine."""
+        """Returns the folder of a run's files on this machine."""
         return run.folder or self.output / RUNS / run.run_id
 
     def database_size(self, access: Access) -> int | None:
-        """Returns the bytes of the store's database; None where they cannot be told."""
+        """Returns the size of the store's database in bytes; None if it is unknown."""
         if self.database is not None:
             return self._database_file
         if not access.uri.startswith("postgresql"):
@@ -79,7 +85,7 @@ class Places:
 
     @property
     def free(self) -> int:
-        """Bytes in an SQLite file that deleted rows have left free."""
+        """Unused bytes in an SQLite file, left by deleted rows."""
         if self.database is None:
             return 0
         with closing(sqlite3.connect(self.database)) as opened:
@@ -90,13 +96,14 @@ class Places:
         return int(pages * size)
 
     def shrink(self) -> int:
-        """Returns free space in an SQLite file to the disk, completely or not at all.
+        """Gives the unused space in an SQLite file back to the disk, completely or not at all.
 
         Returns:
-            So many bytes.
+            The number of bytes.
 
         Raises:
-            sqlite3.OperationalError: Others are writing to it, or the disk has no room for a copy.
+            sqlite3.OperationalError: Another process is writing to the file, or the disk has no
+                room for a copy of it.
         """
         if self.database is None:
             return 0

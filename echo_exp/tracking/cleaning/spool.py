@@ -1,4 +1,4 @@
-"""Reads what waits in a spool folder, without changing it: `echo-exp-sync` delivers it."""
+"""Reads the outboxes in a spool folder without changing them; `echo-exp-sync` delivers them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ class Box:
     """An outbox in a spool folder.
 
     Attributes:
-        name: Its file's name, without the ending.
-        run_id: The run that it is of.
-        store: Name of the store that it is for; empty where a kill was quicker than this word.
-        held: Whether a process has it; nothing more is known of it then.
-        empty: Whether nothing waits.
-        measurements: How many points of metrics wait.
+        name: Its file name, without the suffix.
+        run_id: The run that it belongs to.
+        store: Name of the store that it is for; empty if the process was killed before writing it.
+        held: Whether a process holds it; nothing else is known about it then.
+        empty: Whether everything in it has been delivered.
+        measurements: Number of undelivered metric points.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Box:
 
 
 def boxes(spool: Path) -> list[Box]:
-    """Returns the outboxes of a spool folder; none is changed."""
+    """Returns the outboxes of a spool folder, without changing them."""
     return [_box(spool, name) for name in list(waiting(spool))]
 
 
@@ -46,7 +46,7 @@ def _box(spool: Path, name: str) -> Box:
 
 
 def held(locks: Path) -> Iterator[str]:
-    """Yields the names of the locks in a folder that a living process holds."""
+    """Yields the names of the locks in a folder that a running process holds."""
     for path in sorted(locks.glob("*.lock")):
         with taken(path) as lock:
             if lock is None:
@@ -55,7 +55,7 @@ def held(locks: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def taken(path: Path) -> Iterator[FileLock | None]:
-    """Holds a lock inside the block; None if another process holds it."""
+    """Holds a lock in the ``with`` block; yields None if another process holds it."""
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=0)

@@ -1,4 +1,4 @@
-"""What uses disk space, and what of it can be removed."""
+"""Finds out what uses disk space, and what can be removed."""
 
 import os
 from collections import Counter
@@ -19,44 +19,44 @@ from echo_exp.tracking.writer.outbox import SUFFIX
 
 DELETED, CHECKPOINTS, ORPHANS, LEFTOVERS = "deleted", "checkpoints", "orphans", "leftovers"
 NAMES = (DELETED, CHECKPOINTS, ORPHANS, LEFTOVERS)
-"""What can be removed."""
+"""The kinds of things that can be removed."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How many there are of something, and the bytes that they take."""
+    """A number of things, and their total size in bytes."""
 
     number: int
     size: int
 
     @classmethod
     def of(cls, sizes: Iterable[int]) -> "Amount":
-        """Returns the amount of some things, by their bytes."""
+        """Returns the amount of things that have these sizes."""
         every = list(sizes)
         return cls(len(every), sum(every))
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What takes how much.
+    """How much space everything uses, and what can be removed.
 
     Attributes:
-        statuses: How many trainings have each status.
-        runs: Trainings, with all that they have on this machine.
-        checkpoints: The files of their checkpoints, which are among that.
-        parents: Sweeps, studies and searches.
+        statuses: Number of training runs in each status.
+        runs: Training runs, with all their files on this machine.
+        checkpoints: Their checkpoint files, which `runs` includes.
+        parents: Parent runs of sweeps, studies and searches.
         models: MLflow models.
         deleted: Runs that people have deleted in MLflow.
-        undelivered: Outboxes that nobody has, and from which something waits.
-        measurements: How many points of metrics wait in these.
-        database: Bytes of the database; None where they cannot be told.
-        free: Bytes of it that are free.
-        total: Bytes of all that is on this machine.
-        unknown: Folders of runs that the store does not know, or that are not tracked.
-        removable: What can be removed, by its name among `NAMES`.
-        busy: Deleted runs that are at work, or whose measurements wait.
-        elsewhere: Runs whose artifacts are not on this machine.
-        unreadable: Folders that could not be measured.
+        undelivered: Outboxes that no process holds and that are not fully delivered.
+        measurements: Number of metric points in these outboxes.
+        database: Size of the database in bytes; None if it is unknown.
+        free: Unused bytes in the database.
+        total: Size of everything on this machine in bytes.
+        unknown: Number of run folders without a run in the store, such as those of untracked runs.
+        removable: What can be removed, by its kind in `NAMES`.
+        busy: Number of deleted runs that are still running or have undelivered measurements.
+        elsewhere: Number of runs whose artifacts are not on this machine.
+        unreadable: Folders that could not be read.
     """
 
     statuses: Mapping[str, int]
@@ -79,7 +79,19 @@ class Survey:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was read of a store and of its folders, at one time."""
+    """A store and its folders, as they were at one time.
+
+    Attributes:
+        access: The store.
+        places: Where its files are.
+        naming: The names of checkpoints.
+        found: The folders of runs and of models, see `there`.
+        stored: The runs and models of the store.
+        boxes: The outboxes.
+        held: Names of the locks that processes hold.
+        files: The path and the size in bytes of each file of a run, by the run's id.
+        scale: Measures files.
+    """
 
     access: Access
     places: Places
@@ -93,13 +105,13 @@ class Seen:
 
     @cached_property
     def busy(self) -> set[str]:
-        """The runs that a process has, or of which something waits to be delivered."""
+        """Ids of the runs that a process is writing to, or that have undelivered measurements."""
         return {*self.held, *(box.run_id for box in self.boxes if not box.empty)}
 
     @cached_property
     def checkpoints(self) -> list[tuple[KnownRun, Checkpoints]]:
         """The checkpoints of the runs that are not deleted."""
-        return [(run, each) for run in self.active for each in self._checkpoints(run)]
+        return [(run, some) for run in self.active for some in self._checkpoints(run)]
 
     @property
     def active(self) -> list[KnownRun]:
@@ -108,15 +120,15 @@ class Seen:
 
     @property
     def gone(self) -> list[KnownRun]:
-        """The runs that are."""
+        """The runs that are deleted."""
         return [run for run in self.stored.runs.values() if run.deleted]
 
     def idle(self, run: KnownRun) -> bool:
-        """Returns whether a run has ended, and so has the sweep that it belongs to."""
+        """Returns whether a run and its sweep have ended, and the run is not `busy`."""
         return not self.stored.at_work(run) and run.run_id not in self.busy
 
     def amount(self, runs: Iterable[KnownRun]) -> Amount:
-        """Returns how much some runs take."""
+        """Returns the number of these runs, and the size of their files."""
         return Amount.of(sum(size for _, size in self.files[run.run_id]) for run in runs)
 
     def _checkpoints(self, run: KnownRun) -> Iterator[Checkpoints]:
@@ -129,12 +141,12 @@ class Seen:
 
 
 def survey(access: Access, places: Places, naming: Naming) -> Survey:
-    """Surveys a store and what belongs to it.
+    """Surveys a store and its files.
 
     Args:
         access: The store.
-        places: Where all of it lies.
-        naming: What the files of checkpoints are called.
+        places: Where its files are.
+        naming: The names of checkpoints.
 
     Raises:
         Exception: The store cannot be reached.
@@ -146,7 +158,7 @@ def survey(access: Access, places: Places, naming: Naming) -> Survey:
     return Survey(
         statuses=Counter(run.status for run in trained),
         runs=seen.amount(trained),
-        checkpoints=Amount.of(size for _, each in seen.checkpoints for _, size in each.files),
+        checkpoints=Amount.of(size for _, some in seen.checkpoints for _, size in some.files),
         parents=seen.amount(run for run in seen.active if run.kind != "run"),
         models=Amount.of(0 if folder is None else seen.scale.size(folder) for folder in models),
         deleted=seen.amount(seen.gone),
@@ -165,7 +177,9 @@ def survey(access: Access, places: Places, naming: Naming) -> Survey:
 
 def _look(access: Access, places: Places, naming: Naming) -> Seen:
     scale = Scale()
-    found = there(places.artifacts) if places.artifacts else ([], [])  # before the store is read
+    found = (
+        there(places.artifacts) if places.artifacts else ([], [])
+    )  # before the store, see `there`
     stored = known(access)
     boxes = spool.boxes(places.spool)
     held = list(spool.held(places.locks)) if places.locks else []
@@ -190,8 +204,8 @@ def _removable(seen: Seen) -> Iterator[tuple[str, Iterable[Removable]]]:
 
 
 def _surplus(seen: Seen) -> Iterator[Removable]:
-    for run, each in seen.checkpoints:
-        surplus = each.but(seen.naming.best)
+    for run, checkpoints in seen.checkpoints:
+        surplus = checkpoints.but(seen.naming.best)
         if surplus is not None and run.status == "FINISHED" and seen.idle(run):
             yield surplus
 
@@ -202,9 +216,9 @@ def _leftovers(seen: Seen) -> Iterator[Removable]:
     if places.locks is not None:
         yield from leftovers.locks(places.locks, seen.held)
     yield from leftovers.spooled(places.spool, seen.boxes, seen.stored, seen.access.uri, scale)
-    for run, each in seen.checkpoints:
+    for run, checkpoints in seen.checkpoints:
         if seen.idle(run):
-            yield from each.torn()
+            yield from checkpoints.torn()
 
 
 def _spooled(seen: Seen, box: spool.Box) -> int:

@@ -1,1 +1,1 @@
-"""What people see in MLflow's UI: views, descriptions, and the server of this machine."""
+"""What people see in MLflow's UI: views, descriptions, and a server on this machine."""

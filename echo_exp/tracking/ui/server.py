@@ -1,7 +1,7 @@
-"""MLflow's UI in this process, for the browsers of this machine.
+"""Serves MLflow's UI from this process, to browsers on this machine.
 
-Nothing of it is left when the process ends, and no password of a database is an argument that
-others can read.
+No server is left running when the process ends, and no database password is passed as an argument,
+which others could read.
 """
 
 import json
@@ -9,25 +9,26 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow.server
 import uvicorn
-from mlflow.entities import Experiment
+from mlflow.entities import Experiment, RunData
 from mlflow.server import constants, handlers
 from mlflow.server.fastapi_app import app
 from mlflow.tracking import MlflowClient
 
 from echo_exp.tracking.access.connection import Access
 from echo_exp.tracking.access.locations import relocate
-from echo_exp.tracking.ui.view import state
+from echo_exp.tracking.ui.view import METRICS, state
 
 MOST_EXPANDED = 20
-"""Of the sweeps of an experiment only so many, the newest, show their runs at once."""
+"""Only this many sweeps of an experiment, the newest, show their runs from the start."""
 BEGIN = {
     "mlflow.workflowType_v1": json.dumps("machine_learning"),
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": json.dumps(True),
 }
-"""What MLflow keeps in a browser: else it begins with tools for language models."""
+"""Defaults for MLflow's entries in a browser; without them it shows tools for language models."""
 SCRIPT = """<script>
 const [begin, expanded] = %s
 for (const [key, value] of Object.entries(begin))
@@ -38,18 +39,18 @@ for (const [key, parents] of Object.entries(expanded)) {
   localStorage[key] = JSON.stringify(view)
 }
 </script>"""
-"""Runs before the UI does; what a user has changed there is left."""
+"""Runs before the UI does, and keeps what a user has changed there."""
 
 
 def serve(access: Access, taken: socket.socket, begun: Callable[[], None]) -> None:
-    """Serves until a signal asks to stop.
+    """Serves until a signal asks it to stop.
 
-    MLflow's server shows any file that the database names, so it reads the database's paths as
-    places in the folder of the configuration.
+    MLflow's server shows any file that the database names, so paths in the database are mapped into
+    the folder of artifacts in the configuration.
 
     Args:
         access: The store, a database.
-        taken: The socket that is listened on.
+        taken: The socket to listen on.
         begun: Called as soon as requests are answered.
 
     Raises:
@@ -60,6 +61,7 @@ def serve(access: Access, taken: socket.socket, begun: Callable[[], None]) -> No
         relocate(access.uri, Path(artifacts or os.devnull))
     os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = access.uri
     handlers.initialize_backend_stores(access.uri, access.uri, artifacts)
+    _scores_first()
     html = (Path(str(mlflow.server.app.static_folder)) / "index.html").read_text(encoding="utf-8")
     mlflow.server.app.view_functions["serve"] = lambda: html.replace(
         "<head>", f"<head>{preferences(access.client)}", 1
@@ -72,6 +74,22 @@ def serve(access: Access, taken: socket.socket, begun: Callable[[], None]) -> No
 
     settings = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
     Server(settings).run(sockets=[taken])
+
+
+def _scores_first() -> None:
+    """Has MLflow tell the scores of each run before its other metrics.
+
+    Its pages list them as they are told, and a comparison begins with the first.
+    """
+    told = RunData.to_proto
+    places = {name: place for place, name in enumerate(METRICS)}
+
+    def to_proto(data: RunData) -> Any:
+        found = told(data)
+        found.metrics.sort(key=lambda metric: places.get(metric.key, len(places)))
+        return found
+
+    RunData.to_proto = to_proto  # type: ignore[method-assign, assignment]
 
 
 def preferences(client: MlflowClient) -> str:

@@ -1,7 +1,7 @@
 """How MLflow's UI shows an experiment: its description, and which columns and charts come first.
 
-MLflow 3.17 keeps such a view as JSON: in a tag of the experiment it is an entry of the menu `Views`
-and can be named in an address; in a browser's local storage it is what an experiment opens with.
+MLflow 3.17 stores such a view as JSON. In a tag of the experiment, it is an entry of the menu
+`Views` that an address can name; in a browser's local storage, it is the view that opens first.
 """
 
 import json
@@ -12,18 +12,18 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 NOTE_TAG = "mlflow.note.content"
-"""Where MLflow's UI has its descriptions, in Markdown."""
+"""The tag with the description that MLflow's UI shows, in Markdown."""
 VIEWS = "mlflow.sharedViewState."
-"""How the tags begin that hold views."""
+"""Prefix of the tags that hold views."""
 VIEW = "echo"
 VIEW_TAG = VIEWS + VIEW
 VIEW_NAME = "Scores and curves"
 LONGEST_NAME = 80
-"""Letters of a view's name that its menu has room for."""
+"""Letters of a view's name that fit in the menu."""
 MOST_VIEWS = 40
-"""So many views of sweeps an experiment keeps."""
+"""Views of sweeps that an experiment keeps."""
 MOST_AXES = 12
-"""So many settings of a sweep its view has room for."""
+"""Settings of a sweep that fit in its view."""
 OURS = "echo_exp"
 SWEPT_TAG = "swept"
 """The tag of a sweep's parent run that names the parameters in which its runs differ."""
@@ -33,24 +33,24 @@ METRICS = ("test/accuracy", "test/sequence_accuracy", "val/accuracy", "epochs_to
 PARAMETERS = ("problem", "model", "representation", "model.units", "epochs", "seed", "replicas")
 
 WIDTHS = {"attributes.`Run Name`": 275, "runDateAndNestInfo": 145, "duration": 80}
-"""The columns that are always there: name, time of creation and duration; widths in pixels."""
+"""Widths in pixels of the columns that are always shown: name, time of creation, duration."""
 CHARTS = {
     "test": ("test/accuracy", "test/sequence_accuracy", "test/loss"),
     "train": ("train/accuracy", "train/loss"),
     "val": ("val/accuracy", "val/sequence_accuracy", "val/loss"),
     "Model metrics": ("epochs_to_solve", "fit_seconds", "parameters"),
 }
-"""The sections of the page of charts, as MLflow names them, and the charts that come first."""
+"""The sections of the page of charts, by MLflow's names, and the charts that come first in each."""
 INTERVALS = [
     f"test/{name}_{end}" for name in ("accuracy", "sequence_accuracy") for end in ("low", "high")
 ]
 SPREAD = [f"{part}/{name}" for part in ("test", "train", "val") for name in ("accuracy", "loss")]
 SWEPT = "over what was swept"
-"""The section of a sweep's view that has the score over its settings."""
+"""The section of a sweep's view that shows the score over the settings."""
 NONE: Mapping[str, Sequence[dict[str, Any]]] = {}
 CLOSED = {"intervals": INTERVALS, **dict.fromkeys([*SPREAD, "sweep"], ())}
-"""Sections that are there, but closed: the ends of intervals, how replicas are spread, how a sweep
-stands."""
+"""Sections that are collapsed at first: the ends of intervals, the spread of replicas, and the
+progress of a sweep."""
 
 
 def view(
@@ -67,19 +67,27 @@ def view(
 
 
 def sweep_view(
-    run_id: str, name: str, axes: Sequence[str], numbers: Sequence[str]
+    run_id: str,
+    name: str,
+    axes: Sequence[str],
+    numbers: Sequence[str],
+    goals: Sequence[str] = (),
+    lowest: bool = False,
 ) -> dict[str, str]:
     """Returns the tag of an experiment that holds the view of a sweep: its runs, and no others.
 
     Args:
-        run_id: MLflow's name of the sweep's parent run.
-        name: What it is called in the menu of views.
+        run_id: The id of the sweep's parent run.
+        name: The view's name in the menu.
         axes: The parameters in which the runs differ: the first columns, before the scores.
-        numbers: Those among them that are numbers, over which the score is drawn.
+        numbers: The numeric parameters among them, over which the score is drawn.
+        goals: The metrics that matter, before those of every view; the first is the score.
+        lowest: Whether the lowest score is the best.
     """
     axes = axes[:MOST_AXES]
-    columns = [*map(_parameter, axes), *map(_metric, METRICS)]
-    score = METRICS[0]
+    metrics = tuple(dict.fromkeys([*goals, *METRICS]))
+    columns = [*map(_parameter, axes), *map(_metric, metrics)]
+    score = metrics[0]
     swept = [_parallel(axes, score)] if len(axes) > 1 else []
     drawn = enumerate(numbers[:MOST_AXES], len(swept))
     swept += [_scatter(place, axis, score) for place, axis in drawn]
@@ -87,6 +95,7 @@ def sweep_view(
     only = {
         "searchFilter": f"tags.`{member(run_id)}` = '{MEMBER}'",
         "orderByKey": _metric(score),  # the best first
+        "orderByAsc": lowest,
         "runsExpanded": {run_id: True},
     }
     now = int(1000 * time.time())
@@ -94,7 +103,7 @@ def sweep_view(
 
 
 def member(run_id: str) -> str:
-    """Returns the tag that the runs of a sweep have, by its parent run; its value is `MEMBER`.
+    """Returns the tag of all runs of a sweep, given its parent run; its value is `MEMBER`.
 
     A run may belong to several sweeps, while MLflow nests it under one.
     """
@@ -102,14 +111,14 @@ def member(run_id: str) -> str:
 
 
 def outdated(tags: Mapping[str, str]) -> list[str]:
-    """Returns the tags of an experiment that hold views of sweeps beyond the newest `MOST_VIEWS`.
+    """Returns the tags of an experiment that hold views of sweeps, except the newest `MOST_VIEWS`.
 
-    Every page of the experiment loads them all.
+    Every page of the experiment loads all its views.
     """
     made: dict[str, int] = {}
     for key, value in tags.items():
         if key.startswith(VIEWS):
-            with suppress(KeyError, TypeError, ValueError):  # people may have edited it
+            with suppress(KeyError, TypeError, ValueError):  # people may have edited the tag
                 found = json.loads(value)
                 if found["createdBy"] == OURS:
                     made[key] = int(found["createdAt"])
@@ -134,19 +143,19 @@ def state(tags: dict[str, str]) -> str | None:
     try:
         found = json.loads(tags[VIEW_TAG])["state"]
         return str(found) if isinstance(json.loads(found), dict) else None
-    except (KeyError, TypeError, ValueError, RecursionError):  # people may have edited it
+    except (KeyError, TypeError, ValueError, RecursionError):  # people may have edited the tag
         return None
 
 
 def page(experiment_id: str, run_id: str | None = None, shown: str | None = None) -> str:
-    """Returns the part of an address that opens the table of runs, or the page of one.
+    """Returns the part of an address that opens the table of runs, or the page of one run.
 
     Args:
-        experiment_id: MLflow's name of the experiment.
-        run_id: MLflow's name of the run.
-        shown: The view of the table that the browser is told to take, if it is.
+        experiment_id: The id of the experiment.
+        run_id: The id of the run; None for the table.
+        shown: The view of the table to open; None for the browser's own.
     """
-    query = {"workflowType": "machine_learning"}  # else it would show traces
+    query = {"workflowType": "machine_learning"}  # otherwise it shows traces
     if shown is not None and run_id is None:
         query["viewStateShareKey"] = shown
     runs = f"#/experiments/{quote(experiment_id)}/runs"
@@ -156,11 +165,11 @@ def page(experiment_id: str, run_id: str | None = None, shown: str | None = None
 def _state(
     columns: Sequence[str], first: Mapping[str, Sequence[dict[str, Any]]] = NONE
 ) -> dict[str, Any]:
-    """Returns what MLflow keeps of a view.
+    """Returns the JSON that MLflow stores for a view.
 
     Args:
         columns: The columns of the table of runs, in this order.
-        first: More sections of charts, which come before the others.
+        first: Further sections of charts, shown before the others.
     """
     widths = {
         column: WIDTHS.get(column, max(80, 7 * len(column) - 46)) for column in [*WIDTHS, *columns]
@@ -208,12 +217,12 @@ def _state(
 
 
 def _section(name: str, shown: bool) -> dict[str, Any]:
-    # Reordered, so that MLflow puts other charts of the section behind those that are given.
+    # "isReordered" makes MLflow put other charts of the section after the given ones.
     return {"uuid": name, "name": name, "display": shown, "isReordered": True, "deleted": False}
 
 
 def _chart(section: str, position: int, name: str) -> dict[str, Any]:
-    """Returns a card: MLflow draws a curve of what has steps, and else a bar a run."""
+    """Returns a chart: a curve for a metric with steps, otherwise a bar for each run."""
     line = section in ("train", "val")
     curve = {
         "lineSmoothness": 0,

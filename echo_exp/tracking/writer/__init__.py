@@ -1,1 +1,1 @@
-"""The process that does all that the program asks of MLflow."""
+"""The process that does the program's work with MLflow."""

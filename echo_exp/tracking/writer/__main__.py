@@ -1,9 +1,9 @@
-"""The writer process: does all that the program asks of MLflow, in order.
+"""The writer process: carries out the program's commands on MLflow, in order.
 
-It reads commands from its standard input and answers on its standard output. What is measured goes
-to the run's outbox, on disk, and from there to the store, so that a store which is away holds up
-nothing and loses nothing. When the input ends while a run is open, the program was killed: what had
-arrived is delivered and the run is marked FAILED.
+It reads commands from its standard input and answers on its standard output. Measurements go to the
+run's outbox on disk, and from there to the store, so that an unavailable store delays nothing and
+loses nothing. If the input ends while a run is open, the program was killed: the writer delivers
+what it has received and marks the run FAILED.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ from echo_exp.tracking.writer.commands import Writer
 from echo_exp.tracking.writer.outbox import OutboxFullError
 
 BEAT_SECONDS = 1.0
-"""So often is looked whether a sign of life is due."""
+"""How often the writer checks whether a sign of life is due."""
 MOST_COMMANDS = 1000
-"""So many commands wait in memory; after that the program waits."""
+"""Commands that may wait in memory; beyond that, the program waits."""
 
 Message = tuple[str, dict[str, Any], int | None]
-"""A command, its arguments, and the number of the answer that the program waits for, if it does."""
+"""A command, its arguments, and the number of its answer; None if it needs no answer."""
 
 
 def _read(stream: IO[bytes], commands: "queue.Queue[Message | None]") -> None:
@@ -76,7 +76,7 @@ def main() -> None:
         signal.signal(signum, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     logging.disable()  # MLflow logs what it raises, with its trace
-    os.dup2(2, 1)  # whatever prints must not print into the answers
+    os.dup2(2, 1)  # other output must not mix with the answers
     writer = Writer(**pickle.load(sys.stdin.buffer))
     commands: queue.Queue[Message | None] = queue.Queue(MOST_COMMANDS)
     threading.Thread(target=_read, args=(sys.stdin.buffer, commands), daemon=True).start()
@@ -87,7 +87,7 @@ def main() -> None:
         _answer(answers, None, "error", reason(error))
         sys.exit(1)
     writer.abandon()
-    gc.freeze()  # else Python looks through all of MLflow once more as it ends
+    gc.freeze()  # saves a last garbage collection of all of MLflow
 
 
 if __name__ == "__main__":

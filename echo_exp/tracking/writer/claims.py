@@ -1,13 +1,14 @@
-"""Who does what, among processes and machines that share nothing but a tracking store.
+"""Decides who does what among processes and machines that share nothing but a tracking store.
 
 A claim is a tag of the MLflow experiment, one for each process that wants the same thing. MLflow
-has no operation that only one of two can win, so the processes agree as in Dekker's algorithm: each
-writes that it asks before it looks at the others. Whoever sees nobody else holds it; of two that
-see each other the one with the smaller name waits, and the other withdraws.
+has no atomic operation that only one of two processes can win, so they agree as in Dekker's
+algorithm: each writes its claim before it looks for others. A process that sees no other claim
+holds the thing. Of two that see each other, the one with the smaller name waits and the other
+withdraws.
 
-A claim lives as long as its tag changes. Whether it does is judged by an observer's own clock, so
-that no two clocks are compared, and only while the observer can look: nobody gives signs of life
-through a store that is away.
+A claim is alive as long as its tag changes. Each observer judges that by its own clock, so that no
+two clocks are compared, and only while it can reach the store: nobody can give signs of life
+through an unavailable store.
 """
 
 import contextlib
@@ -26,21 +27,21 @@ from mlflow.tracking import MlflowClient
 
 PREFIX = "claim"
 BEATS = 4
-"""Signs of life in the time after which a claim is taken for dead."""
+"""Signs of life that a process gives in the time after which its claims become void."""
 LOOK_SECONDS = 0.1
 MOST_PROCESSES = 2**31 - 1
-"""A process number is not larger."""
+"""The largest possible process id."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What one process says about one thing.
+    """The claim of one process on one thing.
 
     Attributes:
-        holder: The process, for people.
-        place: The system that its process number belongs to; empty where that is not known.
-        pid: Its process number there.
-        held: Whether it has the thing; else it asks for it.
+        holder: The process, described for people.
+        place: The system in which its process id is valid; empty if unknown.
+        pid: Its process id there.
+        held: Whether it holds the thing; otherwise it only asks for it.
         beat: Counts its signs of life.
     """
 
@@ -52,7 +53,7 @@ class Claim:
 
     @property
     def dead(self) -> bool:
-        """Whether its process ran here and has ended."""
+        """Whether its process ran on this system and has ended."""
         return bool(self.place) and self.place == _place() and not _runs(self.pid)
 
 
@@ -62,7 +63,7 @@ class Claims:
     Args:
         client: The tracking store.
         experiment_id: The experiment.
-        seconds: A claim without a sign of life for so long is void.
+        seconds: A claim is void after this time without a sign of life.
     """
 
     def __init__(self, client: MlflowClient, experiment_id: str, seconds: float) -> None:
@@ -72,16 +73,19 @@ class Claims:
         self.name = uuid.uuid4().hex[:12]
         self.lost: set[str] = set()
         self._mine: dict[str, Claim] = {}
-        self._seen: dict[str, tuple[Claim, float]] = {}  # since when a claim has not changed
+        self._seen: dict[str, tuple[Claim, float]] = {}  # and the time of its last change
         self._beaten = self._looked = time.monotonic()
         self._heard = time.monotonic(), time.time()  # when the others last heard of this process
 
     def take(self, thing: str, patient: bool = False) -> str | None:
-        """Claims a thing; returns nothing where that succeeds, else who has it.
+        """Claims a thing.
 
         Args:
-            thing: What is claimed.
-            patient: Whether to wait for a claim to give a sign of life, or to become void.
+            thing: What to claim.
+            patient: Whether to wait until another claim gives a sign of life, or becomes void.
+
+        Returns:
+            None if it succeeded; otherwise the process that has the thing.
         """
         mine = Claim(f"{platform.node()}, process {os.getpid()}", _place(), os.getpid())
         self._write(thing, mine)
@@ -99,7 +103,7 @@ class Claims:
                 return alive[0].holder
             if not others:
                 break
-            time.sleep(LOOK_SECONDS)  # the others have seen this claim, or hold the thing soon
+            time.sleep(LOOK_SECONDS)  # the others either see this claim or soon hold the thing
             self.beat()
         held = replace(mine, held=True)
         self._write(thing, held)
@@ -109,18 +113,18 @@ class Claims:
         return None
 
     def release(self, thing: str) -> None:
-        """Gives a thing back."""
+        """Gives up the claim on a thing."""
         if self._mine.pop(thing, None) is not None:
             self._delete(self._key(thing, self.name))
 
     def release_all(self) -> None:
-        """Gives everything back."""
+        """Gives up all claims."""
         for thing in list(self._mine):
             self.release(thing)
 
     @contextlib.contextmanager
     def held(self, thing: str) -> Iterator[None]:
-        """Waits for a thing and has it in the ``with`` block."""
+        """Waits for a thing and holds it in the ``with`` block."""
         while self.take(thing) is not None:
             time.sleep(LOOK_SECONDS)
         try:
@@ -129,13 +133,13 @@ class Claims:
             self.release(thing)
 
     def taken(self, things: Iterable[str]) -> dict[str, str]:
-        """Returns which of some things other processes have or ask for, and who they are."""
+        """Returns which of these things other processes hold or ask for, with the process."""
         tags = self._tags()
         holders = {thing: self._others(thing, tags) for thing in things}
         return {thing: others[0][1].holder for thing, others in holders.items() if others}
 
     def beat(self) -> None:
-        """Gives a sign of life when it is time; finds out which claims others have taken over."""
+        """Gives a sign of life if one is due, and notices which claims others have taken over."""
         if time.monotonic() - self._beaten < self.seconds / BEATS:
             return
         self._beaten = time.monotonic()
@@ -143,7 +147,9 @@ class Claims:
         void = self._void()
         for thing, claim in list(self._mine.items()):
             gone = self._key(thing, self.name) not in tags
-            if gone and (void or self._others(thing, tags)):  # else it was deleted by hand
+            if gone and (
+                void or self._others(thing, tags)
+            ):  # otherwise somebody deleted the tag by hand
                 self.lost.add(thing)
                 del self._mine[thing]
                 continue
@@ -152,15 +158,15 @@ class Claims:
         self._heard = time.monotonic(), time.time()
 
     def _void(self) -> bool:
-        """Returns whether others may have taken this process for dead.
+        """Returns whether others may have declared this process's claims void.
 
-        One clock stands still while the machine sleeps, the other may be set.
+        It uses two clocks: one stops while the machine sleeps, the other may be changed.
         """
         monotonic, wall = self._heard
         return max(time.monotonic() - monotonic, time.time() - wall) > self.seconds
 
     def _others(self, thing: str, tags: dict[str, str] | None = None) -> list[tuple[str, Claim]]:
-        """Returns the living claims of others on a thing; removes the dead ones."""
+        """Returns the living claims of others on a thing, and removes the dead ones."""
         prefix = self._key(thing, "")
         found = []
         for key, value in (self._tags() if tags is None else tags).items():
@@ -188,7 +194,7 @@ class Claims:
 
     def _tags(self) -> dict[str, str]:
         now = time.monotonic()
-        if now - self._looked > self.seconds / 2:  # what was in between has not been seen
+        if now - self._looked > self.seconds / 2:  # changes in between were missed
             self._seen.clear()
         try:
             tags = dict(self.client.get_experiment(self.experiment_id).tags)
@@ -204,12 +210,12 @@ class Claims:
 
     def _delete(self, key: str) -> None:
         self._seen.pop(key, None)
-        with contextlib.suppress(MlflowException):  # another has removed it
+        with contextlib.suppress(MlflowException):  # another process has removed it
             self.client.delete_experiment_tag(self.experiment_id, key)
 
 
 def _read(text: str) -> Claim | None:
-    """Returns the claim in a tag; None where people have put something else there."""
+    """Returns the claim in a tag; None if people have put something else there."""
     try:
         claim = Claim(**json.loads(text))
     except (TypeError, ValueError, RecursionError):
@@ -219,7 +225,7 @@ def _read(text: str) -> Claim | None:
 
 
 def _place() -> str:
-    """Returns what tells this system's process numbers from those of all others."""
+    """Returns an identifier of the system in which process ids are unique; empty if unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"

@@ -1,4 +1,4 @@
-"""What the program may ask of the writer process; each command is a method of its name."""
+"""The commands of the writer process, each a method of the same name."""
 
 import contextlib
 import math
@@ -31,12 +31,12 @@ from echo_exp.tracking.writer.outbox import Outbox, OutboxFullError, named
 
 CONFIG = "config.yaml"
 CLAIM_SECONDS = 60
-"""A claim without a sign of life for so long is void."""
+"""A claim is void after this time without a sign of life."""
 
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run that is being written, and the lock on it where the store is a file."""
+    """A run that is being written, and the lock on it if the store is a file."""
 
     courier: Courier
     lock: FileLock | None
@@ -79,7 +79,7 @@ class Writer:
         return self._claims
 
     def begin(self) -> None:
-        """Opens the store ahead of the first request, which is told where that fails."""
+        """Opens the store before the first request, which raises the error if that fails."""
         try:
             self._open()
         except Exception as error:
@@ -90,7 +90,7 @@ class Writer:
             refusal, self._refusal = self._refusal, None
             raise refusal
         if self._opened is None:
-            # Two processes that make the same new store at the same time would both migrate it.
+            # Two processes that create the same new store at the same time would both migrate it.
             lock = self._lock("store")
             try:
                 access = reach(self.uri, self.artifacts)
@@ -110,14 +110,14 @@ class Writer:
             location = Path(location).as_uri()
         try:
             return client.get_experiment(client.create_experiment(self.name, location))
-        except MlflowException:  # somebody else may have been quicker
+        except MlflowException:  # another process may have been quicker
             found = client.get_experiment_by_name(self.name)
             if found is None:
                 raise
             return found
 
     def await_store(self, seconds: float) -> None:
-        """Waits for a store that is away; why it still is after that, the next request tells."""
+        """Waits for an unavailable store; if it remains so, the next request raises the error."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -184,7 +184,7 @@ class Writer:
         with self.claims.held(f"parent/{tags[key]}"):
             found = self._search(_query({key: tags[key]}))
             run = found[0] if found else self.client.create_run(experiment_id, None, tags, name)
-            if not run.data.params:  # a start before may have ended between the two
+            if not run.data.params:  # an earlier process may have ended between the two
                 self._parameters(run.info.run_id, params)
             if delivery.ERROR_TAG in run.data.tags:
                 self.client.delete_tag(run.info.run_id, delivery.ERROR_TAG)
@@ -203,7 +203,7 @@ class Writer:
         for key in tags.keys() - self.experiment.tags.keys():
             try:
                 self.client.set_experiment_tag(self.experiment.experiment_id, key, tags[key])
-            except MlflowException as error:  # somebody else may have been quicker
+            except MlflowException as error:  # another process may have been quicker
                 if mends(error):
                     raise
 
@@ -213,7 +213,7 @@ class Writer:
         for key in outdated(experiment.tags):
             try:
                 self.client.delete_experiment_tag(experiment.experiment_id, key)
-            except MlflowException as error:  # somebody else may have been quicker
+            except MlflowException as error:  # another process may have been quicker
                 if mends(error):
                     raise
 
@@ -318,41 +318,48 @@ class Writer:
         self._put(run_id, "artifact", file=file)
 
     def report(self, run_id: str, make: str, folder: str, arguments: dict[str, Any]) -> str:
-        said = pkgutil.resolve_name(make)(Path(folder), self.access, run_id, **arguments)
+        summary = pkgutil.resolve_name(make)(Path(folder), self.access, run_id, **arguments)
         self._put(run_id, "report", folder=folder)
-        return str(said)
+        return str(summary)
 
     def settle(self) -> None:
-        """Returns when all that waits is safe, in the store or on the disk."""
+        """Waits until everything that was recorded is safe, in the store or on the disk."""
         self._check_claims()
         for run in self.open_runs.values():
             run.courier.outbox.settle()
 
     def beat(self) -> None:
-        """Gives a sign of life of what has been claimed."""
+        """Gives a sign of life for all claims of this process, if one is due."""
         if self._claims is not None:
-            with contextlib.suppress(Exception):  # a claim that cannot be renewed is void some day
+            with contextlib.suppress(Exception):  # a claim that is not renewed becomes void
                 self._claims.beat()
 
     def _check_claims(self) -> None:
-        """Raises where another process has taken over: nothing may be written beside it."""
+        """Raises an error if another process has taken over a claim: only one may write."""
         if self._claims is not None and self._claims.lost:
             raise RuntimeError(
                 "this process gave no sign of life for so long that another one has taken over"
             )
 
     def end(self, run_id: str, status: str, error: str | None) -> None:
-        """Ends a run, behind the program's back."""
+        """Ends a run in the background."""
         self._check_claims()
         courier = self.open_runs[run_id].courier
-        with contextlib.suppress(OutboxFullError):  # `ended` tells it
+        with contextlib.suppress(OutboxFullError):  # `ended` reports it
             courier.put_last(delivery.finish(status, error, list(courier.delivery.failures)))
 
     def ended(self, run_id: str) -> Waiting | None:
-        """Waits for the end; what the store does not take in time is left in the spool folder.
+        """Waits for the end of a run; what is not delivered in time stays in the spool folder.
+
+        Args:
+            run_id: The run.
+
+        Returns:
+            What stays in the spool folder, if anything does.
 
         Raises:
-            RuntimeError: The store refused something for good; the run is FAILED.
+            OutboxFullError: The end of the run could not be stored.
+            RuntimeError: The store refused something permanently; the run is FAILED.
         """
         if not self.open_runs[run_id].courier.complete:
             self.end(run_id, "FAILED", "its end could not be stored")
@@ -373,17 +380,17 @@ class Writer:
         return None
 
     def abandon(self) -> None:
-        """Ends the open runs, as FAILED where they have not ended: the program is gone."""
+        """Ends all open runs, as FAILED unless the program had ended them before it was killed."""
         for close in (lambda run_id: self.end(run_id, "FAILED", delivery.KILLED), self.ended):
             for run_id in list(self.open_runs):
-                with contextlib.suppress(Exception):  # nobody is there to be told
+                with contextlib.suppress(Exception):  # nobody is left to report to
                     close(run_id)
         if self._claims is not None:
             with contextlib.suppress(Exception):
                 self._claims.release_all()
 
     def refusal(self, error: Exception) -> tuple[str, str]:
-        """Returns what kind of trouble an error is, and its words."""
+        """Returns the kind of an error, and its message."""
         if self._opened is not None:
             try:
                 error = deletion(self._opened[0].client, error) or error
@@ -394,7 +401,7 @@ class Writer:
         return "unreachable" if mends(error) else "error", reason(error)
 
     def refused(self, run_id: str, what: str) -> None:
-        """Keeps what could not be done in a run, which then does not end as FINISHED."""
+        """Remembers what could not be done for a run, which then ends as FAILED."""
         if run_id in self.open_runs:
             self.open_runs[run_id].courier.delivery.failures.append(what)
 
@@ -406,14 +413,14 @@ class Writer:
         self.open_runs[run_id].courier.put({"do": do, **arguments})
 
     def _beside(self, run_id: str, file: str) -> Path:
-        """Returns where a file of a run waits for its delivery."""
+        """Returns the path at which a file of a run waits for delivery."""
         _check_name(file)
         folder = self.open_runs[run_id].courier.outbox.folder
         folder.mkdir(exist_ok=True)
         return folder / file
 
     def _courier(self, run: MlflowRun, written: Mapping[str, int], shared: bool = False) -> Courier:
-        """Returns a courier at work for a run; a shared one is not the only one."""
+        """Starts a courier for a run; if the run is shared, other processes have theirs."""
         artifacts = self.access.place(run.info.artifact_uri)
         store = named(self.uri, self.spool)
         outbox = Outbox.begun(self.spool, run.info.run_id, store, shared)
@@ -422,7 +429,7 @@ class Writer:
         return courier
 
     def _deliver_left(self, run_id: str) -> bool:
-        """Delivers what a run has left in the spool folder, if that is so."""
+        """Delivers what a run left in the spool folder; returns whether there was anything."""
         outbox = Outbox.left(self.spool, run_id)
         if outbox is None:
             return False
@@ -434,7 +441,7 @@ class Writer:
         return True
 
     def _search(self, query: str, most: int | None = 50) -> list[MlflowRun]:
-        """Returns the runs of the experiment that a query finds, the newest first."""
+        """Returns the runs of the experiment that match a query, newest first."""
         order = ["attributes.start_time DESC"]
         experiments = [self.experiment.experiment_id]
         search = partial(self.client.search_runs, experiments, query, order_by=order)
@@ -461,7 +468,7 @@ class Writer:
             return Path(artifacts.download_artifacts(CONFIG, folder)).read_text(encoding="utf-8")
 
     def _own(self, run_id: str, patience: float = -1) -> FileLock | None:
-        """Keeps others from writing to a run: by a lock beside a file, by a claim elsewhere."""
+        """Keeps other processes from writing to a run: by a lock file, or by a claim."""
         if self.locks is not None:
             return self._lock(run_id, patience)
         holder = self.claims.take(f"run/{run_id}", patient=True)
@@ -474,11 +481,11 @@ class Writer:
             lock.release()
             Path(lock.lock_file).unlink(missing_ok=True)
         elif self.locks is None:
-            with contextlib.suppress(Exception):  # it becomes void by itself
+            with contextlib.suppress(Exception):  # otherwise it becomes void by itself
                 self.claims.release(f"run/{run_id}")
 
     def _lock(self, name: str, patience: float = -1) -> FileLock | None:
-        """Takes a lock that the system frees when this process ends, however it ends."""
+        """Takes a lock that the system releases when this process ends, however it ends."""
         if self.locks is None:
             return None
         self.locks.mkdir(parents=True, exist_ok=True)
@@ -491,7 +498,7 @@ class Writer:
 
 
 def _query(tags: dict[str, str]) -> str:
-    """Returns MLflow's query for runs that have some tags, whose values are hashes and names."""
+    """Returns MLflow's query for runs with these tags, whose values are hashes and names."""
     return " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
 
 

@@ -23,30 +23,30 @@ from echo_exp.tracking.writer.outbox import Operation, Outbox
 
 RETRY_SECONDS = 2.0
 ATTEMPT_SECONDS = 25.0
-"""A store that works may take so long for one operation; SQLite waits 20 for a lock."""
+"""Time that a working store may need for one operation; SQLite waits 20 s for a lock."""
 BATCH = 1000
-"""MLflow's limit of metrics in one request."""
+"""MLflow's limit on the metrics in one request."""
 ERROR_TAG = "error"
 TABLES_TAG = "mlflow.loggedArtifacts"
-"""Where MLflow's UI looks for tables."""
+"""The tag in which MLflow's UI looks for tables."""
 KILLED = "the process was killed before the run had ended"
 
 
 class Delivery:
-    """Carries out the operations of an outbox, each a method of the operation's name.
+    """Carries out the operations of an outbox, each a method of the same name.
 
-    To do one again changes nothing: MLflow knows a point by its step, timestamp and value, and
-    everything else is written as a whole.
+    Repeating an operation changes nothing: MLflow identifies a point by its step, timestamp and
+    value, and everything else is written as a whole.
 
     Args:
         access: The store.
-        outbox: What is to be delivered.
+        outbox: The operations to deliver.
         artifacts: Where the run's artifacts go.
-        written: The last step that the store has of each metric; up to it nothing is written.
+        written: For each metric, the last step in the store; up to it nothing is written again.
 
     Attributes:
-        failures: What the store refused for good, and why.
-        uploading: Whether a folder, which may be large, is just being copied.
+        failures: What the store refused permanently, and why.
+        uploading: Whether a folder, which may be large, is being copied.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class Delivery:
 
     @property
     def run_id(self) -> str:
-        """The run that is written."""
+        """The run that is written to."""
         return self.outbox.run_id
 
     def next(self) -> bool:
-        """Delivers the first operation that waits; returns whether there was one.
+        """Delivers the first waiting operation; returns whether there was one.
 
         Raises:
-            DeletedError: The run was deleted; it goes on waiting.
+            DeletedError: The run was deleted; the operation continues to wait.
             Exception: The store cannot be reached; likewise.
         """
         line = self.outbox.first()
@@ -85,7 +85,15 @@ class Delivery:
         return True
 
     def carry_out(self, operation: Operation) -> None:
-        """Does one thing in the store, or keeps why that is refused for good."""
+        """Carries out an operation; a permanent refusal is added to `failures`.
+
+        Args:
+            operation: The operation.
+
+        Raises:
+            DeletedError: The run was deleted.
+            Exception: The store cannot be reached.
+        """
         arguments = dict(operation)
         name = arguments.pop("do")
         self.uploading = name in ("files", "model", "report")
@@ -131,17 +139,17 @@ class Delivery:
             self.client.set_tag(self.run_id, TABLES_TAG, json.dumps([*known, entry]))
 
     def artifact(self, file: str) -> None:
-        """Copies a file that lies beside the outbox."""
+        """Copies a file from the outbox's folder."""
         self.artifacts.log_artifact(str(self.outbox.folder / file))
 
     def files(self, folder: str, name: str) -> None:
-        """Copies a folder, under ``name``."""
+        """Copies a folder, as ``name``."""
         if not Path(folder).is_dir():
             raise LookupError(f"{folder} is gone")
         self.artifacts.log_artifacts(folder, name)
 
     def report(self, folder: str) -> None:
-        """Copies a report; it can be made again, so that it is missing is no failure of the run."""
+        """Copies a report; if that is refused the run does not fail, as it can be made again."""
         try:
             self.artifacts.log_artifacts(folder, "report")
         except Exception as error:
@@ -149,11 +157,18 @@ class Delivery:
                 raise
 
     def model(self, folder: str) -> None:
-        """Logs the model that lies in a folder beside the outbox."""
+        """Logs the model in a folder inside the outbox's folder."""
         log_model(self.access, self.run_id, self.outbox.folder / folder)
 
     def finish(self, status: str, error: str | None, time: int, failures: Sequence[str]) -> None:
-        """Ends the run; as FAILED where something was refused, now or before."""
+        """Ends the run, as FAILED if anything was refused, now or before.
+
+        Args:
+            status: FINISHED, FAILED or KILLED.
+            error: What went wrong in the run, if anything did.
+            time: When it ended, in milliseconds since 1970.
+            failures: What had been refused when the program ended the run.
+        """
         refused = list(dict.fromkeys([*failures, *self.failures]))
         if refused:
             status, error = "FAILED", "; ".join(filter(None, [error, *refused]))
@@ -163,13 +178,14 @@ class Delivery:
 
 
 class Turns:
-    """Has the runs that are open together deliver in turn.
+    """Makes runs that are open at the same time deliver in turn.
 
-    SQLite has one writer at a time, and makes the others wait far longer than it takes.
+    SQLite allows one writer at a time, and makes the others wait far longer than necessary.
 
     Attributes:
-        answered: When the store last took something, of whatever run.
-        delivery: That of the run whose turn it is.
+        lock: Held during a delivery.
+        answered: When the store last accepted something of any run.
+        delivery: The delivery of the run whose turn it is.
     """
 
     def __init__(self) -> None:
@@ -179,16 +195,20 @@ class Turns:
 
     @property
     def uploading(self) -> bool:
-        """Whether a folder, which may be large, is just being copied."""
+        """Whether a folder, which may be large, is being copied."""
         delivery = self.delivery
         return delivery is not None and delivery.uploading
 
 
 class Courier(threading.Thread):
-    """Delivers an outbox behind the writer's back, and tries again where that fails.
+    """Delivers an outbox in the background, and tries again if that fails.
+
+    Args:
+        delivery: Carries out the operations.
+        turns: Shared by all couriers of the process.
 
     Attributes:
-        trouble: Why the store takes nothing; None while it does.
+        trouble: Why the store accepts nothing; None while it does.
         complete: Whether the last operation has been added.
     """
 
@@ -204,7 +224,7 @@ class Courier(threading.Thread):
         self._news = threading.Condition()
 
     def put(self, operation: Operation) -> None:
-        """Adds an operation to what waits."""
+        """Adds an operation to the outbox."""
         self.outbox.put(operation)
         if self.trouble is None:
             self._wake()
@@ -223,18 +243,18 @@ class Courier(threading.Thread):
                     self._news.wait(RETRY_SECONDS)
 
     def put_last(self, operation: Operation) -> None:
-        """Adds the last operation, once: from now on the patience with the store is counted."""
+        """Adds the last operation, once, and starts the time limit for an unavailable store."""
         if not self.complete:
             self._began = time.monotonic()
             self.put(operation)
             self.complete = True
 
     def delivered(self, patience: float) -> bool:
-        """Waits until nothing waits; returns whether it came to that.
+        """Waits until the outbox is empty; returns whether everything was delivered.
 
         Args:
-            patience: Seconds to wait for a store that does not answer, since the last operation
-                was added or the store has taken something of any run.
+            patience: Seconds to wait for a store that does not answer, counted from when the last
+                operation was added or the store last accepted something of any run.
         """
         self._wake()
         with self._news:
@@ -276,17 +296,17 @@ class Courier(threading.Thread):
 
 
 def deliver(access: Access, outbox: Outbox) -> list[str]:
-    """Delivers what a run left behind, ends it if its processes could not; removes the file.
+    """Delivers what a run left behind, ends the run if its process could not, removes the outbox.
 
     Args:
         access: The store.
-        outbox: What was left.
+        outbox: The outbox that the run left.
 
     Returns:
-        What the store refused for good, and why.
+        What the store refused permanently, and why.
 
     Raises:
-        DeletedError: The run was deleted; the rest goes on waiting.
+        DeletedError: The run was deleted; the rest continues to wait.
         Exception: The store cannot be reached; likewise.
     """
     client = access.client
@@ -306,20 +326,20 @@ def deliver(access: Access, outbox: Outbox) -> list[str]:
 
 def kept(outbox: Outbox, error: Exception) -> Waiting:
     """Returns what waits in an outbox, and why it could not be delivered."""
-    told, in_vain = f"the tracking store cannot be reached ({reason(error)})", None
+    why, in_vain = f"the tracking store cannot be reached ({reason(error)})", None
     if isinstance(error, DeletedError):
-        told, in_vain = str(error), outbox.path if error.for_good else None
-    return Waiting(outbox.run_id, outbox.measurements, outbox.path.parent, told, in_vain)
+        why, in_vain = str(error), outbox.path if error.for_good else None
+    return Waiting(outbox.run_id, outbox.measurements, outbox.path.parent, why, in_vain)
 
 
 def finish(status: str, error: str | None, failures: Sequence[str] = ()) -> Operation:
-    """Returns the operation that ends a run now."""
+    """Returns the operation that ends a run now, see `Delivery.finish`."""
     now = int(1000 * time.time())
     return {"do": "finish", "status": status, "error": error, "time": now, "failures": failures}
 
 
 def last_steps(client: MlflowClient, run_id: str) -> dict[str, int]:
-    """Returns the last step that the store has of each metric of a run."""
+    """Returns the last step in the store of each metric of a run."""
     return {
         key: max(point.step for point in client.get_metric_history(run_id, key))
         for key in client.get_run(run_id).data.metrics
@@ -327,7 +347,7 @@ def last_steps(client: MlflowClient, run_id: str) -> dict[str, int]:
 
 
 def _listed(text: str) -> list[Any]:
-    """Returns a list that is written in a tag, which people may have edited."""
+    """Returns the list in a tag; an empty one if people have put something else there."""
     with contextlib.suppress(ValueError):
         found = json.loads(text)
         return found if isinstance(found, list) else []
@@ -343,7 +363,7 @@ def log_text(artifacts: ArtifactRepository, text: str, file: str) -> None:
 
 
 def request_size(metrics: Sequence[Metric]) -> int:
-    """Returns how many metrics go into the next request: no step is torn apart by a kill."""
+    """Returns how many metrics go into the next request, so that no step is split between two."""
     size = min(BATCH, len(metrics))
     while size < len(metrics) and metrics[size].step == metrics[size - 1].step:
         size -= 1

@@ -1,9 +1,9 @@
-"""What waits for the tracking store: a file of the run, written before delivery is tried.
+"""A run's outbox: a file of operations that wait for the tracking store, written before delivery.
 
-The file begins with a line that names the run and the store; each line after it is an operation,
-in JSON, or blank once that is delivered. Room for some hundred KiB is reserved from the start, so
-that a full disk still takes what was measured; it is filled with zeros, at which reading stops.
-When all is delivered the lines are zeros again.
+The first line names the run and the store. Each further line is an operation in JSON, or blank once
+it is delivered. Some hundred KiB are reserved from the start, so that measurements can be stored
+even if the disk becomes full; they are filled with zeros, at which reading stops. When everything
+is delivered, the lines are overwritten with zeros.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from echo_exp.settings import redacted
 
 RESERVED = 512 * 1024
 MEMORY = 1024 * 1024
-"""Bytes that may wait in memory while the disk takes no more."""
+"""Bytes that may wait in memory while the disk is full."""
 SUFFIX = ".jsonl"
 
 Operation = Mapping[str, Any]
@@ -32,19 +32,20 @@ Operation = Mapping[str, Any]
 
 
 class OutboxFullError(RuntimeError):
-    """The disk, and the memory that may be used instead, take no more."""
+    """The disk is full, and so is the memory that may be used instead."""
 
 
 class Outbox:
-    """The operations of one run that wait, in order.
+    """The waiting operations of one run, in order.
 
-    Made by `begun` or `left`; until it is removed or left, nobody else can have it.
+    Made by `begun` or `left`. No other process can have it until `remove`, `leave` or `release`.
 
     Attributes:
+        path: The file.
         run_id: The run.
-        store: Name of the store that they are for, see `named`.
-        folder: Where artifacts lie that wait.
-        measurements: How many points of metrics wait.
+        store: Name of the store that it is for, see `named`.
+        folder: The folder of waiting artifacts.
+        measurements: Number of metric points that wait.
     """
 
     def __init__(self, path: Path, lock: FileLock, run_id: str, store: str) -> None:
@@ -55,7 +56,7 @@ class Outbox:
         self.measurements = 0
         self._lock = lock
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        self._begin = self._start = self._end = 0  # of the lines; the first waiting; behind all
+        self._begin = self._start = self._end = 0  # of all lines, the first waiting one, the end
         self._unwritten: deque[bytes] = deque()
         self._unsynced = self._closed = False
         self._trouble: OSError | None = None
@@ -90,12 +91,17 @@ class Outbox:
 
     @classmethod
     def left(cls, spool: Path, run_id: str) -> Self | None:
-        """Returns what a run left behind, None where it left nothing or somebody has it."""
+        """Returns the outbox that a run left; None if there is none, or another process has it.
+
+        Args:
+            spool: The folder of outboxes.
+            run_id: The run; for one of several outboxes of a run, the name of its file.
+        """
         path = spool / f"{run_id}{SUFFIX}"
         lock = _taken(spool, run_id) if run_id in waiting(spool) else None
         if lock is None:
             return None
-        if not path.exists():  # somebody has just delivered it
+        if not path.exists():  # another process has just delivered it
             lock.release()
             return None
         return cls._read(path, lock)
@@ -104,12 +110,12 @@ class Outbox:
     def _read(cls, path: Path, lock: FileLock) -> Self:
         with path.open("rb") as file:
             header = _parsed(file.readline())
-            told = {"run": path.stem, "store": "", **(header or {})}
-            outbox = cls(path, lock, str(told["run"]), str(told["store"]))
+            names = {"run": path.stem, "store": "", **(header or {})}
+            outbox = cls(path, lock, str(names["run"]), str(names["store"]))
             outbox._begin = outbox._start = outbox._end = file.tell() if header else 0
             for line in file:
                 operation = {} if line.isspace() else _parsed(line)
-                if operation is None:  # the end, or torn by a kill
+                if operation is None:  # the end, or a line cut off by a kill
                     break
                 outbox._end += len(line)
                 outbox.measurements += _count(operation)
@@ -127,7 +133,7 @@ class Outbox:
         """Adds an operation.
 
         Raises:
-            OutboxFullError: Neither disk nor memory take it.
+            OutboxFullError: There is room for it neither on the disk nor in memory.
         """
         line = json.dumps(_plain(operation), allow_nan=False, separators=(",", ":")).encode()
         with self._mutex:
@@ -138,7 +144,7 @@ class Outbox:
                 raise OutboxFullError(self._full())
 
     def write(self) -> None:
-        """Writes what waits in memory, as far as the disk takes it."""
+        """Writes what waits in memory, as far as the disk has room."""
         with self._mutex:
             while self._unwritten and not self._closed:
                 try:
@@ -151,10 +157,10 @@ class Outbox:
                 self._unsynced = True
 
     def settle(self) -> None:
-        """Returns when all that waits is on the disk.
+        """Waits until all waiting operations are on the disk.
 
         Raises:
-            OutboxFullError: The disk does not take it.
+            OutboxFullError: The disk has no room for them.
         """
         with self._mutex:
             self.write()
@@ -165,7 +171,7 @@ class Outbox:
             self._unsynced = False
 
     def first(self) -> bytes | None:
-        """Returns the line of the first operation that waits."""
+        """Returns the line of the first waiting operation; None if none waits."""
         with self._mutex:
             if self._closed:
                 return None
@@ -174,7 +180,12 @@ class Outbox:
             return _line(self._file, self._start)
 
     def delivered(self, line: bytes, operation: Operation) -> None:
-        """Forgets the first operation, which its line was read as."""
+        """Removes the first operation.
+
+        Args:
+            line: Its line, as `first` returned it.
+            operation: The operation in it.
+        """
         with self._mutex:
             if self._closed:
                 return
@@ -190,10 +201,10 @@ class Outbox:
                 self.write()
 
     def leave(self) -> None:
-        """Leaves the waiting operations on the disk, and the run to other processes.
+        """Leaves the waiting operations on the disk, for another process to deliver.
 
         Raises:
-            OutboxFullError: The disk does not take it.
+            OutboxFullError: The disk has no room for them.
         """
         try:
             with self._mutex:
@@ -203,14 +214,14 @@ class Outbox:
             self.release()
 
     def remove(self) -> None:
-        """Removes the file and all that belongs to it."""
+        """Removes the file, the waiting artifacts and the lock."""
         self.path.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         Path(self._lock.lock_file).unlink(missing_ok=True)
         self.release()
 
     def release(self) -> None:
-        """Leaves the file as it is, and the run to others."""
+        """Gives the outbox up to other processes, with the file as it is."""
         with self._mutex:
             os.close(self._file)
             self._closed = True
@@ -227,7 +238,7 @@ class Outbox:
         self._begin = self._start = self._end = len(header)
 
     def _zero(self, start: int) -> None:
-        """Writes zeros from ``start`` on, and gives back what is not reserved."""
+        """Writes zeros from ``start`` on, and cuts off what exceeds the reserved size."""
         size = os.fstat(self._file).st_size
         if size > RESERVED:
             size = max(start, RESERVED)
@@ -241,9 +252,9 @@ class Outbox:
 
 
 def named(uri: str, spool: Path) -> str:
-    """Returns what a store is called in a spool folder: its URI without the password.
+    """Returns the name of a store in a spool folder: its URI without the password.
 
-    The path of an SQLite file begins at the folder, so that both can be moved together.
+    The path of an SQLite file is relative to the folder, so that both can be moved together.
     """
     path = uri.removeprefix("sqlite:///")
     if path == uri:
@@ -252,12 +263,12 @@ def named(uri: str, spool: Path) -> str:
 
 
 def waiting(spool: Path) -> Iterator[str]:
-    """Returns the runs that have left something in a spool folder, or are about to."""
+    """Returns the names of the outboxes in a spool folder, whether in use or left behind."""
     return (path.stem for path in sorted(spool.glob(f"*{SUFFIX}")))
 
 
 def _taken(spool: Path, run_id: str) -> FileLock | None:
-    """Takes a lock that the system frees when this process ends, however it ends."""
+    """Takes a lock that the system releases when this process ends, however it ends."""
     lock = FileLock(spool / f"{run_id}.lock", thread_local=False)
     try:
         lock.acquire(timeout=0)
@@ -273,7 +284,7 @@ def _write(file: int, data: bytes, position: int) -> None:
 
 
 def _line(file: int, position: int) -> bytes:
-    """Returns the line at a position, which is there as a whole."""
+    """Returns the complete line at a position."""
     parts = [b""]
     while b"\n" not in parts[-1]:
         part = os.pread(file, 2**16, position)
@@ -295,7 +306,7 @@ def _count(operation: Operation) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a value with words for the numbers that JSON does not have."""
+    """Returns a value with strings for the numbers that JSON lacks: NaN and infinity."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):

@@ -32,6 +32,25 @@ def test_the_best_trials_meet_the_constraints(tmp_path: Path) -> None:
     assert trials.take(1) == []
 
 
+def test_the_table_of_trials_has_a_column_for_each_setting_without_a_dot(tmp_path: Path) -> None:
+    lines = (
+        "model.units=range(5, 99)",
+        "optimizer.beta_1=interval(0, 1)",
+        "a.size=1,2",
+        "b.size=1,2",
+    )
+    trials = begun(tmp_path, *lines, trials=1)
+    assert list(results.columns(trials))[:5] == ["trial", "units", "beta_1", "a/size", "b/size"]
+
+
+def test_a_pruned_trial_is_none_that_is_allowed(tmp_path: Path) -> None:
+    trials = begun(tmp_path, trials=2)
+    trials.take(2)
+    trials.tell(0, result_of(val_accuracy=1.0))
+    trials.tell(1, JobResult(Status.PRUNED))
+    assert results.columns(trials)["allowed"] == [True, False]
+
+
 def test_the_answer_names_the_setting_that_matters_and_equally_good_values(tmp_path: Path) -> None:
     lines = ("model.units=range(5, 99)", "optimizer.learning_rate=interval(0, 1)")
     trials = begun(tmp_path, *lines, trials=30)
@@ -39,7 +58,8 @@ def test_the_answer_names_the_setting_that_matters_and_equally_good_values(tmp_p
     for trial in trials.take(30):
         trials.tell(trial.number, result_of(val_accuracy=float(trial.params["model.units"] > 60)))
     said = _said(trials)
-    assert re.search(r"val/accuracy 1.*, \d+ more have the same; model\.units matters most", said)
+    same = r"val/accuracy 1.*, \d+ others score the same; model\.units matters most"
+    assert re.search(same, said)
 
 
 def test_directions_decide_the_best_trial_and_the_pareto_front(tmp_path: Path) -> None:

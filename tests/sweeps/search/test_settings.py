@@ -27,8 +27,8 @@ from .searches import MEDIAN, settings_for
         ({"objectives": "maximize val/accuracy"}, "it must be a list"),
         ({"objectives": ["val/accuracy"]}, "maximize or minimize, and a metric"),
         ({"objectives": ["maximise val/accuracy"]}, "maximize or minimize, and a metric"),
-        ({"objectives": ["maximize test/accuracy"]}, "chooses by validation"),
-        ({"constraints": ["test/accuracy at least 0.9"]}, "chooses by validation"),
+        ({"objectives": ["maximize test/accuracy"]}, "selects by validation"),
+        ({"constraints": ["test/accuracy at least 0.9"]}, "selects by validation"),
         ({"constraints": ["val/accuracy >= 0.9"]}, "at least 0.99"),
         ({"constraints": ["val/accuracy at least much"]}, "at least 0.99"),
         ({"trials": 0}, "at least 1"),
@@ -48,7 +48,7 @@ from .searches import MEDIAN, settings_for
         ({"pruner": MEDIAN, "objectives": ["minimize parameters"]}, "a metric of val/"),
         (
             {"pruner": MEDIAN, "objectives": ["maximize val/accuracy", "minimize parameters"]},
-            "neither is the worse",
+            "several objectives do not rank",
         ),
     ],
 )

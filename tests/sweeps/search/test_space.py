@@ -72,3 +72,15 @@ def test_values_from_the_storage_must_belong_to_the_space() -> None:
     ):
         with pytest.raises(ValueError, match="does not allow"):
             found.overrides({**good, **bad})
+
+
+def test_numbers_are_ranges_intervals_and_choices_among_numbers_only() -> None:
+    found = space.read(
+        [
+            "model.units=range(5, 80)",
+            "optimizer.learning_rate=interval(0, 1)",
+            "batch_size=choice(1, 3)",
+            "model=choice(seq2seq, gru)",
+        ]
+    )
+    assert found.numbers == ["model.units", "optimizer.learning_rate", "batch_size"]
