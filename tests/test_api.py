@@ -1,4 +1,4 @@
-"""The public names: all there, all documented, and nothing is imported before it is used."""
+"""The public names all exist, are documented, and import nothing before they are used."""
 
 import subprocess
 import sys

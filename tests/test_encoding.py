@@ -1,4 +1,4 @@
-"""What is read and written does not depend on the locale."""
+"""What the program reads and writes does not depend on the locale."""
 
 import ast
 from collections.abc import Iterator

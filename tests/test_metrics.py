@@ -1,4 +1,4 @@
-"""What the program knows of each metric."""
+"""The definition of each metric."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A trained network lets itself be asked: any sequence, the state carried as in training or not."""
+"""A trained network predicts any sequence, with or without the state carried as in training."""
 
 import dataclasses
 import re
@@ -71,7 +71,7 @@ def test_a_sequence_may_be_a_list_an_array_or_a_tensor(sequence: object) -> None
 
 
 def _checkpoint(path: Path, diverged: list[int]) -> DictConfig:
-    """A checkpoint of as many replicas as are told the epochs at which they diverged."""
+    """A checkpoint with one replica for each given epoch of divergence."""
     network = small("seq2seq", f"replicas={len(diverged)}", "seed=10")
     state = network.module.state_dict() | {"diverged": torch.tensor(diverged)}
     torch.save({"state_dict": state, "echo_epochs": 3}, path)

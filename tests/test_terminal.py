@@ -1,4 +1,4 @@
-"""What is printed on a terminal, and where there is none."""
+"""Output on a terminal, and without one."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""What the activations of a network take, and what follows from that."""
+"""The memory of a network's activations, and the limits that follow from it."""
 
 import pytest
 import torch

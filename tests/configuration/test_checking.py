@@ -1,4 +1,4 @@
-"""The configuration: every shipped file is whole, and what tells runs apart is hashed."""
+"""The configuration: shipped files are valid, and the fingerprint covers what tells runs apart."""
 
 from collections.abc import Iterator
 
@@ -231,7 +231,7 @@ def test_a_run_from_before_these_settings_starts_with_the_same_weights(model: st
 
 
 def _without(config: DictConfig, group: str, *settings: str) -> DictConfig:
-    """A configuration as an earlier version wrote it, which did not have some settings."""
+    """A configuration as an earlier version wrote it, without some of today's settings."""
     stored = config.copy()
     OmegaConf.set_struct(stored, False)
     for setting in settings:

@@ -1,4 +1,4 @@
-"""The version of the code: it changes with all that decides a result, and with nothing else."""
+"""The version of the code changes with everything that decides a result, and with nothing else."""
 
 import ast
 import shutil
@@ -119,7 +119,7 @@ assert version() == reference
 def test_the_threshold_of_a_solved_task_is_part_of_the_version(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first epoch that counts as solved is found in `recorder`, which was once forgotten."""
+    """`recorder` finds the first epoch that counts as solved; it was once forgotten."""
     text = (PACKAGE / "training" / "recorder.py").read_text(encoding="utf-8")
     other = text.replace('found["val/accuracy"][0] >= SOLVED', 'found["val/accuracy"][0] >= 0.5')
     assert other != text
@@ -153,7 +153,7 @@ def _version(path: Path, text: str) -> str:
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's own module, which has another beside it."""
+    """A user's own module, with another beside it."""
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "own_helper.py").write_text("SIZE = 1\n", encoding="utf-8")
     return tmp_path / "own_network.py"

@@ -1,4 +1,4 @@
-"""What users plug in, a network and callbacks of their own, as docs/own_model.md shows it."""
+"""A user's own network, problem and callbacks, as docs/own_model.md shows them."""
 
 import sys
 from collections.abc import Iterator

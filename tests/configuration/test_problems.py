@@ -1,4 +1,4 @@
-"""What the rest of the program does with every problem of independent windows.
+"""The rest of the program works with every problem of independent windows.
 
 That each is learnt by every network is in `test_matrix`.
 """

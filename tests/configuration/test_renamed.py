@@ -1,4 +1,4 @@
-"""Configurations of an earlier version name classes where they were."""
+"""Configurations of an earlier version name classes by their old places."""
 
 import pkgutil
 

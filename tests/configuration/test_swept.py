@@ -1,4 +1,4 @@
-"""What tells the runs of a sweep apart, and in which words."""
+"""The settings that distinguish the runs of a sweep, and the names made from them."""
 
 import pytest
 

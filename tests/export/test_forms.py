@@ -1,4 +1,4 @@
-"""A network in another form gives the outputs of the original, its state carried or not."""
+"""An exported network gives the outputs of the original, with and without a carried state."""
 
 import json
 import zipfile
@@ -70,7 +70,7 @@ def test_the_arrays_decode_as_the_original_does(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")  # of MLflow about missing examples
 def test_the_mlflow_model_of_an_own_network_is_a_graph(tmp_path: Path) -> None:
     class Own(EncoderDecoder):
-        """What it does differently only its code knows."""
+        """A network whose difference from ours is only in its code."""
 
     network = small()
     network.module.model.__class__ = Own

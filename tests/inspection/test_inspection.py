@@ -1,4 +1,4 @@
-"""A whole inspection: its figures, its file, and what it says."""
+"""A whole inspection: its figures, its file and its findings."""
 
 import json
 from pathlib import Path

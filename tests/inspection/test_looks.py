@@ -1,4 +1,4 @@
-"""What a network shows of its gates and of what it looks at, where it is known."""
+"""Measured gates, attention and gradients, of networks for which these are known."""
 
 import math
 from pathlib import Path
@@ -148,7 +148,7 @@ def test_each_layer_is_drawn_by_its_name(name: str, tmp_path: Path) -> None:
 
 
 class _WithoutGates(GRU):
-    """Shows its hidden states alone."""
+    """A network that shows only its hidden states."""
 
     def gates(self, *given: Any) -> dict[str, Gated]:
         return {name: shown._replace(gates={}) for name, shown in super().gates(*given).items()}

@@ -1,4 +1,4 @@
-"""What is measured of networks whose inside and whose answers are known."""
+"""Measurements of networks whose states, gates and answers are known."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_an_integer_not_yet_read_is_probed_no_better_than_chance() -> None:
 
 
 def test_a_carried_state_holds_integers_shared_with_the_previous_window() -> None:
-    """With a batch of one window, the window before has all integers of this one but the newest."""
+    """With one window per batch, the previous one has all integers of this one but the newest."""
     read = np.tril(np.ones((3, 3), dtype=bool))
     carried = _probe(nets.seq2seq(PROBLEM, 1, units=16), carried=True).accuracy.value[2]
     assert carried[0, 1] > 0.3  # the newest of the window before
@@ -169,7 +169,7 @@ def test_a_network_that_ignores_its_state_has_equal_skill_with_any_state() -> No
 
 
 def test_a_network_that_answers_from_its_state_needs_the_carried_one() -> None:
-    """With one window of two integers a batch, the first was the last of the window before."""
+    """With one window of two integers per batch, the first was the last of the previous window."""
     problem = EchoProblem(length=6, n_values=V, n_in=2, n_out=1)
     from_state = Answering(lambda _, before: one_hot(before.round().long().clamp(0, V - 1)))
     module = nets.module(from_state, problem, 1)

@@ -8,7 +8,7 @@ from echo_exp.inspection.probes import Reader
 
 
 def _states(spread: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """States of 20 values in 4 units, around means that no unit alone tells apart."""
+    """States of 20 values in 4 units, around means that no single unit distinguishes."""
     random = torch.Generator().manual_seed(1)
     labels = torch.randint(20, (3000,), generator=random)
     means = torch.randn(20, 4, generator=random)

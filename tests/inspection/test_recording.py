@@ -1,4 +1,4 @@
-"""What is recorded of the layers is what they do."""
+"""Recordings of layers agree with what the layers compute."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a report looks like: complete, the same each time, and safe to open."""
+"""The pages of a report: complete, the same each time, and safe to open."""
 
 import re
 from pathlib import Path

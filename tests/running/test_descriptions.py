@@ -1,4 +1,4 @@
-"""What MLflow's UI says of runs, sweeps and experiments."""
+"""What MLflow's UI says about runs, sweeps and experiments."""
 
 import json
 import shlex

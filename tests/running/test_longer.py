@@ -1,4 +1,4 @@
-"""A longer run begins where a shorter one has finished, and is that of all its epochs."""
+"""A longer run that continues a shorter one equals the run of all its epochs."""
 
 import tempfile
 from pathlib import Path
@@ -32,7 +32,7 @@ NOWHERE = 10**6
 
 
 class _Store:
-    """A store, and a run in it, that keep no history."""
+    """A store and a run that record nothing."""
 
     def history(self, *_: object) -> list[Any]:
         return []
@@ -42,7 +42,7 @@ class _Store:
 
 
 class _Training:
-    """Trainings in a folder, each a run of so many epochs; one replica may explode at an epoch."""
+    """Trainings in a folder, for a number of epochs; one replica may explode at an epoch."""
 
     def __init__(self, folder: Path, validate: int, exploding: int = NOWHERE) -> None:
         self.folder = folder
@@ -58,7 +58,7 @@ class _Training:
         return self._train(epochs, None, *callbacks)
 
     def after(self, shorter: int, epochs: int) -> Outcome | None:
-        """Goes on from a shorter run; None where nothing can be taken over."""
+        """Continues a shorter run; None if nothing can be taken over."""
         begun = self.beginning(shorter, epochs)
         if begun is None:
             return None
@@ -92,7 +92,7 @@ class _Training:
 
 
 def _assert_same(one: Any, other: Any) -> None:
-    """The same to the bit, with what is no number at the same places."""
+    """Asserts that values are equal bit for bit, with NaN at the same places."""
     if isinstance(one, torch.Tensor):
         torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
     elif isinstance(one, dict):
@@ -118,7 +118,7 @@ def _assert_same_checkpoints(folder: Path, other: Path) -> None:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, but for times and what Lightning counts of its own calls."""
+    """The contents of a checkpoint, except times and Lightning's counts of its own calls."""
     content = checkpoints.load_weights(path)
     content.pop("loops", None)
     content.get("callbacks", {}).get("Recorder", {}).pop("seconds", None)

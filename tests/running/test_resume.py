@@ -1,4 +1,4 @@
-"""A stored configuration is data: it names nothing to call or look up that is not known here."""
+"""A stored configuration is data: it can only call or look up what is known here."""
 
 from collections.abc import Iterator
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""A finished run is trained on: what becomes of it in the store, from Python."""
+"""A finished run is trained longer, from Python, and its runs are connected in the store."""
 
 import itertools
 import re
@@ -31,7 +31,7 @@ Train = Callable[..., Run]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One folder for all: what they train differs in its seeds."""
+    """One folder for all tests, which train different seeds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("runs"))
         yield Path.cwd()

@@ -1,4 +1,4 @@
-"""`echo-exp-predict`: integers in, integers out, and one line where something is wrong."""
+"""`echo-exp-predict`: integers in, integers out, and one line if something is wrong."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What becomes of the rows that shifting leaves incomplete."""
+"""What happens to the rows that shifting leaves incomplete."""
 
 import numpy as np
 import pandas as pd

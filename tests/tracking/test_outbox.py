@@ -1,4 +1,4 @@
-"""What waits for a tracking store: in order, on the disk, bounded, and delivered once."""
+"""Measurements that wait for a store: in order, on disk, bounded, and delivered once."""
 
 import errno
 import json

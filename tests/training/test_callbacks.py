@@ -45,7 +45,7 @@ EPOCHS = 30
 
 
 class _Run:
-    """Keeps what is logged, in place of a store."""
+    """Keeps what is logged, instead of a store."""
 
     def __init__(self) -> None:
         self.clock = Clock()

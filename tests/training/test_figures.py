@@ -1,4 +1,4 @@
-"""Figures can be read without the text around them."""
+"""The figures of a training are complete and readable."""
 
 import math
 

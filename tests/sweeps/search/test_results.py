@@ -1,4 +1,4 @@
-"""Which trials are the best, and what they say together."""
+"""The best trials of a search, and its answer in one sentence."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What takes how much on the disk, and which checkpoints can be removed."""
+"""How much disk space everything takes, and which checkpoints can be removed."""
 
 import os
 from collections.abc import Callable
