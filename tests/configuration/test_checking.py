@@ -181,7 +181,7 @@ def test_a_group_without_a_required_setting_is_refused() -> None:
         configuration.read(_composed("~trainer.threads", "problem.n_in=0"))
 
 
-def test_what_each_option_calls_is_known_where_it_sets_more_than_its_group() -> None:
+def test_the_classes_of_an_option_that_sets_other_groups_are_known() -> None:
     for option in ("mask", "sentinel", "drop"):
         target = _composed(f"missing={option}").missing._target_
         assert ("missing._target_", target) in trust.offered()

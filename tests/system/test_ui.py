@@ -106,7 +106,7 @@ def test_a_sweep_is_a_row_with_its_runs_nested_under_it(ui: Ui, page: Page) -> N
     expect(names).to_have_count(2)
 
 
-def test_what_a_user_changes_stays_as_it_is(ui: Ui, page: Page) -> None:
+def test_a_users_changes_are_kept(ui: Ui, page: Page) -> None:
     page.goto(ui.address)
     names = page.locator("[col-id='attributes.`Run Name`'] a")
     page.locator(".ag-row", has_text=SWEEP).get_by_role("button").first.click()
