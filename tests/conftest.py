@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures for all tests."""
 
 import contextlib
 import functools
@@ -27,20 +27,20 @@ hypothesis.settings.load_profile("echo_exp")
 
 
 def pytest_collection_finish() -> None:
-    """Has the garbage collector look no more at what was imported: it takes a second each time."""
+    """Exempts imported objects from garbage collection, which would take a second each time."""
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def _no_command() -> Iterator[None]:
-    """Has a command that a test runs in its own process be over with the test, also for Hydra."""
+    """Resets Hydra after a test that runs a command in its own process."""
     yield
     HydraConfig.instance().cfg = None
 
 
 @pytest.fixture(scope="session")
 def lazy_nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Nursery]]:
-    """Where processes are born that have their libraries imported; the first call makes it."""
+    """The nursery, which forks processes with imported libraries; the first call starts it."""
     with contextlib.ExitStack() as at_end:
 
         @functools.cache
@@ -59,7 +59,7 @@ def nursery(lazy_nursery: Callable[[], Nursery]) -> Nursery:
 
 @pytest.fixture(scope="session", autouse=True)
 def _forked_writers(lazy_nursery: Callable[[], Nursery]) -> Iterator[None]:
-    """Has the writer of each store that a test opens in its own process be born there."""
+    """Has the nursery fork the writer of each store that a test opens in its own process."""
     with pytest.MonkeyPatch.context() as patch:
         stand_in = writers.forking(lambda: lazy_nursery().address)
         patch.setattr("echo_exp.tracking.store.subprocess", stand_in)

@@ -1,6 +1,6 @@
 """Every network with every problem, representation and policy for missing values, in small.
 
-What is there is found in `conf/`: a new option is in every combination by itself.
+The options are found in `conf/`, so a new option is in every combination by itself.
 """
 
 import copy
@@ -50,7 +50,7 @@ PRE = "+pre"
 
 
 class Case(NamedTuple):
-    """One combination: an option of each group, and what is done with the state."""
+    """One combination: an option of each group, and whether the state is carried."""
 
     network: str
     problem: str
@@ -75,13 +75,13 @@ def option(group: str, name: str) -> DictConfig:
 
 
 def networks() -> list[str]:
-    """Returns all networks; those that can be padded, and come without it, are there twice."""
+    """Returns all networks; those that can be padded, but are not by default, occur twice."""
     every = options("model")
     return [*every, *(name + PRE for name in every if unpadded(name))]
 
 
 def unpadded(network: str) -> bool:
-    """Says whether a network could be padded and is not, so that it echoes whole windows only."""
+    """Says whether a network can be padded but is not, so that it echoes whole windows only."""
     return option("model", network).get("padding", PRE) is None
 
 
@@ -92,11 +92,11 @@ def every() -> list[Case]:
 
 
 def refused(case: Case) -> set[str]:
-    """Returns the settings for which a combination makes no sense; one that does has none.
+    """Returns the settings that make a combination meaningless; a valid one has none.
 
-    Windows that have nothing to do with one another are never incomplete, and carry no state. A
-    network without a state can carry none. One that answers at every timestep has as many answers
-    as timesteps, or a padding, and may not answer before it has read what is asked for.
+    Independent windows are never incomplete and carry no state. A network without a state cannot
+    carry one. A network that answers at every timestep needs as many answers as timesteps, or a
+    padding, and must not answer before it has read the integer.
     """
     problem, model = _problem(case.problem), _model(case.network)
     reasons = set()
@@ -132,7 +132,7 @@ def sizes(problem: str) -> dict[str, int]:
 
 
 def independent(problem: str) -> bool:
-    """Says whether the windows of a problem have nothing to do with one another."""
+    """Says whether the windows of a problem are independent of each other."""
     return _problem(problem).independent
 
 
@@ -146,14 +146,14 @@ def has_state(network: str) -> bool:
 
 
 def pairwise(cases: Iterable[Case], of: str | None = None) -> list[Case]:
-    """Returns so many of some combinations that each pair of options is in one of them.
+    """Returns enough of the given combinations that they contain each pair of options.
 
-    Pairs that are in none of the combinations are left out. Greedy: the next is the one, the first
-    of them, that has the most pairs which none before it had.
+    Pairs that occur in none of the combinations are left out. The choice is greedy: the next
+    combination is the first of those that add the most new pairs.
 
     Args:
         cases: The combinations.
-        of: One of a pair is an option of this field of `Case`; None for all pairs.
+        of: A field of `Case`: only pairs with one of its options count; None for all pairs.
     """
     pairs = {case: _pairs(case, of) for case in cases}
     left = set[tuple[Any, ...]]().union(*pairs.values())

@@ -1,4 +1,4 @@
-"""Small networks, as if they had been loaded from a run."""
+"""Small networks, as if loaded from a run."""
 
 from hydra import compose
 from hydra.initialize import initialize_config_dir

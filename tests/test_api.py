@@ -1,4 +1,4 @@
-"""The public names: all there, all documented, and nothing is imported before it is used."""
+"""The public names all exist, are documented, and import nothing before they are used."""
 
 import subprocess
 import sys
@@ -12,23 +12,23 @@ REFERENCE = Path(__file__).parents[1] / "docs" / "api.md"
 
 
 @pytest.mark.parametrize("name", echo_exp.__all__)
-def test_a_public_name_is_there_and_in_the_reference(name: str) -> None:
+def test_every_public_name_exists_and_is_in_the_reference(name: str) -> None:
     assert getattr(echo_exp, name).__doc__
     assert f":: echo_exp.{name}\n" in REFERENCE.read_text(encoding="utf-8")
 
 
-def test_another_name_is_refused() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         echo_exp.trian  # noqa: B018
 
 
-def test_the_import_alone_costs_nothing() -> None:
+def test_importing_the_package_imports_no_heavy_library() -> None:
     probe = "import sys, echo_exp; print({'torch', 'mlflow', 'hydra', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
 
-def test_a_study_is_no_training() -> None:
+def test_a_study_is_refused_as_a_training() -> None:
     with pytest.raises(
         echo_exp.SettingError, match=r"study=ignore_state .* the command `echo-exp`"
     ):

@@ -1,4 +1,4 @@
-"""What is read and written does not depend on the locale."""
+"""What the program reads and writes does not depend on the locale."""
 
 import ast
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 TEXTS = {"read_text", "write_text"}
 
 
-def test_what_hydra_reads_is_ascii() -> None:
+def test_files_that_hydra_reads_are_ascii() -> None:
     """Hydra opens its files in the locale's encoding."""
     wrong = [p for p in ROOT.glob("conf/**/*.yaml") if not p.read_bytes().isascii()]
     assert wrong == []
@@ -25,7 +25,7 @@ def _unnamed(path: Path) -> Iterator[str]:
             yield f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
-def test_every_text_file_and_pipe_of_the_program_has_its_encoding_named() -> None:
+def test_every_text_file_and_pipe_is_opened_with_an_explicit_encoding() -> None:
     """Ruff's rule, PLW1514, sees only what it knows to be a path."""
     files = [
         p for room in ("echo_exp", "hydra_plugins", "docs") for p in ROOT.glob(f"{room}/**/*.py")

@@ -1,4 +1,4 @@
-"""A trained network lets itself be asked: any sequence, the state carried as in training or not."""
+"""A trained network predicts any sequence, with or without the state carried as in training."""
 
 import dataclasses
 import re
@@ -16,7 +16,7 @@ from echo_exp.task.problem import Stream, random_stream
 from .networks import small
 
 
-def test_a_sequence_is_framed_and_echoed_as_in_training() -> None:
+def test_a_sequence_is_cut_into_windows_and_echoed_as_in_training() -> None:
     network = small("seq2seq", "batch_size=7")
     sequence = np.array([1, 2, 3, 4, 5, 6, 0, 1, 2])
     echo = network.predict(sequence)
@@ -26,7 +26,7 @@ def test_a_sequence_is_framed_and_echoed_as_in_training() -> None:
     assert torch.equal(echo.predicted, network.module.predict_step(windows)[0, 0])
 
 
-def test_of_incomplete_rows_only_the_state_is_seen() -> None:
+def test_incomplete_rows_affect_only_the_state() -> None:
     network = small("many_to_one", "missing=mask", "problem.length=9")
     sequence = np.array([1, 2, 3, 4, 5, 6, 0, 1, 2])
     windows = torch.from_numpy(network.problem.windows(sequence[None, None]))
@@ -34,7 +34,7 @@ def test_of_incomplete_rows_only_the_state_is_seen() -> None:
     assert torch.equal(network.predict(sequence).predicted, expected)
 
 
-def test_without_carrying_a_window_has_one_answer_wherever_it_stands() -> None:
+def test_without_a_carried_state_a_window_has_the_same_answer_anywhere() -> None:
     network = small("many_to_one")
     alone = network.predict([1, 2, 3]).outputs[0]
     assert torch.allclose(network.predict([6, 5, 1, 2, 3], carry=False).outputs[-1], alone)
@@ -60,25 +60,25 @@ def test_outputs_are_probabilities_or_numbers() -> None:
         (["1", "2", "3"], "it contains 1"),
     ],
 )
-def test_what_is_no_sequence_is_refused(sequence: list[int], words: str) -> None:
+def test_an_invalid_sequence_is_refused(sequence: list[int], words: str) -> None:
     with pytest.raises(SettingError, match=words):
         small().predict(sequence)
 
 
 @pytest.mark.parametrize("sequence", [(1, 2, 3), np.array([1, 2, 3]), torch.tensor([1, 2, 3])])
-def test_a_sequence_may_be_of_any_kind(sequence: object) -> None:
+def test_a_sequence_may_be_a_list_an_array_or_a_tensor(sequence: object) -> None:
     assert small().predict(sequence).sequence.tolist() == [1, 2, 3]  # type: ignore[arg-type]
 
 
 def _checkpoint(path: Path, diverged: list[int]) -> DictConfig:
-    """A checkpoint of as many replicas as are told the epochs at which they diverged."""
+    """A checkpoint with one replica for each given epoch of divergence."""
     network = small("seq2seq", f"replicas={len(diverged)}", "seed=10")
     state = network.module.state_dict() | {"diverged": torch.tensor(diverged)}
     torch.save({"state_dict": state, "echo_epochs": 3}, path)
     return network.config
 
 
-def test_of_several_replicas_it_is_the_first_that_did_not_diverge(tmp_path: Path) -> None:
+def test_of_several_replicas_the_first_that_did_not_diverge_is_loaded(tmp_path: Path) -> None:
     config = _checkpoint(tmp_path / "a.ckpt", [4, 0, 0])
     network = trained.build(config, tmp_path / "a.ckpt")
     assert (network.seed, network.epochs) == (11, 3)
@@ -86,7 +86,7 @@ def test_of_several_replicas_it_is_the_first_that_did_not_diverge(tmp_path: Path
     assert torch.equal(network.predict([1, 2, 3]).outputs, own.outputs)
 
 
-def test_another_replica_may_be_asked_for(tmp_path: Path) -> None:
+def test_another_replica_can_be_loaded(tmp_path: Path) -> None:
     config = _checkpoint(tmp_path / "a.ckpt", [0, 7, 0])
     assert trained.build(config, tmp_path / "a.ckpt", seed=12).seed == 12
     for seed in (9, 13):
@@ -109,7 +109,7 @@ def _shown(network: trained.TrainedNetwork) -> str:
     return network._repr_html_()
 
 
-def test_it_shows_its_settings_and_how_much_of_a_sequence_is_wrong() -> None:
+def test_a_network_displays_its_settings_and_its_errors_on_a_sequence() -> None:
     network = small("seq2seq", "batch_size=7", "seed=4")
     shown = _shown(network)
     for part in (
@@ -127,7 +127,7 @@ def test_it_shows_its_settings_and_how_much_of_a_sequence_is_wrong() -> None:
     assert marked == echo.predicted[wrong].tolist()
 
 
-def test_it_shows_scores_with_their_intervals_or_the_spread_of_all_seeds() -> None:
+def test_a_network_displays_scores_with_intervals_or_the_spread_of_all_seeds() -> None:
     one = {"test/accuracy": 0.5, "test/accuracy_low": 0.4, "test/accuracy_high": 0.625}
     shown = _shown(
         dataclasses.replace(small(), metrics={**one, "test/loss": 1.25, "val/loss": 9.0})
@@ -140,13 +140,13 @@ def test_it_shows_scores_with_their_intervals_or_the_spread_of_all_seeds() -> No
     assert "mean of all seeds" in _shown(dataclasses.replace(small(), metrics=many))
 
 
-def test_it_shows_the_learning_curve_of_its_run_where_there_is_one() -> None:
+def test_a_network_displays_the_learning_curve_of_its_run_if_there_is_one() -> None:
     assert "<img" not in _shown(small())
     shown = _shown(dataclasses.replace(small(), curve=lambda: b"\x89PNG"))
     assert 'src="data:image/png;base64,iVBORw=="' in shown
 
 
-def test_what_it_shows_is_no_html_of_somebody_elses() -> None:
+def test_the_display_of_a_network_escapes_html() -> None:
     network = dataclasses.replace(small(), run_id="<script>")
     network.config.batch_size = "<b>&"
     shown = _shown(network)

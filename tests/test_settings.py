@@ -13,7 +13,7 @@ def test_the_message_names_key_value_and_what_is_allowed() -> None:
     assert str(SettingError("a.b", None, "it must be 4")).startswith("a.b=null ")
 
 
-def test_allowed_integers_come_back() -> None:
+def test_allowed_integers_are_returned() -> None:
     assert [integer("k", value, 1, 3) for value in (1, 2, 3)] == [1, 2, 3]
     assert integer("k", 10**30, 0) == 10**30
 
@@ -24,7 +24,7 @@ def test_other_integers_are_refused(value: Any) -> None:
         integer("k", value, 1, 3)
 
 
-def test_allowed_numbers_come_back_as_floats() -> None:
+def test_allowed_numbers_are_returned_as_floats() -> None:
     assert number("k", 1, above=0) == 1.0
     assert isinstance(number("k", 1, above=0), float)
 

@@ -1,4 +1,4 @@
-"""What is printed on a terminal, and where there is none."""
+"""Output on a terminal, and without one."""
 
 import io
 
@@ -30,13 +30,13 @@ def _printed(
 LONG = " ".join(f"optimizer.number_{n}=[{n}]" for n in range(40))
 
 
-def test_where_there_is_no_terminal_a_row_is_a_plain_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_a_row_is_a_plain_line(monkeypatch: pytest.MonkeyPatch) -> None:
     titles, row = _printed(monkeypatch, io.StringIO(), LONG)
     assert titles.split() == ["settings", "result"]
     assert row.rstrip() == f"{LONG}  failed"
 
 
-def test_a_width_that_is_given_counts_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_given_width_also_applies_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = _printed(monkeypatch, io.StringIO(), LONG, COLUMNS="60")
     assert max(map(len, lines)) == 60
     assert "".join(line[:52] for line in lines[1:]).replace(" ", "") == LONG.replace(" ", "")
@@ -52,7 +52,7 @@ def test_a_terminal_has_colours_unless_they_are_declined(monkeypatch: pytest.Mon
     ("stream", "term", "redraws"),
     [(_Terminal(), "xterm", True), (_Terminal(), "dumb", False), (io.StringIO(), "xterm", False)],
 )
-def test_lines_are_drawn_anew_on_a_terminal_that_can(
+def test_lines_are_redrawn_on_a_terminal_that_supports_it(
     monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, term: str, redraws: bool
 ) -> None:
     monkeypatch.setenv("TERM", term)
@@ -63,5 +63,5 @@ def test_lines_are_drawn_anew_on_a_terminal_that_can(
     ("seconds", "words"),
     [(0.4, "0 s"), (89, "89 s"), (91, "2 min"), (5300, "88 min"), (9e3, "2 h")],
 )
-def test_a_time_is_said_as_people_say_it(seconds: float, words: str) -> None:
+def test_a_duration_is_written_as_people_say_it(seconds: float, words: str) -> None:
     assert terminal.duration(seconds) == words

@@ -37,7 +37,7 @@ def make_data(epochs: int, seeds: Sequence[int] = (0,), block: int = 5) -> EchoD
 
 
 def make_trainer(*callbacks: pl.Callback, validate: int = 1, **changes: Any) -> pl.Trainer:
-    """A user's own trainer; validates after so many blocks."""
+    """A user's own trainer, which validates after a number of blocks."""
     arguments: dict[str, Any] = {
         "accelerator": "cpu",
         "max_epochs": 1,

@@ -1,4 +1,4 @@
-"""What the activations of a network take, and what follows from that."""
+"""The memory of a network's activations, and the limits that follow from it."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ class Saved:
 
 @pytest.mark.parametrize("missing", ["drop", "mask"])
 @pytest.mark.parametrize("network", matrix.networks())
-def test_no_less_is_measured_than_is_kept_for_the_backward_pass(
+def test_at_least_everything_kept_for_the_backward_pass_is_counted(
     network: str, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = Case(network, "echo_whole", "one_hot", missing, RESET)
@@ -61,7 +61,7 @@ def test_attention_over_twice_the_timesteps_takes_four_times_the_memory() -> Non
     assert taken(2000) / taken(1000) == pytest.approx(4, abs=0.1)
 
 
-def test_what_cannot_be_called_without_content_is_taken_for_nothing() -> None:
+def test_a_network_that_cannot_be_called_without_content_counts_as_nothing() -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -74,13 +74,13 @@ def test_what_cannot_be_called_without_content_is_taken_for_nothing() -> None:
     assert found == activations.Activations(0, 0)
 
 
-def test_so_many_sequences_are_evaluated_at_once_as_have_room() -> None:
+def test_as_many_sequences_are_evaluated_at_once_as_fit_into_memory() -> None:
     need = Need(weights=0, activations=0, evaluated=EVALUATION_BYTES // 8, sequences=5, timesteps=1)
     assert [need.side_by_side(replicas) for replicas in (1, 2, 8, 100)] == [5, 4, 1, 1]
     assert Need(0, 0, 0, 5, 1).side_by_side(100) == 5
 
 
-def test_too_many_activations_are_refused_by_the_batch_size(
+def test_too_many_activations_are_refused_naming_the_batch_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     case = Case("transformer", "echo_whole", "one_hot", "drop", RESET)

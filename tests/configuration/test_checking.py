@@ -1,4 +1,4 @@
-"""The configuration: every shipped file is whole, and what tells runs apart is hashed."""
+"""The configuration: shipped files are valid, and the fingerprint covers what tells runs apart."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ def _composed(*overrides: str) -> DictConfig:
     return compose("config", list(overrides))
 
 
-def test_alone_it_is_the_tutorials_first_baseline() -> None:
+def test_the_default_is_the_tutorials_first_baseline() -> None:
     settings = configuration.read(_composed())
     assert settings.problem == EchoProblem(length=25, n_values=100, n_in=5, n_out=5)
     assert (settings.batch_size, settings.epochs) == (7, 500)
@@ -69,7 +69,7 @@ def test_every_option_can_be_read(option: str) -> None:
     configuration.read(_composed(option, *network))
 
 
-def test_the_fingerprint_tells_experiments_apart() -> None:
+def test_the_fingerprint_distinguishes_experiments() -> None:
     reference = configuration.fingerprint(_composed())
     for override in ("seed=2", "model.units=21", "optimizer.epsilon=1e-8", "problem.n_values=99"):
         assert configuration.fingerprint(_composed(override)) != reference
@@ -97,13 +97,13 @@ def test_the_fingerprint_ignores_where_results_go() -> None:
         (("export=false",), False),
     ],
 )
-def test_a_run_has_its_model_but_for_a_job_of_a_sweep_that_is_not_told_so(
+def test_a_single_run_stores_its_model_and_a_job_of_a_sweep_only_on_request(
     overrides: tuple[str, ...], expected: bool
 ) -> None:
     assert configuration.exports(_composed(*overrides)) is expected
 
 
-def test_of_the_overrides_those_are_measured_that_a_result_may_depend_on() -> None:
+def test_only_overrides_that_may_affect_the_result_are_compared() -> None:
     measured = ["seed=1", "+model.output_dir=x", "~trainer.threads", "callbacks.a.b=tracking"]
     incidental = [
         "output_dir=seed",
@@ -123,7 +123,7 @@ def test_parameters_are_flat_and_name_the_chosen_classes() -> None:
     assert all(not isinstance(value, dict | DictConfig) for value in parameters.values())
 
 
-def test_differences_are_those_of_the_settings_that_were_given() -> None:
+def test_differences_are_those_of_the_given_settings() -> None:
     stored, given = _composed("model.units=30", "epochs=9"), _composed("model.units=40")
     units, epochs = "model.units is 40 here and 30 there", "epochs is 500 here and 9 there"
     both = {"epochs": epochs, "model.units": units}
@@ -135,7 +135,7 @@ def test_differences_are_those_of_the_settings_that_were_given() -> None:
 
 
 @pytest.mark.parametrize("named", ["model=seq2seq", "experiment=any"])
-def test_a_setting_that_an_earlier_version_did_not_have_was_at_its_default(named: str) -> None:
+def test_a_setting_that_an_earlier_version_lacked_had_its_default(named: str) -> None:
     stored = _without(_composed(), "model", "forget_bias", "chrono")
     assert configuration.differences(stored, _composed(), [named]) == {}
     given = _composed("model.chrono=5")
@@ -152,19 +152,19 @@ def test_another_network_of_the_same_size_is_a_difference() -> None:
     assert "model._target_ is echo_exp.models.EncoderDecoder here" in difference
 
 
-def test_a_setting_that_a_command_does_not_have_is_refused() -> None:
+def test_an_unknown_setting_of_a_command_is_refused() -> None:
     config = compose("predict")
     configuration.check_keys(config, "predict")
     with pytest.raises(SettingError, match=r"sed=1 .* did you mean seed\?"):
         configuration.check_keys(compose("predict", ["+sed=1"]), "predict")
 
 
-def test_a_setting_that_tracking_does_not_have_is_refused() -> None:
+def test_an_unknown_setting_of_tracking_is_refused() -> None:
     with pytest.raises(SettingError, match=r"tracking\.url=x .* did you mean tracking\.uri\?"):
         configuration.tracking(_composed("+tracking.url=x"))
 
 
-def test_what_follows_from_another_setting_is_none_of_its_own() -> None:
+def test_a_value_that_follows_from_another_setting_cannot_be_set() -> None:
     with pytest.raises(SettingError, match=r"problem\.incomplete=True .* no such setting"):
         configuration.read(_composed("+problem.incomplete=true"))
 
@@ -176,12 +176,12 @@ def test_the_last_seed_is_the_largest_that_a_stream_takes() -> None:
         configuration.read(_composed(f"seed={largest}", "replicas=2"))
 
 
-def test_a_group_without_its_needed_setting_is_refused() -> None:
+def test_a_group_without_a_required_setting_is_refused() -> None:
     with pytest.raises(SettingError, match="n_in"):
         configuration.read(_composed("~trainer.threads", "problem.n_in=0"))
 
 
-def test_what_each_option_calls_is_known_where_it_sets_more_than_its_group() -> None:
+def test_the_classes_of_an_option_that_sets_other_groups_are_known() -> None:
     for option in ("mask", "sentinel", "drop"):
         target = _composed(f"missing={option}").missing._target_
         assert ("missing._target_", target) in trust.offered()
@@ -206,20 +206,20 @@ def test_a_network_that_would_answer_before_it_has_read_is_refused(
 
 
 @pytest.mark.parametrize("model", ["seq2seq_last", "encoder_decoder", "one_to_one"])
-def test_a_network_that_has_read_what_it_answers_is_not(model: str) -> None:
+def test_a_network_that_answers_after_it_has_read_is_allowed(model: str) -> None:
     configuration.read(
         _composed(f"model={model}", "problem.n_out=2", "problem.offset=3", "problem.order=forward")
     )
 
 
-def test_a_run_from_before_a_setting_was_there_can_be_read() -> None:
+def test_a_run_from_before_a_setting_existed_can_be_read() -> None:
     stored = {k: v for k, v in _composed().items() if k not in ("inspect", "export")}
     config = OmegaConf.create(stored)
     assert not configuration.read(config).inspect
 
 
 @pytest.mark.parametrize("model", ["seq2seq", "encoder_decoder", "many_to_one", "one_to_one"])
-def test_a_run_from_before_these_settings_begins_with_the_same_weights(model: str) -> None:
+def test_a_run_from_before_these_settings_starts_with_the_same_weights(model: str) -> None:
     config = _composed(f"model={model}")
     new = [str(key) for key in config.model if "forget_bias" in str(key) or "chrono" in str(key)]
     assert new
@@ -231,7 +231,7 @@ def test_a_run_from_before_these_settings_begins_with_the_same_weights(model: st
 
 
 def _without(config: DictConfig, group: str, *settings: str) -> DictConfig:
-    """A configuration as an earlier version wrote it, which did not have some settings."""
+    """A configuration as an earlier version wrote it, without some of today's settings."""
     stored = config.copy()
     OmegaConf.set_struct(stored, False)
     for setting in settings:

@@ -1,4 +1,4 @@
-"""The version of the code: it changes with all that decides a result, and with nothing else."""
+"""The version of the code changes with everything that decides a result, and with nothing else."""
 
 import ast
 import shutil
@@ -76,7 +76,7 @@ def _in(name: str, rooms: Iterable[str]) -> bool:
     return any(name == room or name.startswith(f"{room}.") for room in rooms)
 
 
-def test_whatever_a_recorded_number_passes_through_is_part_of_it(traced: set[str]) -> None:
+def test_all_code_that_determines_recorded_numbers_is_part_of_the_version(traced: set[str]) -> None:
     beside = {f"echo_exp.{name}" for name in BESIDE | NOT_MEASURING}
     left = traced - modules().keys() - {"echo_exp"}
     assert [name for name in left if not _in(name, beside)] == []
@@ -85,7 +85,7 @@ def test_whatever_a_recorded_number_passes_through_is_part_of_it(traced: set[str
     assert traced >= {f"echo_exp.{name}" for name in there}
 
 
-def test_a_change_of_any_of_them_is_another_version(traced: set[str], tmp_path: Path) -> None:
+def test_a_change_in_any_part_is_another_version(traced: set[str], tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, tmp_path / "echo_exp", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(configuration.FOLDER, tmp_path / "conf")
     measuring = sorted(traced & modules().keys())
@@ -116,8 +116,10 @@ assert version() == reference
     assert len(measuring) > 15
 
 
-def test_the_threshold_of_a_solved_task_is_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first epoch that counts as solved is found in `recorder`, which was once forgotten."""
+def test_the_threshold_of_a_solved_task_is_part_of_the_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`recorder` finds the first epoch that counts as solved; it was once forgotten."""
     text = (PACKAGE / "training" / "recorder.py").read_text(encoding="utf-8")
     other = text.replace('found["val/accuracy"][0] >= SOLVED', 'found["val/accuracy"][0] >= 0.5')
     assert other != text
@@ -133,7 +135,7 @@ def test_the_threshold_of_a_solved_task_is_part_of_it(monkeypatch: pytest.Monkey
     assert code() != reference
 
 
-def test_what_shows_and_carries_is_no_part_of_it() -> None:
+def test_code_that_only_displays_or_transports_is_not_part_of_the_version() -> None:
     rooms = {name.split(".")[1] for name in modules()}
     assert rooms == {"task", "models", "training", "configuration"}
     for name in BESIDE:
@@ -151,13 +153,13 @@ def _version(path: Path, text: str) -> str:
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's own module, which has another beside it."""
+    """A user's own module, with another beside it."""
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "own_helper.py").write_text("SIZE = 1\n", encoding="utf-8")
     return tmp_path / "own_network.py"
 
 
-def test_it_changes_with_the_code_and_not_with_what_is_said_about_it(own: Path) -> None:
+def test_the_version_changes_with_code_and_not_with_comments(own: Path) -> None:
     before = _version(own, "a = 1\n")
     assert _version(own, '"""What it is."""\n\na = 1  # one\n\n') == before
     assert _version(own, "a = 1\nif TYPE_CHECKING:\n    from x import y\n") == before
@@ -172,7 +174,7 @@ def test_it_changes_with_the_code_and_not_with_what_is_said_about_it(own: Path) 
         "class Net:\n    def forward(self):\n        from own_helper import SIZE\n",
     ],
 )
-def test_what_an_own_module_imports_is_part_of_it(own: Path, text: str) -> None:
+def test_the_imports_of_an_own_module_are_part_of_the_version(own: Path, text: str) -> None:
     before = _version(own, text)
     own.with_name("own_helper.py").write_text("SIZE = 2\n", encoding="utf-8")
     assert _version(own, text) != before
@@ -191,20 +193,20 @@ def test_an_own_package_is_followed_by_its_relative_imports(own: Path) -> None:
     assert more == {"own_package", "own_package.net", "own_package.parts"}
 
 
-def test_of_a_library_it_is_the_file_that_is_named() -> None:
+def test_of_a_library_only_the_named_file_is_part_of_the_version() -> None:
     more = modules(frozenset({"pytorch_lightning.callbacks.EarlyStopping"})).keys()
     assert more - modules().keys() == {"pytorch_lightning", "pytorch_lightning.callbacks"}
 
 
 @pytest.mark.parametrize("name", ["nowhere.Net", "__main__.Net", "..", "os.path.join"])
-def test_a_name_that_leads_nowhere_is_left_to_who_calls_it(name: str) -> None:
+def test_an_unknown_name_is_left_to_the_caller(name: str) -> None:
     assert isinstance(code(frozenset({name})), str)
 
 
 @pytest.mark.parametrize(
     "setting", ["model._target_=own_network.Net", "+callbacks.mine={_target_: own_network.Net}"]
 )
-def test_a_run_knows_the_version_of_what_the_user_adds(own: Path, setting: str) -> None:
+def test_a_run_records_the_version_of_the_users_code(own: Path, setting: str) -> None:
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         ours, theirs = compose("config"), compose("config", [setting])
     assert resume.code_of(ours) == code()
@@ -215,7 +217,7 @@ def test_a_run_knows_the_version_of_what_the_user_adds(own: Path, setting: str) 
     assert len(set(versions)) == 3
 
 
-def test_nothing_is_imported_to_find_it_out() -> None:
+def test_the_version_is_found_without_importing_anything() -> None:
     script = "import sys; from echo_exp.configuration.code import code; code(); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""How much memory a process is taken to have."""
+"""How much memory a process may use."""
 
 import resource
 from pathlib import Path

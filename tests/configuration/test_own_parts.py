@@ -1,4 +1,4 @@
-"""What users plug in, a network and callbacks of their own, as docs/own_model.md shows it."""
+"""A user's own network, problem and callbacks, as docs/own_model.md shows them."""
 
 import sys
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def _network(*overrides: str) -> Any:
     return assemble(config, configuration.read(config)).module.model
 
 
-def test_a_problem_of_ones_own_is_learnt_and_its_network_asked() -> None:
+def test_an_own_problem_is_learnt_and_its_network_can_predict() -> None:
     own = ("problem=addition", "model=many_to_one", "model.stateful=false", "batch_size=3")
     config = _composed(*own, "epochs=300", "optimizer.learning_rate=0.01", *TRAINING[2:])
     outcome = running.execute(config).outcome
@@ -51,7 +51,7 @@ def test_a_problem_of_ones_own_is_learnt_and_its_network_asked() -> None:
         assert sum(map(int, window)) % 5 == answer
 
 
-def test_each_replica_of_the_own_network_is_the_network_of_its_seed() -> None:
+def test_each_replica_of_an_own_network_equals_the_network_of_its_seed() -> None:
     torch.manual_seed(0)
     x = torch.randint(6, (2, 3, 4))  # [R, B, T]
     both, state = _network("replicas=2", "seed=5")(x)
@@ -65,12 +65,12 @@ def test_each_replica_of_the_own_network_is_the_network_of_its_seed() -> None:
 @pytest.mark.parametrize(
     "choice", [("representation=scaled",), ("missing=mask",), ("missing=sentinel", "replicas=2")]
 )
-def test_the_own_network_goes_with_every_representation_and_policy(choice: tuple[str, ...]) -> None:
+def test_an_own_network_works_with_every_representation_and_policy(choice: tuple[str, ...]) -> None:
     outcome = running.execute(_composed(*NETWORK, *choice, *TRAINING)).outcome
     assert all(torch.isfinite(torch.tensor(scores)).all() for scores in outcome.scores.values())
 
 
-def test_a_skipped_timestep_leaves_the_state_of_the_own_network() -> None:
+def test_a_skipped_timestep_does_not_change_the_state_of_an_own_network() -> None:
     network = _network()
     x = torch.randint(6, (1, 3, 4))
     present = torch.tensor([False, True, True, True]).expand(1, 3, 4)
@@ -80,7 +80,7 @@ def test_a_skipped_timestep_leaves_the_state_of_the_own_network() -> None:
     assert not torch.equal(network(x)[0], network(other)[0])
 
 
-def test_who_cannot_be_told_the_result_does_not_lose_it() -> None:
+def test_a_result_that_cannot_be_printed_is_not_lost() -> None:
     def closed(_: object) -> None:
         raise BrokenPipeError
 
@@ -111,7 +111,7 @@ def test_without_a_callback_the_fingerprint_is_that_of_a_configuration_without_t
     configuration.read(config)
 
 
-def test_the_fingerprint_holds_a_callback_and_its_arguments() -> None:
+def test_the_fingerprint_includes_a_callback_and_its_arguments() -> None:
     chosen = ("+callbacks=stop_when_solved",)
     prints = {
         configuration.fingerprint(_composed(*overrides))
@@ -153,7 +153,7 @@ def test_a_wrong_callback_is_named_before_anything_is_written(message: str) -> N
 AVERAGING = "pytorch_lightning.callbacks.StochasticWeightAveraging"
 
 
-def test_a_callback_that_can_do_nothing_here_is_named_before_anything_is_written() -> None:
+def test_a_callback_without_effect_here_is_named_before_anything_is_written() -> None:
     """Given as a setting, and from Python."""
     named = f"+callbacks.x={{_target_: {AVERAGING}, swa_lrs: 0.1}}"
     message = "=StochasticWeightAveraging is not allowed: it averages"
@@ -172,7 +172,7 @@ class Given(Callback):
         self.arguments = arguments
 
 
-def test_lists_and_mappings_arrive_as_those_of_python() -> None:
+def test_lists_and_mappings_arrive_as_plain_python() -> None:
     arguments = "{seconds: 3, deep: [{a: [1, 2]}]}"
     config = _composed(f"+callbacks.x={{_target_: {__name__}.Given, given: {arguments}}}")
     (node,) = configuration.callbacks(config).values()
@@ -181,7 +181,7 @@ def test_lists_and_mappings_arrive_as_those_of_python() -> None:
     assert [type(given), type(given["deep"]), type(given["deep"][0]["a"])] == [dict, list, list]
 
 
-def test_they_do_so_too_where_an_optimizer_is_made_later() -> None:
+def test_lists_and_mappings_of_an_optimizer_arrive_as_plain_python() -> None:
     node = {"_target_": f"{__name__}.Given", "_partial_": True, "betas": [0.5, 0.9]}
     make = configuration.build(OmegaConf.create(node), "optimizer")
     assert type(make().arguments["betas"]) is list
@@ -192,7 +192,7 @@ def test_a_timer_is_given_its_duration() -> None:
     assert running.execute(_composed(*NETWORK, *TRAINING, timer)).outcome.windows
 
 
-def test_no_mapping_at_all_is_refused() -> None:
+def test_callbacks_that_are_not_a_mapping_are_refused() -> None:
     config = _composed()
     config.callbacks = [1]
     with pytest.raises(SettingError, match=r"callbacks=\[1\] is not allowed: it must be a mapping"):

@@ -1,4 +1,4 @@
-"""What the rest of the program does with every problem of independent windows.
+"""The rest of the program works with every problem of independent windows.
 
 That each is learnt by every network is in `test_matrix`.
 """
@@ -45,7 +45,7 @@ def _untrained(problem: str, *more: str) -> TrainedNetwork:
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_its_network_can_be_looked_into(problem: str, tmp_path: Path) -> None:
+def test_the_network_of_every_problem_can_be_inspected(problem: str, tmp_path: Path) -> None:
     network = _untrained(problem, "model=seq2seq_last")
     found = echo_exp.inspect(network, tmp_path, sequences=20)
     assert bool(network.problem.marks) == ("probes" in found.left_out)
@@ -53,7 +53,7 @@ def test_its_network_can_be_looked_into(problem: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_its_listing_shows_windows_that_can_be_asked(problem: str, tmp_path: Path) -> None:
+def test_the_listing_shows_windows_that_can_be_predicted(problem: str, tmp_path: Path) -> None:
     short = ("model=many_to_one", "epochs=1", "tracking=none", f"output_dir={tmp_path}")
     outcome = running.execute(_config(problem, *short)).outcome
     network = _untrained(problem, "model=many_to_one")
@@ -74,6 +74,6 @@ def test_its_listing_shows_windows_that_can_be_asked(problem: str, tmp_path: Pat
         ("problem.n_windows=0", "problem.n_windows=0 .* from 1"),
     ],
 )
-def test_what_makes_no_sense_is_refused(problem: str, override: str, message: str) -> None:
+def test_meaningless_combinations_are_refused(problem: str, override: str, message: str) -> None:
     with pytest.raises(SettingError, match=message):
         configuration.read(_config(problem, *("model=seq2seq_last", override)))

@@ -1,4 +1,4 @@
-"""Configurations of an earlier version name classes where they were."""
+"""Configurations of an earlier version name classes by their old places."""
 
 import pkgutil
 
@@ -28,7 +28,7 @@ def test_a_class_is_found_under_its_old_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("module", ["problem", "task.problem"])
-def test_a_class_that_has_another_name_is_found_in_a_configuration(module: str) -> None:
+def test_a_renamed_class_is_found_in_a_configuration(module: str) -> None:
     assert pkgutil.resolve_name(current(f"echo_exp.{module}.Problem")) is EchoProblem
 
 
@@ -56,7 +56,7 @@ def test_a_run_of_an_earlier_version_has_the_fingerprint_of_its_settings_today()
     assert configuration.fingerprint(later) != configuration.fingerprint(first)
 
 
-def test_what_a_stored_configuration_does_not_have_is_no_difference() -> None:
+def test_a_setting_that_a_stored_configuration_lacks_is_not_a_difference() -> None:
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         now = compose("config")
     before = now.copy()
@@ -67,10 +67,10 @@ def test_what_a_stored_configuration_does_not_have_is_no_difference() -> None:
 
 
 @pytest.mark.parametrize("name", ["os.system", "echo_expert.problem.Problem", "problem.Problem"])
-def test_other_names_stay(name: str) -> None:
+def test_other_names_are_unchanged(name: str) -> None:
     assert current(name) == name
 
 
-def test_what_is_nowhere_is_no_attribute() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nothing"):
         _ = echo_exp.nothing

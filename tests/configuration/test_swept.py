@@ -1,4 +1,4 @@
-"""What tells the runs of a sweep apart, and in which words."""
+"""The settings that distinguish the runs of a sweep, and the names made from them."""
 
 import pytest
 
@@ -15,27 +15,27 @@ NETWORKS = [
 ]
 
 
-def test_settings_that_differ_tell_runs_apart_the_seed_last() -> None:
+def test_runs_are_distinguished_by_the_settings_that_differ_with_the_seed_last() -> None:
     assert swept(SIZES) == ("model.units", "seed")
     assert swept(SIZES[:2]) == ("seed",)
     assert swept(SIZES[:1]) == swept([]) == ()
 
 
-def test_what_follows_from_what_was_varied_is_left_out() -> None:
+def test_settings_that_follow_from_varied_ones_are_left_out() -> None:
     assert swept(NETWORKS, {"model"}) == ("model",)
     assert swept(NETWORKS) == ("model", "model.units")
 
 
-def test_what_a_group_changes_stays_where_its_class_does_not_tell() -> None:
+def test_settings_changed_by_a_group_stay_if_its_class_does_not_distinguish() -> None:
     runs = [{"model": "Seq2Seq", "model.stateful": state} for state in (True, False)]
     assert swept(runs, {"model"}) == ("model.stateful",)
 
 
-def test_a_setting_of_which_some_runs_have_none_differs() -> None:
+def test_a_setting_that_some_runs_lack_counts_as_different() -> None:
     assert swept([{"model.units": 20}, {}]) == ("model.units",)
 
 
-def test_settings_of_a_search_all_count_though_no_two_trials_are_alike() -> None:
+def test_all_settings_of_a_search_count_although_no_two_trials_are_alike() -> None:
     trials = [{"model.units": n, "optimizer.learning_rate": n / 100} for n in (1, 2, 3)]
     named = {"model.units", "optimizer.learning_rate"}
     assert swept(trials, named) == ("model.units", "optimizer.learning_rate")
@@ -54,15 +54,17 @@ def test_settings_of_a_search_all_count_though_no_two_trials_are_alike() -> None
         ({"model.units": 1, "head.units": 2}, "model.units 1, head.units 2"),
     ],
 )
-def test_a_run_is_named_by_the_ends_of_its_settings(run: dict[str, object], expected: str) -> None:
+def test_a_run_is_named_by_the_last_parts_of_its_settings(
+    run: dict[str, object], expected: str
+) -> None:
     assert words(run, list(run)) == expected
 
 
-def test_a_name_leaves_out_what_a_run_does_not_have() -> None:
+def test_a_name_leaves_out_settings_that_the_run_lacks() -> None:
     assert words({"seed": 1}, ["model.units", "seed"]) == "seed 1"
     assert short("model.units", ["model.units", "seed"]) == "units"
 
 
-def test_overrides_differ_in_what_not_all_of_them_have() -> None:
+def test_overrides_differ_in_what_not_all_runs_have() -> None:
     jobs = [["model=seq2seq", "seed=1", "+a.b=2"], ["model=seq2seq", "seed=2", "+a.b=3"]]
     assert varied(jobs) == {"seed": ["1", "2"], "a.b": ["2", "3"]}

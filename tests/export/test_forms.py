@@ -1,4 +1,4 @@
-"""A network in another form gives the outputs of the original, its state carried or not."""
+"""An exported network gives the outputs of the original, with and without a carried state."""
 
 import json
 import zipfile
@@ -38,7 +38,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("model", "representation", "missing"), PAIRS)
 @pytest.mark.parametrize("layers", [1, 2])
-def test_the_arrays_answer_as_the_original(
+def test_the_arrays_give_the_same_answers_as_the_original(
     model: str, representation: str, missing: str, layers: int, tmp_path: Path
 ) -> None:
     network = small(
@@ -51,7 +51,7 @@ def test_the_arrays_answer_as_the_original(
     assert forms.compare(network, lambda windows: predict(windows, asked)) < 1e-6
 
 
-def test_the_arrays_know_where_a_reset_gate_acts(tmp_path: Path) -> None:
+def test_the_arrays_distinguish_where_a_reset_gate_acts(tmp_path: Path) -> None:
     network = small("gru", "model.reset=before", "missing=mask", "model.layers=2")
     write_arrays(network, tmp_path)
     predict = echo_network.load(tmp_path).predict
@@ -59,7 +59,7 @@ def test_the_arrays_know_where_a_reset_gate_acts(tmp_path: Path) -> None:
     assert forms.compare(network, lambda windows: predict(windows, asked)) < 1e-6
 
 
-def test_arrays_decode_as_the_original(tmp_path: Path) -> None:
+def test_the_arrays_decode_as_the_original_does(tmp_path: Path) -> None:
     network = small("encoder_decoder", "representation=scaled")
     write_arrays(network, tmp_path)
     sequence = np.arange(9) % 7
@@ -68,9 +68,9 @@ def test_arrays_decode_as_the_original(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow about missing examples
-def test_the_mlflow_model_of_a_network_of_ones_own_is_a_graph(tmp_path: Path) -> None:
+def test_the_mlflow_model_of_an_own_network_is_a_graph(tmp_path: Path) -> None:
     class Own(EncoderDecoder):
-        """What it does differently only its code knows."""
+        """A network whose difference from ours is only in its code."""
 
     network = small()
     network.module.model.__class__ = Own
@@ -91,7 +91,9 @@ def test_the_mlflow_model_of_a_network_of_ones_own_is_a_graph(tmp_path: Path) ->
         ("gru", ("model.reset=before",)),
     ],
 )
-def test_onnx_answers_as_the_original(model: str, options: tuple[str, ...], tmp_path: Path) -> None:
+def test_onnx_gives_the_same_answers_as_the_original(
+    model: str, options: tuple[str, ...], tmp_path: Path
+) -> None:
     assert forms.write(small(model, *options), "onnx", tmp_path).difference < 1e-6
 
 
@@ -99,7 +101,7 @@ def test_onnx_answers_as_the_original(model: str, options: tuple[str, ...], tmp_
 @pytest.mark.parametrize(
     "model", [name for name, network in matrix.topologies().items() if network not in LAYERS]
 )
-def test_the_mlflow_model_of_a_network_that_is_no_arrays_is_a_graph(
+def test_the_mlflow_model_of_a_network_without_arrays_is_a_graph(
     model: str, tmp_path: Path
 ) -> None:
     network = small(model)
@@ -111,11 +113,13 @@ def test_the_mlflow_model_of_a_network_that_is_no_arrays_is_a_graph(
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow about missing examples
 @pytest.mark.parametrize("options", [(), ("representation=scaled",), ("model.stateful=false",)])
-def test_the_mlflow_model_answers_as_the_original(options: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_mlflow_model_gives_the_same_answers_as_the_original(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
     assert forms.write(small("encoder_decoder", *options), "mlflow", tmp_path).difference < 1e-6
 
 
-def test_a_window_by_itself_begins_with_no_state(tmp_path: Path) -> None:
+def test_a_single_window_starts_from_a_state_of_zero(tmp_path: Path) -> None:
     network = small()
     export_pt2(network, tmp_path)
     windows = network.problem.windows(np.arange(9) % 7)
@@ -123,7 +127,7 @@ def test_a_window_by_itself_begins_with_no_state(tmp_path: Path) -> None:
     assert (alone == network.predict(np.arange(9) % 7, carry=False).predicted.numpy()).all()
 
 
-def test_batches_of_a_sequence_are_those_of_the_training(tmp_path: Path) -> None:
+def test_carried_rows_are_batched_as_in_training(tmp_path: Path) -> None:
     network = small("seq2seq", "batch_size=7", "problem.length=9")
     export_pt2(network, tmp_path)
     sequence = np.arange(20) % 7  # 18 windows: the last batch is not full
@@ -152,7 +156,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (np.empty((0, 3)), "rows of 3 integers"),
     ],
 )
-def test_what_is_no_window_is_refused(windows: object, words: str, exported: Path) -> None:
+def test_an_invalid_window_is_refused(windows: object, words: str, exported: Path) -> None:
     with pytest.raises(ValueError, match=words):
         echo_network.load(exported).predict(np.asarray(windows))
 
@@ -166,7 +170,7 @@ def test_nothing_is_pickled(tmp_path: Path) -> None:
     assert not kinds & {".pkl", ".pt", ".pickle"}
 
 
-def test_a_form_that_answers_otherwise_is_not_left(
+def test_a_form_that_gives_other_answers_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = small()
@@ -186,7 +190,7 @@ def _louder(trained: TrainedNetwork) -> object:
     return forward
 
 
-def test_a_form_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+def test_a_form_replaces_an_earlier_one(tmp_path: Path) -> None:
     forms.write(small(), "pt2", tmp_path)
     forms.write(small("many_to_one"), "pt2", tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["network.json", "network.pt2"]

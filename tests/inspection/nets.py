@@ -1,4 +1,4 @@
-"""Networks whose inside and whose answers are known."""
+"""Networks whose states, gates and answers are known."""
 
 from collections.abc import Callable
 from typing import Any
@@ -47,12 +47,12 @@ def module(
     batch_size: int,
     representation: Representation | None = None,
 ) -> EchoModule:
-    """A module around it."""
+    """Wraps a network in a module."""
     return EchoModule(model, problem, representation or OneHot(problem.n_values), batch_size)
 
 
 def trained(module: EchoModule) -> TrainedNetwork:
-    """As if it came from a run."""
+    """The module as a trained network, as if it came from a run."""
     unused: Any = None
     return TrainedNetwork(module, OmegaConf.create(), unused, 0, 0, None, {})
 

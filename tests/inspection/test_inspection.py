@@ -1,4 +1,4 @@
-"""A whole inspection: its figures, its file, and what it says."""
+"""A whole inspection: its figures, its file and its findings."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from .nets import Answering, V, one_hot
 PROBLEM = EchoProblem(length=10, n_values=V, n_in=3, n_out=3)
 
 
-def test_it_writes_every_figure_and_what_was_measured(tmp_path: Path) -> None:
+def test_inspecting_writes_every_figure_and_the_measurements(tmp_path: Path) -> None:
     echo_exp.inspect(nets.trained(nets.first_only(PROBLEM, 4)), tmp_path, sequences=40)
     assert {path.stem for path in tmp_path.glob("*.png")} == {*FIGURES} - {"attention"}
     content = json.loads((tmp_path / "measurements.json").read_text(encoding="utf-8"))
@@ -29,20 +29,20 @@ def test_it_writes_every_figure_and_what_was_measured(tmp_path: Path) -> None:
     assert len(content["findings"]) == 4  # one says that there is no attention
 
 
-def test_it_says_what_is_held() -> None:
+def test_the_findings_say_which_integers_are_held() -> None:
     found = echo_exp.inspect(nets.trained(nets.first_only(PROBLEM, 8)), figures=["probes"])
     (sentence,) = findings(found)
     assert "reads 1.00 of those at position 1 (" in sentence
 
 
-def test_only_the_figures_that_are_asked_for_are_made() -> None:
+def test_only_the_requested_figures_are_drawn() -> None:
     network = nets.trained(nets.seq2seq(PROBLEM, 4, units=5))
     found = echo_exp.inspect(network, sequences=20, figures=["errors", "gates"])
     assert list(draw(found)) == ["gates", "errors"]
     assert found.skill is None
 
 
-def test_several_layers_have_figures_of_their_own() -> None:
+def test_each_of_several_layers_has_its_own_figures() -> None:
     sizes = {"n_features": V, "n_outputs": V, "n_in": 3, "n_out": 2, "units": 4, "seeds": [1]}
     model = EncoderDecoder(**sizes)  # type: ignore[arg-type]
     problem = EchoProblem(length=10, n_values=V, n_in=3, n_out=2)
@@ -55,7 +55,7 @@ def test_several_layers_have_figures_of_their_own() -> None:
     assert len(findings(found)) == 1  # of what reads
 
 
-def test_a_window_that_is_one_timestep_is_inspected_too(tmp_path: Path) -> None:
+def test_a_window_of_one_timestep_can_be_inspected(tmp_path: Path) -> None:
     sizes = {"n_features": V, "n_outputs": V, "n_in": 3, "n_out": 3, "units": 4, "seeds": [1]}
     problem = EchoProblem(length=8, n_values=V, n_in=3, n_out=3, incomplete=True)
     module = echo_exp.EchoModule(
@@ -69,7 +69,7 @@ def test_a_window_that_is_one_timestep_is_inspected_too(tmp_path: Path) -> None:
     assert found.layers["lstm"].probes["carried"].accuracy.value.shape == (3, 1, 3)
 
 
-def test_of_a_network_without_our_layers_only_the_answers_are_looked_at(tmp_path: Path) -> None:
+def test_a_network_without_our_layers_is_inspected_by_its_answers_only(tmp_path: Path) -> None:
     network = nets.trained(nets.module(Answering(lambda x, _: one_hot(x)), PROBLEM, 4))
     found = echo_exp.inspect(network, tmp_path, sequences=20)
     assert {path.stem for path in tmp_path.glob("*.png")} == {"confusion", "errors", "skill"}

@@ -1,4 +1,4 @@
-"""What a network shows of its gates and of what it looks at, where it is known."""
+"""Measured gates, attention and gradients, of networks for which these are known."""
 
 import math
 from pathlib import Path
@@ -48,7 +48,9 @@ def _windows(module: EchoModule) -> torch.Tensor:
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", ATTENTIVE)
-def test_weights_add_up_to_one_and_none_is_on_what_is_missing(name: str, masked: bool) -> None:
+def test_attention_weights_add_up_to_one_and_are_zero_at_missing_timesteps(
+    name: str, masked: bool
+) -> None:
     x = torch.randint(V, (1, 5, 3), generator=torch.Generator().manual_seed(0))
     present = torch.tensor([False, True, True]).expand(1, 5, 3) if masked else None
     model = ATTENTIVE[name]
@@ -60,7 +62,7 @@ def test_weights_add_up_to_one_and_none_is_on_what_is_missing(name: str, masked:
 
 
 @pytest.mark.parametrize("name", GATED)
-def test_states_that_are_shown_are_those_of_the_network(name: str) -> None:
+def test_the_states_shown_equal_those_of_the_network(name: str) -> None:
     model, x = GATED[name], torch.randint(V, (1, 5, 3))
     present = torch.tensor([True, False, True]).expand(1, 5, 3)
     _, before = model(x)
@@ -73,7 +75,7 @@ def test_states_that_are_shown_are_those_of_the_network(name: str) -> None:
             assert gate.shape == layer.hidden[:, :, 1:].shape
 
 
-def test_gates_that_are_set_are_measured_as_set() -> None:
+def test_measured_gates_equal_those_that_were_set() -> None:
     model = GRU(**SIZES, seeds=[1])
     with torch.no_grad():
         for name, value in model.layers[0].named_parameters():
@@ -89,7 +91,7 @@ def test_gates_that_are_set_are_measured_as_set() -> None:
     assert gates.closed.tolist() == [[0, 0, 0], [1, 1, 1]]
 
 
-def test_what_a_state_space_block_keeps_is_measured_as_set() -> None:
+def test_the_measured_share_that_a_state_space_block_keeps_equals_that_which_was_set() -> None:
     slow, selective = SSM(**SIZES, seeds=[1]), SelectiveSSM(**SIZES, seeds=[1])
     with torch.no_grad():
         slow.body.blocks[0].get_parameter("recurrence.decay_log").fill_(math.log(-math.log(0.95)))
@@ -102,7 +104,7 @@ def test_what_a_state_space_block_keeps_is_measured_as_set() -> None:
         assert gates.open.tolist() == [[1, 1, 1]]
 
 
-def test_a_decoder_that_is_set_to_look_for_an_integer_looks_at_its_timestep() -> None:
+def test_a_decoder_set_to_attend_to_an_integer_attends_to_its_timestep() -> None:
     model = Attention(**SIZES, seeds=[1])
     nets.set_gates(model.encoder.first, output=OPEN, input_=OPEN, forget=SHUT, first=0)
     with torch.no_grad():
@@ -116,7 +118,7 @@ def test_a_decoder_that_is_set_to_look_for_an_integer_looks_at_its_timestep() ->
     torch.testing.assert_close(weights, expected)
 
 
-def test_a_transformer_whose_queries_are_zero_looks_at_all_that_it_may_alike() -> None:
+def test_a_transformer_with_zero_queries_attends_equally_to_all_it_may() -> None:
     model = Transformer(**SIZES, seeds=[1], position="none")
     with torch.no_grad():
         first: Any = model.blocks[0]
@@ -129,7 +131,7 @@ def test_a_transformer_whose_queries_are_zero_looks_at_all_that_it_may_alike() -
     assert np.allclose(found.weights["block 1 head 1"], expected)
 
 
-def test_the_gradient_is_at_the_only_timestep_that_an_answer_depends_on() -> None:
+def test_the_gradient_is_only_at_the_timestep_that_an_answer_depends_on() -> None:
     newest = nets.newest_only(PROBLEM, 4)
     assert np.allclose(looks.gradient(newest, _windows(newest)).share, np.eye(3), atol=1e-6)
     first = nets.first_only(PROBLEM, 8)
@@ -146,13 +148,13 @@ def test_each_layer_is_drawn_by_its_name(name: str, tmp_path: Path) -> None:
 
 
 class _WithoutGates(GRU):
-    """Shows its hidden states alone."""
+    """A network that shows only its hidden states."""
 
     def gates(self, *given: Any) -> dict[str, Gated]:
         return {name: shown._replace(gates={}) for name, shown in super().gates(*given).items()}
 
 
-def test_layers_without_gates_show_their_states_and_it_is_said_that_they_have_none(
+def test_layers_without_gates_show_their_states_and_say_that_they_have_no_gates(
     tmp_path: Path,
 ) -> None:
     network = nets.trained(nets.module(_WithoutGates(**SIZES, seeds=[1]), PROBLEM, 4))
@@ -171,7 +173,9 @@ def test_layers_without_gates_show_their_states_and_it_is_said_that_they_have_no
         (ATTENTIVE["transformer"], {"attention"}),
     ],
 )
-def test_what_each_network_shows_is_drawn(model: Any, expected: set[str], tmp_path: Path) -> None:
+def test_every_network_has_the_figures_that_it_supports(
+    model: Any, expected: set[str], tmp_path: Path
+) -> None:
     network = nets.trained(nets.module(model, PROBLEM, 4))
     found = echo_exp.inspect(network, tmp_path, sequences=20)
     expected |= {"gradient", "confusion", "errors", "skill"}

@@ -1,4 +1,4 @@
-"""What is measured of networks whose inside and whose answers are known."""
+"""Measurements of networks whose states, gates and answers are known."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_a_probe_follows_what_is_forgotten() -> None:
         assert np.allclose(kind[~np.eye(3, dtype=bool)], 1 / V, atol=0.06)
 
 
-def test_what_is_not_read_yet_is_told_as_often_as_shuffled_integers() -> None:
+def test_an_integer_not_yet_read_is_probed_no_better_than_chance() -> None:
     probe = _probe(nets.seq2seq(PROBLEM, 4, units=16))  # untrained
     read = np.tril(np.ones((3, 3), dtype=bool))
     assert probe.accuracy.value[:, read].min() > 0.2
@@ -57,8 +57,8 @@ def test_what_is_not_read_yet_is_told_as_often_as_shuffled_integers() -> None:
     assert (probe.chance < probe.shuffled[:, 2]).all()
 
 
-def test_a_carried_state_holds_integers_of_the_window_before_that_stand_in_this_one_too() -> None:
-    """With a batch of one window, the window before has all integers of this one but the newest."""
+def test_a_carried_state_holds_integers_shared_with_the_previous_window() -> None:
+    """With one window per batch, the previous one has all integers of this one but the newest."""
     read = np.tril(np.ones((3, 3), dtype=bool))
     carried = _probe(nets.seq2seq(PROBLEM, 1, units=16), carried=True).accuracy.value[2]
     assert carried[0, 1] > 0.3  # the newest of the window before
@@ -67,14 +67,14 @@ def test_a_carried_state_holds_integers_of_the_window_before_that_stand_in_this_
     assert np.allclose(apart[~read], 1 / V, atol=0.06)
 
 
-def test_probes_are_tested_on_other_sequences_than_they_learn_from() -> None:
+def test_probes_are_tested_on_sequences_that_they_were_not_fitted_to() -> None:
     module = nets.first_only(PROBLEM, 4)
     windows = _windows(module)
     probe = measurements.probe(module, windows, trace(module, windows, walks.keep)["lstm"], True)
     assert probe.windows == probe.held_out == SEQUENCES // 2 * 4  # behind the first batch
 
 
-def test_states_and_gates_are_those_that_were_set() -> None:
+def test_measured_states_and_gates_equal_those_that_were_set() -> None:
     module = nets.first_only(PROBLEM, 4)
     windows = _windows(module)
     traced = trace(module, windows, walks.reset)["lstm"]
@@ -94,7 +94,7 @@ def test_states_and_gates_are_those_that_were_set() -> None:
     assert gates.closed[1] == pytest.approx([0, V / (V + 1), V / (V + 1)])
 
 
-def test_a_window_behind_the_first_batch_shows_the_states_where_these_are_carried() -> None:
+def test_with_a_carried_state_a_window_after_the_first_batch_is_shown() -> None:
     for batch_size, carried in ((4, True), (8, False)):
         module = nets.seq2seq(PROBLEM, batch_size, units=5)
         windows = _windows(module)
@@ -105,7 +105,7 @@ def test_a_window_behind_the_first_batch_shows_the_states_where_these_are_carrie
         assert states.window == windows[0, 4 if carried else 0].tolist()
 
 
-def test_errors_stand_where_they_are_made() -> None:
+def test_errors_are_counted_at_the_position_where_they_occur() -> None:
     def second_is_wrong(x: Tensor, _: Tensor) -> Tensor:
         return one_hot((x + torch.tensor([0, 1, 0])) % V)
 
@@ -117,7 +117,7 @@ def test_errors_stand_where_they_are_made() -> None:
     assert errors.place.high[0] > 0  # so many windows leave something open
 
 
-def test_errors_of_the_batches_that_make_them() -> None:
+def test_errors_are_counted_in_the_batch_where_they_occur() -> None:
     """Right only where the state is zero: in the first batch."""
 
     def right_at_zero(x: Tensor, before: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ def test_errors_of_the_batches_that_make_them() -> None:
     assert (errors.batch_size, errors.first_row) == (4, 0)
 
 
-def test_who_always_answers_the_first_integer_is_right_at_the_first_place() -> None:
+def test_a_network_that_repeats_the_first_integer_is_right_at_the_first_position() -> None:
     module, windows, echoes = _answered(lambda x, _: one_hot(x[..., :1].expand(x.shape)))
     errors = measurements.errors(module, windows, echoes)
     assert errors.place.value[0] == 0
@@ -160,7 +160,7 @@ def test_many_integers_are_grouped_in_the_confusion() -> None:
     assert found.counts.trace() == found.counts.sum() == found.off[0]
 
 
-def test_who_ignores_the_state_is_as_good_with_any() -> None:
+def test_a_network_that_ignores_its_state_has_equal_skill_with_any_state() -> None:
     module, windows, _ = _answered(lambda x, _: one_hot(x // 2 * 2))
     skill = measurements.skill(module, windows)
     assert len({float(share.value) for share in skill.start.values()}) == 1
@@ -168,8 +168,8 @@ def test_who_ignores_the_state_is_as_good_with_any() -> None:
     assert len(skill.batches.value) == 8
 
 
-def test_who_answers_from_the_state_needs_the_carried_one() -> None:
-    """With one window of two integers a batch, the first was the last of the window before."""
+def test_a_network_that_answers_from_its_state_needs_the_carried_one() -> None:
+    """With one window of two integers per batch, the first was the last of the previous window."""
     problem = EchoProblem(length=6, n_values=V, n_in=2, n_out=1)
     from_state = Answering(lambda _, before: one_hot(before.round().long().clamp(0, V - 1)))
     module = nets.module(from_state, problem, 1)
@@ -182,7 +182,7 @@ def test_who_answers_from_the_state_needs_the_carried_one() -> None:
     assert skill.batches.value[:10].round(0).tolist() == expected
 
 
-def test_where_a_sequence_is_one_batch_the_state_is_carried_to_the_next_sequence() -> None:
+def test_if_a_sequence_is_one_batch_the_state_is_carried_to_the_next_sequence() -> None:
     module = nets.module(Answering(lambda x, b: one_hot(x * (b == 0))), PROBLEM, 8)
     skill = measurements.skill(module, _windows(module).clamp(min=1))
     assert skill.trained == 1
@@ -207,7 +207,7 @@ def test_incomplete_windows_are_not_measured() -> None:
     assert float(errors.all.value) == 0
 
 
-def test_no_portion_is_a_single_sequence() -> None:
+def test_no_portion_consists_of_a_single_sequence() -> None:
     module = nets.seq2seq(EchoProblem(length=1000, n_values=1000), 996, units=2)
     sizes = [len(part) for part in walks.portions(module, torch.zeros(7, 1))]
     assert sum(sizes) == 7

@@ -1,4 +1,4 @@
-"""What is recorded of the layers is what they do."""
+"""Recordings of layers agree with what the layers compute."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def _window(masked: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", MODELS)
-def test_outputs_and_states_are_those_of_the_network(name: str, masked: bool) -> None:
+def test_recorded_outputs_and_states_equal_those_of_the_network(name: str, masked: bool) -> None:
     model, (window, present) = MODELS[name], _window(masked)
     _, before = model(window)
     expected, state = model(window, before, present)
@@ -49,7 +49,7 @@ def test_layers_are_named_after_their_stacks() -> None:
     assert list(recording.layers(MODELS["encoder_decoder"])) == names
 
 
-def test_states_begin_with_the_one_before_the_window() -> None:
+def test_the_first_recorded_state_is_that_before_the_window() -> None:
     model, (window, _) = MODELS["encoder_decoder"], _window(masked=False)
     with recording.recorded(model) as recordings:
         _, after = model(window)
@@ -75,7 +75,7 @@ def test_a_layer_that_is_called_timestep_by_timestep_is_recorded_as_a_whole() ->
     torch.testing.assert_close(output * decoder.cell[:, :, 1:].tanh(), decoder.hidden[:, :, 1:])
 
 
-def test_a_skipped_timestep_leaves_the_state() -> None:
+def test_a_skipped_timestep_does_not_change_the_state() -> None:
     model, (window, present) = MODELS["seq2seq"], _window(masked=True)
     assert present is not None
     with recording.recorded(model) as recordings:
@@ -85,7 +85,7 @@ def test_a_skipped_timestep_leaves_the_state() -> None:
     assert torch.equal(same, ~present)
 
 
-def test_afterwards_the_network_is_as_it_was() -> None:
+def test_recording_does_not_change_the_network() -> None:
     model, (window, _) = MODELS["layers"], _window(masked=False)
     expected, _ = model(window)
     with pytest.raises(RuntimeError), recording.recorded(model):
@@ -94,7 +94,7 @@ def test_afterwards_the_network_is_as_it_was() -> None:
     assert torch.equal(model(window)[0], expected)
 
 
-def test_a_network_without_such_layers_has_no_recordings() -> None:
+def test_a_network_without_our_layers_has_no_recordings() -> None:
     with recording.recorded(torch.nn.GRU(3, 4)) as recordings:
         pass
     assert recordings == {}

@@ -1,4 +1,4 @@
-"""Additive attention: the equations of Bahdanau et al. 2015, and what is looked at."""
+"""Additive attention: the equations of Bahdanau et al. 2015, and the weights."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def _network(**changes: Any) -> Attention:
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_outputs_equal_the_equations_of_the_paper(layers: int) -> None:
-    """Sum by sum for each replica and window; the LSTM layers have tests of their own."""
+    """Computed sum by sum for each replica and window; the LSTM layers are tested elsewhere."""
     model = _network(layers=layers).double()
     x, state = torch.randint(9, (2, 3, 4)), tuple(torch.randn(4 * layers, 2, 3, 5).double())
     outputs, _ = model(x, state)
@@ -81,7 +81,7 @@ FEEDBACK = pytest.mark.parametrize("feedback", ["own", "teacher"])
 
 @FEEDBACK
 def test_with_feedback_it_reads_its_own_answers(feedback: str) -> None:
-    """Telling it what it has answered changes nothing, and telling it something else does."""
+    """Given its own answers as the right ones nothing changes; given others, the outputs do."""
     model = _network(feedback=feedback)
     x = torch.randint(9, (2, 3, 4))
     outputs, state = model(x)

@@ -167,7 +167,7 @@ def _network(**changes: Any) -> GRU:
 
 
 def test_the_number_of_parameters_is_that_of_keras() -> None:
-    """Three kernels and recurrent kernels; a second bias where the product has one."""
+    """Three kernels and three recurrent kernels, and a second bias if the product has one."""
     for reset, biases in (("after", 2), ("before", 1)):
         count = sum(parameter.numel() for parameter in _network(reset=reset).parameters())
         assert count == 60 * (9 + 20 + biases) + 21 * 9

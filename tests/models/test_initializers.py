@@ -1,4 +1,4 @@
-"""Initial weights are those of Keras, and each replica's are its seed's."""
+"""Initial weights have Keras' distributions, and each replica's depend only on its seed."""
 
 import math
 from typing import Any

@@ -26,7 +26,7 @@ def _state(layer: LSTM, batch: int) -> State:
 
 
 def _torch_order(gates: Tensor) -> Tensor:
-    """Our gates lie as o, i, f, g; those of torch as i, f, g, o."""
+    """Reorders the gates: ours are o, i, f, g; torch's are i, f, g, o."""
     o, i, f, g = gates.chunk(4, -1)
     return torch.cat([i, f, g, o], -1)
 

@@ -55,7 +55,7 @@ def test_every_replica_equals_the_sequential_equations(
 
 @pytest.mark.parametrize("scale", [0.1, 1, 30])
 def test_a_long_window_is_exact_to_the_precision_of_32_bits(scale: float) -> None:
-    """Gates that stay open, change or stick: of 1,000 timesteps products underflow, sums do not."""
+    """Gates stay open, change or stick: over 1,000 timesteps products underflow, sums do not."""
     torch.manual_seed(0)
     layer = _layer(3, 8).float()
     x = scale * torch.randn(1, 2, 1000, 3)

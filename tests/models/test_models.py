@@ -1,4 +1,4 @@
-"""Every network: its shapes, its state, and what its topology is."""
+"""Every network: its shapes, its state and its topology."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""The linear recurrence: a loop and rounds do what its equation says, and its derivative."""
+"""The linear recurrence: loop and parallel rounds follow its equation and its derivative."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ SHAPES = st.tuples(*(st.integers(1, most) for most in (2, 2, 9, 3)))
 
 
 def drawn(shape: tuple[int, ...], seed: int) -> tuple[Tensor, Tensor]:
-    """Returns what a recurrence keeps and what is new to it, [R, B, T, U] each."""
+    """Returns the share that a recurrence keeps and its new input, [R, B, T, U] each."""
     random = torch.Generator().manual_seed(seed)
     kept, new = torch.randn(2, *shape, generator=random, dtype=torch.float64).unbind()
     return kept, new

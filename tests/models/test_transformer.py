@@ -1,4 +1,4 @@
-"""The transformer: its block is torch's, and what each timestep knows of the others."""
+"""The transformer: its block equals torch's, and each timestep sees only what it may."""
 
 from typing import Any
 

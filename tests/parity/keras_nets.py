@@ -60,7 +60,7 @@ TOPOLOGIES: dict[str, type[OurModel]] = {
 
 @dataclass(frozen=True)
 class Net:
-    """A network and its training, to be made here and in Keras."""
+    """A network and its training, made both here and in Keras."""
 
     name: str
     problem: EchoProblem
@@ -82,11 +82,11 @@ class Net:
         return f"{name}-{kind}-{policy}-{self.layers}{state}"
 
     def representation(self) -> OneHot | Scaled:
-        """Returns how it sees integers."""
+        """Returns the representation of integers."""
         return (Scaled if self.scaled else OneHot)(V, self.missing.sentinel)
 
     def model(self, seeds: Sequence[int] = (0,)) -> OurModel:
-        """Returns our network, one replica a seed."""
+        """Returns our network, with one replica per seed."""
         representation = self.representation()
         own: dict[str, dict[str, Any]] = {
             "seq2seq_padded": {"padding": "post"},
@@ -105,7 +105,7 @@ class Net:
         )
 
     def module(self, seeds: Sequence[int] = (0,)) -> EchoModule:
-        """Returns our training of it."""
+        """Returns our training of the network."""
         return EchoModule(
             self.model(seeds),
             self.problem,
@@ -256,11 +256,11 @@ class Carrying:
 
 
 class CarryingLSTM(Carrying, keras.layers.LSTM):  # type: ignore[misc]
-    """An LSTM that does."""
+    """An LSTM that carries its state on JAX."""
 
 
 class CarryingGRU(Carrying, keras.layers.GRU):  # type: ignore[misc]
-    """A GRU that does."""
+    """A GRU that carries its state on JAX."""
 
 
 def weights_of(layer: OurLayer) -> list[Array]:

@@ -1,4 +1,4 @@
-"""Every network trains as in Keras: the same weights and batches give the same losses."""
+"""Every network trains as in Keras: equal weights and batches give equal losses."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def _peer(baseline: Net, model: nn.Module) -> Peer:
 def _train(
     model: Model, baseline: Net, optimizer: torch.optim.Optimizer
 ) -> list[tuple[float, float]]:
-    """Our pieces, driven batch by batch; returns loss and accuracy of each batch."""
+    """Trains our network batch by batch; returns the loss and accuracy of each batch."""
     representation = OneHot(V)
     measured = []
     for sequence in _sequences(baseline):
@@ -54,7 +54,7 @@ def _train(
 
 
 @baselines
-def test_losses_and_weights_stay_those_of_keras(baseline: Net) -> None:
+def test_losses_and_weights_agree_with_keras_throughout_the_training(baseline: Net) -> None:
     model = baseline.model()
     peer = _peer(baseline, model)
     ours = _train(model, baseline, Adam(model.parameters()))
@@ -67,7 +67,7 @@ def test_losses_and_weights_stay_those_of_keras(baseline: Net) -> None:
 
 
 @baselines
-def test_the_module_measures_the_epochs_of_keras(baseline: Net) -> None:
+def test_the_module_measures_epochs_as_keras_does(baseline: Net) -> None:
     model = baseline.model()
     peer = _peer(baseline, model)
     module = EchoModule(model, baseline.problem, OneHot(V), baseline.batch)
@@ -95,7 +95,7 @@ def _difference(ours: list[tuple[float, float]], theirs: list[tuple[float, float
 
 @pytest.fixture(scope="module")
 def reference() -> list[tuple[float, float]]:
-    """What Keras measures for seq2seq."""
+    """Keras' losses and accuracies for seq2seq."""
     peer = _peer(BASELINES[0], BASELINES[0].model())
     return [step for s in _sequences(BASELINES[0]) for step in peer.train_epoch(s)]
 
@@ -114,7 +114,7 @@ def test_losses_differ_by_rounding_only(reference: list[tuple[float, float]]) ->
 
 
 def test_torchs_epsilon_breaks_parity(reference: list[tuple[float, float]]) -> None:
-    """It is added after the bias correction there, where it weighs less."""
+    """Torch adds epsilon after the bias correction, where it has less weight."""
     torchs = _ours(lambda p: torch.optim.Adam(p, lr=1e-3, eps=1e-7))
     assert _difference(torchs, reference) > BROKEN
 

@@ -36,7 +36,7 @@ def _transformer() -> Transformer:
     [(_gru, TorchGRU), (_transformer, TorchTransformer)],
     ids=["gru", "transformer"],
 )
-def test_each_replica_has_the_curve_of_torchs_network(
+def test_each_replica_has_the_learning_curve_of_torchs_network(
     make: Callable[[], Any], peer: Callable[[Any, int], nn.Module]
 ) -> None:
     model = make().double()

@@ -1,4 +1,4 @@
-"""Made records of a study: what is finished, what it scored, whether it solved the problem."""
+"""Made-up records of a study's cells: finished or not, with scores and epochs to solve."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def record(
     loss: float = 0.0,
     seeds: Sequence[int] | None = None,
 ) -> Record:
-    """A finished record with a score a seed, NaN if it diverged; without scores, never run."""
+    """A finished record with a score per seed, NaN if it diverged; without scores, never run."""
     count = len(accuracy)
     if not count:
         return Record(cell, "never run", None, EPOCHS, (), {}, np.empty(0), {}, 0.0, 0)

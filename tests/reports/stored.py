@@ -1,4 +1,4 @@
-"""Stores full of runs that nobody trained, written as rows of MLflow's tables."""
+"""Stores full of runs without a training, written directly into MLflow's tables."""
 
 import itertools
 import uuid
@@ -46,7 +46,7 @@ def make(folder: Path) -> str:
 
 
 def experiment(uri: str, name: str = "echo") -> int:
-    """Returns the number of an experiment, which is made where it is missing."""
+    """Returns the number of an experiment, and creates it if it is missing."""
     client = MlflowClient(uri)
     found = client.get_experiment_by_name(name)
     return int(found.experiment_id if found else client.create_experiment(name, "/artifacts"))
@@ -136,7 +136,7 @@ def _scores(run: str) -> list[dict[str, Any]]:
 
 
 def _curves(session: Session, runs: Sequence[str], epochs: int) -> None:
-    """Gives runs their curves, which the database makes by itself."""
+    """Gives runs their curves, which the database generates."""
     if epochs:
         first = select(literal(1).label("epoch")).cte(recursive=True)
         steps = first.union_all(select(first.c.epoch + 1).where(first.c.epoch < epochs))

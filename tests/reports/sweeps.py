@@ -1,4 +1,4 @@
-"""Made jobs of a sweep."""
+"""Made-up jobs of a sweep."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What many tasks say together, on made scores of which the answer is known."""
+"""Aggregates over many tasks, of made-up scores with known answers."""
 
 import dataclasses
 from pathlib import Path
@@ -24,7 +24,7 @@ TASKS = st.lists(
 
 
 def _found(**scores: dict[str, list[float]]) -> Answers:
-    """Answers of scores by task and units, the units named ``u1``, ``u2``, ..."""
+    """The answers to scores by task and units, with the units named ``u1``, ``u2``, ..."""
     tasks = dict.fromkeys(task for own in scores.values() for task in own)
     grids = [
         {"labels": {"task": task}, "model.units": [int(name[1:]) for name in scores]}

@@ -1,4 +1,4 @@
-"""Which cells of a study are compared with which, and what is left out."""
+"""Which cells of a study are compared, and which are left out."""
 
 import dataclasses
 

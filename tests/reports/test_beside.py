@@ -1,4 +1,4 @@
-"""Runs beside each other."""
+"""The report that compares any runs."""
 
 import math
 from pathlib import Path

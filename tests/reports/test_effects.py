@@ -1,4 +1,4 @@
-"""How the variance of a score divides among what was swept."""
+"""How the variance of a score divides among the swept settings."""
 
 import math
 from collections.abc import Mapping

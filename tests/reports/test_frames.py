@@ -1,4 +1,4 @@
-"""Runs and curves as data frames, read from stores that nobody trained for."""
+"""Runs and curves as data frames, read from made-up stores."""
 
 import itertools
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ def _sweeps(uri: str) -> list[str]:
 
 
 def _typed(uri: str, *values: Any) -> "pd.Series[Any]":
-    """The column of a setting that runs have with these values; the last run has none."""
+    """The column of a setting with these values in the first runs; the last run lacks it."""
     stored.sweep(uri, [*({"number": n, "it": v} for n, v in enumerate(values)), {"number": -1}])
     return echo_exp.runs(sweep="last", tracking_uri=uri)["it"]
 

@@ -1,4 +1,4 @@
-"""A study's runs in a file give back the records that they were, and the same report."""
+"""The file of a study's runs restores the same records and the same report."""
 
 import dataclasses
 from pathlib import Path

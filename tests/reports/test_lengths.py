@@ -1,4 +1,4 @@
-"""The section on other lengths, on made records with known answers."""
+"""The section on other lengths, for made-up records with known answers."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from . import made
 
 
 def _found(at: dict[int, dict[int, float]], **more: str) -> Answers:
-    """Of each arm the accuracy of all seeds at some lengths."""
+    """The section for arms whose seeds all have the same accuracies at some lengths."""
     study = made.study({"model.units": [*at]}, lengths="test/accuracy", **more)
     records = []
     for cell in study.cells:

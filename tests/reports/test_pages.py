@@ -1,4 +1,4 @@
-"""What a report looks like: complete, the same each time, and safe to open."""
+"""The pages of a report: complete, the same each time, and safe to open."""
 
 import re
 from pathlib import Path
@@ -92,7 +92,7 @@ def test_a_number_is_not_rounded_to_a_wrong_value(value: float, text: str) -> No
     assert rendering.number(value) == text
 
 
-def test_any_number_of_values_can_be_drawn_and_told_apart(tmp_path: Path) -> None:
+def test_any_number_of_values_can_be_drawn_and_distinguished(tmp_path: Path) -> None:
     asked = study({"model.units": list(range(1, 9)), "batch_size": [1, 3]}, x="batch_size")
     found = answers.answer(asked, [record(cell, [0.5, 0.6, 0.7]) for cell in asked.cells])
     pages.write(found, tmp_path)

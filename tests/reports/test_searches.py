@@ -1,4 +1,4 @@
-"""The report of a search: ranked by its own objective, of made trials with known answers."""
+"""The report of a search, ranked by its objective, for made-up trials with known answers."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ RATES = (0.001, 0.002, 0.003)
 
 
 def _accuracy(values: Mapping[str, Any]) -> float:
-    """More units are better, and so is a larger rate."""
+    """A score that grows with the units and the rate."""
     return float(values["model.units"] / 50 + 10 * values["optimizer.learning_rate"])
 
 

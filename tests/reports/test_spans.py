@@ -1,4 +1,4 @@
-"""The section on the longest span learnt, on made records with known answers."""
+"""The section on the longest span learnt, for made-up records with known answers."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ GRID = {"model.units": [1, 2], "problem.n_in": [5, 10, 20], "problem.length": 50
 
 
 def _found(*shares: tuple[int, ...]) -> Answers:
-    """Of each arm, how many of ten seeds learn each span."""
+    """The section for arms of which so many of ten seeds learn each span."""
     study = made.study(GRID, x="problem.n_in", span="problem.n_in")
     records = []
     for cell in study.cells:

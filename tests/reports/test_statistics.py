@@ -1,4 +1,4 @@
-"""The statistics, on made data whose answer is known."""
+"""The statistics, for made-up data with known answers."""
 
 import gc
 
@@ -59,7 +59,7 @@ def test_a_diverged_seed_is_left_out_of_the_mean() -> None:
 
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves little to the bootstrap, which no p-value is of."""
+    """Reduces the bootstrap resamples, on which no p-value depends."""
     monkeypatch.setattr(statistics, "RESAMPLES", 99)
     # statsmodels collects garbage after each correction, which takes long among all these tests.
     monkeypatch.setattr(gc, "collect", lambda: 0)

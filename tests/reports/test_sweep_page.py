@@ -1,4 +1,4 @@
-"""The report of a sweep, of made jobs with known answers."""
+"""The report of a sweep, for made-up jobs with known answers."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ SEEDS = (1, 2, 3)
 
 
 def _accuracy(values: Mapping[str, Any]) -> float:
-    """More units are better; a seed changes little."""
+    """An accuracy that grows with the units and hardly depends on the seed."""
     return float(values["model.units"] / 50 + values["seed"] / 1000)
 
 

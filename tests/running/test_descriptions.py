@@ -1,4 +1,4 @@
-"""What MLflow's UI says of runs, sweeps and experiments."""
+"""What MLflow's UI says about runs, sweeps and experiments."""
 
 import json
 import shlex
@@ -64,7 +64,7 @@ def test_a_run_that_has_not_ended_has_no_scores_and_can_be_resumed() -> None:
         ("associative_recall", "associative recall"),
     ],
 )
-def test_a_run_says_what_kind_of_problem_it_has(problem: str, kind: str) -> None:
+def test_a_run_is_described_by_its_kind_of_problem(problem: str, kind: str) -> None:
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         config = compose("config", [f"problem={problem}", "model=seq2seq_last"])
     assert configuration.problem_kind(config) == kind
@@ -92,7 +92,7 @@ def test_the_best_of_a_sweep_are_a_table() -> None:
     assert "The best settings" not in descriptions.sweep("runs", ["-m"])
 
 
-def test_failures_are_a_list_that_fits_a_tag_of_mlflow_and_is_no_markup() -> None:
+def test_failures_are_an_escaped_list_that_fits_into_a_tag_of_mlflow() -> None:
     failed = [f"job {n}: <b>|{'x ' * 900}" for n in range(descriptions.MOST_REASONS + 3)]
     text = descriptions.sweep("runs", ["-m"], summary="0 of 13 jobs succeeded", failed=failed)
     assert "0 of 13 jobs succeeded.\n\n- job 0: &lt;b&gt;\\|x x" in text
@@ -101,7 +101,7 @@ def test_failures_are_a_list_that_fits_a_tag_of_mlflow_and_is_no_markup() -> Non
     assert len(text) < 8000
 
 
-def test_a_view_has_its_columns_in_their_order_behind_those_that_are_always_there() -> None:
+def test_the_columns_of_a_view_follow_mlflows_own_in_order() -> None:
     tag = view(["test/mae"], ["model.layers"])
     found = json.loads(str(state(tag)))
     assert found["columnOrder"][3:] == ["metrics.`test/mae`", "params.`model.layers`"]
@@ -110,7 +110,7 @@ def test_a_view_has_its_columns_in_their_order_behind_those_that_are_always_ther
     assert len(tag[VIEW_TAG]) < 20_000  # MLflow's limit for a tag of an experiment
 
 
-def test_the_view_of_a_sweep_shows_its_runs_and_first_what_was_swept() -> None:
+def test_the_view_of_a_sweep_shows_its_runs_with_the_swept_settings_first() -> None:
     axes = ("model", "model.units", "seed")
     tag = sweep_view("abc", "sweep of 4", axes, ("model.units",))
     shown = json.loads(json.loads(tag["mlflow.sharedViewState.abc"])["state"])
@@ -157,7 +157,7 @@ def test_the_view_of_a_sweep_of_many_settings_fits_into_a_tag() -> None:
     assert len(tag) < 20_000
 
 
-def test_only_views_of_sweeps_and_only_the_oldest_of_many_are_outdated() -> None:
+def test_only_the_oldest_views_of_sweeps_are_outdated() -> None:
     views = {**view(), "mlflow.sharedViewState.theirs": '{"createdAt": 1, "state": "{}"}'}
     for number in range(MOST_VIEWS + 2):
         ((key, text),) = sweep_view(f"{number}", "sweep", ("seed",), ()).items()

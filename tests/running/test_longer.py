@@ -1,4 +1,4 @@
-"""A longer run begins where a shorter one has finished, and is that of all its epochs."""
+"""A longer run that continues a shorter one equals the run of all its epochs."""
 
 import tempfile
 from pathlib import Path
@@ -32,7 +32,7 @@ NOWHERE = 10**6
 
 
 class _Store:
-    """A store, and a run in it, that keep no history."""
+    """A store and a run that record nothing."""
 
     def history(self, *_: object) -> list[Any]:
         return []
@@ -42,7 +42,7 @@ class _Store:
 
 
 class _Training:
-    """Trainings in a folder, each a run of so many epochs; one replica may explode at an epoch."""
+    """Trainings in a folder, for a number of epochs; one replica may explode at an epoch."""
 
     def __init__(self, folder: Path, validate: int, exploding: int = NOWHERE) -> None:
         self.folder = folder
@@ -58,7 +58,7 @@ class _Training:
         return self._train(epochs, None, *callbacks)
 
     def after(self, shorter: int, epochs: int) -> Outcome | None:
-        """Goes on from a shorter run; None where nothing can be taken over."""
+        """Continues a shorter run; None if nothing can be taken over."""
         begun = self.beginning(shorter, epochs)
         if begun is None:
             return None
@@ -92,7 +92,7 @@ class _Training:
 
 
 def _assert_same(one: Any, other: Any) -> None:
-    """The same to the bit, with what is no number at the same places."""
+    """Asserts that values are equal bit for bit, with NaN at the same places."""
     if isinstance(one, torch.Tensor):
         torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
     elif isinstance(one, dict):
@@ -118,7 +118,7 @@ def _assert_same_checkpoints(folder: Path, other: Path) -> None:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, but for times and what Lightning counts of its own calls."""
+    """The contents of a checkpoint, except times and Lightning's counts of its own calls."""
     content = checkpoints.load_weights(path)
     content.pop("loops", None)
     content.get("callbacks", {}).get("Recorder", {}).pop("seconds", None)
@@ -143,7 +143,7 @@ def _content(path: Path) -> dict[str, Any]:
 @example(shorter=12, more=8, validate=5, exploding=NOWHERE)  # ends within a block
 @example(shorter=12, more=8, validate=5, exploding=14)  # explodes in the block that it ends in
 @example(shorter=12, more=8, validate=5, exploding=12)
-def test_wherever_the_shorter_run_ends_all_is_that_of_the_longer(
+def test_the_result_does_not_depend_on_where_the_shorter_run_ended(
     shorter: int, more: int, validate: int, exploding: int
 ) -> None:
     epochs = shorter + more
@@ -160,7 +160,7 @@ def test_wherever_the_shorter_run_ends_all_is_that_of_the_longer(
         _assert_same_checkpoints(further.of(epochs), alone.of(epochs))
 
 
-def test_an_opened_checkpoint_is_as_one_between_two_blocks(tmp_path: Path) -> None:
+def test_a_reopened_checkpoint_equals_one_between_two_blocks(tmp_path: Path) -> None:
     training = _Training(tmp_path, validate=5)
     training.from_the_start(12)  # keeps what it was before its last block, at 10
     training.from_the_start(10)
@@ -189,7 +189,7 @@ class _Stopping(pl.Callback):
 
 
 @pytest.mark.parametrize("epochs", [10, 20])
-def test_what_a_callback_has_ended_is_not_trained_on(tmp_path: Path, epochs: int) -> None:
+def test_a_run_ended_by_a_callback_is_not_trained_longer(tmp_path: Path, epochs: int) -> None:
     training = _Training(tmp_path, validate=5)
     training.from_the_start(epochs, _Stopping())
     with pytest.raises(SettingError, match="a callback ended run abc at epoch 10"):

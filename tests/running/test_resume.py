@@ -1,4 +1,4 @@
-"""A stored configuration is data: it names nothing to call or look up that is not known here."""
+"""A stored configuration is data: it can only call or look up what is known here."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -43,7 +43,7 @@ def _resolved(*overrides: str) -> DictConfig:
 
 
 @pytest.mark.parametrize("model", ["seq2seq", "encoder_decoder", "many_to_one", "stateless", "gru"])
-def test_the_configuration_of_a_run_is_its_own(model: str) -> None:
+def test_a_resumed_run_uses_its_own_configuration(model: str) -> None:
     stored = _resolved(f"model={model}", "seed=7")
     found = _find(stored)
     assert found.seed == 7
@@ -62,7 +62,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("key", HOSTILE)
-def test_what_would_run_foreign_code_is_refused(key: str) -> None:
+def test_a_configuration_that_would_run_foreign_code_is_refused(key: str) -> None:
     stored = _resolved()
     OmegaConf.set_struct(stored, False)
     OmegaConf.update(stored, key, HOSTILE[key], merge=False)
@@ -70,7 +70,7 @@ def test_what_would_run_foreign_code_is_refused(key: str) -> None:
         _find(stored)
 
 
-def test_what_the_user_names_in_this_call_is_allowed() -> None:
+def test_classes_that_the_user_names_in_this_call_are_allowed() -> None:
     stored = _resolved()
     stored.model._target_ = "mine.Model"
     with pytest.raises(SettingError, match=r"would call mine\.Model"):
@@ -83,11 +83,11 @@ def _kin(*overrides: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("schedule", ["optimizer.warmup=0", "optimizer.warmup=5"])
-def test_runs_that_differ_in_their_epochs_only_are_kin(schedule: str) -> None:
+def test_runs_that_differ_only_in_epochs_can_continue_each_other(schedule: str) -> None:
     assert _kin(schedule, "epochs=10") == _kin(schedule, "epochs=20") != _kin("seed=2", schedule)
 
 
-def test_runs_whose_rate_depends_on_their_epochs_are_no_kin() -> None:
+def test_runs_whose_rate_depends_on_their_epochs_cannot_continue_each_other() -> None:
     cosine = "optimizer.schedule=cosine"
     assert _kin(cosine, "epochs=10") != _kin(cosine, "epochs=20")
 
@@ -96,7 +96,7 @@ def test_runs_whose_rate_depends_on_their_epochs_are_no_kin() -> None:
     ("overrides", "message"),
     [(["epochs=20"], "epochs=20 is not allowed"), ([], "resume=abc is not allowed")],
 )
-def test_a_finished_run_whose_rate_depends_on_its_epochs_is_not_trained_on(
+def test_a_finished_run_whose_rate_depends_on_its_epochs_is_not_trained_longer(
     overrides: list[str], message: str
 ) -> None:
     stored = _resolved("epochs=10", "optimizer.schedule=cosine")
@@ -105,7 +105,7 @@ def test_a_finished_run_whose_rate_depends_on_its_epochs_is_not_trained_on(
         resume.find(cast("Store", _Store(stored, "FINISHED")), given, overrides)
 
 
-def test_an_interrupted_run_of_a_version_without_schedules_goes_on_as_it_was() -> None:
+def test_an_interrupted_run_of_a_version_without_schedules_continues_unchanged() -> None:
     stored = _resolved()
     OmegaConf.set_struct(stored, False)
     del stored.optimizer.schedule, stored.optimizer.warmup

@@ -1,4 +1,4 @@
-"""A finished run is trained on: what becomes of it in the store, from Python."""
+"""A finished run is trained longer, from Python, and its runs are connected in the store."""
 
 import itertools
 import re
@@ -31,7 +31,7 @@ Train = Callable[..., Run]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One folder for all: what they train differs in its seeds."""
+    """One folder for all tests, which train different seeds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("runs"))
         yield Path.cwd()
@@ -71,7 +71,7 @@ def _checkpoint(folder: Path, run: Run, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("variation", VARIATIONS)
-def test_it_is_bit_for_bit_the_run_of_all_epochs(
+def test_a_run_trained_longer_equals_the_run_of_all_epochs_bit_for_bit(
     folder: Path, client: MlflowClient, train: Train, settings: tuple[str, ...], variation: str
 ) -> None:
     arguments = (*settings, *VARIATIONS[variation])
@@ -93,7 +93,7 @@ def test_it_is_bit_for_bit_the_run_of_all_epochs(
     assert steps == list(range(1, 111))
 
 
-def test_both_runs_name_the_other_and_times_are_those_of_the_measurement(
+def test_both_runs_name_each_other_and_points_keep_their_times(
     client: MlflowClient, train: Train, settings: tuple[str, ...]
 ) -> None:
     run_id = train(*settings, "epochs=50").info.run_id
@@ -110,7 +110,7 @@ def test_both_runs_name_the_other_and_times_are_those_of_the_measurement(
     assert longer.data.metrics["fit_seconds"] > shorter.data.metrics["fit_seconds"]
 
 
-def test_the_same_again_is_done_already_however_it_is_asked_for(
+def test_training_longer_twice_does_nothing_however_it_is_asked_for(
     train: Train, settings: tuple[str, ...]
 ) -> None:
     train(*settings, "epochs=50")
@@ -121,7 +121,7 @@ def test_the_same_again_is_done_already_however_it_is_asked_for(
             train(*arguments)
 
 
-def test_of_what_is_shorter_and_the_same_the_longest_is_trained_on(
+def test_of_several_shorter_runs_the_longest_is_continued(
     train: Train, settings: tuple[str, ...]
 ) -> None:
     runs = [train("resume=auto", *settings, f"epochs={epochs}") for epochs in (25, 100, 60)]
@@ -130,7 +130,7 @@ def test_of_what_is_shorter_and_the_same_the_longest_is_trained_on(
     assert [run.data.tags.get("continues") for run in (*runs[1:], longer)] == ids
 
 
-def test_with_a_callback_of_ones_own_nothing_is_taken_over_unasked(
+def test_a_run_with_an_own_callback_is_not_continued_unasked(
     train: Train, settings: tuple[str, ...]
 ) -> None:
     look = "+callbacks.look={_target_: pytorch_lightning.callbacks.Callback}"
@@ -138,7 +138,7 @@ def test_with_a_callback_of_ones_own_nothing_is_taken_over_unasked(
     assert "continues" not in runs[1].data.tags
 
 
-def test_what_cannot_be_taken_over_unasked_is_trained_again(
+def test_a_run_that_cannot_be_continued_is_trained_again(
     folder: Path, client: MlflowClient, train: Train, settings: tuple[str, ...]
 ) -> None:
     shorter = train(*settings, "epochs=50")
@@ -164,7 +164,7 @@ REFUSED: dict[tuple[str, ...], str] = {
 }
 
 
-def test_what_is_no_longer_run_of_the_same_is_refused_by_name(
+def test_a_run_that_cannot_be_trained_longer_is_refused_with_the_reason(
     client: MlflowClient, train: Train, settings: tuple[str, ...]
 ) -> None:
     run_id = train(*settings, "epochs=50").info.run_id

@@ -1,4 +1,4 @@
-"""Configurations that are composed together are those that Hydra composes one by one."""
+"""Configurations composed together equal those that Hydra composes one by one."""
 
 import pytest
 from hydra import compose, initialize_config_dir

@@ -1,4 +1,4 @@
-"""Failures are told by their reasons: equal ones together, every one that failed counted once."""
+"""Failures are grouped by their reasons, and each failed job is counted once."""
 
 import re
 

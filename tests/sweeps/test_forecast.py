@@ -1,4 +1,4 @@
-"""How long a sweep may take, from how long runs of the same networks took."""
+"""The time of a sweep, estimated from the times of earlier runs of the same networks."""
 
 import pytest
 from hydra import initialize_config_dir

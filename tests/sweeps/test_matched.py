@@ -1,4 +1,4 @@
-"""Networks that a study calls matched are as large, or do as much arithmetic, as one another."""
+"""Networks that a study matches have equally many parameters or as much arithmetic."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ def cells(request: pytest.FixtureRequest) -> list[tuple[Cell, DictConfig]]:
 
 
 def _sized(cells: list[tuple[Cell, DictConfig]], what: str) -> Iterator[tuple[str, str, int, int]]:
-    """Yields task, network and size of each cell that is matched so, and the size it is to have."""
+    """Yields the task, network, size and target size of each cell that is matched in this way."""
     which = matched.MATCHED.index(what)
     sizes = {
         (cell.labels["task"], cell.labels["network"]): matched.sizes(config, config.model.units)

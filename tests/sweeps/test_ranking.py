@@ -1,4 +1,4 @@
-"""Which settings of a sweep are the best, and what is told of that."""
+"""The ranking of a sweep's settings, and the sentence about it."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Which jobs are one stack: those that differ in seeds, epochs and the optimizer's numbers only."""
+"""Jobs form one stack if they differ only in seeds, epochs and the optimizer's numbers."""
 
 from pathlib import Path
 

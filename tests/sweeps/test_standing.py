@@ -1,4 +1,4 @@
-"""What the parent run of a sweep is told while the sweep goes on."""
+"""The progress of a sweep, as metrics of its parent run."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""A study is one YAML file: its grids become cells, its mistakes are named."""
+"""A study is one YAML file: its grids become cells, and its mistakes are named."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The rounds of a sweep: each job ends with a result, whatever its launcher does; none is run."""
+"""The rounds of a sweep: each job ends with a result, whatever its launcher does."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -65,7 +65,7 @@ def test_a_lost_job_fails_with_the_launchers_reason(tmp_path: Path) -> None:
 def test_when_a_launcher_stops_the_reason_is_named_and_no_other_job_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first job takes its launcher down, and the second is then never begun."""
+    """The first job takes its launcher down, so the second never begins."""
     launches: list[list[int]] = []
 
     def launch(jobs: Sequence[Sequence[str]]) -> list[JobReturn]:

@@ -1,4 +1,4 @@
-"""The tables of a sweep: the ranking of its settings, its jobs, and all of it as columns."""
+"""The tables of a sweep: the ranking of its settings, its jobs, and both as columns."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The live summary of a sweep counts what the jobs have left, and what needed no job."""
+"""The live display of a sweep counts finished, running and failed jobs."""
 
 import io
 import re
@@ -19,7 +19,7 @@ def _left(folder: Path, number: int, status: Status, message: str = "") -> None:
 
 
 def _seen(folder: Path, numbers: range) -> Watch:
-    """A watch that looks when it is told to."""
+    """A live display that updates on demand."""
     seen = Watch("sweep", "job", folder, 6)
     seen._paths = {number: file(folder, number) for number in numbers}
     return seen

@@ -1,4 +1,4 @@
-"""A real browser before the real UI."""
+"""A real browser on the real UI."""
 
 import contextlib
 import os
@@ -81,7 +81,7 @@ for arguments in {made!r}:
 
 
 def make_runs(folder: Path, made: tuple[tuple[str, ...], ...] = MADE) -> None:
-    """Runs several commands, in one process: most of a short one's time is its start."""
+    """Runs several commands in one process, because most of a short command's time is its start."""
     begins("a training")
     script = SCRIPT.format(made=made, failing=FAILING)
     command = [sys.executable, "-c", script]
@@ -91,7 +91,7 @@ def make_runs(folder: Path, made: tuple[tuple[str, ...], ...] = MADE) -> None:
 
 @dataclass
 class Ui:
-    """`echo-exp-ui`, once it answers."""
+    """A running `echo-exp-ui` that answers."""
 
     process: subprocess.Popen[str]
     address: str
@@ -102,13 +102,13 @@ class Ui:
         return self.address.split("#")[0]
 
     def end(self) -> tuple[str, str]:
-        """Ends it as Ctrl-C does; returns what else it printed."""
+        """Ends the server as Ctrl-C does; returns what else it printed."""
         self.process.send_signal(signal.SIGINT)
         return self.process.communicate(timeout=TIMEOUT)
 
 
 def start_ui(folder: Path, *arguments: str) -> Ui:
-    """Starts `echo-exp-ui` and waits until it says where it is."""
+    """Starts `echo-exp-ui` and waits until it prints its address."""
     begins("a server")
     process = subprocess.Popen(
         [sys.executable, "-m", "echo_exp.commands.ui", f"port={free_port()}", *arguments],
@@ -126,13 +126,13 @@ def start_ui(folder: Path, *arguments: str) -> Ui:
 
 
 def _home() -> tempfile.TemporaryDirectory[str]:
-    """A home folder of the browser's own: its processes may still write there while they end."""
+    """The browser's own home folder: its processes may still write there while they end."""
     return tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
-    """Has a browser open; skips where there is none."""
+    """Opens a browser; skips the test if there is none."""
     begins("a browser")
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: `apt-get install chromium`")
@@ -146,7 +146,7 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Watched:
-    """A page and what went wrong in it."""
+    """A page and the errors in it."""
 
     page: Page
     troubles: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""A command called in the process of the test: what it starts and answers, without the imports."""
+"""A command called in the process of the test, which saves the imports."""
 
 import importlib
 import logging

@@ -1,4 +1,4 @@
-"""Clusters to run sweeps on, each whole on this machine and on 127.0.0.1 alone."""
+"""Clusters to run sweeps on, each entirely on this machine and on 127.0.0.1 only."""
 
 import json
 import os
@@ -63,7 +63,7 @@ class RayCluster:
     raylet: int
 
     def kill_other(self) -> None:
-        """Kills the second node: its raylet, and the workers, which may outlive that for long."""
+        """Kills the second node: its raylet, and its workers, which may outlive it for long."""
         listed = subprocess.run(["pgrep", "-P", str(self.raylet)], capture_output=True, check=True)
         for process in (self.raylet, *map(int, listed.stdout.split())):
             with suppress(ProcessLookupError):  # it has ended with the others
@@ -136,7 +136,7 @@ PartitionName=tests Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 @dataclass
 class Slurm:
-    """A Slurm of this one machine.
+    """A Slurm cluster of this machine only.
 
     Attributes:
         folder: Where everything of it lies.

@@ -1,4 +1,4 @@
-"""A writer among many; it imports little, being started again and again."""
+"""One of many writers; it imports little, because it is started many times."""
 
 from echo_exp.tracking.writer.commands import Writer
 

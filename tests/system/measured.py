@@ -35,7 +35,7 @@ class Measured:
         return self._run
 
     def measure(self, steps: int = STEPS) -> None:
-        """Makes two measurements at each of some steps, and brings them to safety."""
+        """Makes two measurements at each of some steps, and waits until they are safe."""
         first = self.made // 2 + 1
         for step in range(first, first + steps):
             value = math.nan if step % 7 == 0 else 1 / step
@@ -46,11 +46,11 @@ class Measured:
         self.run.settle()
 
     def found(self) -> tuple[int, int]:
-        """How many of these the store has, and how many of them more than once."""
+        """Counts the measurements in the store, and those that are there more than once."""
         return counted(self.client, self.run.run_id, ("loss", "accuracy"))
 
     def waits(self) -> bool:
-        """Whether the store has not got something yet."""
+        """Whether a measurement still waits for the store."""
         return self.found()[0] < self.made
 
     def counts(self) -> tuple[int, int, int]:

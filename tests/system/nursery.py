@@ -41,7 +41,7 @@ LOOK_SECONDS = 0.02
 
 
 class Born:
-    """A forked program, with what is used of `subprocess.Popen`."""
+    """A forked program, with the used part of the interface of `subprocess.Popen`."""
 
     def __init__(self, nursery: "Nursery", pid: int, out: Path, err: Path) -> None:
         self.pid = pid
@@ -50,7 +50,7 @@ class Born:
 
     @property
     def returncode(self) -> int | None:
-        """How it ended; None while it has not."""
+        """The exit code; None while the process runs."""
         return self._nursery.ends.get(self.pid)
 
     def poll(self) -> int | None:

@@ -23,7 +23,7 @@ PATIENT = ("-w", "-t", str(TIMEOUT))
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """A port on which nobody listened a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -31,7 +31,7 @@ def free_port() -> int:
 
 @dataclass
 class Postgres:
-    """A cluster of its own in a folder of its own."""
+    """A separate PostgreSQL cluster in its own folder."""
 
     bin: Path
     folder: Path
@@ -61,11 +61,11 @@ class Postgres:
         self._run("pg_ctl", *PATIENT, "-l", str(self.folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:
-        """Ends it as a crash would: connections break."""
+        """Ends PostgreSQL as a crash would: connections break."""
         self._run("pg_ctl", *PATIENT, "-m", "immediate", "stop")
 
     def dump(self) -> str:
-        """All that the database holds."""
+        """The whole content of the database."""
         return subprocess.run(
             [self.bin / "pg_dump", self.uri], capture_output=True, text=True, check=True
         ).stdout
@@ -177,7 +177,7 @@ def running_server(
 
 @pytest.fixture
 def server(running_server: Server) -> Server:
-    """The server, at work whatever the test before did to it."""
+    """The server, running whatever the previous test did to it."""
     if running_server.process is None:
         running_server.start()
     return running_server

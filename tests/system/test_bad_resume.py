@@ -1,4 +1,4 @@
-"""A run that cannot be gone on with gets one message."""
+"""A run that cannot be resumed gets one message."""
 
 import pytest
 

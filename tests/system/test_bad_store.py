@@ -1,4 +1,4 @@
-"""A store that cannot be used, and a disk that is full, get one message."""
+"""A store that cannot be used, or a full disk, gets one message."""
 
 import os
 import subprocess

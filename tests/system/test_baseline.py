@@ -1,4 +1,4 @@
-"""`echo-exp` alone is the tutorial's seq2seq baseline; this is what its user sees and finds."""
+"""`echo-exp` alone is the tutorial's seq2seq baseline: its output, its run and its artifacts."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`echo-exp-clean` beside the other commands: what it tells, what it removes, what works after."""
+"""`echo-exp-clean`: what it prints, what it removes, and which commands still work afterwards."""
 
 import contextlib
 import signal
@@ -32,7 +32,7 @@ def _files(folder: Path) -> set[Path]:
 
 
 def _rows(done: Completed) -> dict[str, list[str]]:
-    """The lines of a table: what each begins with, and its words."""
+    """The lines of a table by their first column, split into words."""
     lines = [line for line in done.stdout.splitlines() if line]
     return {line.split("  ")[0] if line[0] != " " else line[2:].split("  ")[0]: line.split()
             for line in lines}  # fmt: skip

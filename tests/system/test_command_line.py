@@ -171,7 +171,7 @@ def test_a_sequence_is_not_taken_for_the_value_of_a_flag(call: Called) -> None:
 
 
 def _with_closed_pipe(module: str, arguments: Sequence[str], both: bool, folder: Path) -> Completed:
-    """Runs a command whose standard output, or error too, nobody reads."""
+    """Runs a command whose standard output, or also standard error, nobody reads."""
     reads, writes = os.pipe()
     os.close(reads)
     try:
@@ -214,7 +214,7 @@ def test_a_training_continues_when_its_output_is_closed(program: Program) -> Non
 
 @pytest.fixture
 def mine(program: Program) -> Program:
-    """A program beside a configuration of one's own."""
+    """A program with a user's own configuration beside it."""
     folder = program.folder / "mine"
     (folder / "experiment").mkdir(parents=True)
     (folder / "experiment" / "small.yaml").write_text(

@@ -1,4 +1,4 @@
-"""What people delete and edit in MLflow before, under and after the program's commands."""
+"""What users delete and edit in MLflow before, during and after the program's commands."""
 
 import contextlib
 import re
@@ -125,7 +125,7 @@ def test_a_deleted_experiment_is_reported_with_the_ways_out(
 
 @contextlib.contextmanager
 def _paused(process: Process) -> Iterator[None]:
-    """Has a program stand still, so that it is in the middle of its training all the while."""
+    """Pauses a program, so that it stays in the middle of its training."""
     process.send_signal(signal.SIGSTOP)
     try:
         yield

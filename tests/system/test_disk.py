@@ -1,4 +1,4 @@
-"""A full disk, a locked file, a kill, many writers: every measurement is found, once."""
+"""After a full disk, a locked file or a kill, every measurement is in the store once."""
 
 import os
 import signal

@@ -96,12 +96,12 @@ def _commands(text: str) -> Iterator[list[str]]:
 
 
 class Reached(BaseException):
-    """A command has come to its work."""
+    """A command has reached its work."""
 
 
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a reader, who is in the root of a clone."""
+    """The folder of a reader who works in the root of a clone."""
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -219,7 +219,7 @@ FOLLOW: dict[str, Callable[[list[str], pytest.MonkeyPatch], None]] = {
 
 
 def _own_configuration(page: Path, folder: Path) -> None:
-    """Makes the files that the page has its reader write."""
+    """Creates the files that the page tells its reader to write."""
     example = next((b for b in BLOCKS if b.page == page and b.language == "yaml"), None)
     if example is not None and "my_conf" in page.read_text(encoding="utf-8"):
         group = "study" if "\nstudy:" in example.text else "search"

@@ -1,4 +1,4 @@
-"""Every link and figure of the documentation is there, and says how it is made."""
+"""Every link and figure of the documentation exists, and every figure names its command."""
 
 import re
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_the_command_that_makes_a_figure_is_on_its_page_or_one_that_it_links_to(
 
 
 def _is(path: str, place: str) -> bool:
-    """Says whether a path ends in a file, or lies in a folder."""
+    """Says whether a path ends in the given file or is in the given folder."""
     return place in path if place.endswith("/") else path.endswith(place)
 
 

@@ -1,4 +1,4 @@
-"""Whatever can be chosen is named where a reader looks for it."""
+"""Every option is named where a reader looks for it."""
 
 import re
 

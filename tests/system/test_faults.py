@@ -1,4 +1,4 @@
-"""Kills, signals, starts at the same instant, a diverging loss: nothing measured is lost."""
+"""Kills, signals, simultaneous starts and a diverging loss: no measurement is lost."""
 
 import signal
 import subprocess
@@ -30,7 +30,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) ->
 
 
 def _assert_same(program: Program, uninterrupted: Program) -> None:
-    """Same weights and, in the store, every epoch once and with the same value."""
+    """Asserts equal weights and, in the store, every epoch once with the same value."""
     weights, expected = program.weights(), uninterrupted.weights()
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
     (run,), (reference,) = program.runs(), uninterrupted.runs()

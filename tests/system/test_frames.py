@@ -1,4 +1,4 @@
-"""Runs and curves as data frames are the same from a database and from a server."""
+"""A database and a server give the same data frames of runs and curves."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""What commands leave outside the folder where they are given, on a machine that has nothing."""
+"""What commands leave outside their folder, on a machine with an empty home folder."""
 
 import os
 import signal
@@ -65,7 +65,7 @@ def _environment(home: Path, temporary: Path) -> dict[str, str]:
 
 
 def _ui(folder: Path, environment: Mapping[str, str]) -> None:
-    """Has the UI started and ended as Ctrl-C does."""
+    """Starts the UI and ends it as Ctrl-C does."""
     process = subprocess.Popen(
         [sys.executable, "-m", "echo_exp.commands.ui", f"port={free_port()}"],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""`echo-exp-inspect`, and `inspect=true`: figures of what goes on inside a network."""
+"""`echo-exp-inspect` and `inspect=true`: figures of what happens inside a network."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The same sweep on other launchers: every job once in the store, whatever happens to a machine."""
+"""The same sweep on every launcher: each job is stored once, whatever happens to a machine."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def _jobs(program: Program) -> list[Run]:
 
 
 def _assert_swept(program: Program, seeds: int = 2) -> None:
-    """Every job has finished, once, below the one parent."""
+    """Asserts that every job has finished, once, under the one parent."""
     parents = [run for run in program.runs() if run.data.tags["kind"] == "sweep"]
     jobs = _jobs(program)
     assert [parent.info.status for parent in parents] == ["FINISHED"]

@@ -1,4 +1,4 @@
-"""The program where the locale knows nothing but ASCII."""
+"""The program in a locale that has only ASCII."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def _run(module: str, *arguments: str, folder: Path) -> subprocess.CompletedProc
 
 
 def test_a_training_finishes_and_can_be_loaded(tmp_path: Path) -> None:
-    """Its output has signs that ASCII lacks, such as ±, and so have its names and descriptions."""
+    """Output, names and descriptions have characters that ASCII lacks, such as ±."""
     settings = (*SMALL, "batch_size=7", "epochs=25", "model.units=4", "replicas=2")
     trained = _run("echo_exp", *settings, "inspect=true", folder=tmp_path)
     assert trained.returncode == 0, trained.stderr

@@ -1,4 +1,4 @@
-"""A finished run is trained on: what its user types, sees and finds."""
+"""A finished run is trained longer: the commands, their output and the runs in the store."""
 
 import functools
 import shutil
@@ -33,7 +33,7 @@ def _checkpoint(program: Program, run: Run, name: str) -> dict[str, Any]:
 
 
 def _assert_same(program: Program, run: Run, other: Program, expected: Run) -> None:
-    """The same parameters, curves and scores in the store, and the same checkpoints."""
+    """Asserts equal parameters, curves and scores in the store, and equal checkpoints."""
     assert run.info.status == "FINISHED"
     assert run.data.params == expected.data.params
     assert run.data.metrics.keys() == expected.data.metrics.keys()

@@ -1,4 +1,4 @@
-"""A run's network as others take it: without this package, over HTTP, and from the registry."""
+"""A run's MLflow model: without this package, over HTTP and from the registry."""
 
 import json
 import os

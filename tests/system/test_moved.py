@@ -1,4 +1,4 @@
-"""`outputs/` is moved, mounted elsewhere, or its store names other folders: it works on, inside."""
+"""`outputs/` still works after it was moved or mounted elsewhere, and is never left."""
 
 import contextlib
 import shutil
@@ -57,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Program:
 
 @pytest.fixture
 def moved(made: Program, tmp_path: Path) -> Program:
-    """A copy of it."""
+    """A copy of the original."""
     there = tmp_path / "moved"
     shutil.copytree(made.folder, there)
     return Program(there, made.nursery)
@@ -65,7 +65,7 @@ def moved(made: Program, tmp_path: Path) -> Program:
 
 @pytest.fixture
 def alone(made: Program, moved: Program) -> Iterator[Program]:
-    """The copy while the first is away, as after a move."""
+    """The copy while the original is away, as after a move."""
     hidden = made.folder.with_name("hidden")
     made.folder.rename(hidden)
     yield moved
@@ -73,7 +73,7 @@ def alone(made: Program, moved: Program) -> Iterator[Program]:
 
 
 def _hostile(program: Program, elsewhere: Path) -> None:
-    """Has the store name another folder for everything."""
+    """Makes the store name another folder for everything."""
     database = sqlite3.connect(program.folder / "outputs" / "mlflow.db")
     with contextlib.closing(database), database:
         for table, column in (

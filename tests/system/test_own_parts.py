@@ -1,4 +1,4 @@
-"""A network and a callback of one's own are trained, swept over and gone on with like any other."""
+"""A user's own network and callback can be trained, swept and resumed like any other."""
 
 import os
 import signal

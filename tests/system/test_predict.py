@@ -1,4 +1,4 @@
-"""`echo-exp-predict`: integers in, integers out, and one line where something is wrong."""
+"""`echo-exp-predict`: integers in, integers out, and one line if something is wrong."""
 
 import io
 import json
@@ -82,7 +82,7 @@ def test_json_has_a_line_for_each_sequence(ask: Asker) -> None:
     assert len(second["windows"]) == 1
 
 
-def test_probabilities_stand_beside_the_integers(ask: Asker) -> None:
+def test_probabilities_are_printed_beside_the_integers(ask: Asker) -> None:
     told = ask("[1, 2, 3, 4, 5]", "probabilities=true").out
     assert all(0 < float(word.split(")")[0]) < 1 for word in told.split("(")[1:])
     assert told.count("(") == 5

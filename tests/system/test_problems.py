@@ -1,4 +1,4 @@
-"""A problem that is not the echo, from its pairs to the answers of a trained network."""
+"""A problem other than the echo, from its pairs to the answers of a trained network."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`echo-exp replicas=...`: many seeds as one run, and each of them the run it would be alone."""
+"""`echo-exp replicas=...`: many seeds as one run, each equal to its single run."""
 
 import json
 import subprocess

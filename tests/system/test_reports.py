@@ -1,4 +1,4 @@
-"""Reports of sweeps and of any runs, by the program as it comes."""
+"""Reports of sweeps and of any runs, made by the commands."""
 
 import json
 from pathlib import Path
@@ -81,7 +81,7 @@ def test_a_job_that_another_sweep_has_finished_counts_in_this_one(program: Progr
 
 
 def test_failed_jobs_are_in_the_report(program: Program) -> None:
-    """A setting that is wrong beforehand, and one that a job finds out."""
+    """One setting is refused before the start, another by its job."""
     assert program.run(*FAILING).returncode == 1
     done = program.report("sweep=last")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""A search with real processes: pruned for good, killed and gone on with, shared, told."""
+"""A search with real processes: pruned, killed and continued, shared, and reported."""
 
 import json
 import re
@@ -128,7 +128,7 @@ def test_two_processes_share_a_search_and_failures_do_not_end_it(program: Progra
 
 
 def test_every_failed_trial_is_named_with_its_reason(program: Program) -> None:
-    """Most are refused before a launch, and no count forgets them."""
+    """Most are refused before a launch, and every count includes them."""
     done = program.run(
         *SEARCH,
         "hydra.sweeper.trials=6",

@@ -1,4 +1,4 @@
-"""A tracking store that goes away, for a while or for good: every measurement is found, once."""
+"""When a tracking store goes away, for a while or for good, no measurement is lost or doubled."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""A server that takes every connection and never answers: each command ends, in the same words."""
+"""Every command gives up on a server that accepts connections but never answers."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""A sweep whose jobs are one stack leaves what they leave one by one; kills lose nothing."""
+"""A sweep trained as one stack leaves the same as one by one, also after kills."""
 
 import signal
 from pathlib import Path
@@ -28,7 +28,7 @@ def one_by_one(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Pr
 
 
 def jobs(program: Program) -> dict[str, Run]:
-    """The runs of the jobs, by what tells them apart."""
+    """The runs of the jobs by what distinguishes them."""
     runs = [run for run in program.runs() if run.data.tags["kind"] == "run"]
     return {run.data.tags["fingerprint"]: run for run in runs}
 

@@ -103,7 +103,7 @@ study:
 
 
 def test_the_report_counts_failed_cells_and_gives_the_reason(program: Program) -> None:
-    """Of four cells two diverge; four more are refused by their jobs, and have no run."""
+    """Two of four cells diverge; four more are refused by their jobs and have no run."""
     grid = "[1e-3, 1e-2, 1e37, 1e38]\n        problem.n_out: [5, 2]"
     text = FAILING.replace("[1e-3, 1e38, 1e-2]", grid)
     mine = _own(program, text.replace("  scales:", "  panel: problem.n_out\n  scales:"))

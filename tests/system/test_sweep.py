@@ -1,4 +1,4 @@
-"""A sweep: nested runs under one parent, a table at the end, one failure that stops nobody."""
+"""A sweep: nested runs under one parent, a final table, and failures that stop no other job."""
 
 import json
 import re

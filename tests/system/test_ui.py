@@ -25,7 +25,7 @@ SWEEP = re.compile("sweep of 20")
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Program:
-    """The runs, made once for all workers that test at the same time."""
+    """The runs, made once for all test workers."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "ui"
     with FileLock(f"{folder}.lock"):
@@ -50,7 +50,7 @@ def opened() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(opened: Browser) -> Iterator[Page]:
-    """A page in which nothing may go wrong."""
+    """A page that fails the test on any error."""
     watched: Watched = new_page(opened)
     yield watched.page
     expect(watched.page.locator(".du-bois-light-alert-error")).to_have_count(0)
@@ -106,7 +106,7 @@ def test_a_sweep_is_a_row_with_its_runs_nested_under_it(ui: Ui, page: Page) -> N
     expect(names).to_have_count(2)
 
 
-def test_what_a_user_changes_stays_as_it_is(ui: Ui, page: Page) -> None:
+def test_a_users_changes_are_kept(ui: Ui, page: Page) -> None:
     page.goto(ui.address)
     names = page.locator("[col-id='attributes.`Run Name`'] a")
     page.locator(".ag-row", has_text=SWEEP).get_by_role("button").first.click()
@@ -355,7 +355,7 @@ def test_ctrl_c_ends_the_server_silently(store: Program) -> None:
 
 
 def _says(program: Program, *arguments: str) -> str:
-    """Runs `echo-exp-ui` where it has nothing to show, and returns why."""
+    """Runs `echo-exp-ui` with nothing to show, and returns the reason that it prints."""
     done = program.call("echo_exp.commands.ui", *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

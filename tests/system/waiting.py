@@ -13,7 +13,7 @@ LOOK_SECONDS = 0.1
 
 
 class Ending(Protocol):
-    """A process that may end before what is waited for has come."""
+    """A process that may end before the awaited condition holds."""
 
     def poll(self) -> int | None: ...
 

@@ -1,4 +1,4 @@
-"""Writer processes that are born in the nursery, as the programs are.
+"""Writer processes forked by the nursery, as the programs are.
 
 Each store that is opened starts a writer, which would import MLflow for longer than most tests
 take. The nursery forks it instead, and gives it the ends of its pipes. It has a session of its own
@@ -19,7 +19,7 @@ MODULE = "echo_exp.tracking.writer"
 
 
 class ForkedWriter:
-    """A forked writer, with what a store uses of `subprocess.Popen`."""
+    """A forked writer, with the part of `subprocess.Popen` that a store uses."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class ForkedWriter:
         os.close(writes)
 
     def wait(self) -> None:
-        """Waits for its end, with which its end of the line is closed."""
+        """Waits for the end of the writer, which closes its end of the pipe."""
         if self._line.fileno() != -1:
             self._line.recv(1)
         self._line.close()

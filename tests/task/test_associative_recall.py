@@ -1,4 +1,4 @@
-"""Associative recall: what is answered is the value that stood behind the key."""
+"""Associative recall: the answer is the value that followed the key."""
 
 from typing import Any
 

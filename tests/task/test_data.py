@@ -1,4 +1,4 @@
-"""What the loaders give."""
+"""The sequences and blocks of the data loaders."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""The delayed echo: what is answered is what was read, after the delay that was asked for."""
+"""The delayed echo: the answers are the integers read, after the given delay."""
 
 from typing import Any
 

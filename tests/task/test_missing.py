@@ -1,4 +1,4 @@
-"""What becomes of the rows that shifting leaves incomplete."""
+"""What happens to the rows that shifting leaves incomplete."""
 
 import numpy as np
 import pandas as pd
@@ -92,7 +92,7 @@ WHOLE = EchoProblem(length=10, n_values=6, n_in=3, n_out=3, incomplete=True)  # 
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 10])
-def test_the_network_is_told_what_to_skip(batch_size: int) -> None:
+def test_an_evaluation_masks_missing_timesteps_batch_by_batch(batch_size: int) -> None:
     module = make_module(problem=WHOLE, batch_size=batch_size, missing=Mask())
     windows = torch.from_numpy(WHOLE.windows(np.arange(10) % 6))[None, None]  # [S, R, rows, T]
     state, losses = None, []

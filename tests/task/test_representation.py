@@ -1,4 +1,4 @@
-"""Integers as categories or numbers: what goes in, what the loss is, what comes out."""
+"""Integers as categories or numbers: inputs, losses and decoded outputs."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The selective echo: what is answered is what stood among the noise, in its order."""
+"""The selective echo: the answers are the integers among the noise, in their order."""
 
 from typing import Any
 

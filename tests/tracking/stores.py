@@ -1,4 +1,4 @@
-"""A store and its artifacts, made without a training and without the writer."""
+"""A store and its artifacts, made without training and without the writer."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +77,7 @@ class MadeStore:
         return {str(path.relative_to(folder)) for path in files}
 
     def remove(self, name: str) -> None:
-        """Removes what goes by a name."""
+        """Removes everything of the given kind."""
         for item in self.survey().removable[name]:
             item.remove()
 

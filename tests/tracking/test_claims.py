@@ -1,4 +1,4 @@
-"""Claims: one of many processes gets a thing, and what a dead one held can be had again."""
+"""Claims: one of many processes gets a thing, and others take over from a dead one."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Time goes on evenly, whatever happens to the system's clock."""
+"""Recorded times rise evenly, whatever happens to the system's clock."""
 
 import time
 
@@ -13,7 +13,7 @@ from ..trainers import make_data, make_module, make_trainer
 
 
 class FakeRun(Run):
-    """Keeps what it is told."""
+    """Keeps the points that it receives."""
 
     def __init__(self, latest: int = 0) -> None:
         stored = StoredRun("r", "0", "a run", "RUNNING", {}, None, None, {}, latest)

@@ -26,7 +26,7 @@ def test_other_errors_are_not_taken_for_deletions() -> None:
     ],
 )
 @pytest.mark.parametrize("served", [False, True])
-def test_what_is_deleted_for_good_is_recognised_on_a_database_and_on_a_server(
+def test_a_permanent_deletion_is_recognised_on_a_database_and_on_a_server(
     text: str, what: str, served: bool
 ) -> None:
     code = "RESOURCE_DOES_NOT_EXIST"

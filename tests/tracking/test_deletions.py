@@ -1,4 +1,4 @@
-"""What people delete, restore, rename and edit in MLflow while the program writes to it."""
+"""What users delete, restore, rename and edit in MLflow while the program writes to it."""
 
 import json
 import re
@@ -72,7 +72,7 @@ def _steps(client: MlflowClient, run: Run) -> list[int]:
 
 
 def _command(text: str) -> str:
-    """Returns the command that a message tells."""
+    """Returns the command that a message names."""
     found = re.search("`(.*?)`", text)
     assert found is not None, text
     return found.group(1)

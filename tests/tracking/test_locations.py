@@ -1,4 +1,4 @@
-"""A store's paths stand for places in the folder of its artifacts, wherever that lies now."""
+"""The paths of a store stand for places in its artifact folder, wherever that is now."""
 
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit

@@ -1,4 +1,4 @@
-"""What waits for a tracking store: in order, on the disk, bounded, and delivered once."""
+"""Measurements that wait for a store: in order, on disk, bounded, and delivered once."""
 
 import errno
 import json
@@ -168,7 +168,7 @@ def test_on_a_full_disk_the_reserve_and_then_bounded_memory_are_used(
     left.remove()
 
 
-def test_what_waits_only_in_memory_is_delivered_in_order(
+def test_operations_that_wait_in_memory_are_delivered_in_order(
     tmp_path: Path, full_disk: dict[str, int]
 ) -> None:
     outbox = Outbox.begun(tmp_path, "r", STORE)

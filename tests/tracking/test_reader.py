@@ -1,4 +1,4 @@
-"""What a store does not have, told apart from what it could not be asked for."""
+"""What a store does not have is distinguished from what could not be read."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ FAILED = MlflowException("The following failures occurred while downloading")
 
 
 def _served(listing: Callable[[], list[str]]) -> Access:
-    """A server that gives no artifact, but may say which there are."""
+    """A server that returns no artifact, but may list them."""
 
     def download(path: str, into: str) -> str:
         raise FAILED

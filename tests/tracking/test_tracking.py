@@ -1,4 +1,4 @@
-"""The writer process: all that is sent arrives once, and a run's end is told truly."""
+"""The writer process: everything arrives once, and a run gets its true status."""
 
 import math
 import sqlite3

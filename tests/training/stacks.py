@@ -1,4 +1,4 @@
-"""Small runs, trained alone and in a stack, and what they leave."""
+"""Small runs, trained alone and in a stack, and their results."""
 
 import dataclasses
 import functools

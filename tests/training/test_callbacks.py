@@ -45,7 +45,7 @@ EPOCHS = 30
 
 
 class _Run:
-    """Keeps what is logged, in place of a store."""
+    """Keeps what is logged, instead of a store."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -119,7 +119,7 @@ class Mine(pl.Callback):
         pl_module.log("test/mine", 3.0)
 
 
-def test_what_a_callback_logs_is_recorded_at_its_epoch(trained: Trained) -> None:
+def test_values_logged_by_a_callback_are_recorded_at_their_epoch(trained: Trained) -> None:
     trained(Mine())
     points = trained.run.points
     assert points["block"] == [(10, 10.0), (20, 20.0), (30, 30.0)]

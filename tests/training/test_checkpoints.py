@@ -1,4 +1,4 @@
-"""Checkpoints are whole or not there, and nothing else is taken for one."""
+"""Checkpoints are whole or absent, and nothing else is taken for one."""
 
 import itertools
 import math
@@ -69,7 +69,7 @@ def test_foreign_content_is_refused_and_never_run(tmp_path: Path, content: objec
 
 
 class _Scored(pl.Callback):
-    """Says what each validation in turn, one after each block of 5 epochs, comes to."""
+    """Gives the result of each validation in turn, one after each block of 5 epochs."""
 
     def __init__(self, *scores: tuple[float, float]) -> None:
         self.scores = list(scores)
@@ -126,7 +126,7 @@ def test_after_a_resume_only_a_better_score_replaces_the_best(tmp_path: Path) ->
 def test_checkpoints_are_written_at_intervals_and_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here a second passes between any two looks at the clock."""
+    """A second passes between any two readings of the clock."""
     clock = SimpleNamespace(monotonic=itertools.count().__next__)
     monkeypatch.setattr("echo_exp.training.checkpoints.time", clock)
     written: list[int | None] = []  # the epoch of the checkpoint that was there before

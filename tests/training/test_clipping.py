@@ -1,4 +1,4 @@
-"""Gradients are measured, and shortened for each replica by itself."""
+"""Gradients are measured and clipped for each replica separately."""
 
 import functools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Figures can be read without the text around them."""
+"""The figures of a training are complete and readable."""
 
 import math
 
@@ -38,7 +38,7 @@ def test_a_regression_has_a_panel_for_the_error() -> None:
     assert error.get_ylabel() == "mean absolute error (integers)"
 
 
-def test_training_and_validation_can_be_told_apart() -> None:
+def test_training_and_validation_can_be_distinguished() -> None:
     for panel in _panels():
         training, validation = panel.lines
         assert training.get_color() != validation.get_color()

@@ -1,4 +1,4 @@
-"""Gradients are clipped by the norm of each replica's own."""
+"""Each replica's gradients are clipped by its own norm."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ SHAPES = {"model.lstm.kernel": (3, 4), "model.lstm.bias": (1, 4), "model.dense.k
 
 
 def _parameters(scales: list[float]) -> dict[str, nn.Parameter]:
-    """Parameters whose gradients are those of as many replicas, each on a scale of its own."""
+    """Parameters whose gradients differ in scale from replica to replica."""
     generator = torch.Generator().manual_seed(0)
     factor = torch.tensor(scales).view(-1, 1, 1)
     named = {name: nn.Parameter(torch.zeros(len(scales), *shape)) for name, shape in SHAPES.items()}

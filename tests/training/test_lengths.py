@@ -41,7 +41,7 @@ def _train(folder: Path, *overrides: str) -> Any:
 
 
 class Copies(nn.Module):
-    """Answers each timestep with what it reads, up to a number of timesteps; else with 0."""
+    """Answers each timestep with the integer it reads, up to a number of timesteps, then with 0."""
 
     stateful = False
 

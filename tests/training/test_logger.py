@@ -1,4 +1,4 @@
-"""What callbacks log comes to the run, at the tutorial epoch."""
+"""What callbacks log is recorded at the tutorial epoch."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Training as the tutorial means it: state, epochs, measures; and as Lightning's users expect."""
+"""Training as the tutorial means it (state, epochs, measures) and as Lightning's users expect."""
 
 import copy
 from pathlib import Path
@@ -128,7 +128,7 @@ def test_the_baseline_learns() -> None:
 
 
 class Largest(TorchDispatchMode):
-    """Notes the most elements that any tensor had."""
+    """Notes the largest number of elements of any tensor."""
 
     elements = 0
 
@@ -207,11 +207,11 @@ def test_divergence_names_the_first_epoch_that_is_not_finite() -> None:
 
 
 class InterruptionError(Exception):
-    """Stands for whatever ends a training early."""
+    """Stands for anything that ends a training early."""
 
 
 class StopAfter(Recorder):
-    """Ends the training after so many blocks."""
+    """Ends the training after a number of blocks."""
 
     def __init__(self, blocks: int) -> None:
         super().__init__()

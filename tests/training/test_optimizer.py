@@ -48,7 +48,7 @@ def test_updates_are_those_of_keras(scale: float) -> None:
 
 
 def test_a_gradient_may_have_any_memory_layout() -> None:
-    """As that of a kernel that a network transposes, or of a part of another tensor."""
+    """Such as that of a kernel that a network transposes, or of a part of another tensor."""
     gradient = torch.arange(24.0).view(2, 4, 3)
     values = []
     for given in (gradient.transpose(1, 2), gradient.transpose(1, 2).contiguous()):

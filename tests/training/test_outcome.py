@@ -1,4 +1,4 @@
-"""What is told of a trained network, and of many."""
+"""The metrics, tables and summaries of one trained network and of many."""
 
 import math
 from typing import Any

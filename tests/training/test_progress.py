@@ -1,4 +1,4 @@
-"""What is shown while training: a line now and then, or a bar."""
+"""What is shown during training: a line now and then, or a bar."""
 
 import contextlib
 import io
@@ -24,7 +24,7 @@ class _Terminal(io.StringIO):
 
 @contextlib.contextmanager
 def _on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Terminal]:
-    """Has standard error be a terminal; a fixture would do so before pytest captures it."""
+    """Makes standard error a terminal; a fixture would do so before pytest captures it."""
     shown = _Terminal()
     monkeypatch.setattr("sys.stderr", shown)
     monkeypatch.setenv("TERM", "xterm")

@@ -1,4 +1,4 @@
-"""Many seeds as one program: what they share, what they do not, and what is told of them."""
+"""Many seeds as one program: what they share, what they do not, and how they are summarised."""
 
 import math
 from typing import Any
@@ -44,7 +44,7 @@ def test_every_replica_sees_the_sequences_of_its_own_seed() -> None:
 
 
 class Exploding(OneHot):
-    """The loss of one replica is no number from some update of training on."""
+    """The loss of one replica is NaN from some update of the training on."""
 
     def __init__(self, replica: int, update: int) -> None:
         super().__init__(PROBLEM.n_values)

@@ -1,4 +1,4 @@
-"""What a validation and a test tell of each replica."""
+"""The scores of each replica in a validation and a test."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ class _LargeCells(Seq2Seq):
 
 
 class _WithoutCells(nn.Module):
-    """A network of two states that are no cells, as of two layers of GRUs."""
+    """A network with two states that are not cells, like two layers of GRUs."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Runs in a stack: each leaves what it leaves alone."""
+"""Runs in a stack: each leaves the same as a run alone."""
 
 import dataclasses
 import functools
@@ -221,7 +221,7 @@ def _as_if_interrupted(folder: Path) -> None:
 
 
 class _StopsAlone(pl.Callback):
-    """Stops a run of its own after so many epochs, as a signal does."""
+    """Stops a single run after a number of epochs, as a signal does."""
 
     def __init__(self, interrupts: Interrupts, after: int) -> None:
         self._interrupts, self._after = interrupts, after
@@ -234,7 +234,7 @@ class _StopsAlone(pl.Callback):
 
 
 def _stopped(members: Sequence[Member], after: int) -> None:
-    """Trains a stack and stops it after so many epochs, as a signal does."""
+    """Trains a stack and stops it after a number of epochs, as a signal does."""
     interrupts = Interrupts()
 
     class Stops:

@@ -1,4 +1,4 @@
-"""Teacher forcing: the right answers are told while a network is trained, and never else."""
+"""Teacher forcing: the network receives the right answers in training only."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Searches of which nothing is trained."""
+"""Searches without any training."""
 
 from pathlib import Path
 from typing import Any

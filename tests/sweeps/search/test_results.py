@@ -1,4 +1,4 @@
-"""Which trials are the best, and what they say together."""
+"""The best trials of a search, and its answer in one sentence."""
 
 import re
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_the_table_of_trials_has_a_column_for_each_setting_without_a_dot(tmp_pat
     assert list(results.columns(trials))[:5] == ["trial", "units", "beta_1", "a/size", "b/size"]
 
 
-def test_a_pruned_trial_is_none_that_is_allowed(tmp_path: Path) -> None:
+def test_a_pruned_trial_does_not_count_as_allowed(tmp_path: Path) -> None:
     trials = begun(tmp_path, trials=2)
     trials.take(2)
     trials.tell(0, result_of(val_accuracy=1.0))

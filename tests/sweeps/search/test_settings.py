@@ -1,4 +1,4 @@
-"""What a search is asked for and known by, and how many trials are launched together."""
+"""The settings and the name of a search, and how many trials are launched together."""
 
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def test_a_constraint_says_how_far_a_value_is_off() -> None:
 
 
 class Derived(BasicLauncher):
-    """A launcher of one's own that runs jobs in this process."""
+    """A user's own launcher that runs jobs in this process."""
 
 
 @pytest.mark.parametrize("launcher", [BasicLauncher, Derived])

@@ -1,4 +1,4 @@
-"""What a search may vary, and how that is written."""
+"""The space that a search may vary, and its grammar."""
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution

@@ -1,4 +1,4 @@
-"""What Optuna is told of trials, and proposes; nothing is trained."""
+"""The trials that Optuna proposes, and the results that it receives, without any training."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A store whose disk is cleaned."""
+"""A store to be cleaned."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a store, its runs and its programs leave on the disk."""
+"""Files that a store, its runs and its programs leave on disk."""
 
 import os
 from pathlib import Path

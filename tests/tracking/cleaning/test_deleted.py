@@ -1,4 +1,4 @@
-"""What was deleted in MLflow goes with all that belongs to it, unless somebody needs it."""
+"""What was deleted in MLflow is removed with all that belongs to it, unless it is in use."""
 
 from collections.abc import Callable
 from typing import Any

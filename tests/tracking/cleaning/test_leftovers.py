@@ -1,4 +1,4 @@
-"""What nobody needs any more, and what never goes."""
+"""Leftovers that are removed, and files that never are."""
 
 import json
 import shutil

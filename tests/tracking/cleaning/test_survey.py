@@ -1,4 +1,4 @@
-"""What takes how much on the disk, and which checkpoints can be removed."""
+"""How much disk space everything takes, and which checkpoints can be removed."""
 
 import os
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def test_an_empty_store_has_nothing_to_remove(made: MadeStore) -> None:
     assert found.total == found.database
 
 
-def test_a_folder_that_holds_another_is_counted_once(tmp_path: Path) -> None:
+def test_a_folder_inside_another_is_counted_once(tmp_path: Path) -> None:
     made = MadeStore.at(tmp_path / "outputs")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "outputs" / "artifacts").symlink_to(tmp_path / "elsewhere")
