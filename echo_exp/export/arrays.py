@@ -30,6 +30,8 @@ LAYERS = {
     Seq2Seq: "lstm",
 }
 """The layers of each network that can be arrays."""
+REPRESENTATIONS, POLICIES = (OneHot, Scaled), (Drop, Mask, Sentinel)
+"""What the arrays of a network can read."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ def can_be_arrays(trained: TrainedNetwork) -> bool:
     module = trained.module
     return (
         type(module.model) in LAYERS
-        and type(module.representation) in (OneHot, Scaled)
-        and type(module.missing) in (Drop, Mask, Sentinel)
+        and type(module.representation) in REPRESENTATIONS
+        and type(module.missing) in POLICIES
     )
 
 
