@@ -115,8 +115,13 @@ def refused(case: Case) -> set[str]:
 
 def topology(network: str) -> type[nn.Module]:
     """Returns the class of a network."""
-    found: type[nn.Module] = pkgutil.resolve_name(_model(network)[configuration.TARGET])
+    found: type[nn.Module] = target("model", network.removesuffix(PRE))
     return found
+
+
+def target(group: str, name: str) -> Any:
+    """Returns the class of an option."""
+    return pkgutil.resolve_name(option(group, name)[configuration.TARGET])
 
 
 def topologies() -> dict[str, type[nn.Module]]:

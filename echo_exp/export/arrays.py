@@ -30,6 +30,8 @@ LAYERS = {
     Seq2Seq: "lstm",
 }
 """The networks that can be written as arrays, and the kind of their layers."""
+REPRESENTATIONS, POLICIES = (OneHot, Scaled), (Drop, Mask, Sentinel)
+"""The representations and policies that the NumPy program of such a network implements."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ def can_be_arrays(trained: TrainedNetwork) -> bool:
     module = trained.module
     return (
         type(module.model) in LAYERS
-        and type(module.representation) in (OneHot, Scaled)
-        and type(module.missing) in (Drop, Mask, Sentinel)
+        and type(module.representation) in REPRESENTATIONS
+        and type(module.missing) in POLICIES
     )
 
 

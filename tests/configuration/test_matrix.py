@@ -64,7 +64,7 @@ def test_it_learns(case: Case) -> None:
     problem, batch = parts.module.problem, parts.module.batch_size
     watch, recorder = Watch(parts.module), Recorder()
     make_trainer(recorder, limit_val_batches=0).fit(parts.module, parts.data)
-    outputs = problem.n_values if case.representation == "one_hot" else 1
+    outputs = parts.module.representation.n_outputs
     assert watch.shapes == {(REPLICAS, batch, problem.n_out, outputs)}
     assert watch.zero == [True, case.state != CARRIED] * EPOCHS
     losses = torch.tensor(recorder.losses).mean(1)  # [epochs]

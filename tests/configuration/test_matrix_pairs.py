@@ -17,7 +17,7 @@ import torch
 
 from echo_exp import configuration
 from echo_exp.export import echo_network, forms
-from echo_exp.export.arrays import LAYERS, can_be_arrays, write_arrays
+from echo_exp.export.arrays import LAYERS, POLICIES, REPRESENTATIONS, can_be_arrays, write_arrays
 from echo_exp.training import experiment
 from echo_exp.training.interrupts import Interrupted, Interrupts
 from echo_exp.training.member import Member
@@ -32,7 +32,13 @@ begins("hundreds of configurations")
 
 POSSIBLE = [case for case in matrix.every() if not matrix.refused(case)]
 PAIRS = matrix.pairwise(case for case in POSSIBLE if not case.network.endswith(matrix.PRE))
-ARRAYS = matrix.pairwise(case for case in POSSIBLE if matrix.topology(case.network) in LAYERS)
+ARRAYS = matrix.pairwise(
+    case
+    for case in POSSIBLE
+    if matrix.topology(case.network) in LAYERS
+    and matrix.target("representation", case.representation) in REPRESENTATIONS
+    and matrix.target("missing", case.missing) in POLICIES
+)
 CLASSES = {matrix.topology(network): network for network in matrix.networks()}
 GRAPHS = matrix.pairwise(
     (case for case in POSSIBLE if case.network in CLASSES.values()), of="representation"
