@@ -1,10 +1,10 @@
 """Decides who does what among processes and machines that share nothing but a tracking store.
 
-A claim is a tag of the MLflow experiment, one for each process that wants the same thing. MLflow
-has no atomic operation that only one of two processes can win, so they agree as in Dekker's
-algorithm: each writes its claim before it looks for others. A process that sees no other claim
-holds the thing. Of two that see each other, the one with the smaller name waits and the other
-withdraws.
+A claim is a tag of the MLflow experiment, one for each process that wants the same thing. No
+operation of MLflow both has a single winner and can be taken back from a dead process
+(``docs/design.md``), so processes agree as in Dekker's algorithm: each writes its claim before it
+looks for others. A process that sees no other claim holds the thing. Of two that see each other,
+the one with the smaller name waits and the other withdraws.
 
 A claim is alive as long as its tag changes. Each observer judges that by its own clock, so that no
 two clocks are compared, and only while it can reach the store: nobody can give signs of life
