@@ -1,0 +1,30 @@
+"""What the tests of the UI look for on its pages."""
+
+import re
+
+from mlflow.entities import Run
+from playwright.sync_api import Page
+
+from ..browser import Ui
+from ..conftest import Program
+
+SWEEP = re.compile("sweep of 20")
+
+
+def named(store: Program, start: str) -> Run:
+    """The oldest run whose name starts so."""
+    return next(run for run in store.runs() if str(run.info.run_name).startswith(start))
+
+
+def address_of(ui: Ui, run: Run, tab: str = "") -> str:
+    """The address of a run's page, or of one of its tabs."""
+    return f"{ui.root}#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}{tab}"
+
+
+def headers(page: Page) -> list[str]:
+    """The columns of the table of runs, from left to right."""
+    cells = page.locator(".ag-header-cell[col-id]")
+    found = cells.evaluate_all(
+        "all => all.map(e => [e.getBoundingClientRect().x, e.getAttribute('col-id')])"
+    )
+    return [name for _, name in sorted(found)]
