@@ -55,7 +55,7 @@ ROWS = (
             ("store", "MLflow"),
             ("records", "reports/records"),
             ("answers", "reports/answers"),
-            ("pages", "reports/pages"),
+            ("page", "reports/study_page"),
         ),
     ),
 )

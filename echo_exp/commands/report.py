@@ -74,13 +74,13 @@ def _study(config: DictConfig) -> None:
 
 def _write(config: DictConfig, found: "Answers") -> Path:
     """Writes the report of a study and returns its folder."""
-    from echo_exp.reports import kept, pages
+    from echo_exp.reports import parquet, study_page
 
     study = found.study
     folder = Path(config.output_dir) / "reports" / study.name / study.scale
     with _writable(folder):
-        text = pages.write(found, folder)
-        kept.write(study, found.records, folder / kept.NAME)
+        text = study_page.write(found, folder)
+        parquet.write(study, found.records, folder / parquet.NAME)
     print(text)
     _written(folder)
     return folder
@@ -97,13 +97,13 @@ def _kept(asked: Study, file: Path, named: bool) -> "Answers":
     Raises:
         SettingError: The user named another scale than that of the file.
     """
-    from echo_exp.reports import answers, kept
+    from echo_exp.reports import answers, parquet
 
-    scale = kept.scale(asked, file)
+    scale = parquet.scale(asked, file)
     if named and scale != asked.scale:
         raise SettingError("study.scale", asked.scale, f"{file} has the runs of scale {scale}")
     found = dataclasses.replace(asked, scale=scale)
-    return answers.answer(found, kept.read(found, file))
+    return answers.answer(found, parquet.read(found, file))
 
 
 def _sweep(config: DictConfig) -> None:
@@ -130,20 +130,20 @@ def _runs(config: DictConfig) -> None:
     settings = configuration.tracking(config)
     existing(settings)
 
-    from echo_exp.reports import beside
+    from echo_exp.reports import comparison
     from echo_exp.reports.jobs import METRIC
     from echo_exp.tracking.access import reader
 
     access = reader.opened(settings)
     which = OmegaConf.to_container(config).get(RUNS)  # type: ignore[union-attr]
     with reader.reached(access.uri):
-        runs = beside.find(access, settings.experiment, which)
-        found = beside.put(access, runs, str(config.metric or METRIC))
-        curves = beside.curves_of(access, found)
+        runs = comparison.find(access, settings.experiment, which)
+        found = comparison.compare(access, runs, str(config.metric or METRIC))
+        curves = comparison.curves_of(access, found)
     name = hashlib.sha256(" ".join(run.info.run_id for run in runs).encode()).hexdigest()[:16]
     folder = Path(config.output_dir) / "reports" / "runs" / name
     with _writable(folder):
-        lines = beside.write(found, curves, folder)
+        lines = comparison.write(found, curves, folder)
     print("\n".join(lines))
     _written(folder)
 
@@ -194,9 +194,9 @@ def _answers(config: DictConfig, asked: Study, scales: Sequence[str]) -> tuple["
             return answers.answer(found, read), access
         failed += [record for record in read if record.error]
 
-    from echo_exp.reports import pages
+    from echo_exp.reports import study_page
 
-    why = " | ".join(pages.explained(failed))
+    why = " | ".join(study_page.explained(failed))
     reason = f"{access.uri} has no finished run of it; `{made_by}` makes them"
     raise SettingError("study", asked.name, f"{reason}; {why}" if why else reason)
 

@@ -15,7 +15,7 @@ from torch import nn
 from echo_exp.export.network import describe, export_pt2
 from echo_exp.models import GRU, EncoderDecoder, ManyToOne, MinGRU, OneToOne, Seq2Seq
 from echo_exp.models.dense import Dense
-from echo_exp.models.stack import Stack
+from echo_exp.models.lstm_stack import LSTMStack
 from echo_exp.network import TrainedNetwork
 from echo_exp.task.missing import Drop, Mask, Sentinel
 from echo_exp.task.representation import OneHot, Scaled
@@ -121,7 +121,7 @@ def _stacks(model: nn.Module) -> dict[str, list[nn.Module]]:
     """Returns the layers that read and, if there are any, those that write."""
     if isinstance(model, GRU | MinGRU):
         return {"reader": list(model.layers)}
-    stacks: dict[str, Stack] = (
+    stacks: dict[str, LSTMStack] = (
         {"reader": model.encoder, "writer": model.decoder}
         if isinstance(model, EncoderDecoder)
         else {"reader": model.lstm}  # type: ignore[dict-item]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from echo_exp.inspection.looks import Attention, Gradient
+from echo_exp.inspection.attribution import Attention, Gradient
 from echo_exp.inspection.measurements import (
     CARRIED,
     KINDS,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from echo_exp.inspection import looks, measurements, recording
+from echo_exp.inspection import attribution, measurements, recording
+from echo_exp.inspection.attribution import Attention, Gradient
 from echo_exp.inspection.findings import findings
-from echo_exp.inspection.looks import Attention, Gradient
 from echo_exp.inspection.measurements import (
     CARRIED,
     ZERO,
@@ -113,8 +113,8 @@ def inspect(
     inspection = Inspection(
         sequences=sequences,
         layers=_layers(network, windows, possible),
-        attention=looks.attention(module, windows) if "attention" in possible else None,
-        gradient=looks.gradient(module, windows) if "gradient" in possible else None,
+        attention=attribution.attention(module, windows) if "attention" in possible else None,
+        gradient=attribution.gradient(module, windows) if "gradient" in possible else None,
         confusion=measurements.confusion(module, windows, echoes) if "confusion" in asked else None,
         errors=measurements.errors(module, windows, echoes) if "errors" in asked else None,
         skill=measurements.skill(module, windows, network.seed) if "skill" in asked else None,
@@ -140,7 +140,7 @@ def _left_out(network: "TrainedNetwork", asked: Collection[str], windows: Tensor
         why["gates"] = f"the layers of {name} have no gates"
     if not isinstance(model, WithAttention):
         why["attention"] = f"{name} shows no attention weights"
-    if "gradient" in asked and not looks.reads_features(network.module, windows):
+    if "gradient" in asked and not attribution.reads_features(network.module, windows):
         why["gradient"] = f"{name} has no gradient with respect to its input"
     return {figure: why[figure] for figure in asked if figure in why}
 

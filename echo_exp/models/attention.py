@@ -9,7 +9,7 @@ from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import Dense, project
 from echo_exp.models.lstm import State
-from echo_exp.models.stack import LSTMNetwork, Stack
+from echo_exp.models.lstm_stack import LSTMNetwork, LSTMStack
 
 OWN, TEACHER = "own", "teacher"
 
@@ -55,9 +55,9 @@ class Attention(LSTMNetwork):
         settings.choice("model.feedback", feedback, (None, OWN, TEACHER))
         self.n_out, self.teacher = n_out, feedback == TEACHER
         generators = initializers.generators(seeds)
-        self.encoder = Stack(n_features, units, layers, generators)
+        self.encoder = LSTMStack(n_features, units, layers, generators)
         reads = units if feedback is None else 2 * units
-        self.decoder = Stack(reads, units, layers, generators)
+        self.decoder = LSTMStack(reads, units, layers, generators)
         self.query_kernel = initializers.glorot_uniform(units, units, generators)  # [R, U, U]
         self.key_kernel = initializers.glorot_uniform(units, units, generators)  # [R, U, U]
         self.score_kernel = initializers.glorot_uniform(units, 1, generators)  # [R, U, 1]

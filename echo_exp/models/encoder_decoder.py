@@ -8,7 +8,7 @@ from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
 from echo_exp.models.gate_biases import GateBiases
 from echo_exp.models.lstm import State
-from echo_exp.models.stack import LSTMNetwork, Stack
+from echo_exp.models.lstm_stack import LSTMNetwork, LSTMStack
 
 
 class EncoderDecoder(LSTMNetwork):
@@ -45,8 +45,8 @@ class EncoderDecoder(LSTMNetwork):
         generators = initializers.generators(seeds)
         encoder_biases = GateBiases(forget_bias, chrono)
         decoder_biases = GateBiases(decoder_forget_bias, decoder_chrono, part="decoder_")
-        self.encoder = Stack(n_features, units, layers, generators, encoder_biases)
-        self.decoder = Stack(units, units, layers, generators, decoder_biases)
+        self.encoder = LSTMStack(n_features, units, layers, generators, encoder_biases)
+        self.decoder = LSTMStack(units, units, layers, generators, decoder_biases)
         self.dense = Dense(units, n_outputs, generators)
 
     def forward(

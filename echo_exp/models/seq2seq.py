@@ -9,7 +9,7 @@ from echo_exp.models import initializers
 from echo_exp.models.dense import Dense
 from echo_exp.models.gate_biases import GateBiases
 from echo_exp.models.lstm import State
-from echo_exp.models.stack import LSTMNetwork, Stack
+from echo_exp.models.lstm_stack import LSTMNetwork, LSTMStack
 
 
 class Seq2Seq(LSTMNetwork):
@@ -43,7 +43,7 @@ class Seq2Seq(LSTMNetwork):
         self.answers = answered(n_in, n_out, padding)
         generators = initializers.generators(seeds)
         biases = GateBiases(forget_bias, chrono)
-        self.lstm = Stack(n_features, units, layers, generators, biases)
+        self.lstm = LSTMStack(n_features, units, layers, generators, biases)
         self.dense = Dense(units, n_outputs, generators)
 
     def forward(

@@ -19,10 +19,10 @@ from echo_exp.settings import redacted
 from echo_exp.sweeps import launch, plan
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.plan import TAG, Again, Sweep
+from echo_exp.sweeps.progress import Progress
+from echo_exp.sweeps.results import tell
 from echo_exp.sweeps.rounds import Launch, run_jobs
-from echo_exp.sweeps.standing import Standing
 from echo_exp.sweeps.table import best_of
-from echo_exp.sweeps.telling import tell
 from echo_exp.sweeps.watch import watching
 from echo_exp.tracking import Run, Store, TrackingError
 from echo_exp.tracking.ui.view import NOTE_TAG, SWEPT_TAG, sweep_view, view
@@ -44,12 +44,12 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
     with parent_run(asked, store, config) as parent:
         best = functools.partial(best_of, asked.jobs, asked.axes)
         replicas = {job.number: int(job.varied.get("replicas", 1)) for job in asked.jobs}
-        standing = Standing(parent, int(config.replicas), replicas)
+        progress = Progress(parent, int(config.replicas), replicas)
         total = len(asked.jobs)
-        with watching("sweep", "job", asked.folder, total, best, standing.tell) as watch:
+        with watching("sweep", "job", asked.folder, total, best, progress.tell) as watch:
             earlier = _earlier(asked, store, parent)
             results = run_jobs(asked, store, parent, launch, watch, earlier)
-        standing.tell(results, last=True)
+        progress.tell(results, last=True)
         tell(asked, results, store, parent, report_folder(asked, config, parent))
         if not all(result.succeeded for result in results.values()):
             sys.exit(exits.FAILED)

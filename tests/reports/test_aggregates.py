@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from echo_exp.reports import aggregates, answers, pages
+from echo_exp.reports import aggregates, answers, study_page
 from echo_exp.reports.aggregates import THRESHOLDS
 from echo_exp.reports.answers import Answers
 from echo_exp.settings import SettingError
@@ -191,7 +191,7 @@ def test_tasks_must_be_an_axis_of_the_study() -> None:
 
 def test_the_report_has_aggregates_in_its_answer_figures_and_tables(tmp_path: Path) -> None:
     found = _found(u1={"a": [*LOW], "b": [*LOW]}, u2={"a": [*HIGH], "b": [*HIGH]}, u3={})
-    printed = pages.write(found, tmp_path)
+    printed = study_page.write(found, tmp_path)
     assert "\nBy the interquartile mean over 2 tasks: 2 0.800" in printed
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "3 is left out: it has no finished cell for a, b." in text

@@ -8,7 +8,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from echo_exp.settings import SettingError
-from echo_exp.sweeps import failures, job, rounds, telling
+from echo_exp.sweeps import failures, job, results, rounds
 from echo_exp.sweeps.job import JobResult, Status, file, leave
 from echo_exp.sweeps.plan import Job, Sweep, SweepSettings
 from echo_exp.sweeps.rounds import Launch
@@ -110,7 +110,7 @@ def test_all_displays_agree_on_the_counts(
     }
     found = _run(asked, _launcher(tmp_path, lambda number: does[number]))
     shown = capsys.readouterr().err
-    telling.tell(asked, found, None, None, None)
+    results.tell(asked, found, None, None, None)
     printed = capsys.readouterr().out
     reasons = failures.lines(job.reasons(found), "job")
     rows = [(j, found[j.number]) for j in asked.jobs]

@@ -15,11 +15,11 @@ from echo_exp.sweeps import failures
 from echo_exp.sweeps.job import reasons
 from echo_exp.sweeps.plan import Sweep
 from echo_exp.sweeps.ranking import shown
+from echo_exp.sweeps.results import report
 from echo_exp.sweeps.search import figures
 from echo_exp.sweeps.search.figures import Importances
 from echo_exp.sweeps.search.goals import IMPORTANCES
 from echo_exp.sweeps.search.trials import METRICS, Trials
-from echo_exp.sweeps.telling import report
 from echo_exp.tracking import Run, Store
 from echo_exp.tracking.ui.view import NOTE_TAG
 

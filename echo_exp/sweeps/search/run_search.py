@@ -25,13 +25,13 @@ from echo_exp.sweeps import descriptions, forecast, plan, stacks
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.launch import workers
 from echo_exp.sweeps.plan import Again, Job, Sweep
+from echo_exp.sweeps.progress import Progress
 from echo_exp.sweeps.rounds import ANOTHER_LOOK_SECONDS, Launch, run_jobs
 from echo_exp.sweeps.run_sweep import parent_run, report_folder
 from echo_exp.sweeps.search import results
 from echo_exp.sweeps.search.settings import SearchSettings
 from echo_exp.sweeps.search.space import Space
 from echo_exp.sweeps.search.trials import Trials, study_name
-from echo_exp.sweeps.standing import Standing
 from echo_exp.sweeps.watch import Watch, watching
 from echo_exp.tracking import Run, Store
 
@@ -88,11 +88,11 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
         trials = Trials(search.settings, search.space, code, int(config.seed), store, asked.folder)
     with parent_run(asked, store, config) as parent:
         best = functools.partial(best_of, search.settings)
-        standing = Standing(parent, int(config.replicas), known=trials.results())
+        progress = Progress(parent, int(config.replicas), known=trials.results())
         total = search.settings.trials
-        with watching("search", "trial", asked.folder, total, best, standing.tell) as watch:
+        with watching("search", "trial", asked.folder, total, best, progress.tell) as watch:
             _search(search, asked, trials, store, parent, launch, watch)
-        standing.tell(trials.results(), last=True)
+        progress.tell(trials.results(), last=True)
         folder = report_folder(asked, config, parent)
         results.tell(trials, asked, store, parent, folder)
         if not results.feasible(trials.study):

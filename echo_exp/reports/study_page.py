@@ -14,7 +14,7 @@ import pandas as pd
 from echo_exp import configuration
 from echo_exp.configuration.swept import word
 from echo_exp.metrics import definition
-from echo_exp.reports import aggregate_section, answers, figures, lengths, spans, statistics
+from echo_exp.reports import aggregate_section, answers, lengths, spans, statistics, study_figures
 from echo_exp.reports.answers import Answers
 from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
@@ -53,7 +53,7 @@ def write(found: Answers, folder: Path) -> str:
         file = folder / f"{name}.csv"
         frame.to_csv(file, index=False, lineterminator="\n", float_format="%.7g")  # as measured
     images = {}
-    for draw in (figures.scores, figures.solving, figures.curves):
+    for draw in (study_figures.scores, study_figures.solving, study_figures.curves):
         images[draw.__name__] = save(draw(found), folder / draw.__name__)
     for section in sections:
         images |= {name: save(drawn, folder / name) for name, drawn in section.figures.items()}

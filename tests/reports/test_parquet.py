@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from echo_exp.reports import answers, kept, pages
+from echo_exp.reports import answers, parquet, study_page
 from echo_exp.reports.records import Record
 from echo_exp.settings import SettingError
 from echo_exp.sweeps.study import Study
@@ -36,8 +36,8 @@ def records(asked: Study) -> list[Record]:
 
 @pytest.fixture
 def file(asked: Study, records: list[Record], tmp_path: Path) -> Path:
-    kept.write(asked, records, tmp_path / kept.NAME)
-    return tmp_path / kept.NAME
+    parquet.write(asked, records, tmp_path / parquet.NAME)
+    return tmp_path / parquet.NAME
 
 
 def _same(first: Record, second: Record) -> None:
@@ -51,8 +51,8 @@ def _same(first: Record, second: Record) -> None:
 def test_records_survive_the_file_unchanged(
     asked: Study, records: list[Record], file: Path
 ) -> None:
-    assert kept.scale(asked, file) == "full"
-    for before, after in zip(records, kept.read(asked, file), strict=True):
+    assert parquet.scale(asked, file) == "full"
+    for before, after in zip(records, parquet.read(asked, file), strict=True):
         _same(before, after)
 
 
@@ -60,7 +60,7 @@ def test_the_same_records_give_the_same_bytes(
     asked: Study, records: list[Record], file: Path
 ) -> None:
     again = file.with_name("again")
-    kept.write(asked, kept.read(asked, file), again)
+    parquet.write(asked, parquet.read(asked, file), again)
     assert again.read_bytes() == file.read_bytes()
 
 
@@ -68,8 +68,8 @@ def test_the_report_from_the_file_is_the_same(
     asked: Study, records: list[Record], file: Path
 ) -> None:
     folders = [file.parent / name for name in ("store", "file")]
-    for folder, found in zip(folders, (records, kept.read(asked, file)), strict=True):
-        pages.write(answers.answer(asked, found), folder)
+    for folder, found in zip(folders, (records, parquet.read(asked, file)), strict=True):
+        study_page.write(answers.answer(asked, found), folder)
     first, second = ({p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders)
     assert first == second
 
@@ -79,25 +79,25 @@ def test_only_the_curve_that_reports_need_is_stored(
 ) -> None:
     curves = {**records[0].curves, "val/loss": records[0].curves["val/accuracy"]}
     more = [dataclasses.replace(records[0], curves=curves), *records[1:]]
-    kept.write(asked, more, tmp_path / "more")
-    assert list(kept.read(asked, tmp_path / "more")[0].curves) == ["val/accuracy"]
+    parquet.write(asked, more, tmp_path / "more")
+    assert list(parquet.read(asked, tmp_path / "more")[0].curves) == ["val/accuracy"]
 
 
 def test_a_cell_absent_from_the_file_counts_as_never_run(asked: Study, file: Path) -> None:
     grids = [*asked.scales["full"], {"labels": {"task": "c"}, "model.units": 1}]
-    *_, last = kept.read(dataclasses.replace(asked, scales={"full": grids}), file)
+    *_, last = parquet.read(dataclasses.replace(asked, scales={"full": grids}), file)
     assert (last.status, last.run_id) == ("never run", None)
 
 
 def test_a_file_of_another_study_is_refused(asked: Study, file: Path) -> None:
     with pytest.raises(SettingError, match=r"from=.*study=made, not of other"):
-        kept.scale(dataclasses.replace(asked, name="other"), file)
+        parquet.scale(dataclasses.replace(asked, name="other"), file)
 
 
 def test_a_file_without_a_finished_run_is_refused(asked: Study, file: Path) -> None:
     other = study({"labels": {"task": "c"}, "model.units": [7, 8]}, panel="task")
     with pytest.raises(SettingError, match="no finished run of `echo-exp study=made"):
-        kept.read(other, file)
+        parquet.read(other, file)
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_a_missing_or_unreadable_file_is_refused(
     if content is not None:
         (tmp_path / "file").write_bytes(content)
     with pytest.raises(SettingError, match=words):
-        kept.scale(asked, tmp_path / "file")
+        parquet.scale(asked, tmp_path / "file")
 
 
 def test_another_parquet_file_is_refused(asked: Study, tmp_path: Path) -> None:
     table = pa.table({"a": [1]})
     pq.write_table(table, tmp_path / "foreign")
     with pytest.raises(SettingError, match=r"must be the runs\.parquet of a report"):
-        kept.scale(asked, tmp_path / "foreign")
+        parquet.scale(asked, tmp_path / "foreign")
     with pytest.raises(SettingError, match="as it was written"):
-        kept.read(asked, tmp_path / "foreign")
+        parquet.read(asked, tmp_path / "foreign")

@@ -10,7 +10,7 @@ import torch
 
 import echo_exp
 from echo_exp import EchoModule, EchoProblem
-from echo_exp.inspection import looks, measurements
+from echo_exp.inspection import attribution, measurements
 from echo_exp.inspection.findings import findings
 from echo_exp.inspection.traces import trace
 from echo_exp.models import (
@@ -124,7 +124,7 @@ def test_a_transformer_with_zero_queries_attends_equally_to_all_it_may() -> None
         first: Any = model.blocks[0]
         first.query_kernel.zero_()
     module = nets.module(model, PROBLEM, 4)
-    found = looks.attention(module, _windows(module))
+    found = attribution.attention(module, _windows(module))
     assert not found.by_answer
     assert found.windows == 20 * 8
     expected = np.tril(np.ones((3, 3))) / np.arange(1, 4)[:, None]
@@ -133,9 +133,9 @@ def test_a_transformer_with_zero_queries_attends_equally_to_all_it_may() -> None
 
 def test_the_gradient_is_only_at_the_timestep_that_an_answer_depends_on() -> None:
     newest = nets.newest_only(PROBLEM, 4)
-    assert np.allclose(looks.gradient(newest, _windows(newest)).share, np.eye(3), atol=1e-6)
+    assert np.allclose(attribution.gradient(newest, _windows(newest)).share, np.eye(3), atol=1e-6)
     first = nets.first_only(PROBLEM, 8)
-    assert np.allclose(looks.gradient(first, _windows(first)).share[:, 0], 1, atol=1e-6)
+    assert np.allclose(attribution.gradient(first, _windows(first)).share[:, 0], 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", GATED)

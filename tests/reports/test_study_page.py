@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from echo_exp.reports import answers, pages, rendering
+from echo_exp.reports import answers, rendering, study_page
 
 from .made import record, study
 
@@ -30,7 +30,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     found = answers.answer(asked, records)
     folders = [tmp_path_factory.mktemp("report") for _ in range(2)]
     for folder in folders:
-        pages.write(found, folder)
+        study_page.write(found, folder)
     first, second = ({p.name: p.read_bytes() for p in sorted(f.iterdir())} for f in folders)
     assert first == second  # not a byte differs
     return first
@@ -95,7 +95,7 @@ def test_a_number_is_not_rounded_to_a_wrong_value(value: float, text: str) -> No
 def test_any_number_of_values_can_be_drawn_and_distinguished(tmp_path: Path) -> None:
     asked = study({"model.units": list(range(1, 9)), "batch_size": [1, 3]}, x="batch_size")
     found = answers.answer(asked, [record(cell, [0.5, 0.6, 0.7]) for cell in asked.cells])
-    pages.write(found, tmp_path)
+    study_page.write(found, tmp_path)
     drawn = (tmp_path / "scores.svg").read_text(encoding="utf-8")
     assert all(f"units {n}" in drawn for n in range(1, 9))
 

@@ -37,7 +37,7 @@ SCORES = ("test/accuracy", "test/sequence_accuracy", "test/mae", "test/loss", "e
 
 
 @dataclass(frozen=True)
-class Beside:
+class Comparison:
     """Runs that are compared side by side.
 
     Attributes:
@@ -95,7 +95,7 @@ def _named(access: Access, experiment: str, name: str) -> list[Run]:
     return [reader.run(access, experiment, name, RUNS)]
 
 
-def put(access: Access, runs: Sequence[Run], metric: str) -> Beside:
+def compare(access: Access, runs: Sequence[Run], metric: str) -> Comparison:
     """Reads runs to compare them side by side.
 
     Args:
@@ -116,7 +116,7 @@ def put(access: Access, runs: Sequence[Run], metric: str) -> Beside:
     if metric not in known:
         raise SettingError("metric", metric, f"the runs have {', '.join(sorted(known))}")
     others = [name for name in SCORES if name in known and name != metric]
-    return Beside(jobs, axes, [metric, *others])
+    return Comparison(jobs, axes, [metric, *others])
 
 
 def score(each: Job, metric: str) -> Estimate:
@@ -155,7 +155,7 @@ def difference(first: Estimate, other: Estimate) -> Estimate:
     return Estimate(value, value - low, value + high)
 
 
-def write(found: Beside, lines: Mapping[str, Curve], folder: Path) -> list[str]:
+def write(found: Comparison, lines: Mapping[str, Curve], folder: Path) -> list[str]:
     """Writes the comparison of runs into a folder.
 
     Args:
@@ -194,7 +194,7 @@ def _setting(each: Job, axis: str) -> str:
     return safe(shown(each.parameters[axis])) if axis in each.parameters else ""
 
 
-def _against(found: Beside, each: Job) -> str:
+def _against(found: Comparison, each: Job) -> str:
     """Returns the difference of a run to the first one, in words."""
     first = found.jobs[0]
     if each is first or not (first.finished and each.finished):
@@ -202,13 +202,13 @@ def _against(found: Beside, each: Job) -> str:
     return estimated(difference(*(score(run, found.metrics[0]) for run in (first, each))))
 
 
-def _line(found: Beside, each: Job) -> str:
+def _line(found: Comparison, each: Job) -> str:
     outcome = estimated(score(each, found.metrics[0])) if each.finished else each.status
     against = _against(found, each)
     return f"{each.named}: {outcome}{f'; against the first {against}' if against else ''}"
 
 
-def _rows(found: Beside) -> Iterator[dict[str, Any]]:
+def _rows(found: Comparison) -> Iterator[dict[str, Any]]:
     for each in found.jobs:
         row: dict[str, Any] = {axis: each.parameters.get(axis) for axis in found.axes}
         for metric in found.metrics:
@@ -218,7 +218,7 @@ def _rows(found: Beside) -> Iterator[dict[str, Any]]:
         yield row | {"status": each.status, "run": each.run_id}
 
 
-def curves_of(access: Access, found: Beside) -> Mapping[str, Curve]:
+def curves_of(access: Access, found: Comparison) -> Mapping[str, Curve]:
     """Reads the learning curves of the first runs that have finished, by their names.
 
     Args:

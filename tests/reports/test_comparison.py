@@ -10,7 +10,7 @@ import pytest
 from mlflow.entities import Metric, Param
 from scipy import stats
 
-from echo_exp.reports import beside
+from echo_exp.reports import comparison
 from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.jobs import Job
 from echo_exp.reports.records import FINISHED
@@ -41,21 +41,21 @@ def _run(access: Access, accuracy: float, experiment: str = "echo", **params: An
     return str(run_id)
 
 
-def _put(access: Access, which: Any) -> beside.Beside:
-    return beside.put(access, beside.find(access, "echo", which), METRIC)
+def _compare(access: Access, which: Any) -> comparison.Comparison:
+    return comparison.compare(access, comparison.find(access, "echo", which), METRIC)
 
 
 def test_only_the_settings_that_differ_are_compared(access: Access) -> None:
     ids = [_run(access, 0.5, units=10), _run(access, 0.75, units=20)]
-    found = _put(access, ids)
+    found = _compare(access, ids)
     assert found.axes == ("units",)
     assert [job.named for job in found.jobs] == ["units 10", "units 20"]
 
 
 def test_a_report_has_scores_differences_and_curves(access: Access, tmp_path: Path) -> None:
     ids = [_run(access, 0.5, units=10), _run(access, 0.75, units=20)]
-    found = _put(access, ids)
-    lines = beside.write(found, beside.curves_of(access, found), tmp_path / "report")
+    found = _compare(access, ids)
+    lines = comparison.write(found, comparison.curves_of(access, found), tmp_path / "report")
     assert lines == [
         "units 10: 0.500 (0.400 to 0.600)",
         "units 20: 0.750 (0.650 to 0.850); against the first 0.250 (0.109 to 0.391)",
@@ -68,14 +68,17 @@ def test_a_report_has_scores_differences_and_curves(access: Access, tmp_path: Pa
 
 def test_runs_of_different_experiments_can_be_given_by_id(access: Access) -> None:
     ids = [_run(access, 0.5, units=1), _run(access, 0.5, "other", units=2)]
-    assert len(beside.find(access, "echo", ids)) == 2
+    assert len(comparison.find(access, "echo", ids)) == 2
 
 
 def test_runs_can_be_given_by_a_filter_or_as_last(access: Access) -> None:
     low, high = _run(access, 0.2), _run(access, 0.9)
-    found = beside.find(access, "echo", "metrics.`test/accuracy` > 0.5")
+    found = comparison.find(access, "echo", "metrics.`test/accuracy` > 0.5")
     assert [run.info.run_id for run in found] == [high]
-    assert [run.info.run_id for run in beside.find(access, "echo", [low, "last"])] == [low, high]
+    assert [run.info.run_id for run in comparison.find(access, "echo", [low, "last"])] == [
+        low,
+        high,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -93,26 +96,26 @@ def test_an_argument_that_matches_no_runs_is_refused(
 ) -> None:
     _run(access, 0.5)
     with pytest.raises(SettingError, match=reason):
-        beside.find(access, "echo", which)
+        comparison.find(access, "echo", which)
 
 
 def test_runs_without_scores_are_refused(access: Access) -> None:
     run_id = _run(access, 0.5)
     access.client.update_run(run_id, status="FAILED")
     with pytest.raises(SettingError, match=f"none has finished: {run_id} is FAILED"):
-        _put(access, [run_id])
+        _compare(access, [run_id])
 
 
 def test_a_score_over_seeds_has_students_interval() -> None:
     values = np.array([0.7, 0.8, 0.9, np.nan])
-    found = beside.score(Job(FINISHED, "", {}, "x", range(4), {METRIC: values}), METRIC)
+    found = comparison.score(Job(FINISHED, "", {}, "x", range(4), {METRIC: values}), METRIC)
     low, high = stats.t.interval(0.95, 2, 0.8, stats.sem(values[:3]))
     assert (found.value, found.low, found.high) == pytest.approx((0.8, low, high))
-    assert math.isnan(beside.score(Job(FINISHED, "", {}), METRIC).value)
+    assert math.isnan(comparison.score(Job(FINISHED, "", {}), METRIC).value)
 
 
 def test_a_difference_of_equal_intervals_is_wider_by_the_root_of_two() -> None:
-    found = beside.difference(Estimate(0.5, 0.4, 0.6), Estimate(0.7, 0.6, 0.8))
+    found = comparison.difference(Estimate(0.5, 0.4, 0.6), Estimate(0.7, 0.6, 0.8))
     assert (found.value, found.low, found.high) == pytest.approx(
         (0.2, 0.2 - 0.1 * math.sqrt(2), 0.2 + 0.1 * math.sqrt(2))
     )

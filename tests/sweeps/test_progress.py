@@ -4,9 +4,9 @@ from typing import Any, cast
 
 import pytest
 
-from echo_exp.sweeps import standing
+from echo_exp.sweeps import progress
 from echo_exp.sweeps.job import JobResult, Status
-from echo_exp.sweeps.standing import Standing
+from echo_exp.sweeps.progress import Progress
 from echo_exp.tracking import Run
 
 ENDED = {
@@ -25,19 +25,19 @@ class _Parent:
         self.points.append((steps[0], {name: value for name, (value,) in values.items()}))
 
 
-def _standing(replicas: int = 1) -> tuple[Standing, _Parent]:
+def _progress(replicas: int = 1) -> tuple[Progress, _Parent]:
     parent = _Parent()
-    return Standing(cast("Run", parent), replicas), parent
+    return Progress(cast("Run", parent), replicas), parent
 
 
 def test_the_progress_has_job_counts_and_the_best_and_median_accuracy() -> None:
-    assert standing.metrics(ENDED) == {
+    assert progress.metrics(ENDED) == {
         "sweep/finished": 3.0,
         "sweep/failed": 1.0,
         "sweep/best_accuracy": 1.0,
         "sweep/median_accuracy": 0.75,
     }
-    assert standing.metrics({}) == {"sweep/finished": 0.0, "sweep/failed": 0.0}
+    assert progress.metrics({}) == {"sweep/finished": 0.0, "sweep/failed": 0.0}
 
 
 def test_the_step_of_a_point_is_the_number_of_jobs_that_have_ended(
@@ -45,7 +45,7 @@ def test_the_step_of_a_point_is_the_number_of_jobs_that_have_ended(
 ) -> None:
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    told, parent = _standing(replicas=10)
+    told, parent = _progress(replicas=10)
     now[0] += 60
     told.tell(ENDED, last=True)
     ((step, values),) = parent.points
@@ -59,7 +59,7 @@ def test_only_networks_trained_since_the_start_count(
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     parent = _Parent()
-    told = Standing(cast("Run", parent), 1, {2: 5}, known=[0])
+    told = Progress(cast("Run", parent), 1, {2: 5}, known=[0])
     now[0] += 60
     told.tell(ENDED, last=True)
     assert parent.points[0][1]["sweep/networks_a_minute"] == 5
@@ -68,17 +68,17 @@ def test_only_networks_trained_since_the_start_count(
 def test_no_progress_is_logged_twice_or_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    told, parent = _standing()
+    told, parent = _progress()
     results: dict[int, Any] = {}
-    for number, seconds in enumerate((1.0, 1.0, standing.SECONDS)):
+    for number, seconds in enumerate((1.0, 1.0, progress.SECONDS)):
         now[0] += seconds
         results[number] = ENDED[0]
         told.tell(results)
     assert [step for step, _ in parent.points] == [1, 3]
-    now[0] += standing.SECONDS
+    now[0] += progress.SECONDS
     told.tell(results)
     assert len(parent.points) == 2
 
 
 def test_without_a_store_no_progress_is_logged() -> None:
-    Standing(None, 1).tell(ENDED, last=True)
+    Progress(None, 1).tell(ENDED, last=True)

@@ -8,7 +8,7 @@ from echo_exp.models.layered import Layered
 from echo_exp.models.lstm import LSTM, State
 
 
-class Stack(nn.Module):
+class LSTMStack(nn.Module):
     """Stacked LSTM layers; each reads the hidden states of the one below it.
 
     Args:
