@@ -62,7 +62,7 @@ def _check_single(choices: Mapping[str, str | None], sweep: Mapping[str, Any]) -
 
 def _run(config: DictConfig, overrides: list[str]) -> None:
     try:
-        result = running.execute(config, overrides, told=_show)
+        result = running.execute(config, overrides, on_outcome=_show)
         _print_places(result, config, overrides)
         if result.waiting is not None:
             print(f"echo-exp: {running.undelivered(result.waiting, overrides)}", file=sys.stderr)

@@ -14,7 +14,7 @@ from echo_exp import configuration
 from echo_exp.configuration.code import code
 from echo_exp.running import resume
 from echo_exp.running.opening import open_store, reached
-from echo_exp.running.result import AlreadyFinishedError, Callbacks, ClaimedError, Result, Told
+from echo_exp.running.result import AlreadyFinishedError, Callbacks, ClaimedError, OnOutcome, Result
 from echo_exp.running.resume import Start
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Store, TrackingError
@@ -27,7 +27,7 @@ def execute(
     overrides: Sequence[str] = (),
     parent: str | None = None,
     callbacks: Callbacks = tuple,
-    told: Told = lambda _: None,
+    on_outcome: OnOutcome = lambda _: None,
 ) -> Result:
     """Trains and tests what a configuration describes, and records it.
 
@@ -36,7 +36,7 @@ def execute(
         overrides: What the user changed in it, for the record.
         parent: The id of the run that this one is nested under.
         callbacks: Makes further callbacks of the training.
-        told: Called with the outcome, before all of it is recorded.
+        on_outcome: Called with the outcome, before all of it is recorded.
 
     Returns:
         The outcome, and where it is recorded.
@@ -58,7 +58,7 @@ def execute(
             from echo_exp.running import training_run  # while the writer imports MLflow
 
             return training_run.carry_out(
-                start, store, overrides, parent, interrupts, callbacks, automatic, told
+                start, store, overrides, parent, interrupts, callbacks, automatic, on_outcome
             )
 
 

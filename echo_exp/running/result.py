@@ -22,7 +22,7 @@ Callbacks = Callable[[], "Sequence[pl.Callback]"]
 """Makes further callbacks of a training; called after Lightning is imported."""
 
 
-Told = Callable[["Outcome"], None]
+OnOutcome = Callable[["Outcome"], None]
 """Called with the outcome of a training as soon as it is known, before all of it is recorded."""
 
 

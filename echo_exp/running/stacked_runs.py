@@ -46,7 +46,7 @@ class Asked:
     watchers: Callable[[], Sequence[Watcher]] = tuple
 
 
-Told = Callable[[int, Result | Exception], None]
+OnEnd = Callable[[int, Result | Exception], None]
 """Called with the place of a run among those that were asked for, and its result or error."""
 
 
@@ -88,7 +88,7 @@ class _Open:
 
 
 def execute_stack(
-    asked: Sequence[Asked], parent: str | None, told: Told, progress: Progress
+    asked: Sequence[Asked], parent: str | None, on_end: OnEnd, progress: Progress
 ) -> None:
     """Trains and tests what several configurations describe as one stack, and records each.
 
@@ -97,7 +97,7 @@ def execute_stack(
     Args:
         asked: The runs.
         parent: The id of the run that they are nested under.
-        told: Called with each run as it ends; errors are those of `echo_exp.running.execute`.
+        on_end: Called with each run as it ends; errors are those of `echo_exp.running.execute`.
         progress: Called with how far they are.
 
     Raises:
@@ -105,7 +105,7 @@ def execute_stack(
         Interrupted: A signal asked to stop; the runs are KILLED and can be resumed.
     """
     with Interrupts() as interrupts:
-        sound = _sound(asked, told)
+        sound = _sound(asked, on_end)
         if not sound:
             return
         try:
@@ -117,9 +117,9 @@ def execute_stack(
         left: dict[int, _Open] = {}
         try:
             for place, each in sound.items():
-                _open(place, each, store, parent, left, told)
+                _open(place, each, store, parent, left, on_end)
             if left:
-                _train(list(left.values()), left, first, interrupts, told, progress)
+                _train(list(left.values()), left, first, interrupts, on_end, progress)
         except Exception as error:
             runs = {place: each.begun.run for place, each in left.items()}
             _close(left, error)
@@ -130,7 +130,7 @@ def execute_stack(
             raise
 
 
-def _sound(asked: Sequence[Asked], told: Told) -> dict[int, _Sound]:
+def _sound(asked: Sequence[Asked], on_end: OnEnd) -> dict[int, _Sound]:
     """Returns the runs whose settings are right, by their places; the others end here."""
     sound = {}
     for place, each in enumerate(asked):
@@ -139,7 +139,7 @@ def _sound(asked: Sequence[Asked], told: Told) -> dict[int, _Sound]:
             optimizer = make_optimizer(each.config, settings)
             optimizer([nn.Parameter(torch.zeros(1))])  # to find a bad value now
         except Exception as error:
-            told(place, error)
+            on_end(place, error)
         else:
             sound[place] = _Sound(each, settings, optimizer)
     return sound
@@ -151,7 +151,7 @@ def _open(
     store: Store | None,
     parent: str | None,
     left: dict[int, _Open],
-    told: Told,
+    on_end: OnEnd,
 ) -> None:
     """Claims a run and opens its entry; a run that cannot be carried out ends here."""
     asked, settings = sound.asked, sound.settings
@@ -175,7 +175,7 @@ def _open(
                     watchers,
                 )
         except Exception as error:
-            told(place, error)
+            on_end(place, error)
             return
         left[place] = _Open(place, begun, member, held.pop_all())
 
@@ -185,7 +185,7 @@ def _train(
     left: dict[int, _Open],
     shared: _Sound,
     interrupts: Interrupts,
-    told: Told,
+    on_end: OnEnd,
     progress: Progress,
 ) -> None:
     opened = sorted(opened, key=_optimizer)
@@ -214,7 +214,7 @@ def _train(
                 recorded.append((ended, _record(ended.begun, loss_name, end)))
                 held.push(left.pop(ended.place).held)
             for ended, what in recorded:  # the others are written while this waits for one
-                told(ended.place, _confirmed(ended.begun, what))
+                on_end(ended.place, _confirmed(ended.begun, what))
 
 
 def _record(begun: Begun, loss_name: str, end: Outcome | Exception) -> Recorded | Exception:

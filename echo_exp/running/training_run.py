@@ -25,7 +25,7 @@ from echo_exp.running.directions import where
 from echo_exp.running.entry import await_end, end_early, open_entry
 from echo_exp.running.longer import Beginning
 from echo_exp.running.opening import reached
-from echo_exp.running.result import CHECKPOINTS, INSPECTION, Callbacks, Result, Told
+from echo_exp.running.result import CHECKPOINTS, INSPECTION, Callbacks, OnOutcome, Result
 from echo_exp.running.resume import Start
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking import Run, Store, StoredRun
@@ -52,7 +52,7 @@ def carry_out(
     interrupts: Interrupts,
     more: Callbacks,
     automatic: bool,
-    told: Told,
+    on_outcome: OnOutcome,
 ) -> Result:
     """Trains and tests a network, and records what came out.
 
@@ -64,7 +64,7 @@ def carry_out(
         interrupts: Signals that stop the training.
         more: Makes further callbacks of the training.
         automatic: Whether `resume=auto` was asked for.
-        told: Called with the outcome, before all of it is recorded.
+        on_outcome: Called with the outcome, before all of it is recorded.
 
     Returns:
         The outcome, and where it is recorded.
@@ -87,7 +87,7 @@ def carry_out(
             watching,
         )
         with contextlib.suppress(OSError):  # of a closed output: the record goes on
-            told(outcome)
+            on_outcome(outcome)
         return record(begun, parts.module.representation.loss_name, outcome).confirmed()
 
 

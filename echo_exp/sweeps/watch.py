@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Best = Callable[[Mapping[int, JobResult]], str]
 """Describes the best of some results; an empty string if there is none."""
-Told = Callable[[Mapping[int, JobResult]], None]
+Report = Callable[[Mapping[int, JobResult]], None]
 """Receives the results of all jobs that have ended."""
 
 LOOK_SECONDS = 0.5
@@ -41,7 +41,7 @@ def watching(
     folder: Path,
     total: int,
     best: Best = lambda _: "",
-    told: Told = lambda _: None,
+    report: Report = lambda _: None,
 ) -> Iterator["Watch"]:
     """Shows the progress of jobs until the ``with`` block ends.
 
@@ -51,12 +51,12 @@ def watching(
         folder: Where they write their results.
         total: The number of all jobs, including those that need not be run.
         best: Describes the best result so far.
-        told: Receives, at each look, the results of all jobs that have ended.
+        report: Receives, at each look, the results of all jobs that have ended.
 
     Yields:
         The display, which learns from `Watch.follow` which jobs run.
     """
-    watch = Watch(what, noun, folder, total, best, told)
+    watch = Watch(what, noun, folder, total, best, report)
     try:
         yield watch
     finally:
@@ -76,14 +76,14 @@ class Watch:
         folder: Path,
         total: int,
         best: Best = lambda _: "",
-        told: Told = lambda _: None,
+        report: Report = lambda _: None,
     ) -> None:
         self._what = what
         self._noun = noun
         self._folder = folder
         self._total = total
         self._best = best
-        self._report = told
+        self._report = report
         self._best_of = 0, ""  # the number of results, and the best of them
         self._paths: dict[int, Path] = {}
         self._results: dict[int, JobResult] = {}

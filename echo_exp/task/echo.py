@@ -173,11 +173,11 @@ class EchoProblem:
         present: NDArray[np.bool_] = self.targets(self.windows(zeros)) != MISSING
         return present
 
-    def sequence(self, told: Iterable[int | str]) -> Integers:
+    def sequence(self, given: Iterable[int | str]) -> Integers:
         """Returns a sequence given by a user.
 
         Args:
-            told: At least ``n_in`` integers.
+            given: At least ``n_in`` integers.
 
         Returns:
             [length] integers.
@@ -185,7 +185,7 @@ class EchoProblem:
         Raises:
             SettingError: It is too short, or not of integers from 0 to ``n_values - 1``.
         """
-        every = list(told)
+        every = list(given)
         found = problem.integers(every, self)
         if len(found) < self.n_in:
             reason = f"the network reads {self.n_in} integers at a time, but there are {len(found)}"

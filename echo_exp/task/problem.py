@@ -123,11 +123,11 @@ class Problem(Protocol):
     def present_targets(self) -> NDArray[np.bool_]:
         """Returns which answers count, [n_windows, n_out]; they are the same in all sequences."""
 
-    def sequence(self, told: Iterable[int | str]) -> Integers:
+    def sequence(self, given: Iterable[int | str]) -> Integers:
         """Returns a sequence given by a user, of any number of windows, ready to be framed.
 
         Args:
-            told: Integers, and the signs of marks.
+            given: Integers, and the signs of marks.
 
         Returns:
             [length] integers.
@@ -213,17 +213,17 @@ def check_stateful(problem: Problem, stateful: Any) -> None:
         raise SettingError("model.stateful", "true", reason)
 
 
-def integers(told: Iterable[Any], problem: Problem) -> Integers:
+def integers(given: Iterable[Any], problem: Problem) -> Integers:
     """Returns what a user gives as integers: a sign becomes the integer of its mark.
 
     Args:
-        told: Integers, and the signs of marks.
+        given: Integers, and the signs of marks.
         problem: The problem.
 
     Raises:
         SettingError: An element is neither a value nor a mark of the problem.
     """
-    every = list(told)
+    every = list(given)
     known = {sign: problem.n_values + mark for mark, sign in enumerate(problem.marks)}
     found: list[Any] = [known.get(each, each) if isinstance(each, str) else each for each in every]
     for each in found:

@@ -110,11 +110,11 @@ class Samples(ABC):
         """Returns True for each answer, [n_windows, n_out]: all of them count."""
         return np.ones((self.n_windows, self.n_out), dtype=np.bool_)
 
-    def sequence(self, told: Iterable[int | str]) -> Integers:
+    def sequence(self, given: Iterable[int | str]) -> Integers:
         """Returns a sequence given by a user.
 
         Args:
-            told: One or more bodies, or whole windows with their tails.
+            given: One or more bodies, or whole windows with their tails.
 
         Returns:
             [windows · n_body] integers.
@@ -122,7 +122,7 @@ class Samples(ABC):
         Raises:
             SettingError: It is neither, or this problem cannot draw one of the bodies.
         """
-        every = list(told)
+        every = list(given)
         found = problem.integers(every, self)
         bodies = self._bodies(found)
         if bodies is None:

@@ -84,7 +84,7 @@ def test_a_result_that_cannot_be_printed_is_not_lost() -> None:
     def closed(_: object) -> None:
         raise BrokenPipeError
 
-    assert running.execute(_composed(*NETWORK, *TRAINING), told=closed).outcome.windows
+    assert running.execute(_composed(*NETWORK, *TRAINING), on_outcome=closed).outcome.windows
 
 
 def test_a_callback_can_end_a_training() -> None:
