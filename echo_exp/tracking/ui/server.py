@@ -77,15 +77,15 @@ def serve(access: Access, taken: socket.socket, begun: Callable[[], None]) -> No
 
 
 def _scores_first() -> None:
-    """Has MLflow tell the scores of each run before its other metrics.
+    """Makes MLflow send the scores of each run before its other metrics.
 
-    Its pages list them as they are told, and a comparison begins with the first.
+    Its pages keep this order, and a comparison begins with the first metric.
     """
-    told = RunData.to_proto
+    original = RunData.to_proto
     places = {name: place for place, name in enumerate(METRICS)}
 
     def to_proto(data: RunData) -> Any:
-        found = told(data)
+        found = original(data)
         found.metrics.sort(key=lambda metric: places.get(metric.key, len(places)))
         return found
 
