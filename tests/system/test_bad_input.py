@@ -152,7 +152,7 @@ CASES = {
     ("search=cheapest", "hydra/sweeper/sampler=tp"): ("hydra/sweeper/sampler=tp", "random or tpe"),
     ("search=cheapest", "hydra.sweeper.storage=redis://x"): ("storage=redis://x", "postgresql://"),
     ("search=cheapest", "hydra/sweeper/pruner=median"): ("pruner", "val/", "not parameters"),
-    ("search=accuracy_against_time", "hydra/sweeper/pruner=median"): ("several objectives",),
+    ("search=accuracy_against_time", "hydra/sweeper/pruner=median"): ("pruner", "single objective"),
     ("-m", "hydra/sweeper=optuna", "seed=1"): ("hydra.sweeper.params={}", "a setting to vary"),
     ("-m", "search=cheapest,accuracy"): ("search=cheapest,accuracy", "single value"),
     ("resume=last", "tracking=none"): ("resume=last", "tracking=none"),
