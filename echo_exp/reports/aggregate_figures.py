@@ -56,7 +56,7 @@ def profiles(found: Answers, ranked: Sequence[Ranking]) -> Figure:
         axes.set_title(aggregates.place(found.study, ranking), fontsize=10)
         style.uncluttered(axes)
     row[0].set_ylabel("seeds of all tasks above τ\n(share, 95 % interval)")
-    row[-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    style.legend(figure, row)
     return figure
 
 

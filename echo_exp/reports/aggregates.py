@@ -282,10 +282,10 @@ def sentence(found: Answers, ranked: Sequence[Ranking]) -> str:
 
 
 def _order(found: Answers, ranking: Ranking) -> str:
-    """Says which value is first, which is second, and which cannot be told apart from the first."""
+    """Says which value is first, and which cannot be told apart from it; otherwise, the second."""
     first, *others = ranking.aggregates
     lines = [f"{_mean(first)} first"]
-    lines += [f"then {_mean(other)}" for other in others[:1]]
+    lines += [f"then {_mean(other)}" for other in others[:1] if other.told_apart]
     same = [word(other.level) for other in others if not other.told_apart]
     if same:
         lines.append(f"{', '.join(same)} cannot be told apart from the first")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from echo_exp.reports import aggregates, answers, study_page
+from echo_exp.reports import aggregate_figures, aggregates, answers, study_page
 from echo_exp.reports.aggregates import THRESHOLDS
 from echo_exp.reports.answers import Answers
 from echo_exp.settings import SettingError
@@ -137,7 +137,15 @@ def test_values_that_cannot_be_told_apart_are_reported() -> None:
     found = _found(u1={"a": [*LOW]}, u2={"a": [*LOW]})
     told = aggregates.sentence(found, aggregates.rankings(found))
     assert told.startswith("By the interquartile mean over 1 task: 1 0.2")
-    assert told.endswith(", 2 cannot be told apart from the first.")
+    assert told.endswith(") first, 2 cannot be told apart from the first.")
+
+
+def test_the_legend_of_the_profiles_names_every_value_that_a_panel_has() -> None:
+    found = _found(u1={"a": [*LOW]}, u2={"a": [*HIGH]})
+    (ranking,) = aggregates.rankings(found)
+    fewer = dataclasses.replace(ranking, aggregates=ranking.aggregates[:1])
+    (legend,) = aggregate_figures.profiles(found, [ranking, fewer]).legends
+    assert sorted(text.get_text() for text in legend.get_texts()) == ["1", "2"]
 
 
 def test_a_seed_that_diverged_counts_as_nothing_right() -> None:
