@@ -73,10 +73,10 @@ def open_entry(
 def _link(store: Store, shorter: StoredRun, run: Run) -> None:
     """Tags a finished run with the one that continues it; neither needs the tag."""
     known = shorter.tags.get(CONTINUED)
-    told = descriptions.continued(shorter.tags.get(NOTE_TAG, ""), run.stored)
+    note = descriptions.continued(shorter.tags.get(NOTE_TAG, ""), run.stored)
     with contextlib.suppress(TrackingError):
         ids = ", ".join(filter(None, [known, run.run_id]))
-        store.mark(shorter.run_id, {CONTINUED: ids, NOTE_TAG: told})
+        store.mark(shorter.run_id, {CONTINUED: ids, NOTE_TAG: note})
 
 
 def _create_run(
@@ -131,8 +131,8 @@ def end_early(
         command = "the same command" if automatic else f"`echo-exp resume={run.run_id}`"
         _add_note(error, f"{command} continues it where it stopped")
     with contextlib.suppress(TrackingError):  # the error itself is what the user must see
-        told = descriptions.run(config, run.stored, where(overrides), end=_end(error))
-        run.set_tag(NOTE_TAG, told)
+        note = descriptions.run(config, run.stored, where(overrides), end=_end(error))
+        run.set_tag(NOTE_TAG, note)
         if isinstance(error, PrunedError):
             run.set_tag(PRUNED_TAG, str(error.epoch))
             run.end("KILLED")

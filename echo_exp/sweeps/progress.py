@@ -15,7 +15,7 @@ SECONDS = 5.0
 """The shortest time between two points."""
 
 
-class Progress:
+class SweepProgress:
     """Records how many jobs have ended, how well, and how fast.
 
     Args:

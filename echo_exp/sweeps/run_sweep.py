@@ -19,7 +19,7 @@ from echo_exp.settings import redacted
 from echo_exp.sweeps import launch, plan
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.plan import TAG, Again, Sweep
-from echo_exp.sweeps.progress import Progress
+from echo_exp.sweeps.progress import SweepProgress
 from echo_exp.sweeps.results import tell
 from echo_exp.sweeps.rounds import Launch, run_jobs
 from echo_exp.sweeps.table import best_of
@@ -44,7 +44,7 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
     with parent_run(asked, store, config) as parent:
         best = functools.partial(best_of, asked.jobs, asked.axes)
         replicas = {job.number: int(job.varied.get("replicas", 1)) for job in asked.jobs}
-        progress = Progress(parent, int(config.replicas), replicas)
+        progress = SweepProgress(parent, int(config.replicas), replicas)
         total = len(asked.jobs)
         with watching("sweep", "job", asked.folder, total, best, progress.tell) as watch:
             earlier = _earlier(asked, store, parent)

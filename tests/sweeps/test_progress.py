@@ -6,7 +6,7 @@ import pytest
 
 from echo_exp.sweeps import progress
 from echo_exp.sweeps.job import JobResult, Status
-from echo_exp.sweeps.progress import Progress
+from echo_exp.sweeps.progress import SweepProgress
 from echo_exp.tracking import Run
 
 ENDED = {
@@ -25,9 +25,9 @@ class _Parent:
         self.points.append((steps[0], {name: value for name, (value,) in values.items()}))
 
 
-def _progress(replicas: int = 1) -> tuple[Progress, _Parent]:
+def _progress(replicas: int = 1) -> tuple[SweepProgress, _Parent]:
     parent = _Parent()
-    return Progress(cast("Run", parent), replicas), parent
+    return SweepProgress(cast("Run", parent), replicas), parent
 
 
 def test_the_progress_has_job_counts_and_the_best_and_median_accuracy() -> None:
@@ -59,7 +59,7 @@ def test_only_networks_trained_since_the_start_count(
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     parent = _Parent()
-    told = Progress(cast("Run", parent), 1, {2: 5}, known=[0])
+    told = SweepProgress(cast("Run", parent), 1, {2: 5}, known=[0])
     now[0] += 60
     told.tell(ENDED, last=True)
     assert parent.points[0][1]["sweep/networks_a_minute"] == 5
@@ -81,4 +81,4 @@ def test_no_progress_is_logged_twice_or_too_often(monkeypatch: pytest.MonkeyPatc
 
 
 def test_without_a_store_no_progress_is_logged() -> None:
-    Progress(None, 1).tell(ENDED, last=True)
+    SweepProgress(None, 1).tell(ENDED, last=True)

@@ -25,7 +25,7 @@ from echo_exp.sweeps import descriptions, forecast, plan, stacks
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.launch import workers
 from echo_exp.sweeps.plan import Again, Job, Sweep
-from echo_exp.sweeps.progress import Progress
+from echo_exp.sweeps.progress import SweepProgress
 from echo_exp.sweeps.rounds import ANOTHER_LOOK_SECONDS, Launch, run_jobs
 from echo_exp.sweeps.run_sweep import parent_run, report_folder
 from echo_exp.sweeps.search import results
@@ -88,7 +88,7 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
         trials = Trials(search.settings, search.space, code, int(config.seed), store, asked.folder)
     with parent_run(asked, store, config) as parent:
         best = functools.partial(best_of, search.settings)
-        progress = Progress(parent, int(config.replicas), known=trials.results())
+        progress = SweepProgress(parent, int(config.replicas), known=trials.results())
         total = search.settings.trials
         with watching("search", "trial", asked.folder, total, best, progress.tell) as watch:
             _search(search, asked, trials, store, parent, launch, watch)

@@ -3,7 +3,9 @@
 import re
 
 from mlflow.entities import Run
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
+
+from echo_exp.tracking.ui.view import page as address
 
 from ..browser import Ui
 from ..conftest import Program
@@ -19,6 +21,19 @@ def named(store: Program, start: str) -> Run:
 def address_of(ui: Ui, run: Run, tab: str = "") -> str:
     """The address of a run's page, or of one of its tabs."""
     return f"{ui.root}#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}{tab}"
+
+
+def cards(page: Page) -> Locator:
+    """The cards with the charts."""
+    return page.get_by_test_id("experiment-view-compare-runs-card")
+
+
+def charts_of(page: Page, ui: Ui, parent: Run) -> Locator:
+    """Opens the charts of a sweep's own view; returns their cards."""
+    page.set_viewport_size({"width": 1400, "height": 1200})
+    view = address(parent.info.experiment_id, shown=parent.info.run_id)
+    page.goto(f"{ui.root}{view}&compareRunsMode=CHART")
+    return cards(page)
 
 
 def headers(page: Page) -> list[str]:

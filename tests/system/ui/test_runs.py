@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from ..browser import Ui, start_ui
 from ..conftest import Program
-from .pages import SWEEP, address_of, headers, named
+from .pages import SWEEP, address_of, cards, headers, named
 
 METRICS = ["test/accuracy", "test/sequence_accuracy", "val/accuracy", "epochs_to_solve"]
 PARAMETERS = ["problem", "model", "representation", "model.units", "epochs", "seed", "replicas"]
@@ -67,10 +67,9 @@ def test_the_charts_show_final_scores_as_bars_and_measurements_of_epochs_as_curv
 ) -> None:
     page.set_viewport_size({"width": 1400, "height": 2400})  # what is out of sight is not drawn
     page.goto(f"{ui.address}&compareRunsMode=CHART")
-    cards = page.get_by_test_id("experiment-view-compare-runs-card")
-    bars = cards.filter(has_text="test/accuracy").first.locator(".bars .point path")
+    bars = cards(page).filter(has_text="test/accuracy").first.locator(".bars .point path")
     expect(bars).to_have_count(19)  # of the first 20 rows, the parent has none
-    curves = cards.filter(has_text="train/loss").first
+    curves = cards(page).filter(has_text="train/loss").first
     expect(curves.locator(".js-line")).to_have_count(CURVES * 19)
     expect(page.get_by_text("No chart data")).to_have_count(0)
 
@@ -119,8 +118,7 @@ def test_a_runs_page_shows_its_settings_its_result_and_how_to_use_it(
 def test_the_curves_of_a_run_are_drawn(store: Program, ui: Ui, page: Page) -> None:
     page.set_viewport_size({"width": 1400, "height": 2400})
     page.goto(address_of(ui, named(store, "Seq2Seq"), "/model-metrics"))
-    cards = page.get_by_test_id("experiment-view-compare-runs-card")
-    expect(cards.locator(".js-line").nth(1)).to_be_attached()  # accuracy and loss
+    expect(cards(page).locator(".js-line").nth(1)).to_be_attached()  # accuracy and loss
 
 
 def test_for_another_server_the_command_prints_the_address_of_the_same_view(

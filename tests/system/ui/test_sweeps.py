@@ -8,7 +8,7 @@ from echo_exp.tracking.ui.view import page as address
 
 from ..browser import PRINTED, SIZE, Ui
 from ..conftest import Program
-from .pages import SWEEP, address_of, headers, named
+from .pages import SWEEP, address_of, charts_of, headers, named
 
 
 def test_a_sweeps_page_shows_what_was_swept_and_the_best_setting(
@@ -42,14 +42,10 @@ def test_a_sweep_opens_with_its_runs_only_the_best_first(
 def test_the_charts_of_a_sweep_begin_with_the_score_over_what_was_swept(
     store: Program, ui: Ui, page: Page
 ) -> None:
-    parent = named(store, "sweep of 20").info
-    page.set_viewport_size({"width": 1400, "height": 1200})
-    shown = address(parent.experiment_id, shown=parent.run_id)
-    page.goto(f"{ui.root}{shown}&compareRunsMode=CHART")
-    cards = page.get_by_test_id("experiment-view-compare-runs-card")
-    expect(cards.nth(0)).to_contain_text("Parallel Coordinates")
-    expect(cards.nth(1)).to_contain_text("model.units vs. test/accuracy")
-    expect(cards.nth(1).locator(".scatterlayer .point")).to_have_count(20)
+    charts = charts_of(page, ui, named(store, "sweep of 20"))
+    expect(charts.nth(0)).to_contain_text("Parallel Coordinates")
+    expect(charts.nth(1)).to_contain_text("model.units vs. test/accuracy")
+    expect(charts.nth(1).locator(".scatterlayer .point")).to_have_count(20)
 
 
 def test_the_view_of_a_sweep_is_in_the_menu_of_views(store: Program, ui: Ui, page: Page) -> None:
@@ -81,14 +77,10 @@ def test_the_address_that_a_search_prints_opens_its_trials_the_best_first(
 def test_the_charts_of_a_search_have_its_objective_over_each_setting_pruned_trials_too(
     store: Program, ui: Ui, page: Page
 ) -> None:
-    search = named(store, "search: ").info
-    page.set_viewport_size({"width": 1400, "height": 1200})
-    shown = address(search.experiment_id, shown=search.run_id)
-    page.goto(f"{ui.root}{shown}&compareRunsMode=CHART")
-    cards = page.get_by_test_id("experiment-view-compare-runs-card")
+    charts = charts_of(page, ui, named(store, "search: "))
     for place, setting in enumerate(("model.units", "optimizer.learning_rate"), start=1):
-        expect(cards.nth(place)).to_contain_text(f"{setting} vs. val/accuracy")
-        expect(cards.nth(place).locator(".scatterlayer .point")).to_have_count(4)
+        expect(charts.nth(place)).to_contain_text(f"{setting} vs. val/accuracy")
+        expect(charts.nth(place).locator(".scatterlayer .point")).to_have_count(4)
 
 
 def test_a_searchs_page_begins_with_its_answer_and_has_room_for_what_is_on_the_right(
