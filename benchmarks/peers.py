@@ -47,12 +47,12 @@ def min_gru__scan(n_in: int) -> Peer:
 
 
 def transformer(n_in: int) -> Peer:
-    return Peer(_Transformer(n_in, units=32, layers=2, heads=2), n_in)
+    return Peer(Transformer(n_in, units=32, layers=2, heads=2), n_in)
 
 
 def encoder_decoder(n_in: int) -> Peer:
     n_out = max(1, 2 * n_in // 5)
-    return Peer(_EncoderDecoder(150, n_out), n_out, batch=21, epochs=5000)
+    return Peer(EncoderDecoder(150, n_out), n_out, batch=21, epochs=5000)
 
 
 def attention(n_in: int) -> Peer:
@@ -132,10 +132,10 @@ def _scan(gate: Tensor, candidate: Tensor, state: State) -> Tensor:
     return log_hidden.exp()[:, 1:]
 
 
-class _Transformer(nn.Module):
-    def __init__(self, n_in: int, units: int, layers: int, heads: int) -> None:
+class Transformer(nn.Module):
+    def __init__(self, n_in: int, units: int, layers: int, heads: int, v: int = V) -> None:
         super().__init__()
-        self.read = nn.Linear(V, units, bias=False)
+        self.read = nn.Linear(v, units, bias=False)
         self.places = nn.Parameter(0.02 * torch.randn(n_in, units))
         self.blocks = nn.ModuleList(
             nn.TransformerEncoderLayer(
@@ -144,7 +144,7 @@ class _Transformer(nn.Module):
             for _ in range(layers)
         )
         self.norm = nn.LayerNorm(units)
-        self.dense = nn.Linear(units, V)
+        self.dense = nn.Linear(units, v)
         self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(n_in))
         self.scale = math.sqrt(units)
 
@@ -155,12 +155,12 @@ class _Transformer(nn.Module):
         return self.dense(self.norm(hidden)), ()
 
 
-class _EncoderDecoder(nn.Module):
-    def __init__(self, units: int, n_out: int) -> None:
+class EncoderDecoder(nn.Module):
+    def __init__(self, units: int, n_out: int, v: int = V) -> None:
         super().__init__()
-        self.encoder = nn.LSTM(V, units, batch_first=True)
+        self.encoder = nn.LSTM(v, units, batch_first=True)
         self.decoder = nn.LSTM(units, units, batch_first=True)
-        self.dense = nn.Linear(units, V)
+        self.dense = nn.Linear(units, v)
         self.n_out = n_out
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:

@@ -29,7 +29,7 @@ def interquartile(found: Answers, ranked: Sequence[Ranking]) -> Figure:
         names = [word(aggregate.level) for aggregate in reversed(ranking.aggregates)]
         axes.set_yticks(range(len(names)), names)
         axes.set_xlim(-0.03, 1.03)
-        axes.set_xlabel(f"{_metric(ranking)}\n(interquartile mean, 95 % interval)")
+        axes.set_xlabel(f"{_metric(ranking)}\n(interquartile mean,\n95 % interval)")
         axes.set_title(aggregates.place(found.study, ranking), fontsize=10)
         style.uncluttered(axes)
     return figure
