@@ -124,6 +124,11 @@ STUDIES: Mapping[str, Mapping[str, Cell]] = {
         "recall, transformer": Cell(
             f"{RECALL} {SLOW} model=transformer model.padding=pre model.units=20", transformer(20)
         ),
+        "recall, transformer with learned positions": Cell(
+            f"{RECALL} {SLOW} model=transformer model.position=learned model.padding=pre "
+            "model.units=20",
+            transformer(20),
+        ),
         "recall, LSTM": Cell(f"{RECALL} {FAST} model=seq2seq_last model.units=46", lstm(46)),
         "recall, GRU": Cell(f"{RECALL} {FAST} model=gru model.padding=pre model.units=53", gru(53)),
         "recall, attention": Cell(f"{RECALL} {FAST} model=attention model.units=25", attention(25)),
