@@ -231,14 +231,19 @@ def profile(scores: Scores) -> Profile:
     Args:
         scores: The scores of each task.
     """
-
-    def shares(draws: Floats) -> Floats:  # [B, n] -> [B, Q]
-        return np.stack([(draws > threshold).mean(1) for threshold in THRESHOLDS], axis=1)
-
-    drawn = np.mean([shares(draws) for draws in resampled(scores)], axis=0)  # [B, Q]
-    value = np.mean([shares(of_task[None])[0] for of_task in scores], axis=0)
+    drawn = np.mean([_shares(draws) for draws in resampled(scores)], axis=0)  # [B, Q]
+    value = np.mean([_shares(of_task[None])[0] for of_task in scores], axis=0)
     low, high = np.quantile(drawn, _ends(1 - CONFIDENCE), axis=0)
     return Profile(value, low, high)
+
+
+def _shares(draws: Floats) -> Floats:
+    """Returns, per row of [B, n], the share of scores above each threshold, [B, Q]."""
+    rows, n = draws.shape
+    bins = len(THRESHOLDS) + 1
+    exceeded = np.searchsorted(THRESHOLDS, draws) + bins * np.arange(rows)[:, None]
+    counts = np.bincount(exceeded.ravel(), minlength=rows * bins).reshape(rows, bins)
+    return np.asarray(counts[:, :0:-1].cumsum(1)[:, ::-1] / n)
 
 
 def resampled(scores: Scores, seed: int = 0) -> Iterator[Floats]:

@@ -1,5 +1,6 @@
 """Compares the records of a study's cells with each other."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -248,7 +249,12 @@ def survival(record: Record) -> Survival:
     Args:
         record: A finished record.
     """
-    return statistics.survival(record.epochs_to_solve, record.epochs)
+    return _survival(record.epochs_to_solve.tobytes(), record.epochs)
+
+
+@functools.cache
+def _survival(epochs_to_solve: bytes, epochs: int) -> Survival:
+    return statistics.survival(np.frombuffer(epochs_to_solve), epochs)
 
 
 def _place(study: Study, record: Record) -> tuple[Any, ...]:
