@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 import echo_exp
 from echo_exp.running import AlreadyFinishedError
 from echo_exp.settings import SettingError
+from echo_exp.tracking.access.connection import reach
 
 SMALL = (
     *("problem.length=12", "problem.n_values=8", "model.units=4", "batch_size=4"),
@@ -39,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def client(folder: Path) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
+    return reach(f"sqlite:///{folder}/outputs/mlflow.db", None).client
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+from echo_exp.tracking.access.connection import reach
 from echo_exp.tracking.writer import claims
 from echo_exp.tracking.writer.claims import Claims
 
@@ -31,7 +32,7 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{tmp_path_factory.mktemp('claims') / 'mlflow.db'}")
+    return reach(f"sqlite:///{tmp_path_factory.mktemp('claims')}/mlflow.db", None).client
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from echo_exp.reports import records
 from echo_exp.sweeps.study import Cell
 from echo_exp.tracking import DeletedError, Run, Store
-from echo_exp.tracking.access.connection import Access
+from echo_exp.tracking.access.connection import Access, reach
 from echo_exp.tracking.ui.view import VIEW_TAG, state
 
 Edit = Callable[[MlflowClient, Run], object]
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(folder: Path) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    return reach(f"sqlite:///{folder}/mlflow.db", None).client
 
 
 @pytest.fixture(scope="module")

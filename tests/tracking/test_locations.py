@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.tracking import MlflowClient
 
+from echo_exp.tracking.access import schema
 from echo_exp.tracking.access.connection import reach
 from echo_exp.tracking.access.locations import here
 
@@ -72,6 +73,7 @@ def test_experiments_runs_and_models_are_read_where_they_are_now(
 ) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
+    schema.create(old / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{old}/mlflow.db")  # for the registry
     theirs = MlflowClient(f"sqlite:///{old}/mlflow.db")
     experiment = theirs.create_experiment("moved", (old / "artifacts").as_uri())
@@ -98,6 +100,7 @@ def test_experiments_runs_and_models_are_read_where_they_are_now(
 def test_the_paths_in_the_database_are_not_changed(tmp_path: Path) -> None:
     """Another machine may see the folder under them."""
     uri = f"sqlite:///{tmp_path}/mlflow.db"
+    schema.create(tmp_path / "mlflow.db")
     theirs = MlflowClient(uri)
     experiment = theirs.create_experiment("shared", "file:///mounted/artifacts")
     run = theirs.create_run(experiment).info.run_id

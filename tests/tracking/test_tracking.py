@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Run, Store, TrackingError
-from echo_exp.tracking.access.connection import Access, reason
+from echo_exp.tracking.access.connection import Access, reach, reason
 from echo_exp.tracking.access.locations import UntrustedError, local_folder
 from echo_exp.tracking.settings import check_uri
 from echo_exp.tracking.writer.delivery import BATCH, request_size
@@ -199,7 +199,8 @@ def test_with_a_hostile_store_nothing_is_read_or_written_elsewhere(tmp_path: Pat
 
 
 def test_a_hostile_database_of_many_users_is_refused(tmp_path: Path) -> None:
-    access = Access(MlflowClient(f"sqlite:///{tmp_path}/mlflow.db"), "postgresql://x", "/a")
+    client = reach(f"sqlite:///{tmp_path}/mlflow.db", None).client
+    access = Access(client, "postgresql://x", "/a")
     for ask in (access.folder, access.place):
         with pytest.raises(UntrustedError, match=r"tracking\.artifacts=/a"):
             ask("file:///etc")

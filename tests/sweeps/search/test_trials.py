@@ -104,7 +104,7 @@ def test_without_tracking_a_search_belongs_to_one_process(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(not OPEN_FILES.exists(), reason="the system does not tell which files are open")
 def test_a_search_leaves_no_connection_open(tmp_path: Path) -> None:
-    trials = begun(tmp_path, trials=2)
+    trials = begun(tmp_path, trials=2, storage=f"sqlite:///{tmp_path}/optuna.db")
     trials.take(2)
     trials.tell(0, result_of(val_accuracy=0.5))
     assert len(trials.results()) == 1
@@ -122,7 +122,7 @@ def test_an_optuna_study_with_other_directions_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_seed_decides_what_is_proposed(tmp_path: Path, seed: int) -> None:
     def proposed(folder: str) -> list[Any]:
-        storage = f"sqlite:///{tmp_path}/{folder}.db"
+        storage = f"journal:///{tmp_path}/{folder}.log"
         found = space.read(["model.units=range(5, 9999)"])
         made = Trials(settings_for(storage=storage), found, "code", seed, None, tmp_path / folder)
         return [trial.params["model.units"] for trial in made.take(3)]
