@@ -151,7 +151,7 @@ def probes(found: Mapping[str, Probe], layer: str) -> Figure:
             axes.set_title(
                 f"{kind} state{'s' * (kind == KINDS[2])}\n{BEGINS[start]}\n"
                 f"{probe.windows:,} windows to learn from\n"
-                f"shuffled: {mean:.3f} ({low:.3f} to {high:.3f})",
+                f"shuffled integers: {mean:.3f} ({low:.3f} to {high:.3f})",
                 fontsize=8,
             )
             axes.set_xlabel("position in the window (oldest first)")
@@ -160,10 +160,10 @@ def probes(found: Mapping[str, Probe], layer: str) -> Figure:
         row[0].set_ylabel(
             "after reading timestep" if _by_timestep(layer, timesteps) else _done(layer)
         )
-    figure.colorbar(image, ax=grid, label="integers told right (share)")
+    figure.colorbar(image, ax=grid, label="share of integers read correctly")
     chance = next(iter(found.values())).chance
     figure.suptitle(
-        f"What a linear probe tells from {layer}; guessing: {chance:.3g}; •: not above shuffled",
+        f"Linear probes of the states of {layer}; guessing: {chance:.3g}; •: not above chance",
         fontsize=9,
     )
     return figure
@@ -247,7 +247,7 @@ def confusion(found: Confusion) -> Figure:
         shown, names = list(far), [str(k + 1) for k in range(len(far))]
     wrong = int(far.sum())
     bars.bar(names, np.array(shown) / max(1, wrong), color=BLUE)
-    bars.set_xlabel("wrong by so many integers")
+    bars.set_xlabel("distance from the right integer")
     bars.set_ylabel("share of the wrong answers")
     bars.set_title(f"{wrong:,} of {answers:,} answers are wrong", fontsize=10)
     _plain(bars)
@@ -264,7 +264,7 @@ def errors(found: Errors) -> Figure:
     place.set_ylabel("share of integers wrong, 95 % interval")
     numbers = range(found.first_row + 1, found.first_row + rows + 1)
     _intervals(row, numbers, found.row)
-    row.set_xlabel("window in the sequence; a line where a batch begins")
+    row.set_xlabel("window in the sequence (lines: a batch begins)")
     for begin in range(0, found.first_row + rows, found.batch_size):
         if begin >= found.first_row:
             row.axvline(begin + 0.5, color=GREY, linewidth=0.8)
@@ -285,14 +285,14 @@ def skill(found: Skill) -> Figure:
     _intervals(start, range(len(STARTS)), together)
     start.set_xticks(range(len(STARTS)), list(STARTS.values()))
     start.set_xlim(-0.5, len(STARTS) - 0.5)
-    where = "all batches but the first" if found.trained > 1 else "the batch after a sequence"
-    start.set_xlabel(f"state before {where}; dotted: guessing")
+    where = "each batch but the first" if found.trained > 1 else "the batch after a sequence"
+    start.set_xlabel(f"state before {where} (dotted: guessing)")
     start.set_ylabel("share of integers right, 95 % interval")
     count = len(found.batches.value)
     _intervals(batches, range(1, count + 1), found.batches)
     batches.axvline(found.trained + 0.5, color=ORANGE, linestyle="--", linewidth=1)
     batches.annotate(
-        "later than in training",
+        "beyond the training",
         (found.trained + 0.5, 0.5),
         xycoords=("data", "axes fraction"),
         xytext=(4, 0),
@@ -300,7 +300,7 @@ def skill(found: Skill) -> Figure:
         color=ORANGE,
         fontsize=8,
     )
-    batches.set_xlabel("batch since the state was zero")
+    batches.set_xlabel("batch, counted from a state of zero")
     batches.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (start, batches):
         axes.axhline(found.chance, color=GREY, linestyle=":", linewidth=1)
