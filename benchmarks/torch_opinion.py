@@ -2,6 +2,7 @@
 
     python -m benchmarks.torch_opinion length_generalisation [--seeds 3]
     python -m benchmarks.torch_opinion architectures
+    python -m benchmarks.torch_opinion recall
 
 The second program is a bare loop: torch draws the weights and NumPy the sequences. Of `echo_exp` it
 uses only the problems. Its recurrent networks begin as in Keras, as ours do, all other layers as
@@ -111,6 +112,7 @@ WHOLE = f"{SHARED} problem=echo_whole epochs=1000 optimizer.learning_rate=0.016"
 PARTIAL = f"{SHARED} problem=echo_partial epochs=1000 optimizer.learning_rate=0.016"
 RECALL = f"{SHARED} problem=associative_recall problem.n_values=8 problem.n_pairs=3 epochs=1200"
 FAST, SLOW = "optimizer.learning_rate=0.016", "optimizer.learning_rate=0.004"
+PAIRS = f"{SHARED} problem=associative_recall epochs=5000 model.units=32 problem.n_pairs"
 STUDIES: Mapping[str, Mapping[str, Cell]] = {
     "length_generalisation": {
         "attention": Cell(f"{LONGER} model=attention model.units=24", attention(24)),
@@ -138,6 +140,15 @@ STUDIES: Mapping[str, Mapping[str, Cell]] = {
             f"{WHOLE} model=encoder_decoder model.units=19", encoder_decoder(19)
         ),
         "5 of 5, attention": Cell(f"{WHOLE} model=attention model.units=18", attention(18)),
+    },
+    "recall": {
+        "16 pairs, transformer": Cell(
+            f"{PAIRS}=16 {SLOW} model=transformer model.position=learned model.padding=pre",
+            transformer(32),
+        ),
+        "4 pairs, LSTM": Cell(f"{PAIRS}=4 {FAST} model=seq2seq_last", lstm(32)),
+        "4 pairs, GRU": Cell(f"{PAIRS}=4 {FAST} model=gru model.padding=pre", gru(32)),
+        "4 pairs, attention": Cell(f"{PAIRS}=4 {SLOW} model=attention", attention(32)),
     },
 }
 """The cells of each study, by the name of the row."""
