@@ -5,14 +5,13 @@
     python -m benchmarks.torch_opinion recall
 
 The second program is a bare loop: torch draws the weights and NumPy the sequences. Of `echo_exp` it
-uses only the problems. Its recurrent networks begin as in Keras, as ours do, all other layers as
+uses only the problems. Its recurrent networks begin as in Keras, as ours do, the others as
 in torch. Prints Markdown: the accuracy of each seed at the length of the training, then at others.
 """
 
 import argparse
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -35,18 +34,75 @@ from echo_exp.task.problem import Problem, at_other_lengths
 
 SEQUENCES = 25
 """Fresh sequences of each test."""
-STATES = 32
 
-Sizes = tuple[int, int, int]
-"""Categories of the input, timesteps of a window, answers to it."""
+SHARED = "model.stateful=false batch_size=21"
+LONGER = (
+    f"{SHARED} problem=delayed_echo problem.test_lengths=[15,20,100] "
+    "optimizer.learning_rate=0.01 epochs=1500"
+)
+FAST, SLOW = "optimizer.learning_rate=0.016", "optimizer.learning_rate=0.004"
+WHOLE = f"{SHARED} {FAST} problem=echo_whole epochs=1000"
+PARTIAL = f"{SHARED} {FAST} problem=echo_partial epochs=1000"
+RECALL = f"{SHARED} problem=associative_recall problem.n_values=8 problem.n_pairs=3 epochs=1200"
+PAIRS = f"{SHARED} problem=associative_recall epochs=5000 model.units=32 problem.n_pairs"
+TRANSFORMER = "model=transformer model.padding=pre"
+STUDIES: Mapping[str, Mapping[str, str]] = {
+    "length_generalisation": {
+        "attention": f"{LONGER} model=attention model.units=24",
+        "GRU": f"{LONGER} model=gru model.padding=pre model.units=50",
+        "LSTM": f"{LONGER} model=seq2seq_last model.units=44",
+        "SSM": f"{LONGER} model=ssm model.padding=pre model.r_min=0.9 model.units=42",
+    },
+    "architectures": {
+        "recall, transformer with rotary positions": (
+            f"{RECALL} {SLOW} {TRANSFORMER} model.position=rotary model.units=20"
+        ),
+        "recall, transformer with learned positions": (
+            f"{RECALL} {SLOW} {TRANSFORMER} model.position=learned model.units=20"
+        ),
+        "recall, LSTM": f"{RECALL} {FAST} model=seq2seq_last model.units=46",
+        "recall, GRU": f"{RECALL} {FAST} model=gru model.padding=pre model.units=53",
+        "recall, attention": f"{RECALL} {FAST} model=attention model.units=25",
+        "echo 2 of 5, LSTM": f"{PARTIAL} model=seq2seq_last model.units=23",
+        "echo 2 of 5, GRU": f"{PARTIAL} model=gru model.padding=pre model.units=28",
+        "echo 5 of 5, encoder-decoder": f"{WHOLE} model=encoder_decoder model.units=19",
+        "echo 5 of 5, attention": f"{WHOLE} model=attention model.units=18",
+    },
+    "recall": {
+        "16 pairs, transformer": f"{PAIRS}=16 {SLOW} {TRANSFORMER} model.position=learned",
+        "4 pairs, LSTM": f"{PAIRS}=4 {FAST} model=seq2seq_last",
+        "4 pairs, GRU": f"{PAIRS}=4 {FAST} model=gru model.padding=pre",
+        "4 pairs, attention": f"{PAIRS}=4 {SLOW} model=attention",
+    },
+}
+"""The settings of each study's cells, by the name of the row."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a study: the settings here, and the function that builds its network in torch."""
+def peer(model: DictConfig, problem: Problem) -> nn.Module:
+    """Builds the network of these settings from torch's layers."""
+    v, units = problem.n_values + len(problem.marks), model.units
+    match model._target_.rsplit(".", 1)[-1]:
+        case "Transformer":
+            return Transformer(problem.n_in, units, model.layers, model.heads, v)
+        case "SSM":
+            recurrence = _on_a_ring(model)
+            return Blocks(units, lambda: recurrence, v)
+        case "Seq2Seq":
+            net: nn.Module = LSTM(units, v)
+        case "GRU":
+            net = GRU(units, v)
+        case "EncoderDecoder":
+            net = EncoderDecoder(units, problem.n_out, v)
+        case "Attention":
+            net = Attention(units, problem.n_out, v)
+        case other:
+            raise ValueError(other)
+    return as_in_keras(net)
 
-    settings: str
-    make: Callable[[Sizes], nn.Module]
+
+def has_peer(model: DictConfig) -> bool:
+    """Says whether torch's layers can be this network: our peer's positions are learned."""
+    return bool(model.get("position", "learned") == "learned")
 
 
 def as_in_keras(net: nn.Module) -> nn.Module:
@@ -70,88 +126,15 @@ def as_in_keras(net: nn.Module) -> nn.Module:
     return net
 
 
-def lstm(units: int) -> Callable[[Sizes], nn.Module]:
-    return lambda sizes: as_in_keras(LSTM(units, sizes[0]))
-
-
-def gru(units: int) -> Callable[[Sizes], nn.Module]:
-    return lambda sizes: as_in_keras(GRU(units, sizes[0]))
-
-
-def encoder_decoder(units: int) -> Callable[[Sizes], nn.Module]:
-    return lambda sizes: as_in_keras(EncoderDecoder(units, sizes[2], sizes[0]))
-
-
-def attention(units: int) -> Callable[[Sizes], nn.Module]:
-    return lambda sizes: as_in_keras(Attention(units, sizes[2], sizes[0]))
-
-
-def transformer(units: int) -> Callable[[Sizes], nn.Module]:
-    return lambda sizes: Transformer(sizes[1], units, layers=2, heads=2, v=sizes[0])
-
-
-def ssm(units: int) -> Callable[[Sizes], nn.Module]:
-    def make(sizes: Sizes) -> nn.Module:
-        recurrence = LinearRecurrence(units, STATES)
-        with torch.no_grad():  # as Orvieto et al. 2023 begin, on a ring from 0.9 to 1
-            kept = torch.empty(STATES).uniform_(0.9**2, 1).sqrt()
-            recurrence.decay.copy_((-kept.log()).log())
-            recurrence.phase.uniform_(0, 2 * math.pi)
-            recurrence.gain.copy_((1 - kept**2).sqrt().log())
-        return Blocks(units, lambda: recurrence, sizes[0])
-
-    return make
-
-
-SHARED = "model.stateful=false batch_size=21"
-LONGER = (
-    f"{SHARED} problem=delayed_echo problem.test_lengths=[15,20,100] "
-    "optimizer.learning_rate=0.01 epochs=1500"
-)
-WHOLE = f"{SHARED} problem=echo_whole epochs=1000 optimizer.learning_rate=0.016"
-PARTIAL = f"{SHARED} problem=echo_partial epochs=1000 optimizer.learning_rate=0.016"
-RECALL = f"{SHARED} problem=associative_recall problem.n_values=8 problem.n_pairs=3 epochs=1200"
-FAST, SLOW = "optimizer.learning_rate=0.016", "optimizer.learning_rate=0.004"
-PAIRS = f"{SHARED} problem=associative_recall epochs=5000 model.units=32 problem.n_pairs"
-STUDIES: Mapping[str, Mapping[str, Cell]] = {
-    "length_generalisation": {
-        "attention": Cell(f"{LONGER} model=attention model.units=24", attention(24)),
-        "GRU": Cell(f"{LONGER} model=gru model.padding=pre model.units=50", gru(50)),
-        "LSTM": Cell(f"{LONGER} model=seq2seq_last model.units=44", lstm(44)),
-        "SSM": Cell(
-            f"{LONGER} model=ssm model.padding=pre model.r_min=0.9 model.units=42", ssm(42)
-        ),
-    },
-    "architectures": {
-        "recall, transformer": Cell(
-            f"{RECALL} {SLOW} model=transformer model.padding=pre model.units=20", transformer(20)
-        ),
-        "recall, transformer with learned positions": Cell(
-            f"{RECALL} {SLOW} model=transformer model.position=learned model.padding=pre "
-            "model.units=20",
-            transformer(20),
-        ),
-        "recall, LSTM": Cell(f"{RECALL} {FAST} model=seq2seq_last model.units=46", lstm(46)),
-        "recall, GRU": Cell(f"{RECALL} {FAST} model=gru model.padding=pre model.units=53", gru(53)),
-        "recall, attention": Cell(f"{RECALL} {FAST} model=attention model.units=25", attention(25)),
-        "2 of 5, LSTM": Cell(f"{PARTIAL} model=seq2seq_last model.units=23", lstm(23)),
-        "2 of 5, GRU": Cell(f"{PARTIAL} model=gru model.padding=pre model.units=28", gru(28)),
-        "5 of 5, encoder-decoder": Cell(
-            f"{WHOLE} model=encoder_decoder model.units=19", encoder_decoder(19)
-        ),
-        "5 of 5, attention": Cell(f"{WHOLE} model=attention model.units=18", attention(18)),
-    },
-    "recall": {
-        "16 pairs, transformer": Cell(
-            f"{PAIRS}=16 {SLOW} model=transformer model.position=learned model.padding=pre",
-            transformer(32),
-        ),
-        "4 pairs, LSTM": Cell(f"{PAIRS}=4 {FAST} model=seq2seq_last", lstm(32)),
-        "4 pairs, GRU": Cell(f"{PAIRS}=4 {FAST} model=gru model.padding=pre", gru(32)),
-        "4 pairs, attention": Cell(f"{PAIRS}=4 {SLOW} model=attention", attention(32)),
-    },
-}
-"""The cells of each study, by the name of the row."""
+@torch.no_grad()
+def _on_a_ring(model: DictConfig) -> LinearRecurrence:
+    """Begins as Orvieto et al. 2023, with states on a ring from r_min to 1."""
+    recurrence = LinearRecurrence(model.units, model.states)
+    kept = torch.empty(model.states).uniform_(model.r_min**2, 1).sqrt()
+    recurrence.decay.copy_((-kept.log()).log())
+    recurrence.phase.uniform_(0, 2 * math.pi)
+    recurrence.gain.copy_((1 - kept**2).sqrt().log())
+    return recurrence
 
 
 def ours(config: DictConfig, seeds: int) -> list[Sequence[float]]:
@@ -162,12 +145,12 @@ def ours(config: DictConfig, seeds: int) -> list[Sequence[float]]:
     return [scores[name] for name in names]
 
 
-def in_torch(config: DictConfig, make: Callable[[Sizes], nn.Module], seed: int) -> list[float]:
-    """Trains a network of torch's layers; returns its accuracy at each length."""
+def in_torch(config: DictConfig, seed: int) -> list[float]:
+    """Trains the network in torch; returns its accuracy at each length."""
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     problem = configuration.problem(config)
-    net = make((problem.n_values + len(problem.marks), problem.n_in, problem.n_out))
+    net = peer(config.model, problem)
     optimizer = torch.optim.Adam(net.parameters(), lr=config.optimizer.learning_rate, eps=1e-7)
     for _ in range(config.epochs):
         outputs, targets = _answered(net, problem, random, 1)
@@ -201,13 +184,14 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cells = STUDIES[arguments.study]
+    if unknown := set(arguments.only or ()) - cells.keys():
+        parser.error(f"--only {unknown.pop()!r} is not allowed: choose from {', '.join(cells)}")
     for row, name in enumerate(arguments.only or cells):
-        config = composed(cells[name].settings.split())
-        each = [in_torch(config, cells[name].make, seed) for seed in range(arguments.seeds)]
-        found: dict[str, Sequence[Sequence[float]]] = {
-            "echo-exp": ours(config, arguments.seeds),
-            "torch": list(zip(*each, strict=True)),
-        }
+        config = composed(cells[name].split())
+        found = {"echo-exp": ours(config, arguments.seeds)}
+        if has_peer(config.model):
+            each = [in_torch(config, seed) for seed in range(arguments.seeds)]
+            found["torch"] = list(zip(*each, strict=True))
         if row == 0:
             lengths = ["accuracy", *map(str, at_other_lengths(configuration.problem(config)))]
             print(f"| network | program | {' | '.join(lengths)} |\n{'|---' * (len(lengths) + 2)}|")
