@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import itertools
 import random
+import sys
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from echo_exp import configuration
 from echo_exp.configuration import exits
 from echo_exp.settings import SettingError, integer
-from echo_exp.sweeps import descriptions, study
+from echo_exp.sweeps import descriptions, significance, study
 from echo_exp.sweeps.composition import repeatable
 from echo_exp.sweeps.launch import make_launcher, workers
 from echo_exp.sweeps.plan import Job, Sweep, axes, make_jobs, parameters, settings
@@ -95,6 +96,7 @@ def _study(config: DictConfig, arguments: list[str]) -> Sweep:
     for error in (job.error for job in jobs):
         if error is not None:  # a study with a cell missing would answer another question
             raise error
+    _warn(asked, jobs)
     name = f"study {asked.name}, {asked.scale}: {' '.join(arguments)}"
     made = _asked(config, arguments, jobs, name)
     cells = descriptions.varied(cell.overrides for cell in asked.cells)
@@ -105,6 +107,14 @@ def _study(config: DictConfig, arguments: list[str]) -> Sweep:
         experiment={NOTE_TAG: descriptions.study(asked), **view(*asked.columns)},
         told=(f"export={config.export}",),
     )
+
+
+def _warn(asked: study.Study, jobs: Sequence[Job]) -> None:
+    """Says on the screen if the study has too few seeds for its comparisons."""
+    seeds = [int(job.varied["replicas"]) for job in jobs]
+    warning = significance.too_few([(seeds[a], seeds[b]) for a, b in asked.comparisons])
+    if warning is not None:
+        print(f"echo-exp: {warning}", file=sys.stderr)
 
 
 def combinations(lines: Sequence[str], loader: ConfigLoader) -> list[list[str]]:

@@ -23,7 +23,7 @@ from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
 from echo_exp.reports.rendering import estimated
 from echo_exp.reports.statistics import RESAMPLES
-from echo_exp.sweeps.ranking import CONFIDENCE
+from echo_exp.sweeps.significance import CONFIDENCE
 from echo_exp.sweeps.study import Study
 from echo_exp.training.replicas import Floats
 

@@ -14,7 +14,7 @@ from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
 from echo_exp.reports.statistics import Difference, Survival
 from echo_exp.settings import SettingError
-from echo_exp.sweeps.ranking import CONFIDENCE
+from echo_exp.sweeps.significance import CONFIDENCE, threshold
 from echo_exp.sweeps.study import Study
 from echo_exp.training.evaluation import SOLVED
 from echo_exp.training.replicas import Floats
@@ -315,7 +315,7 @@ def _comparisons(pairs: Sequence[Pair], metric: str) -> list[Comparison]:
     ]
     corrected = _corrected(pairs, [difference.p for difference in differences])
     distinct = {(a.run_id, b.run_id) for a, b in pairs}
-    chance = (1 - CONFIDENCE) / max(len(distinct), 1)  # Holm's threshold for the smallest p-value
+    chance = threshold(len(distinct))
     return [
         Comparison(metric, a, b, difference, p, difference.least_p < chance)
         for (a, b), difference, p in zip(pairs, differences, corrected, strict=True)

@@ -22,7 +22,7 @@ from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
 from echo_exp.reports.rendering import ENVIRONMENT, estimated, number, safe
 from echo_exp.reports.sections import Section
-from echo_exp.sweeps.ranking import CONFIDENCE
+from echo_exp.sweeps.significance import CONFIDENCE
 from echo_exp.training.evaluation import SOLVED
 from echo_exp.training.replicas import Floats
 

@@ -3,7 +3,6 @@
 The tests and fits are those of SciPy, statsmodels and lifelines; this module decides which is used.
 """
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from echo_exp.reports.estimates import Estimate
-from echo_exp.sweeps.ranking import CONFIDENCE
+from echo_exp.sweeps.significance import CONFIDENCE, smallest_p
 from echo_exp.training.replicas import Floats
 
 RESAMPLES = 4999
@@ -113,14 +112,13 @@ def differ(first: Floats, second: Floats, seeds: tuple[Sequence[int], Sequence[i
         whole = np.isfinite(first) & np.isfinite(second)
         first, second = first[whole], second[whole]
         difference, p = mean(second - first), _signed_rank(second - first)
-        least_p = 2 / 2 ** len(first)
     else:
         first, second = first[np.isfinite(first)], second[np.isfinite(second)]
         difference, p = _unpaired(first, second), _rank_sum(first, second)
-        least_p = 2 / math.comb(len(first) + len(second), len(first))
     above = np.sign(second[:, None] - first[None, :])
     effect = float(above.mean()) if above.size else np.nan
-    return Difference(difference, effect, p, min(least_p, 1.0), paired)
+    least_p = smallest_p(len(first), len(second), paired)
+    return Difference(difference, effect, p, least_p, paired)
 
 
 def _signed_rank(differences: Floats) -> float:

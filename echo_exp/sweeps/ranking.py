@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from scipy import stats
 
-CONFIDENCE = 0.95
+from echo_exp.sweeps.significance import CONFIDENCE
+
 MOST_NAMED = 3
 """At most this many settings that cannot be told apart from the best are named."""
 EQUAL = 1e-9

@@ -151,6 +151,21 @@ class Study:
         return others[0] if self.tasks and others else None
 
     @property
+    def comparisons(self) -> list[tuple[int, int]]:
+        """The numbers of the cells that are compared: the first of each panel and x, and another.
+
+        Of cells that differ only in what is selected, it has the first.
+        """
+        where = [name for name in (self.panel, self.x) if name]
+        cells: dict[str, int] = {}
+        first: dict[str, int] = {}
+        for number, cell in enumerate(self.cells):
+            cells.setdefault(_place(cell, [*where, self.compare]), number)
+            first.setdefault(_place(cell, where), number)
+        pairs = [(first[_place(self.cells[number], where)], number) for number in cells.values()]
+        return [(reference, other) for reference, other in pairs if reference != other]
+
+    @property
     def columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The metrics and settings that MLflow's table of its runs shows."""
         settings = [name for name in self.axes if all(name in cell.settings for cell in self.cells)]
@@ -207,7 +222,7 @@ class Study:
     def _check_places(self) -> None:
         places: set[str] = set()
         for cell in self.cells:
-            place = ", ".join(f"{name} {word(cell.attributes[name])}" for name in self.axes)
+            place = _place(cell, self.axes)
             if place in places:
                 reason = f"two cells have {place}: they must differ in what is compared or selected"
                 raise SettingError("study.scales", self.scale, reason)
@@ -239,6 +254,11 @@ def read(config: DictConfig, arguments: Sequence[str] = ()) -> Study:
             raise SettingError(f"study.{name}", None, "a study needs it")
     others = [a for a in arguments if not re.match(rf"[+~]*{configuration.STUDY}\b", a)]
     return Study(**cast("dict[str, Any]", node), arguments=others)
+
+
+def _place(cell: Cell, names: Iterable[str]) -> str:
+    """Returns the values of some of a cell's attributes, in words."""
+    return ", ".join(f"{name} {word(cell.attributes[name])}" for name in names)
 
 
 def _expand(grid: Any, given: Mapping[str, Override]) -> list[Cell]:

@@ -99,6 +99,21 @@ def test_a_grid_is_the_product_of_its_values() -> None:
     ]
 
 
+def test_the_first_value_is_compared_with_each_other_one_of_its_panel_and_x() -> None:
+    grid = {"model.units": [1, 2, 3], "seed": [3, 4], "epochs": [5, 6]}
+    asked = _study(grid, x="seed", select=["epochs"])
+    compared = [
+        [(asked.cells[n].settings["model.units"], asked.cells[n].settings["seed"]) for n in pair]
+        for pair in asked.comparisons
+    ]
+    assert compared == [
+        [(1, 3), (2, 3)],
+        [(1, 4), (2, 4)],
+        [(1, 3), (3, 3)],
+        [(1, 4), (3, 4)],
+    ]
+
+
 def test_labels_are_attributes_but_not_settings() -> None:
     (cell,) = _study({"labels": {"task": "a"}, "model.units": 1}, panel="task").cells
     assert cell.attributes == {"task": "a", "model.units": 1}

@@ -1,0 +1,57 @@
+"""When a difference is significant, and how many seeds a study needs so that one can be."""
+
+import math
+from collections.abc import Sequence
+
+CONFIDENCE = 0.95
+"""The level of all intervals; a p-value below 1 minus it is significant."""
+
+
+def smallest_p(first: int, second: int, paired: bool) -> float:
+    """Returns the smallest p-value that a two-sided comparison of two samples can have.
+
+    Args:
+        first: The number of seeds of the first sample.
+        second: The number of seeds of the second.
+        paired: Whether both have the same seeds, so that Wilcoxon's signed-rank test (1945)
+            compares them. Mann and Whitney's test (1947) compares others.
+    """
+    return min(1.0, 2 / 2**first if paired else 2 / math.comb(first + second, first))
+
+
+def threshold(comparisons: int) -> float:
+    """Returns what the smallest of several p-values must be below, by Holm's correction (1979).
+
+    Args:
+        comparisons: The number of p-values.
+    """
+    return (1 - CONFIDENCE) / max(comparisons, 1)
+
+
+def seeds_needed(comparisons: int) -> int:
+    """Returns the smallest number of seeds with which a comparison can be significant.
+
+    Args:
+        comparisons: How many comparisons are made, each of samples with the same seeds.
+    """
+    return math.floor(1 - math.log2(threshold(comparisons))) + 1
+
+
+def too_few(pairs: Sequence[tuple[int, int]]) -> str | None:
+    """Says how many of several comparisons cannot be significant, and how many seeds are needed.
+
+    Args:
+        pairs: The numbers of seeds of the two samples of each comparison. Samples of the same size
+            have the same seeds.
+
+    Returns:
+        The message; None if each comparison can be significant.
+    """
+    chance = threshold(len(pairs))
+    few = sum(smallest_p(a, b, a == b) >= chance for a, b in pairs)
+    if not few:
+        return None
+    return (
+        f"{few} of {len(pairs)} comparisons have too few seeds to be significant after Holm's "
+        f"correction; {seeds_needed(len(pairs))} seeds are enough (replicas)"
+    )
