@@ -59,10 +59,11 @@ baseline: setup
 ui: setup
 	$(VENV)/bin/echo-exp-ui
 
+# One thread each: two studies at a time have a core each.
 studies: $(STUDIES:%=study-%)
 
 study-%: setup
-	$(VENV)/bin/echo-exp study=$* study.scale=$(SCALE)
+	OMP_NUM_THREADS=1 $(VENV)/bin/echo-exp study=$* study.scale=$(SCALE)
 	$(VENV)/bin/echo-exp-report study=$* study.scale=$(SCALE)
 
 # What docs/findings.md is written from.

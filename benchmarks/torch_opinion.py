@@ -3,6 +3,7 @@
     python -m benchmarks.torch_opinion length_generalisation [--seeds 3]
     python -m benchmarks.torch_opinion architectures
     python -m benchmarks.torch_opinion recall
+    python -m benchmarks.torch_opinion memory_span
 
 The second program is a bare loop: torch draws the weights and NumPy the sequences. Of `echo_exp` it
 uses only the problems. Its recurrent networks begin as in Keras, as ours do, the others as
@@ -46,6 +47,11 @@ PARTIAL = f"{SHARED} {FAST} problem=echo_partial epochs=1000"
 RECALL = f"{SHARED} problem=associative_recall problem.n_values=8 problem.n_pairs=3 epochs=1200"
 PAIRS = f"{SHARED} problem=associative_recall epochs=5000 model.units=32 problem.n_pairs"
 TRANSFORMER = "model=transformer model.padding=pre"
+OLDEST = (
+    f"experiment=encoder_decoder_baseline {SHARED} problem.n_in=20 problem.length=40 "
+    "model.units=50 epochs=4000"
+)
+DELAYED = f"{SHARED} problem=delayed_echo problem.delay=40 model.units=50 epochs=2000"
 STUDIES: Mapping[str, Mapping[str, str]] = {
     "length_generalisation": {
         "attention": f"{LONGER} model=attention model.units=24",
@@ -74,6 +80,18 @@ STUDIES: Mapping[str, Mapping[str, str]] = {
         "4 pairs, GRU": f"{PAIRS}=4 {FAST} model=gru model.padding=pre",
         "4 pairs, attention": f"{PAIRS}=4 {SLOW} model=attention",
     },
+    "memory_span": {
+        "oldest two of 20, LSTM": f"{OLDEST} optimizer.learning_rate=0.01",
+        "oldest two of 20, LSTM with chrono": (
+            f"{OLDEST} optimizer.learning_rate=0.01 model.chrono=20"
+        ),
+        "oldest two of 20, GRU": (
+            f"{OLDEST} optimizer.learning_rate=0.01 model=gru model.padding=pre"
+        ),
+        "oldest two of 20, attention": f"{OLDEST} optimizer.learning_rate=0.003 model=attention",
+        "delay of 40, LSTM": f"{DELAYED} optimizer.learning_rate=0.01 model=seq2seq_last",
+        "delay of 40, GRU": f"{DELAYED} optimizer.learning_rate=0.01 model=gru model.padding=pre",
+    },
 }
 """The settings of each study's cells, by the name of the row."""
 
@@ -97,7 +115,10 @@ def peer(model: DictConfig, problem: Problem) -> nn.Module:
             net = Attention(units, problem.n_out, v)
         case other:
             raise ValueError(other)
-    return as_in_keras(net)
+    as_in_keras(net)
+    if isinstance(net, EncoderDecoder):
+        _remember(net.encoder, model)
+    return net
 
 
 def has_peer(model: DictConfig) -> bool:
@@ -105,7 +126,7 @@ def has_peer(model: DictConfig) -> bool:
     return bool(model.get("position", "learned") == "learned")
 
 
-def as_in_keras(net: nn.Module) -> nn.Module:
+def as_in_keras(net: nn.Module) -> None:
     """Gives recurrent and linear layers the initial weights of Keras."""
     for layer in net.modules():
         if isinstance(layer, nn.LSTM | nn.LSTMCell | nn.GRU):
@@ -123,7 +144,18 @@ def as_in_keras(net: nn.Module) -> nn.Module:
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-    return net
+
+
+@torch.no_grad()
+def _remember(layer: nn.LSTM, model: DictConfig) -> None:
+    """Begins with a forget bias, or with the biases of Tallec & Ollivier 2018."""
+    bias = layer.get_parameter("bias_ih_l0")
+    read, forget, _, _ = bias.chunk(4)
+    if model.chrono is None:
+        forget.fill_(model.forget_bias)
+    else:
+        forget.uniform_(1, model.chrono - 1).log_()
+        read.copy_(-forget)
 
 
 @torch.no_grad()

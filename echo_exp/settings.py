@@ -36,8 +36,17 @@ class SettingError(ValueError):
         return redacted(f"{self.key}={value} is not allowed: {self.allowed}")
 
 
-def integer(key: str, value: Any, least: int, most: int | None = None) -> int:
+def integer(
+    key: str, value: Any, least: int, most: int | None = None, or_else: str | None = None
+) -> int:
     """Returns ``value`` if it is an integer from ``least`` to ``most``, both included.
+
+    Args:
+        key: Full name of the setting.
+        value: Its value.
+        least: The smallest integer that is allowed.
+        most: The largest; None for any.
+        or_else: What else the setting may be, for the message.
 
     Raises:
         SettingError: It is not.
@@ -45,7 +54,8 @@ def integer(key: str, value: Any, least: int, most: int | None = None) -> int:
     span = f"at least {least}" if most is None else f"from {least:,} to {most:,}"
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not (whole and least <= value and (most is None or value <= most)):
-        raise SettingError(key, value, f"it must be an integer {span}")
+        another = "" if or_else is None else f", or {or_else}"
+        raise SettingError(key, value, f"it must be an integer {span}{another}")
     return int(value)
 
 

@@ -29,13 +29,14 @@ def _inspect(config: DictConfig) -> None:
     from echo_exp.inspection import inspect_network
     from echo_exp.inspection.findings import findings
     from echo_exp.tracking.access import reader
+    from echo_exp.training.threads import count_threads
 
     store = configuration.tracking(config)
     network = trained.load(
         str(config.run), store, config.seed, config.checkpoint, list(config.trust)
     )
     assert network.run_id is not None  # it comes from a store
-    torch.set_num_threads(network.settings.trainer.threads)
+    torch.set_num_threads(count_threads(network.settings.trainer, network.module))
     folder = Path(config.output_dir) / "inspections" / network.run_id
     shutil.rmtree(folder, ignore_errors=True)  # figures of another seed, or of other sequences
     found = inspect_network.inspect(network, folder, config.sequences, figures)

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from echo_exp import MOVED
 from echo_exp.configuration.groups import TARGET
+from echo_exp.training.settings import AUTO
 
 CLASSES = {"echo_exp.task.problem.Problem": "echo_exp.task.echo.EchoProblem"}
 """Classes that were renamed, with their current names."""
@@ -23,6 +24,8 @@ ADDED = {
     "trainer.clip_norm": None,
 }
 """Settings that earlier configurations lack, with the values that keep the earlier behaviour."""
+REPLACED = {"trainer.threads": (AUTO, 1)}
+"""Values that do the same as an earlier one, within rounding: today's and the earlier one."""
 
 
 def renamed(config: DictConfig | ListConfig) -> DictConfig:
@@ -52,8 +55,9 @@ def current(name: str) -> str:
 def as_first_written(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns flat settings as an earlier version would have written them, as far as possible."""
     before = {today: name for name, today in CLASSES.items()}
+    replaced = {key: old for key, (today, old) in REPLACED.items() if settings.get(key) == today}
     return {
-        key: before.get(value, value) if key.endswith(f".{TARGET}") else value
+        key: before.get(value, value) if key.endswith(f".{TARGET}") else replaced.get(key, value)
         for key, value in settings.items()
         if key not in ADDED or value != ADDED[key]
     }

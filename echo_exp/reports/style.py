@@ -15,13 +15,13 @@ from echo_exp.training.replicas import Floats
 Band = tuple[Floats, Floats]
 """The lower and the upper ends of a band, [n] each."""
 
-# Okabe & Ito's palette without its yellow, then Tol's wine and olive: colour-blind people can
-# read them. Markers work without colour.
+# Okabe & Ito's palette without its yellow, then Tol's wine, olive and indigo, which colour-blind
+# people can read, then a brown and a grey. Markers work without colour.
 COLORS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
-    *("#882255", "#999933"),
+    *("#882255", "#999933", "#332288", "#8C564B", "#8A8A8A"),
 )
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "p", ">", "h")
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 WIDTH, HEIGHT = 3.5, 2.9  # inches of a panel
 LEGEND = 1.8  # inches

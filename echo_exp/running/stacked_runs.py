@@ -24,6 +24,7 @@ from echo_exp.training.member import Member, Watcher
 from echo_exp.training.module import MakeOptimizer
 from echo_exp.training.outcome import Outcome
 from echo_exp.training.stack import check_stackable, train_stack
+from echo_exp.training.threads import THREADS_TAG, count_threads
 
 SEND_SECONDS_A_RUN, MOST_SEND_SECONDS = 0.2, 5.0
 """The more runs a stack has, the less often it sends the metrics of each."""
@@ -193,10 +194,12 @@ def _train(
     parts = _parts(shared, members)
     by_member = {id(each.member): each for each in opened}
     everyone = len(parts.data.seeds)
+    threads = count_threads(shared.settings.trainer, parts.module)
     for each in opened:
         run = each.begun.run
         if run is not None:
             run.set_tag(STACK_TAG, str(everyone))
+            run.set_tag(THREADS_TAG, str(threads))
             seldom = min(MOST_SEND_SECONDS, SEND_SECONDS_A_RUN * len(opened))
             run.send_seconds = max(run.send_seconds, seldom)
     loss_name = parts.module.representation.loss_name

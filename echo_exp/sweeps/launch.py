@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from echo_exp.configuration import LAUNCH, build
 from echo_exp.settings import SettingError
+from echo_exp.training.settings import AUTO
 
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables that the numerical libraries of NumPy and torch read once, when they are loaded."""
@@ -34,13 +35,28 @@ def make_launcher(
         SettingError: A setting of the launcher is not allowed, or this machine cannot launch.
     """
     _check(config)
-    _limit_threads(OmegaConf.select(config, "trainer.threads"))
+    limit_threads(config)
     placed = copy.deepcopy(config)
     with read_write(placed), open_dict(placed):
         placed.hydra.sweep.dir = str(folder)
     return Plugins.instance().instantiate_launcher(
         config=placed, hydra_context=context, task_function=task_function
     )
+
+
+def limit_threads(config: DictConfig) -> None:
+    """Limits the threads of the processes that the launcher starts to the cores of their job.
+
+    If the threads are chosen automatically, jobs in this process have all cores, and joblib divides
+    these among its processes itself.
+
+    Args:
+        config: The sweep's configuration.
+    """
+    launcher, threads = config.hydra.launcher, OmegaConf.select(config, "trainer.threads")
+    cores = launcher.get("cpus", launcher.get("cpus_per_task")) if threads == AUTO else threads
+    if _is_count(cores):  # each job rejects any other value
+        os.environ.update(dict.fromkeys(POOLS, str(cores)))
 
 
 def workers(config: DictConfig) -> int:
@@ -94,22 +110,27 @@ def _check(config: DictConfig) -> None:
         build(launcher, "hydra.launcher")
 
 
-def _limit_threads(threads: Any) -> None:
-    """Limits the threads of the processes that the launcher starts."""
-    if isinstance(threads, int) and threads > 0:  # each job rejects any other value
-        os.environ.update(dict.fromkeys(POOLS, str(threads)))
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _cpus(threads: Any) -> Any:
+    """Returns how many cores a job is given on a cluster, where `auto` is a single one."""
+    return 1 if threads == AUTO else threads
 
 
 def _jobs_at_once(threads: Any) -> int:
     """Returns how many jobs, each with this many threads, fit on the cores of this process."""
     from joblib import cpu_count  # it respects containers and CPU affinities
 
-    return max(1, cpu_count() // threads) if isinstance(threads, int) and threads > 0 else 1
+    threads = _cpus(threads)
+    return max(1, cpu_count() // threads) if _is_count(threads) else 1
 
 
 def _gpus(accelerator: Any) -> int | None:
     return 1 if accelerator == "gpu" else None
 
 
+OmegaConf.register_new_resolver("cpus", _cpus, replace=True)
 OmegaConf.register_new_resolver("jobs_at_once", _jobs_at_once, replace=True)
 OmegaConf.register_new_resolver("gpus", _gpus, replace=True)

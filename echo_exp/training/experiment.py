@@ -29,6 +29,7 @@ from echo_exp.training.progress import Progress
 from echo_exp.training.recorder import Recorder
 from echo_exp.training.replicas import Floats
 from echo_exp.training.settings import Display, TrainerSettings
+from echo_exp.training.threads import THREADS_TAG, count_threads
 from echo_exp.training.trainer import lightning_trainer
 
 LEVELS = {
@@ -104,7 +105,10 @@ def train(
         DivergedError: The loss became NaN or infinite.
         Interrupted: A signal asked to stop; the last checkpoint holds all that was trained.
     """
-    torch.set_num_threads(settings.threads)
+    threads = count_threads(settings, parts.module)
+    torch.set_num_threads(threads)
+    if run is not None:
+        run.set_tag(THREADS_TAG, str(threads))
     recorder = Recorder(run)
     checkpoints = Checkpoints(
         folder,

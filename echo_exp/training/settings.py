@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from echo_exp import settings
 
+AUTO = "auto"
 LARGEST_BLOCK = 25
 """Epochs in a block at most: Lightning's overhead, paid once per block, is then negligible."""
 
@@ -24,7 +25,8 @@ class TrainerSettings:
 
     Args:
         accelerator: ``cpu``, or ``gpu`` for the first GPU that CUDA sees.
-        threads: Threads of torch on the CPU; small networks are fastest with one.
+        threads: Threads of torch on the CPU; ``auto`` takes as many as the networks are worth
+            (`training.threads`).
         validate_every: Tutorial epochs between two validations.
         validation_sequences: Sequences of the validation set.
         test_sequences: Fresh sequences that the trained network is tested on.
@@ -39,7 +41,7 @@ class TrainerSettings:
     """
 
     accelerator: str
-    threads: int
+    threads: int | str
     validate_every: int
     validation_sequences: int
     test_sequences: int
@@ -52,7 +54,8 @@ class TrainerSettings:
         settings.choice("trainer.accelerator", self.accelerator, ("cpu", "gpu"))
         settings.choice("trainer.progress", self.progress, tuple(Display))
         settings.choice("trainer.detect_anomaly", self.detect_anomaly, (True, False))
-        settings.integer("trainer.threads", self.threads, 1, 1024)
+        if self.threads != AUTO:
+            settings.integer("trainer.threads", self.threads, 1, 1024, or_else=AUTO)
         settings.integer("trainer.validate_every", self.validate_every, 1)
         settings.integer("trainer.validation_sequences", self.validation_sequences, 1)
         settings.integer("trainer.test_sequences", self.test_sequences, 2)

@@ -33,6 +33,7 @@ from echo_exp.training.outcome import Outcome
 from echo_exp.training.phase import Phase, next_phase
 from echo_exp.training.settings import TrainerSettings
 from echo_exp.training.slices import cut_optimizer, cut_weights, join_optimizers, join_weights
+from echo_exp.training.threads import count_threads
 from echo_exp.training.trainer import lightning_trainer
 
 
@@ -62,7 +63,6 @@ def train_stack(
     Raises:
         Interrupted: A signal asked to stop; the last checkpoints hold all that was trained.
     """
-    torch.set_num_threads(settings.threads)
     weights = parts.module.state_dict()
     for member, own in spans(members):
         member.begin(cut_weights(weights, own))
@@ -109,6 +109,7 @@ def _train(
 ) -> None:
     module = parts.module
     _put(module, phase.members)
+    torch.set_num_threads(count_threads(settings, module))
     module.make_optimizer = lambda parameters: _optimizer(phase.members, parameters)
     data = _data(parts.data, phase.members, phase.blocks * phase.block, phase.block)
     module.epochs, module.ahead = 0, torch.tensor(data.begun)
@@ -125,6 +126,7 @@ def _train(
 def _test(parts: Parts, members: Sequence[Member], settings: TrainerSettings) -> Iterable[Outcome]:
     module = parts.module
     _put(module, members)
+    torch.set_num_threads(count_threads(settings, module))
     data = _data(parts.data, members, 0, 1)
     with quiet():
         lightning_trainer(settings, []).test(module, data, verbose=False)

@@ -26,7 +26,7 @@ FIGURES = {
     **{
         f"{study}/{name}.png": f"study={study}"
         for study in (path.name for path in (ROOT / "docs" / "findings").iterdir())
-        for name in ("curves", "interquartile", "lengths", "profiles", "scores", "solving")
+        for name in ("curves", "interquartile", "lengths", "profiles", "scores", "solving", "spans")
     },
 }
 """The command that makes each figure, by the end of its path or a folder in it."""
