@@ -63,7 +63,8 @@ def report(points: pd.DataFrame) -> None:
     print("| network | replicas | work, millions | one thread, ms an epoch | two / one | auto |")
     print("|---|---|---|---|---|---|")
     keys = ["work", "settings", "replicas", "auto"]
-    for (size, settings, replicas, auto), part in points.groupby(keys):
+    for _, part in points.groupby(keys):
+        size, settings, replicas, auto = part.iloc[0][keys]
         times = part.pivot_table(index="round", columns="threads", values="milliseconds")
         words = ratio(times[2].tolist(), times[1].tolist())
         median = f"{times[1].median():.2f}"

@@ -16,7 +16,7 @@ from echo_exp.configuration.assembly import assemble, make_optimizer
 from echo_exp.running import resume, training_run
 from echo_exp.running.execution import checked_store, started
 from echo_exp.running.result import Result
-from echo_exp.running.training_run import Begun, Recorded
+from echo_exp.running.training_run import THREADS_TAG, Begun, Recorded
 from echo_exp.tracking import Store
 from echo_exp.training.experiment import Parts
 from echo_exp.training.interrupts import Interrupts
@@ -24,7 +24,7 @@ from echo_exp.training.member import Member, Watcher
 from echo_exp.training.module import MakeOptimizer
 from echo_exp.training.outcome import Outcome
 from echo_exp.training.stack import check_stackable, train_stack
-from echo_exp.training.threads import THREADS_TAG, count_threads
+from echo_exp.training.threads import count_threads
 
 SEND_SECONDS_A_RUN, MOST_SEND_SECONDS = 0.2, 5.0
 """The more runs a stack has, the less often it sends the metrics of each."""

@@ -38,10 +38,13 @@ from echo_exp.training.interrupts import Interrupts
 from echo_exp.training.logger import WRITTEN
 from echo_exp.training.outcome import Outcome
 from echo_exp.training.settings import TrainerSettings
+from echo_exp.training.threads import count_threads
 
 SAVE_TABLE = "echo_exp.training.tables:save_parquet"
 PACKAGE_MODEL = "echo_exp.export.packaging:package"
 """Functions that the writer process calls, which has the libraries and the time for them."""
+THREADS_TAG = "threads"
+"""The tag of a run that says how many threads of torch its training began with."""
 
 
 def carry_out(
@@ -77,6 +80,8 @@ def carry_out(
     watching = _callbacks(start.config, more(), settings.trainer)
     begun = begin(start, store, overrides, parent, lambda: parts, automatic, bool(watching))
     with begun.closed_early():
+        if begun.run is not None:
+            begun.run.set_tag(THREADS_TAG, str(count_threads(settings.trainer, parts.module)))
         outcome = experiment.train(
             parts,
             settings.trainer,

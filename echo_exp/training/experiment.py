@@ -29,7 +29,7 @@ from echo_exp.training.progress import Progress
 from echo_exp.training.recorder import Recorder
 from echo_exp.training.replicas import Floats
 from echo_exp.training.settings import Display, TrainerSettings
-from echo_exp.training.threads import THREADS_TAG, count_threads
+from echo_exp.training.threads import count_threads
 from echo_exp.training.trainer import lightning_trainer
 
 LEVELS = {
@@ -105,10 +105,7 @@ def train(
         DivergedError: The loss became NaN or infinite.
         Interrupted: A signal asked to stop; the last checkpoint holds all that was trained.
     """
-    threads = count_threads(settings, parts.module)
-    torch.set_num_threads(threads)
-    if run is not None:
-        run.set_tag(THREADS_TAG, str(threads))
+    torch.set_num_threads(count_threads(settings, parts.module))
     recorder = Recorder(run)
     checkpoints = Checkpoints(
         folder,

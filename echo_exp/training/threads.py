@@ -13,8 +13,6 @@ only where the writer process, which records the training, leaves it a core.
 """
 LIMIT = "OMP_NUM_THREADS"
 """The variable by which launchers and users limit the threads of a process."""
-THREADS_TAG = "threads"
-"""The tag of a run that says how many threads its training began with."""
 
 
 def count_threads(settings: TrainerSettings, module: EchoModule) -> int:

@@ -63,6 +63,7 @@ def test_parameters_are_flat_and_few_and_tags_record_the_origin(baseline: Baseli
     assert data.params["seed"] == "1"
     assert len(data.params) < 40
     assert {"fingerprint", "machine", "version.torch", "version.python"} <= data.tags.keys()
+    assert data.tags["threads"] == "1"
 
 
 def test_artifacts_include_configuration_samples_figure_and_checkpoints(baseline: Baseline) -> None:

@@ -49,6 +49,7 @@ def test_each_job_of_a_stack_equals_the_run_that_trains_alone(
         expected = alone[fingerprint]
         assert run.info.status == "FINISHED"
         assert run.data.tags["stack"] == "4"
+        assert run.data.tags["threads"] == "1"
         assert run.info.run_name == expected.info.run_name
         assert run.data.params == expected.data.params
         assert files(run) == files(expected)
