@@ -25,8 +25,7 @@ class TrainerSettings:
 
     Args:
         accelerator: ``cpu``, or ``gpu`` for the first GPU that CUDA sees.
-        threads: Threads of torch on the CPU; ``auto`` takes as many as the networks are worth
-            (`training.threads`).
+        threads: Threads of torch on the CPU; ``auto`` takes as many as pay for the networks.
         validate_every: Tutorial epochs between two validations.
         validation_sequences: Sequences of the validation set.
         test_sequences: Fresh sequences that the trained network is tested on.
