@@ -47,7 +47,8 @@ def measure(net: str, round_: int) -> Row:
 
 def _ours(net: str, replicas: int, epochs: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        own = ours(net, Path(folder), f"replicas={replicas}", f"epochs={epochs}")
+        overrides = (f"replicas={replicas}", f"epochs={epochs}", "trainer.threads=1")
+        own = ours(net, Path(folder), *overrides)
     return 1000 * own.fit / epochs / replicas
 
 

@@ -34,6 +34,7 @@ EPOCHS = {  # enough for seconds, few enough for minutes
     "encoder_decoder": {1: 1000, 4: 1000, 16: 400, 64: 100, 256: 100},
 }
 BARE_EPOCHS = {"seq2seq": 500, "encoder_decoder": 1000}
+ONE_CORE = "trainer.threads=1"
 TWO = {"seq2seq": 64, "encoder_decoder": 16}  # replicas of each of two processes
 
 Row = dict[str, Any]
@@ -43,7 +44,7 @@ def measure(net: str, replicas: int, round_: int) -> Row:
     """Measures one round: each peer's milliseconds per epoch and replica, and what it reports."""
     epochs = EPOCHS[net][replicas]
     with tempfile.TemporaryDirectory() as folder:
-        own = ours(net, Path(folder), f"replicas={replicas}", f"epochs={epochs}")
+        own = ours(net, Path(folder), f"replicas={replicas}", f"epochs={epochs}", ONE_CORE)
     bare, told = peer("bare_loop", net, f"--epochs={BARE_EPOCHS[net]}")
     row = {
         "net": net,
@@ -62,7 +63,7 @@ def measure(net: str, replicas: int, round_: int) -> Row:
 
 def two_at_once(net: str) -> float:
     """Returns the time of two processes at once over that of one alone, with equal replicas."""
-    overrides = (f"replicas={TWO[net]}", f"epochs={EPOCHS[net][TWO[net]]}")
+    overrides = (f"replicas={TWO[net]}", f"epochs={EPOCHS[net][TWO[net]]}", ONE_CORE)
 
     def fit(seed: int) -> float:
         with tempfile.TemporaryDirectory() as folder:
