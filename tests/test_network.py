@@ -116,7 +116,7 @@ def test_a_network_displays_its_settings_and_its_errors_on_a_sequence() -> None:
         "Seq2Seq, echo 3→3, 7 integers",
         "from seed 4",
         "model.units=4",
-        "trainer.threads=1",
+        "trainer.threads=auto",
     ):
         assert part in shown
     sequence = network.problem.generate(random_stream(4, Stream.LISTING), 1)[0]
