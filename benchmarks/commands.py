@@ -20,6 +20,8 @@ from mlflow.tracking import MlflowClient
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 FIGURES = HERE.parent / "docs" / "figures"
+ONE_CORE = "trainer.threads=1"
+"""The setting for a comparison with a peer that computes on one core."""
 BASELINES = ("seq2seq", "encoder_decoder")
 
 

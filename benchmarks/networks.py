@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.commands import RESULTS, ours, peer, ratio
+from benchmarks.commands import ONE_CORE, RESULTS, ours, peer, ratio
 from benchmarks.peers import WAYS
 
 JSON = RESULTS / "networks.json"
@@ -47,8 +47,7 @@ def measure(net: str, round_: int) -> Row:
 
 def _ours(net: str, replicas: int, epochs: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        overrides = (f"replicas={replicas}", f"epochs={epochs}", "trainer.threads=1")
-        own = ours(net, Path(folder), *overrides)
+        own = ours(net, Path(folder), f"replicas={replicas}", f"epochs={epochs}", ONE_CORE)
     return 1000 * own.fit / epochs / replicas
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.commands import BASELINES, FIGURES, RESULTS, ours, peer, ratio
+from benchmarks.commands import BASELINES, FIGURES, ONE_CORE, RESULTS, ours, peer, ratio
 from echo_exp.training.figures import BLUE, GREY, ORANGE
 
 JSON = RESULTS / "replicas.json"
@@ -34,7 +34,6 @@ EPOCHS = {  # enough for seconds, few enough for minutes
     "encoder_decoder": {1: 1000, 4: 1000, 16: 400, 64: 100, 256: 100},
 }
 BARE_EPOCHS = {"seq2seq": 500, "encoder_decoder": 1000}
-ONE_CORE = "trainer.threads=1"
 TWO = {"seq2seq": 64, "encoder_decoder": 16}  # replicas of each of two processes
 
 Row = dict[str, Any]

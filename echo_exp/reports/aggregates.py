@@ -23,7 +23,7 @@ from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
 from echo_exp.reports.rendering import estimated
 from echo_exp.reports.statistics import RESAMPLES
-from echo_exp.sweeps.significance import CONFIDENCE
+from echo_exp.sweeps.significance import CONFIDENCE, threshold
 from echo_exp.sweeps.study import Study
 from echo_exp.training.replicas import Floats
 
@@ -162,7 +162,7 @@ def aggregate(scores: Mapping[Any, Scores], reference: Any) -> list[Aggregate]:
     means = {level: interquartile_mean(by_task) for level, by_task in scores.items()}
     order = sorted(scores, key=lambda level: -means[level])
     best = order[0]
-    chance = (1 - CONFIDENCE) / max(len(order) - 1, 1)
+    chance = threshold(len(order) - 1)
     return [
         Aggregate(
             level=level,

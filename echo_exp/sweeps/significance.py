@@ -22,8 +22,10 @@ def smallest_p(first: int, second: int, paired: bool) -> float:
 def threshold(comparisons: int) -> float:
     """Returns what the smallest of several p-values must be below, by Holm's correction (1979).
 
+    Bonferroni's correction has it for all of them.
+
     Args:
-        comparisons: The number of p-values.
+        comparisons: The number of comparisons.
     """
     return (1 - CONFIDENCE) / max(comparisons, 1)
 
