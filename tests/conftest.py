@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
+import torch
 from hydra.core.hydra_config import HydraConfig
 
 from .system import writers
@@ -29,6 +30,12 @@ hypothesis.settings.load_profile("echo_exp")
 def pytest_collection_finish() -> None:
     """Exempts imported objects from garbage collection, which would take a second each time."""
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Gives each test the same random numbers, whichever tests ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

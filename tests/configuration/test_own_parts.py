@@ -52,7 +52,6 @@ def test_an_own_problem_is_learnt_and_its_network_can_predict() -> None:
 
 
 def test_each_replica_of_an_own_network_equals_the_network_of_its_seed() -> None:
-    torch.manual_seed(0)
     x = torch.randint(6, (2, 3, 4))  # [R, B, T]
     both, state = _network("replicas=2", "seed=5")(x)
     assert both.shape == (2, 3, 2, 6)

@@ -37,7 +37,6 @@ def test_outputs_equal_the_equations_of_the_paper(layers: int) -> None:
 
 
 def test_gradients_equal_finite_differences() -> None:
-    torch.manual_seed(0)
     model = _network(n_features=3, n_outputs=2, units=2, seeds=[0]).double()
     x = torch.randn(1, 2, 4, 3, dtype=torch.double, requires_grad=True)
     state = torch.randn(4, 1, 2, 2, dtype=torch.double, requires_grad=True)
@@ -120,7 +119,6 @@ def test_a_number_is_fed_back_as_a_number() -> None:
 
 
 def test_gradients_with_a_teacher_equal_finite_differences() -> None:
-    torch.manual_seed(0)
     model = _network(n_features=3, n_outputs=2, units=2, seeds=[0], feedback="teacher").double()
     x = torch.randn(1, 2, 4, 3, dtype=torch.double, requires_grad=True)
     right = torch.randint(2, (1, 2, 3))

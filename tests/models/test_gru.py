@@ -49,7 +49,6 @@ def test_every_replica_equals_torchs_layer(
 
 
 def test_gradients_equal_those_of_torchs_layer() -> None:
-    torch.manual_seed(0)
     layer = _layer(3, 4)
     peer = torch_gru(layer)
     x, state = torch.randn(1, 2, 6, 3).double(), torch.randn(1, 2, 4).double()
@@ -77,7 +76,6 @@ def _cho(layer: GRULayer, x: Array, h: Array) -> Array:
 
 
 def test_a_reset_before_the_product_equals_the_paper() -> None:
-    torch.manual_seed(0)
     layer = _layer(3, 4, reset="before")
     x, state = torch.randn(1, 2, 6, 3).double(), torch.randn(1, 2, 4).double()
     expected = _cho(layer, x[0].numpy(), state[0].numpy())
@@ -91,7 +89,6 @@ def test_a_reset_before_the_product_equals_the_paper() -> None:
 def test_the_handwritten_backward_pass_passes_gradcheck(
     reset: str, masked: bool, timesteps: int
 ) -> None:
-    torch.manual_seed(0)
     layer = _layer(3, 2, replicas=2, reset=reset)
     x = torch.randn(2, 3, timesteps, 3, dtype=torch.double, requires_grad=True)
     state = torch.randn(2, 3, 2, dtype=torch.double, requires_grad=True)
@@ -107,7 +104,6 @@ def test_the_handwritten_backward_pass_passes_gradcheck(
 def test_gradients_equal_autograd_through_the_unrolled_layer(
     reset: str, masked: bool, given_state: bool
 ) -> None:
-    torch.manual_seed(0)
     layer = _layer(3, 4, replicas=2, reset=reset)
     x = torch.randn(2, 3, 5, 3).double()
     state = torch.randn(2, 3, 4, dtype=torch.double, requires_grad=True) if given_state else None

@@ -65,7 +65,6 @@ def test_every_replica_equals_torchs_layer(
 
 
 def test_gradients_equal_those_of_torchs_layer() -> None:
-    torch.manual_seed(0)
     layer = _layer(3, 4)
     peer = _peer(layer)
     x = torch.randn(1, 2, 6, 3).double()
@@ -87,7 +86,6 @@ def test_gradients_equal_those_of_torchs_layer() -> None:
 
 @pytest.mark.parametrize("timesteps", [1, 4])
 def test_the_handwritten_backward_pass_passes_gradcheck(timesteps: int) -> None:
-    torch.manual_seed(0)
     layer = _layer(3, 2, replicas=2)
     x = torch.randn(2, 3, timesteps, 3, dtype=torch.double, requires_grad=True)
     state = tuple(part.requires_grad_() for part in _state(layer, 3))
@@ -100,7 +98,6 @@ def test_the_handwritten_backward_pass_passes_gradcheck(timesteps: int) -> None:
 
 
 def test_gradients_equal_autograd_through_plain_gates() -> None:
-    torch.manual_seed(0)
     layer = _layer(3, 4, replicas=2)
     x = torch.randn(2, 3, 5, 3).double()
     state = _state(layer, 3)
@@ -219,7 +216,6 @@ def test_the_inputs_are_not_changed() -> None:
 @pytest.mark.parametrize("skipped", [False, True])
 @pytest.mark.parametrize("given", [False, True])
 def test_the_unrolled_layer_gives_the_same_results(skipped: bool, given: bool) -> None:
-    torch.manual_seed(0)
     layer = LSTM(3, 4, generators([1, 2]))
     x = torch.randn(2, 5, 6, 3)
     present = torch.rand(2, 5, 6) < 0.5 if skipped else None

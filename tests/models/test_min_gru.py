@@ -56,7 +56,6 @@ def test_every_replica_equals_the_sequential_equations(
 @pytest.mark.parametrize("scale", [0.1, 1, 30])
 def test_a_long_window_is_exact_to_the_precision_of_32_bits(scale: float) -> None:
     """Gates stay open, change or stick: over 1,000 timesteps products underflow, sums do not."""
-    torch.manual_seed(0)
     layer = _layer(3, 8).float()
     x = scale * torch.randn(1, 2, 1000, 3)
     hidden = torch.randn(1, 2, 8)
@@ -77,7 +76,6 @@ def test_a_long_window_is_exact_to_the_precision_of_32_bits(scale: float) -> Non
 
 @pytest.mark.parametrize("timesteps", [1, 2, 5])
 def test_gradients_equal_finite_differences(timesteps: int) -> None:
-    torch.manual_seed(0)
     layer = _layer(3, 2, replicas=2)
     x = torch.randn(2, 3, timesteps, 3, dtype=torch.double, requires_grad=True)
     state = torch.randn(2, 3, 2, dtype=torch.double, requires_grad=True)

@@ -91,7 +91,6 @@ def test_every_replica_equals_the_sequential_equations(
 
 @RECURRENCES
 def test_gradients_equal_finite_differences(kind: str) -> None:
-    torch.manual_seed(0)
     layer = _made(kind, 3, 2, replicas=2)
     x = torch.randn(2, 2, 5, 3, dtype=torch.double, requires_grad=True)
     state = torch.randn(2, 2, _width(kind, 3, 2), dtype=torch.double, requires_grad=True)
@@ -103,7 +102,6 @@ def test_gradients_equal_finite_differences(kind: str) -> None:
 
 @RECURRENCES
 def test_a_long_window_is_exact_to_the_precision_of_32_bits(kind: str) -> None:
-    torch.manual_seed(0)
     exact = _made(kind, 4, 8)
     x = torch.randn(1, 2, 1000, 4).double()
     expected, _ = exact(x)

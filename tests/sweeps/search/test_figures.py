@@ -16,7 +16,8 @@ from .searches import MEDIAN, settings_for
 def _drawn(count: int, values: Any, **changes: Any) -> set[str]:
     found = settings_for(**changes)
     directions: list[Any] = [objective.direction for objective in found.objectives]
-    study = optuna.create_study(directions=directions)
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    study = optuna.create_study(sampler=sampler, directions=directions)
     spaces = {"units": IntDistribution(1, 50), "model": CategoricalDistribution(("a" * 40, "b"))}
     for number in range(count):
         trial = study.ask(dict(spaces))
