@@ -14,7 +14,7 @@ from echo_exp.configuration.memory import Need, check_memory
 from echo_exp.configuration.shapes import need, network
 from echo_exp.settings import SettingError
 from echo_exp.task.data import EchoDataModule
-from echo_exp.task.problem import at_other_lengths
+from echo_exp.task.problem import LENGTHS, TEST_LENGTHS, at_lengths
 from echo_exp.task.representation import Representation
 from echo_exp.training.experiment import Parts
 from echo_exp.training.module import EchoModule, MakeOptimizer
@@ -37,13 +37,9 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
     check_device(settings.trainer.accelerator)
     sized = _sized(config, settings)
     check_memory(config, sized.need, len(settings.seeds))
-    lengths = {}
-    for length, problem in at_other_lengths(settings.problem).items():
-        other = _sized(config, dataclasses.replace(settings, problem=problem))
-        _check_same_weights(sized.make_model, other.make_model, length)
-        check_memory(config, other.need, len(settings.seeds))
-        lengths[length] = partial(_parts, other)
-    parts = _parts(sized, settings.seeds, lengths)
+    lengths = {name: _at_lengths(sized, name) for name in LENGTHS}
+    tests = {length: partial(_parts, other) for length, other in lengths[TEST_LENGTHS].items()}
+    parts = _parts(sized, settings.seeds, tests)
     parts.module.configure_optimizers()  # raises for a bad value before anything is written
     return parts
 
@@ -71,6 +67,17 @@ def _sized(config: DictConfig, settings: Settings) -> _Sized:
     representation, make_model = network(config, settings)
     needed = need(make_model(seeds=()), representation, settings)
     return _Sized(config, settings, representation, make_model, needed)
+
+
+def _at_lengths(sized: _Sized, name: str) -> dict[int, _Sized]:
+    """Returns the configuration at each length of its training or its tests, by the length."""
+    found = {}
+    for length, problem in at_lengths(sized.settings.problem, name).items():
+        other = _sized(sized.config, dataclasses.replace(sized.settings, problem=problem))
+        _check_same_weights(sized.make_model, other.make_model, f"problem.{name}", length)
+        check_memory(sized.config, other.need, len(sized.settings.seeds))
+        found[length] = other
+    return found
 
 
 def _parts(
@@ -102,7 +109,7 @@ def _parts(
 
 
 def _check_same_weights(
-    make_model: Callable[..., Any], make_other: Callable[..., Any], length: int
+    make_model: Callable[..., Any], make_other: Callable[..., Any], key: str, length: int
 ) -> None:
     """Refuses a length for which the network's weights would have other shapes."""
     one, other = (
@@ -115,7 +122,7 @@ def _check_same_weights(
             f"this network has other weights at this length ({', '.join(differ)}): it must be one "
             "that reads any number of timesteps"
         )
-        raise SettingError("problem.test_lengths", length, reason)
+        raise SettingError(key, length, reason)
 
 
 def make_optimizer(config: DictConfig, settings: Settings) -> MakeOptimizer:

@@ -13,7 +13,13 @@ from echo_exp.configuration.groups import CALLBACKS, FOLDER, GROUPS, ROOT, TARGE
 from echo_exp.configuration.identity import flat
 from echo_exp.settings import SettingError, choice, integer
 from echo_exp.task.missing import Missing
-from echo_exp.task.problem import Problem, at_other_lengths, check_batch_size, check_stateful
+from echo_exp.task.problem import (
+    LENGTHS,
+    Problem,
+    at_lengths,
+    check_batch_size,
+    check_stateful,
+)
 from echo_exp.tracking import TrackingSettings
 from echo_exp.training.settings import TrainerSettings
 
@@ -74,7 +80,8 @@ def read(config: DictConfig) -> Settings:
     callbacks(config)
     missing = build(config.missing, "missing")
     task = problem(config)
-    for variant in (task, *at_other_lengths(task).values()):
+    others = [each for name in LENGTHS for each in at_lengths(task, name).values()]
+    for variant in (task, *others):
         _check_network(variant, config.model)
     choice("inspect", config.get("inspect", False), (True, False))
     replicas = integer("replicas", config.get("replicas"), 1, MOST_REPLICAS)

@@ -14,6 +14,7 @@ CLASSES = {"echo_exp.task.problem.Problem": "echo_exp.task.echo.EchoProblem"}
 ADDED = {
     "problem.offset": 0,
     "problem.order": "forward",
+    "problem.train_lengths": [],
     "problem.test_lengths": [],
     "model.forget_bias": 1,
     "model.chrono": None,

@@ -14,6 +14,7 @@ from echo_exp.configuration.checking import Settings, read
 from echo_exp.configuration.groups import TARGET
 from echo_exp.configuration.memory import Need, networks_together
 from echo_exp.settings import SettingError
+from echo_exp.task.problem import TRAIN_LENGTHS, at_lengths
 from echo_exp.task.representation import Representation
 
 
@@ -37,7 +38,8 @@ def need(empty: nn.Module, representation: Representation, settings: Settings) -
         settings: The checked settings.
     """
     problem, batch = settings.problem, settings.batch_size
-    windows = torch.zeros(1, batch, problem.n_in, dtype=torch.long)
+    longest = max(each.n_in for each in (problem, *at_lengths(problem, TRAIN_LENGTHS).values()))
+    windows = torch.zeros(1, batch, longest, dtype=torch.long)
     return memory.need(
         empty,
         outputs=batch * problem.n_out * representation.n_outputs,

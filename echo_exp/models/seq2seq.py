@@ -66,6 +66,8 @@ class Seq2Seq(LSTMNetwork):
 def answered(n_in: int, n_out: int, padding: str | None) -> slice:
     """Returns the timesteps whose answers count, for a network that answers at every one.
 
+    They are the same in windows of any length, counted from the beginning or from the end.
+
     Args:
         n_in: Timesteps of the input (T).
         n_out: Integers to echo.
@@ -83,4 +85,4 @@ def answered(n_in: int, n_out: int, padding: str | None) -> slice:
             f"problem.n_in={n_in}; model.padding=post (as in model=seq2seq_padded) or pre echoes "
             "fewer, as do networks that write the echo at the end",
         )
-    return slice(n_out) if padding == "post" else slice(n_in - n_out, n_in)
+    return {None: slice(None), "post": slice(n_out), "pre": slice(-n_out, None)}[padding]

@@ -41,7 +41,7 @@ class Transformer(Layered):
         SettingError: A setting is not allowed.
     """
 
-    angles: Tensor
+    angles: Tensor  # [T, D/2 or U/2]
 
     def __init__(
         self,
@@ -67,8 +67,8 @@ class Transformer(Layered):
         if position == LEARNED:
             self.place_kernel = initializers.glorot_uniform(n_in, units, generators)  # [R, T, U]
         self.position = position
-        angles = growing(n_in, units // heads if position == ROTARY else units)  # [T, D/2 or U/2]
-        self.register_buffer("angles", angles, persistent=False)
+        self.width = units // heads if position == ROTARY else units
+        self.register_buffer("angles", growing(n_in, self.width), persistent=False)
         self.blocks = nn.ModuleList(Block(units, heads, generators) for _ in range(layers))
         self.norm = Norm(units, generators)
         self.dense = Dense(units, n_outputs, generators)
@@ -110,8 +110,9 @@ class Transformer(Layered):
     def _placed(self, x: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Returns the input of the lowest block, [R, B, T, U], and the blocks' other arguments."""
         x = project(x, self.kernel) * self.scale  # [R, B, T, U]
+        angles = self._angles(x.shape[2])  # [T, D/2 or U/2]
         if self.position == SINUSOIDAL:
-            x = x + torch.cat([self.angles.sin(), self.angles.cos()], -1)[:, : x.shape[-1]]
+            x = x + torch.cat([angles.sin(), angles.cos()], -1)[:, : x.shape[-1]]
         if self.position == LEARNED:
             x = x + self.place_kernel.unsqueeze(1)  # [R, B, T, U]
         timesteps = torch.arange(x.shape[2], device=x.device)  # [T]
@@ -119,7 +120,13 @@ class Transformer(Layered):
         if present is not None:  # a missing timestep sees itself, or it might see nothing
             seen = seen & (present.unsqueeze(2) | (timesteps == timesteps.unsqueeze(1)))
             seen = seen.unsqueeze(2)  # [R, B, 1, T, T]
-        return x, seen, self.angles if self.position == ROTARY else None
+        return x, seen, angles if self.position == ROTARY else None
+
+    def _angles(self, timesteps: int) -> Tensor:
+        """Returns the angles of a window of any length, [T, D/2 or U/2]."""
+        if timesteps > len(self.angles):
+            self.angles = growing(timesteps, self.width).to(self.angles.device)
+        return self.angles[:timesteps]
 
 
 class Block(nn.Module):

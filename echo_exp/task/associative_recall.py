@@ -14,7 +14,7 @@ import numpy as np
 
 from echo_exp import settings
 from echo_exp.settings import SettingError
-from echo_exp.task.problem import Integers, Windows, check_test_lengths
+from echo_exp.task.problem import LENGTHS, Integers, Windows, check_lengths
 from echo_exp.task.samples import Samples, distinct
 
 MOST_PAIRS = 1000
@@ -27,6 +27,7 @@ class AssociativeRecall(Samples):
     Args:
         n_values: Keys and values are integers from 0 to ``n_values - 1``; no key is used twice.
         n_windows: Windows in a sequence.
+        train_lengths: Values of ``n_pairs`` at which a network is trained in turn.
         test_lengths: Further values of ``n_pairs`` at which a trained network is tested.
         n_pairs: Pairs to read.
         n_queries: Keys whose values are to be answered, each from a different pair.
@@ -51,7 +52,8 @@ class AssociativeRecall(Samples):
         if self.n_queries > self.n_pairs:
             reason = f"each of problem.n_pairs={self.n_pairs} pairs is asked for at most once"
             raise SettingError("problem.n_queries", self.n_queries, reason)
-        object.__setattr__(self, "test_lengths", check_test_lengths(self))
+        for name in LENGTHS:
+            object.__setattr__(self, name, check_lengths(self, name))
 
     @property
     def name(self) -> str:

@@ -3,14 +3,21 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from echo_exp.task.problem import Integers, Problem, Stream, random_stream
+from echo_exp.task.problem import (
+    TRAIN_LENGTHS,
+    Integers,
+    Problem,
+    Stream,
+    at_lengths,
+    random_stream,
+)
 
 EVALUATION_OUTPUTS = 4_000_000
 """An evaluation batch holds as many sequences as produce about this many outputs."""
@@ -20,8 +27,10 @@ class EchoDataModule(pl.LightningDataModule):
     """Fresh random sequences to train on, fixed ones to validate and test on.
 
     Every loader yields windows, [S, R, n_windows, n_in] integers: S sequences for each replica,
-    from the streams of that replica's own seed. Training continues after the epochs that the module
-    has already been trained for, so a resumed run sees the same sequences as an uninterrupted one.
+    from the streams of that replica's own seed. If a network is trained at several lengths, these
+    take turns from sequence to sequence, and a training batch is a list of S arrays of one sequence
+    each. Training continues after the epochs that the module has already been trained for, so a
+    resumed run sees the same sequences as an uninterrupted one.
 
     Args:
         problem: The problem to learn.
@@ -34,6 +43,9 @@ class EchoDataModule(pl.LightningDataModule):
             ``epochs``.
         side_by_side: Largest number of sequences that are evaluated at once; None for as many as
             ``EVALUATION_OUTPUTS`` allows.
+
+    Attributes:
+        lengths: The problem at each length of the training, in the order of their turns.
     """
 
     def __init__(
@@ -56,36 +68,51 @@ class EchoDataModule(pl.LightningDataModule):
         self.test_sequences = test_sequences
         self.begun = tuple(begun)
         self.side_by_side = side_by_side
+        lengths = at_lengths(problem, TRAIN_LENGTHS)
+        self.lengths = list(lengths.values()) or [problem]
 
-    def train_dataloader(self) -> "Loader":
+    def train_dataloader(self) -> "Loader[Any]":
         """Returns blocks of fresh sequences, each block a batch."""
         done = cast("int", self.trainer.lightning_module.epochs) if self.trainer else 0
         return Loader(lambda: self._blocks(done), math.ceil(self.epochs / self.block))
 
-    def val_dataloader(self) -> "Loader":
+    def val_dataloader(self) -> "Loader[Tensor]":
         """Returns the validation sequences, the same at every validation."""
         return self._fixed(Stream.VALIDATION, self.validation_sequences)
 
-    def test_dataloader(self) -> "Loader":
+    def test_dataloader(self) -> "Loader[Tensor]":
         """Returns the test sequences."""
         return self._fixed(Stream.TEST, self.test_sequences)
 
     def listing_sequence(self) -> Integers:
         """Returns a new sequence for each replica, [R, length], whose echo is to be listed."""
-        sequences: Integers = self._draw(self._streams(Stream.LISTING), 1)[0]
+        sequences: Integers = self._draw(self.problem, self._streams(Stream.LISTING), 1)[0]
         return sequences
 
-    def _blocks(self, done: int) -> Iterator[Tensor]:
+    def _blocks(self, done: int) -> Iterator[Any]:
+        """Yields blocks of [S, R, n_windows, n_in], or lists of S arrays of one sequence each."""
         streams = self._streams(Stream.TRAINING)
         for random, count in zip(streams, self.begun, strict=False):
-            self.problem.generate(random, count)
+            for problem, sequences in self._turns(0, count):
+                problem.generate(random, sequences)
+        begun = self.begun[0] if self.begun else 0
         for first in range(0, self.epochs, self.block):
-            sequences = self._draw(streams, min(self.block, self.epochs - first))
+            turns = self._turns(begun + first, min(self.block, self.epochs - first))
+            windows = [problem.windows(self._draw(problem, streams, n)) for problem, n in turns]
             if first >= done:
-                yield torch.from_numpy(self.problem.windows(sequences))
+                block = [torch.from_numpy(each) for each in windows]
+                yield block[0] if len(self.lengths) == 1 else block
 
-    def _fixed(self, stream: Stream, count: int) -> "Loader":
-        windows = torch.from_numpy(self.problem.windows(self._draw(self._streams(stream), count)))
+    def _turns(self, first: int, count: int) -> list[tuple[Problem, int]]:
+        """Returns the problems of consecutive epochs, each with its number of sequences."""
+        if len(self.lengths) == 1:
+            return [(self.lengths[0], count)]
+        epochs = range(first, first + count)
+        return [(self.lengths[epoch % len(self.lengths)], 1) for epoch in epochs]
+
+    def _fixed(self, stream: Stream, count: int) -> "Loader[Tensor]":
+        sequences = self._draw(self.problem, self._streams(stream), count)
+        windows = torch.from_numpy(self.problem.windows(sequences))
         outputs = windows[0].numel() // self.problem.n_in * self.problem.n_out
         most = EVALUATION_OUTPUTS // (outputs * self.problem.n_values)
         if self.side_by_side is not None:
@@ -96,24 +123,28 @@ class EchoDataModule(pl.LightningDataModule):
     def _streams(self, stream: Stream) -> list[np.random.Generator]:
         return [random_stream(seed, stream) for seed in self.seeds]
 
-    def _draw(self, streams: Sequence[np.random.Generator], count: int) -> Integers:
-        sequences = [self.problem.generate(random, count) for random in streams]
+    @staticmethod
+    def _draw(problem: Problem, streams: Sequence[np.random.Generator], count: int) -> Integers:
+        sequences = [problem.generate(random, count) for random in streams]
         return np.stack(sequences, axis=1)  # [S, R, length]
 
 
+Batch = TypeVar("Batch")
+
+
 @dataclass(frozen=True)
-class Loader:
+class Loader(Generic[Batch]):
     """Batches made on demand.
 
     Args:
-        begin: Returns an iterator that makes them.
+        begin: Returns an iterator that makes them; each is windows, or a list of windows.
         length: Number of batches of a whole training; a resumed one makes fewer.
     """
 
-    begin: Callable[[], Iterator[Tensor]]
+    begin: Callable[[], Iterator[Batch]]
     length: int
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Batch]:
         return self.begin()
 
     def __len__(self) -> int:

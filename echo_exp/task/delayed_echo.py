@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from echo_exp import settings
-from echo_exp.task.problem import BLANK, GO, Integers, Windows, check_test_lengths
+from echo_exp.task.problem import BLANK, GO, LENGTHS, Integers, Windows, check_lengths
 from echo_exp.task.samples import MOST_TIMESTEPS, Samples
 
 
@@ -24,6 +24,7 @@ class DelayedEcho(Samples):
     Args:
         n_values: Integers are drawn uniformly from 0 to ``n_values - 1``.
         n_windows: Windows in a sequence.
+        train_lengths: Values of ``delay`` at which a network is trained in turn.
         test_lengths: Further values of ``delay`` at which a trained network is tested.
         n_items: Integers to repeat.
         delay: Blanks between these integers and the mark that asks for the answers.
@@ -44,7 +45,8 @@ class DelayedEcho(Samples):
         super().__post_init__()
         settings.integer("problem.n_items", self.n_items, 1, MOST_TIMESTEPS)
         settings.integer("problem.delay", self.delay, 0, MOST_TIMESTEPS)
-        object.__setattr__(self, "test_lengths", check_test_lengths(self))
+        for name in LENGTHS:
+            object.__setattr__(self, name, check_lengths(self, name))
 
     @property
     def name(self) -> str:

@@ -38,6 +38,8 @@ class EchoProblem:
         n_out: Integers of a window that are to be repeated.
         offset: Integers of a window that are older than those; ``offset + n_out <= n_in``.
         order: ``forward``, the oldest first, or ``reversed``.
+        train_lengths: Values of ``n_in`` at which a network is trained in turn; if there are none,
+            it is trained at the problem's own. ``n_out`` must be the same at all of them.
         test_lengths: Further values of ``n_in`` at which a trained network is tested. If
             ``n_out`` equals ``n_in``, it does so at these lengths, too.
         incomplete: Whether the rows that shifting leaves incomplete are kept; a sequence then has
@@ -53,6 +55,7 @@ class EchoProblem:
     n_out: int = 5
     offset: int = 0
     order: str = FORWARD
+    train_lengths: Sequence[int] = field(default=(), kw_only=True)
     test_lengths: Sequence[int] = field(default=(), kw_only=True)
     incomplete: bool = False
 
@@ -85,7 +88,8 @@ class EchoProblem:
                 f"with problem.n_in={self.n_in} and problem.n_out={self.n_out} it must be at most "
                 f"{self.n_in - self.n_out}",
             )
-        object.__setattr__(self, "test_lengths", problem.check_test_lengths(self))
+        for name in problem.LENGTHS:
+            object.__setattr__(self, name, problem.check_lengths(self, name))
 
     @property
     def name(self) -> str:
@@ -137,6 +141,7 @@ class EchoProblem:
             length=length + self.n_windows - 1,
             n_in=length,
             n_out=length if whole else self.n_out,
+            train_lengths=(),
             test_lengths=(),
         )
 

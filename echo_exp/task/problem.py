@@ -21,6 +21,8 @@ Integers = NDArray[np.int64]
 
 MISSING = -1
 """Fills the timesteps of a window that lie before the first integer of its sequence."""
+TRAIN_LENGTHS, TEST_LENGTHS = LENGTHS = ("train_lengths", "test_lengths")
+"""Settings of a problem: the lengths at which a network is trained in turn, and tested besides."""
 BLANK, GO, NOISE = "_", ">", "~"
 """Signs of the marks: nothing to read, the answers are due from now on, nothing to keep."""
 
@@ -138,12 +140,16 @@ class Problem(Protocol):
 
 
 @runtime_checkable
-class WithLengths(Protocol):
-    """A problem that exists at other lengths, too, at which a trained network can be tested."""
+class WithLengths(Problem, Protocol):
+    """A problem that exists at other lengths, too, at which a network can be trained and tested."""
+
+    @property
+    def train_lengths(self) -> Sequence[int]:
+        """The lengths at which a network is to be trained in turn; if none, at the problem's."""
 
     @property
     def test_lengths(self) -> Sequence[int]:
-        """The lengths at which a network is to be tested, besides that of its training."""
+        """The lengths at which a network is to be tested, besides that of the problem."""
 
     def of_length(self, length: int) -> Problem:
         """Returns the same problem at another length, with as many windows in a sequence.
@@ -153,32 +159,45 @@ class WithLengths(Protocol):
         """
 
 
-def check_test_lengths(problem: WithLengths) -> tuple[int, ...]:
-    """Returns the lengths at which a problem is to be tested.
+def check_lengths(problem: WithLengths, name: str) -> tuple[int, ...]:
+    """Returns the lengths at which a network is to be trained or tested.
+
+    Args:
+        problem: The problem.
+        name: `TRAIN_LENGTHS` or `TEST_LENGTHS`.
 
     Raises:
-        SettingError: They are not a list of different lengths that the problem can have.
+        SettingError: They are not a list of different lengths that the problem can have, or the
+            number of answers changes with the length of the training.
     """
-    key = "problem.test_lengths"
-    lengths: Any = problem.test_lengths
+    key = f"problem.{name}"
+    lengths: Any = getattr(problem, name)
     if isinstance(lengths, str) or not isinstance(lengths, Sequence):
         raise SettingError(key, lengths, "it must be a list of lengths, such as [10,20]")
     for length in lengths:
         settings.integer(key, length, 0)
         try:
-            problem.of_length(length)
+            other = problem.of_length(length)
         except SettingError as error:
             raise SettingError(key, length, f"at this length {error}") from error
+        if name == TRAIN_LENGTHS and other.n_out != problem.n_out:
+            reason = "the number of answers must be the same at every length of the training"
+            raise SettingError(key, length, reason)
     if len(set(lengths)) < len(lengths):
         raise SettingError(key, list(lengths), "each length may be given only once")
     return tuple(lengths)
 
 
-def at_other_lengths(problem: Problem) -> dict[int, Problem]:
-    """Returns the problem at each of its test lengths, by the length."""
+def at_lengths(problem: Problem, name: str) -> dict[int, Problem]:
+    """Returns the problem at each length of its training or its tests, by the length.
+
+    Args:
+        problem: The problem.
+        name: `TRAIN_LENGTHS` or `TEST_LENGTHS`.
+    """
     if not isinstance(problem, WithLengths):
         return {}
-    return {length: problem.of_length(length) for length in problem.test_lengths}
+    return {length: problem.of_length(length) for length in getattr(problem, name)}
 
 
 def check_batch_size(problem: Problem, batch_size: Any) -> int:

@@ -27,6 +27,8 @@ class Samples(ABC):
     Args:
         n_values: Answers are integers from 0 to ``n_values - 1``.
         n_windows: Windows in a sequence.
+        train_lengths: Values of the setting `LENGTH` at which a network is trained in turn; if
+            there are none, it is trained at the problem's own.
         test_lengths: Further values of the setting `LENGTH` at which a trained network is tested.
 
     Raises:
@@ -35,6 +37,7 @@ class Samples(ABC):
 
     n_values: int
     n_windows: int = 21
+    train_lengths: Sequence[int] = field(default=(), kw_only=True)
     test_lengths: Sequence[int] = field(default=(), kw_only=True)
 
     LENGTH: ClassVar[str]
@@ -54,7 +57,8 @@ class Samples(ABC):
         Raises:
             SettingError: It cannot have this value.
         """
-        return replace(self, **{self.LENGTH: length, "test_lengths": ()})  # type: ignore[arg-type]
+        changes = {self.LENGTH: length, **dict.fromkeys(problem.LENGTHS, ())}
+        return replace(self, **changes)  # type: ignore[arg-type]
 
     @property
     @abstractmethod

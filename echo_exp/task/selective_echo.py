@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from echo_exp import settings
-from echo_exp.task.problem import BLANK, GO, NOISE, Integers, Windows, check_test_lengths
+from echo_exp.task.problem import BLANK, GO, LENGTHS, NOISE, Integers, Windows, check_lengths
 from echo_exp.task.samples import MOST_TIMESTEPS, Samples, distinct
 
 MOST_ITEMS = 1000
@@ -25,6 +25,7 @@ class SelectiveEcho(Samples):
     Args:
         n_values: Integers are drawn uniformly from 0 to ``n_values - 1``.
         n_windows: Windows in a sequence.
+        train_lengths: Values of ``n_noise`` at which a network is trained in turn.
         test_lengths: Further values of ``n_noise`` at which a trained network is tested.
         n_items: Integers to repeat.
         n_noise: Timesteps of noise among these integers; all arrangements are equally probable.
@@ -45,7 +46,8 @@ class SelectiveEcho(Samples):
         super().__post_init__()
         settings.integer("problem.n_items", self.n_items, 1, MOST_ITEMS)
         settings.integer("problem.n_noise", self.n_noise, 0, MOST_TIMESTEPS)
-        object.__setattr__(self, "test_lengths", check_test_lengths(self))
+        for name in LENGTHS:
+            object.__setattr__(self, name, check_lengths(self, name))
 
     @property
     def name(self) -> str:

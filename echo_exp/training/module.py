@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import Model, State, WithCells, WithTeacher
 from echo_exp.task.missing import Drop, Missing
-from echo_exp.task.problem import MISSING, Problem, check_batch_size, check_stateful
+from echo_exp.task.problem import (
+    MISSING,
+    TRAIN_LENGTHS,
+    Problem,
+    at_lengths,
+    check_batch_size,
+    check_stateful,
+)
 from echo_exp.task.representation import Representation
 from echo_exp.training import gradients
 from echo_exp.training.logger import RunLogger
@@ -111,6 +118,9 @@ class EchoModule(pl.LightningModule):
         if clip_norm is not None:
             settings.number("trainer.clip_norm", clip_norm, above=0)
         self.clip_norm = clip_norm
+        self._of_length = {
+            each.n_in: each for each in (problem, *at_lengths(problem, TRAIN_LENGTHS).values())
+        }
         self._norms: dict[str, Tensor] = {}
         self._evaluated: list[dict[str, Tensor]] = []
         present = problem.present_targets()
@@ -148,11 +158,12 @@ class EchoModule(pl.LightningModule):
         """Returns the optimizer for the network's parameters."""
         return self.make_optimizer(self.parameters())
 
-    def training_step(self, windows: Tensor, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, windows: Tensor | list[Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Trains on a block of fresh sequences, one after the other.
 
         Args:
-            windows: [S, R, n_windows, n_in] integers, S sequences for each replica.
+            windows: [S, R, n_windows, n_in] integers, S sequences for each replica; or, if their
+                lengths differ, a list of S such arrays of one sequence.
             batch_idx: Lightning's number of the block.
 
         Returns:
@@ -171,7 +182,8 @@ class EchoModule(pl.LightningModule):
             rights.append(right)
         loss = torch.stack(losses).unflatten(0, (sequences, -1))  # [S, batches, R]
         right = torch.stack(rights).unflatten(0, (sequences, -1))  # [S, batches, R, B, n_out]
-        right &= self._cut(self.problem.targets(windows) != MISSING)
+        if isinstance(windows, Tensor):  # windows of several lengths are complete
+            right &= self._cut(self._targets(windows) != MISSING)
         total = sum(self._counts)
         outputs = {"loss": loss.sum(1) / total, "accuracy": right.sum((1, 3, 4)) / total}
         self._freeze(outputs["loss"], weights)
@@ -306,6 +318,10 @@ class EchoModule(pl.LightningModule):
             return self.model(x, state, mask)
         return cast("WithTeacher", self.model).taught(x, state, mask, right)
 
+    def _targets(self, windows: Tensor) -> Tensor:
+        """Returns the answers to windows at a length of the training, [..., n_out]."""
+        return self._of_length[windows.shape[-1]].targets(windows)
+
     def _cut(self, values: Tensor) -> Tensor:
         """Cuts the rows of sequences into batches, [S, R, rows, ...] -> [S, batches, R, B, ...]."""
         return values.unflatten(2, (-1, self.batch_size)).transpose(1, 2)  # type: ignore[no-any-return]
@@ -318,7 +334,7 @@ class EchoModule(pl.LightningModule):
         batches = math.ceil(self.problem.n_incomplete / self.batch_size)
         return self._cut(x), self._cut(present)[:, :batches]  # later ones miss nothing
 
-    def _gradients(self, windows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def _gradients(self, windows: Tensor | list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Computes the gradients of each batch in turn, one sequence after the other.
 
         When the gradients of a batch are ready, it yields the summed loss, [R], and which integers
@@ -327,12 +343,16 @@ class EchoModule(pl.LightningModule):
         targets.
 
         Args:
-            windows: [S, R, n_windows, n_in] integers.
+            windows: [S, R, n_windows, n_in] integers, or a list of such arrays of any length.
         """
+        if not isinstance(windows, Tensor):
+            for each in windows:
+                yield from self._gradients(each)
+            return
         parameters = list(self.parameters())
         ones = windows.new_ones(windows.shape[1])
         weights = [ones / max(count, 1) for count in self._counts]
-        targets = self._cut(self.problem.targets(windows))
+        targets = self._cut(self._targets(windows))
         answers = targets.clamp(min=0)
         inputs, masks = self._inputs(windows)
         told = isinstance(self.model, WithTeacher) and self.model.teacher

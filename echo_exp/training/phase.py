@@ -24,14 +24,20 @@ class Phase:
     validate: int
 
 
-def next_phase(members: Sequence[Member], block: int, validate_every: int) -> Phase:
+def next_phase(
+    members: Sequence[Member], block: int, validate_every: int, lengths: int = 1
+) -> Phase:
     """Returns the next phase of a stack.
 
     Args:
         members: Runs that have epochs left.
         block: Epochs in a block.
         validate_every: Epochs between two validations, a multiple of ``block``.
+        lengths: Lengths of the window that take turns from epoch to epoch; runs that are trained
+            together must be at the same one.
     """
+    turn = members[0].trained % lengths
+    members = [member for member in members if member.trained % lengths == turn]
     shortest = min(members, key=lambda member: member.remaining)
     if shortest.remaining < block:
 

@@ -71,7 +71,8 @@ def train_stack(
     while left:
         ended = [m for m in left if m.error is not None or not m.remaining]
         if not ended:
-            phase = next_phase(left, settings.block, settings.validate_every)
+            lengths = len(parts.data.lengths)
+            phase = next_phase(left, settings.block, settings.validate_every, lengths)
             _train(parts, phase, settings, interrupts, files, progress)
             continue
         left = [member for member in left if member not in ended]

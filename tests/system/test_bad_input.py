@@ -95,6 +95,8 @@ CASES = {
     ("problem.test_lengths=20",): ("problem.test_lengths=20", "a list"),
     ("problem.test_lengths=[0]",): ("problem.test_lengths=0", "problem.n_in=0"),
     ("problem.test_lengths=[9,9]",): ("problem.test_lengths=[9, 9]", "only once"),
+    ("problem.train_lengths=[0]",): ("problem.train_lengths=0", "problem.n_in=0"),
+    ("problem.train_lengths=[4]",): ("problem.train_lengths=4", "number of answers", "the same"),
     ("problem.test_lengths=[9]", "missing=mask"): ("problem.test_lengths=9", "missing=drop"),
     ("problem.test_lengths=[9]", "model=many_to_one"): ("problem.test_lengths=9", "other weights"),
     (

@@ -215,6 +215,14 @@ def test_the_runs_of_a_phase_have_their_blocks_at_the_same_epochs(
     assert (found, phase.blocks, phase.block, phase.validate) == expected
 
 
+def test_the_runs_of_a_phase_are_at_the_same_length() -> None:
+    members = [member(Job(epochs=40), Path()) for _ in range(3)]
+    for each, done in zip(members, (20, 0, 20), strict=True):
+        each.trained = done
+    phase = next_phase(members, block=10, validate_every=20, lengths=3)
+    assert phase.members == [members[0], members[2]]
+
+
 def _as_if_interrupted(folder: Path) -> None:
     """Gives a finished run the checkpoint that it would have had in the middle of a longer one."""
     write(opened(load(folder / LAST)), folder / LAST)
