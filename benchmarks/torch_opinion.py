@@ -31,15 +31,15 @@ from benchmarks.peers import (
     Transformer,
 )
 from echo_exp import configuration
-from echo_exp.task.problem import Problem, at_other_lengths
+from echo_exp.task.problem import TEST_LENGTHS, Problem, at_lengths, in_training
 
 SEQUENCES = 25
 """Fresh sequences of each test."""
 
 SHARED = "model.stateful=false batch_size=21"
 LONGER = (
-    f"{SHARED} problem=delayed_echo problem.test_lengths=[15,20,100] "
-    "optimizer.learning_rate=0.01 epochs=1500"
+    f"{SHARED} problem=delayed_echo problem.train_lengths=[2,3,4,5,6,7,8,9,10] "
+    "problem.test_lengths=[15,20,100] optimizer.learning_rate=0.01 epochs=1500"
 )
 FAST, SLOW = "optimizer.learning_rate=0.016", "optimizer.learning_rate=0.004"
 WHOLE = f"{SHARED} {FAST} problem=echo_whole epochs=1000"
@@ -172,7 +172,7 @@ def _on_a_ring(model: DictConfig) -> LinearRecurrence:
 def ours(config: DictConfig, seeds: int) -> list[Sequence[float]]:
     """Returns the accuracy of each seed of `echo-exp` at each length."""
     scores = scored(config, seeds)
-    lengths = at_other_lengths(configuration.problem(config))
+    lengths = at_lengths(configuration.problem(config), TEST_LENGTHS)
     names = ["test/accuracy", *(f"test/accuracy_at_{length}" for length in lengths)]
     return [scores[name] for name in names]
 
@@ -184,14 +184,15 @@ def in_torch(config: DictConfig, seed: int) -> list[float]:
     problem = configuration.problem(config)
     net = peer(config.model, problem)
     optimizer = torch.optim.Adam(net.parameters(), lr=config.optimizer.learning_rate, eps=1e-7)
-    for _ in range(config.epochs):
-        outputs, targets = _answered(net, problem, random, 1)
+    lengths = in_training(problem)
+    for epoch in range(config.epochs):
+        outputs, targets = _answered(net, lengths[epoch % len(lengths)], random, 1)
         loss = functional.cross_entropy(outputs.flatten(0, 1), targets.flatten())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        tests = [problem, *at_other_lengths(problem).values()]
+        tests = [problem, *at_lengths(problem, TEST_LENGTHS).values()]
         found = [_answered(net, test, random, SEQUENCES) for test in tests]
     return [float((outputs.argmax(-1) == right).float().mean()) for outputs, right in found]
 
@@ -225,7 +226,10 @@ def main() -> None:
             each = [in_torch(config, seed) for seed in range(arguments.seeds)]
             found["torch"] = list(zip(*each, strict=True))
         if row == 0:
-            lengths = ["accuracy", *map(str, at_other_lengths(configuration.problem(config)))]
+            lengths = [
+                "accuracy",
+                *map(str, at_lengths(configuration.problem(config), TEST_LENGTHS)),
+            ]
             print(f"| network | program | {' | '.join(lengths)} |\n{'|---' * (len(lengths) + 2)}|")
         for program, accuracies in found.items():
             print(f"| {name} | {program} | {' | '.join(map(told, accuracies))} |", flush=True)

@@ -14,7 +14,7 @@ from echo_exp.configuration.checking import Settings, read
 from echo_exp.configuration.groups import TARGET
 from echo_exp.configuration.memory import Need, networks_together
 from echo_exp.settings import SettingError
-from echo_exp.task.problem import TRAIN_LENGTHS, at_lengths
+from echo_exp.task.problem import in_training
 from echo_exp.task.representation import Representation
 
 
@@ -38,7 +38,7 @@ def need(empty: nn.Module, representation: Representation, settings: Settings) -
         settings: The checked settings.
     """
     problem, batch = settings.problem, settings.batch_size
-    longest = max(each.n_in for each in (problem, *at_lengths(problem, TRAIN_LENGTHS).values()))
+    longest = max(each.n_in for each in (problem, *in_training(problem)))
     windows = torch.zeros(1, batch, longest, dtype=torch.long)
     return memory.need(
         empty,

@@ -10,14 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from echo_exp.task.problem import (
-    TRAIN_LENGTHS,
-    Integers,
-    Problem,
-    Stream,
-    at_lengths,
-    random_stream,
-)
+from echo_exp.task.problem import Integers, Problem, Stream, in_training, random_stream
 
 EVALUATION_OUTPUTS = 4_000_000
 """An evaluation batch holds as many sequences as produce about this many outputs."""
@@ -68,8 +61,7 @@ class EchoDataModule(pl.LightningDataModule):
         self.test_sequences = test_sequences
         self.begun = tuple(begun)
         self.side_by_side = side_by_side
-        lengths = at_lengths(problem, TRAIN_LENGTHS)
-        self.lengths = list(lengths.values()) or [problem]
+        self.lengths = in_training(problem)
 
     def train_dataloader(self) -> "Loader[Any]":
         """Returns blocks of fresh sequences, each block a batch."""

@@ -200,6 +200,11 @@ def at_lengths(problem: Problem, name: str) -> dict[int, Problem]:
     return {length: problem.of_length(length) for length in getattr(problem, name)}
 
 
+def in_training(problem: Problem) -> list[Problem]:
+    """Returns the problem at each length of its training, in the order of their turns."""
+    return list(at_lengths(problem, TRAIN_LENGTHS).values()) or [problem]
+
+
 def check_batch_size(problem: Problem, batch_size: Any) -> int:
     """Returns ``batch_size`` if it cuts the windows of a sequence into equal batches.
 

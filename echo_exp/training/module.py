@@ -16,11 +16,10 @@ from echo_exp.models import Model, State, WithCells, WithTeacher
 from echo_exp.task.missing import Drop, Missing
 from echo_exp.task.problem import (
     MISSING,
-    TRAIN_LENGTHS,
     Problem,
-    at_lengths,
     check_batch_size,
     check_stateful,
+    in_training,
 )
 from echo_exp.task.representation import Representation
 from echo_exp.training import gradients
@@ -118,9 +117,7 @@ class EchoModule(pl.LightningModule):
         if clip_norm is not None:
             settings.number("trainer.clip_norm", clip_norm, above=0)
         self.clip_norm = clip_norm
-        self._of_length = {
-            each.n_in: each for each in (problem, *at_lengths(problem, TRAIN_LENGTHS).values())
-        }
+        self._of_length = {each.n_in: each for each in in_training(problem)}
         self._norms: dict[str, Tensor] = {}
         self._evaluated: list[dict[str, Tensor]] = []
         present = problem.present_targets()
