@@ -13,13 +13,7 @@ from echo_exp.configuration.groups import CALLBACKS, FOLDER, GROUPS, ROOT, TARGE
 from echo_exp.configuration.identity import flat
 from echo_exp.settings import SettingError, choice, integer
 from echo_exp.task.missing import Missing
-from echo_exp.task.problem import (
-    LENGTHS,
-    Problem,
-    at_lengths,
-    check_batch_size,
-    check_stateful,
-)
+from echo_exp.task.problem import LENGTHS, Problem, at_lengths, check_batch_size, check_stateful
 from echo_exp.tracking import TrackingSettings
 from echo_exp.training.settings import TrainerSettings
 

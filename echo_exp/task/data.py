@@ -90,9 +90,9 @@ class EchoDataModule(pl.LightningDataModule):
         begun = self.begun[0] if self.begun else 0
         for first in range(0, self.epochs, self.block):
             turns = self._turns(begun + first, min(self.block, self.epochs - first))
-            windows = [problem.windows(self._draw(problem, streams, n)) for problem, n in turns]
+            drawn = [(problem, self._draw(problem, streams, count)) for problem, count in turns]
             if first >= done:
-                block = [torch.from_numpy(each) for each in windows]
+                block = [torch.from_numpy(problem.windows(each)) for problem, each in drawn]
                 yield block[0] if len(self.lengths) == 1 else block
 
     def _turns(self, first: int, count: int) -> list[tuple[Problem, int]]:

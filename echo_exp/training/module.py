@@ -14,13 +14,7 @@ from torch import Tensor, nn
 from echo_exp import settings
 from echo_exp.models import Model, State, WithCells, WithTeacher
 from echo_exp.task.missing import Drop, Missing
-from echo_exp.task.problem import (
-    MISSING,
-    Problem,
-    check_batch_size,
-    check_stateful,
-    in_training,
-)
+from echo_exp.task.problem import MISSING, Problem, check_batch_size, check_stateful, in_training
 from echo_exp.task.representation import Representation
 from echo_exp.training import gradients
 from echo_exp.training.logger import RunLogger

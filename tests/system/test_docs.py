@@ -2,9 +2,8 @@
 
 A single run or a sweep is run, with few epochs and without a store. Any other command is followed
 as far as its work: the program itself reads its arguments, composes and checks the settings, of
-some cells of a study too, and is stopped where it would begin to train, read or serve. A
-command that no test knows fails: whoever writes one into the documentation says here how it is
-tried.
+some cells of a study too, and is stopped where it would begin to train, read or serve. A command
+that no test knows fails: whoever writes one into the documentation says here how it is tried.
 """
 
 import argparse
