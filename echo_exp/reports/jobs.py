@@ -17,7 +17,7 @@ from echo_exp.metrics import Better, definition
 from echo_exp.reports import records
 from echo_exp.reports.records import FAILED, FINISHED, NEVER_RUN, Curve
 from echo_exp.settings import SettingError
-from echo_exp.sweeps.ranking import Ranked, Score, once, rank
+from echo_exp.sweeps.ranking import Ranked, Score, rank, seeds_that_count
 from echo_exp.sweeps.search.goals import IMPORTANCES, Constraint, Goals
 from echo_exp.tracking import PRUNED_TAG
 from echo_exp.tracking.access import bulk, reader
@@ -105,8 +105,8 @@ class Setting:
 
     @cached_property
     def counted(self) -> list[tuple[Job, int]]:
-        """The jobs that have seeds that count, and how many count (see `ranking.once`)."""
-        counts = once([(job.expected, job.finished) for job in self.jobs])
+        """The jobs that have seeds that count, and how many of them do."""
+        counts = seeds_that_count([(job.expected, job.finished) for job in self.jobs])
         return [(job, count) for job, count in zip(self.jobs, counts, strict=True) if count]
 
     @property

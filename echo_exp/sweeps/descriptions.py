@@ -14,22 +14,22 @@ MOST_REASONS = 10
 """At most this many reasons of failures are listed."""
 
 
-def study(asked: Study) -> str:
+def study(study: Study) -> str:
     """Describes the MLflow experiment of a study.
 
     Args:
-        asked: The study.
+        study: The study.
     """
-    named = f"study={asked.name}"
-    roles = {f"`{asked.compare}`": "its values are compared"}
-    if asked.x:
-        roles[f"`{asked.x}`"] = "on the horizontal axis of the figures"
-    if asked.panel:
-        roles[f"`{asked.panel}`"] = "each value has a panel of the figures"
-    roles |= {f"`{name}`": "only its best value is compared" for name in asked.select}
+    named = f"study={study.name}"
+    roles = {f"`{study.compare}`": "its values are compared"}
+    if study.x:
+        roles[f"`{study.x}`"] = "on the horizontal axis of the figures"
+    if study.panel:
+        roles[f"`{study.panel}`"] = "each value has a panel of the figures"
+    roles |= {f"`{name}`": "only its best value is compared" for name in study.select}
     return markdown.text(
-        asked.question,
-        f"*Expected:* {asked.expectation}" if asked.expectation else "",
+        study.question,
+        f"*Expected:* {study.expectation}" if study.expectation else "",
         "Each run is a cell: some settings, trained with many seeds at once. The cells of a scale "
         "are nested under one parent.",
         markdown.table("setting or label", "its role", roles.items()),

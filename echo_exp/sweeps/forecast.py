@@ -51,39 +51,39 @@ class Pace:
     seconds: float
 
 
-def tell(asked: Sweep, config: DictConfig) -> None:
+def tell(sweep: Sweep, config: DictConfig) -> None:
     """Prints the jobs of a sweep with their states and stacks, and an estimate of the time.
 
     Args:
-        asked: The sweep.
+        sweep: The sweep.
         config: The configuration that all jobs share.
 
     Raises:
         SettingError: The tracking store exists, but cannot be read.
     """
     found = _Found(config)
-    states = _states(asked, found)
-    waiting = [each for each in asked.jobs if states[each.number] in (RUN, ON)]
-    stacks = planned(asked, list({each.fingerprint: each for each in waiting}.values()))
-    terminal.console().print(terminal.table(_lines(asked, states, stacks)), "")
+    states = _states(sweep, found)
+    waiting = [each for each in sweep.jobs if states[each.number] in (RUN, ON)]
+    stacks = planned(sweep, list({each.fingerprint: each for each in waiting}.values()))
+    terminal.console().print(terminal.table(_lines(sweep, states, stacks)), "")
     counts = Counter(states.values())
     parts = [f"{counts[state]} {state}" for state in (DONE, LEFT, WRONG, ON, RUN) if counts[state]]
-    print(f"{len(asked.jobs)} jobs: {', '.join(parts)}{_of_stacks(stacks, asked.workers)}")
-    for line in failures.lines(job.reasons(asked.problems), "job"):
+    print(f"{len(sweep.jobs)} jobs: {', '.join(parts)}{_of_stacks(stacks, sweep.workers)}")
+    for line in failures.lines(job.reasons(sweep.problems), "job"):
         print(line)
     if stacks:
-        print(time_of(stacks, found.paces(), asked.workers))
+        print(time_of(stacks, found.paces(), sweep.workers))
     print(NOTHING)
 
 
 def _lines(
-    asked: Sweep, states: Mapping[int, str], stacks: Sequence[Stack]
+    sweep: Sweep, states: Mapping[int, str], stacks: Sequence[Stack]
 ) -> Iterator[tuple[str, ...]]:
     """Yields the titles of the table of jobs, then a line for each job."""
     places = {each.fingerprint: str(n) for n, stack in enumerate(stacks) for each in stack}
-    names = varied(asked.jobs)
-    yield "cell" if configuration.STUDY in asked.tags else "job", "settings", "state", "stack"
-    for each in asked.jobs:
+    names = varied(sweep.jobs)
+    yield "cell" if configuration.STUDY in sweep.tags else "job", "settings", "state", "stack"
+    for each in sweep.jobs:
         state = states[each.number]
         place = places[each.fingerprint] if state in (RUN, ON) else ""
         yield str(each.number), " ".join(names[each.number]), state, place
@@ -201,16 +201,16 @@ def _pace(run: "Run") -> Pace:
     return Pace(params, networks, seconds)
 
 
-def _states(asked: Sweep, found: _Found) -> dict[int, str]:
+def _states(sweep: Sweep, found: _Found) -> dict[int, str]:
     """Returns the state of each job, as the sweep would find it."""
-    states = {each.number: WRONG if each.problem else RUN for each in asked.jobs}
-    if asked.settings.again == Again.ALL:
+    states = {each.number: WRONG if each.problem else RUN for each in sweep.jobs}
+    if sweep.settings.again == Again.ALL:
         return states
-    parent = found.parent(asked.identity)
-    for each in asked.jobs:
+    parent = found.parent(sweep.identity)
+    for each in sweep.jobs:
         if states[each.number] == RUN:
             runs = found.same(each.fingerprint, each.code)
-            states[each.number] = _state(runs, parent, asked.settings.again)
+            states[each.number] = _state(runs, parent, sweep.settings.again)
     return states
 
 

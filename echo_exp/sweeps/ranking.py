@@ -80,7 +80,7 @@ def shown(value: float) -> str:
     return f"{value:,.0f}" if value.is_integer() and abs(value) > 1 else f"{value:.4f}"
 
 
-def once(jobs: Sequence[tuple[Collection[Hashable], bool]]) -> list[int]:
+def seeds_that_count(jobs: Sequence[tuple[Collection[Hashable], bool]]) -> list[int]:
     """Returns how many seeds of each job count, so that no seed counts twice.
 
     Often only the mean over the seeds of a job is known, so the seeds of a finished job count all

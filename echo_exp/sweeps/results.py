@@ -32,7 +32,7 @@ REPORT = "echo_exp.reports.sweep_page:made_by_writer"
 
 
 def tell(
-    asked: Sweep,
+    sweep: Sweep,
     results: Mapping[int, JobResult],
     store: Store | None,
     parent: Run | None,
@@ -41,14 +41,14 @@ def tell(
     """Prints the ranking of a sweep, its jobs and why some failed, and records all of it.
 
     Args:
-        asked: The sweep.
+        sweep: The sweep.
         results: The results of its jobs, by their numbers.
         store: The tracking store; None if nothing is tracked.
         parent: The parent run; None likewise.
         folder: Where the report is written; None for no report.
     """
-    rows = [(each, results[each.number]) for each in asked.jobs]
-    settings = ranked(asked.jobs, results, asked.axes)
+    rows = [(each, results[each.number]) for each in sweep.jobs]
+    settings = ranked(sweep.jobs, results, sweep.axes)
     reasons = job.reasons(results)
     failed = failures.lines(reasons, "job")
     sentence = answer(settings) if settings else ""
@@ -62,14 +62,14 @@ def tell(
         return
     parent.log_table(columns(rows), "jobs.json")
     best = ranking(settings)[: 1 + DESCRIBED] if len(settings) > 1 else []
-    parent.set_tag(NOTE_TAG, asked.note(best, summary(rows), failed, sentence))
-    if configuration.STUDY in asked.tags:
+    parent.set_tag(NOTE_TAG, sweep.note(best, summary(rows), failed, sentence))
+    if configuration.STUDY in sweep.tags:
         for each, result in rows:
             if result.failed:
                 parent.set_tag(FAILED_TAG + each.fingerprint, result.line)
     if folder is not None and settings:
         report(parent, folder, reasons)
-    print(running.directions(store, parent.stored, asked.command, sweep=True))
+    print(running.directions(store, parent.stored, sweep.command, sweep=True))
 
 
 def report(parent: Run, folder: Path, reasons: Mapping[int, str]) -> None:

@@ -32,7 +32,7 @@ Launch = Callable[[list[list[str]]], Sequence[JobReturn]]
 
 
 def run_jobs(
-    asked: Sweep,
+    sweep: Sweep,
     store: Store | None,
     parent: Run | None,
     launch: Launch,
@@ -43,19 +43,19 @@ def run_jobs(
     """Launches jobs until each has a result.
 
     Args:
-        asked: The sweep with the jobs.
+        sweep: The sweep with the jobs.
         store: The tracking store; None if nothing is tracked.
         parent: The parent run of the jobs; None likewise.
         launch: Launches jobs.
         watch: Shows the progress.
         earlier: The results of jobs that need not be launched.
-        others: The results of jobs that are not in `asked`, shown in the progress too.
+        others: The results of jobs that are not in `sweep`, shown in the progress too.
 
     Returns:
         The results, by the jobs' numbers.
     """
-    results = dict(earlier) | asked.problems
-    waiting = [job for job in asked.jobs if job.number not in results]
+    results = dict(earlier) | sweep.problems
+    waiting = [job for job in sweep.jobs if job.number not in results]
     lost: Counter[int] = Counter()
     watch.follow([job.number for job in waiting], {**others, **results})
     while waiting:
@@ -63,13 +63,13 @@ def run_jobs(
         if not free:
             time.sleep(ANOTHER_LOOK_SECONDS)
             continue
-        stacks = planned(asked, free, lost)
+        stacks = planned(sweep, free, lost)
         watch.launched([[job.number for job in stack] for stack in stacks])
-        found = _round(asked, stacks, parent, launch)
+        found = _round(sweep, stacks, parent, launch)
         for each in free:
             result = found[each.number]
             lost[each.number] += result is not None and result.status == Status.RUNNING
-            if lost[each.number] >= asked.settings.attempts:
+            if lost[each.number] >= sweep.settings.attempts:
                 result = _lost(lost[each.number], result)
             if result is not None and result.status not in (Status.RUNNING, Status.CLAIMED):
                 results[each.number] = result
@@ -99,35 +99,35 @@ def _free(waiting: Sequence[Job], store: Store | None) -> list[Job]:
 
 
 def planned(
-    asked: Sweep, jobs: Sequence[Job], lost: Mapping[int, int] = MappingProxyType({})
+    sweep: Sweep, jobs: Sequence[Job], lost: Mapping[int, int] = MappingProxyType({})
 ) -> list[Stack]:
     """Groups jobs into the stacks in which they are launched, one process each.
 
     Args:
-        asked: The sweep, whose settings decide how jobs are run.
+        sweep: The sweep, whose settings decide how jobs are run.
         jobs: The jobs.
         lost: How often each job has lost its process; a job that has is launched alone.
     """
-    if not asked.settings.fused:
+    if not sweep.settings.fused:
         return [[job] for job in jobs]
     alone = [job for job in jobs if lost.get(job.number)]
     others = [job for job in jobs if not lost.get(job.number)]
-    return [*make_stacks(others, asked.workers), *([job] for job in alone)]
+    return [*make_stacks(others, sweep.workers), *([job] for job in alone)]
 
 
 def _round(
-    asked: Sweep, stacks: Sequence[Stack], parent: Run | None, launch: Launch
+    sweep: Sweep, stacks: Sequence[Stack], parent: Run | None, launch: Launch
 ) -> dict[int, JobResult | None]:
     """Launches jobs once and returns their results.
 
     The result of a job that lost its process is still `RUNNING`. It is None for a job that was not
     started because the launcher stopped.
     """
-    files = {each.number: job.file(asked.folder, each.number) for stack in stacks for each in stack}
+    files = {each.number: job.file(sweep.folder, each.number) for stack in stacks for each in stack}
     for path in files.values():
         path.unlink(missing_ok=True)
     try:
-        returned = launch([_overrides(asked, stack, parent) for stack in stacks])
+        returned = launch([_overrides(sweep, stack, parent) for stack in stacks])
     except Exception as error:
         # Some launchers stop altogether when one job loses its process.
         if not any(path.exists() for path in files.values()):
@@ -160,22 +160,22 @@ def _with(result: JobResult | None, message: str) -> JobResult | None:
     return dataclasses.replace(result, message=message)
 
 
-def _overrides(asked: Sweep, stack: Stack, parent: Run | None) -> list[str]:
+def _overrides(sweep: Sweep, stack: Stack, parent: Run | None) -> list[str]:
     """Returns the overrides of a stack's first job, and those that tell it of stack and sweep."""
-    again = "null" if asked.settings.again == Again.ALL else "auto"
+    again = "null" if sweep.settings.again == Again.ALL else "auto"
     stacked = []
     if len(stack) > 1:
-        path = write_stack(stack, asked.folder, asked.axes)
+        path = write_stack(stack, sweep.folder, sweep.axes)
         stacked = [f"+sweep.stack={quoted(str(path))}"]
     return [
         *stack[0].overrides,
         *stacked,
         f"resume={again}",
         f"+sweep.job={stack[0].number}",
-        f"+sweep.name={quoted(stack[0].title(asked.axes))}",
+        f"+sweep.name={quoted(stack[0].title(sweep.axes))}",
         f"+sweep.parent={parent.run_id if parent else 'null'}",
-        f"hydra.sweep.dir={quoted(str(asked.folder))}",
+        f"hydra.sweep.dir={quoted(str(sweep.folder))}",
         "hydra.sweep.subdir=.",
         "hydra.mode=MULTIRUN",
-        *asked.told,
+        *sweep.told,
     ]

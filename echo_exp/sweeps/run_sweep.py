@@ -28,11 +28,11 @@ from echo_exp.tracking import Run, Store, TrackingError
 from echo_exp.tracking.ui.view import NOTE_TAG, SWEPT_TAG, sweep_view, view
 
 
-def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
+def run_sweep(sweep: Sweep, config: DictConfig, launch: Launch) -> None:
     """Runs a sweep, prints its results, and ends the program with 1 if a job failed.
 
     Args:
-        asked: The sweep.
+        sweep: The sweep.
         config: The configuration that all jobs share.
         launch: Launches jobs.
 
@@ -41,41 +41,41 @@ def run_sweep(asked: Sweep, config: DictConfig, launch: Launch) -> None:
         Interrupted: A signal asked to stop; the same command continues the sweep.
     """
     store = running.open_store(config)
-    with parent_run(asked, store, config) as parent:
-        best = functools.partial(best_of, asked.jobs, asked.axes)
-        replicas = {job.number: int(job.varied.get("replicas", 1)) for job in asked.jobs}
+    with parent_run(sweep, store, config) as parent:
+        best = functools.partial(best_of, sweep.jobs, sweep.axes)
+        replicas = {job.number: int(job.varied.get("replicas", 1)) for job in sweep.jobs}
         progress = SweepProgress(parent, int(config.replicas), replicas)
-        total = len(asked.jobs)
-        with watching("sweep", "job", asked.folder, total, best, progress.tell) as watch:
-            earlier = _earlier(asked, store, parent)
-            results = run_jobs(asked, store, parent, launch, watch, earlier)
+        total = len(sweep.jobs)
+        with watching("sweep", "job", sweep.folder, total, best, progress.tell) as watch:
+            earlier = _earlier(sweep, store, parent)
+            results = run_jobs(sweep, store, parent, launch, watch, earlier)
         progress.tell(results, last=True)
-        tell(asked, results, store, parent, report_folder(asked, config, parent))
+        tell(sweep, results, store, parent, report_folder(sweep, config, parent))
         if not all(result.succeeded for result in results.values()):
             sys.exit(exits.FAILED)
 
 
-def report_folder(asked: Sweep, config: DictConfig, parent: Run | None) -> Path | None:
+def report_folder(sweep: Sweep, config: DictConfig, parent: Run | None) -> Path | None:
     """Returns the folder for the report of a sweep; None if the sweep writes no report.
 
     The report of a study is written by `echo-exp-report study=...` instead.
 
     Args:
-        asked: The sweep.
+        sweep: The sweep.
         config: The configuration that all jobs share.
         parent: The parent run; None if nothing is tracked.
     """
-    if parent is None or not asked.settings.report or configuration.STUDY in asked.tags:
+    if parent is None or not sweep.settings.report or configuration.STUDY in sweep.tags:
         return None
     return plan.report_folder(config, parent.run_id)
 
 
 @contextlib.contextmanager
-def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterator[Run | None]:
+def parent_run(sweep: Sweep, store: Store | None, config: DictConfig) -> Iterator[Run | None]:
     """Opens the parent run of the jobs, and ends it when the ``with`` block ends.
 
     Args:
-        asked: The sweep.
+        sweep: The sweep.
         store: The tracking store; None if nothing is tracked.
         config: The configuration that all jobs share.
 
@@ -88,7 +88,7 @@ def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterato
     """
     launch.prepare(config)  # while the writer imports MLflow
     with running.reached(config):
-        parent = open_parent(asked, store)
+        parent = open_parent(sweep, store)
     status, reason = "KILLED", None
     try:
         yield parent
@@ -107,16 +107,16 @@ def parent_run(asked: Sweep, store: Store | None, config: DictConfig) -> Iterato
                 store.end_lost(parent.run_id)
         waiting = None if parent is None else parent.finish(status, reason)
         if waiting is not None:
-            print(f"echo-exp: {running.undelivered(waiting, asked.command)}", file=sys.stderr)
+            print(f"echo-exp: {running.undelivered(waiting, sweep.command)}", file=sys.stderr)
     if waiting is not None:
         sys.exit(exits.FAILED)
 
 
-def open_parent(asked: Sweep, store: Store | None) -> Run | None:
+def open_parent(sweep: Sweep, store: Store | None) -> Run | None:
     """Opens the parent run of the jobs: the one from an earlier start, or a new one.
 
     Args:
-        asked: The sweep.
+        sweep: The sweep.
         store: The tracking store; None if nothing is tracked.
 
     Returns:
@@ -124,26 +124,26 @@ def open_parent(asked: Sweep, store: Store | None) -> Run | None:
     """
     if store is None:
         return None
-    store.describe(asked.experiment or {NOTE_TAG: experiment(), **view()})
+    store.describe(sweep.experiment or {NOTE_TAG: experiment(), **view()})
     parent = store.open_parent(
-        name=redacted(asked.name)[: plan.LONGEST_NAME],
-        tags=provenance.tags(asked.command)
-        | {"kind": TAG, TAG: asked.identity, NOTE_TAG: asked.note(), **asked.tags}
-        | {SWEPT_TAG: ", ".join(asked.axes)},
-        params=asked.parameters,
-        files={"plan.json": asked.table()} if asked.jobs else {},
+        name=redacted(sweep.name)[: plan.LONGEST_NAME],
+        tags=provenance.tags(sweep.command)
+        | {"kind": TAG, TAG: sweep.identity, NOTE_TAG: sweep.note(), **sweep.tags}
+        | {SWEPT_TAG: ", ".join(sweep.axes)},
+        params=sweep.parameters,
+        files={"plan.json": sweep.table()} if sweep.jobs else {},
         key=TAG,
     )
-    name = redacted(asked.name)
+    name = redacted(sweep.name)
     store.save_view(
-        sweep_view(parent.run_id, name, asked.axes, asked.numbers, asked.goals, asked.lowest)
+        sweep_view(parent.run_id, name, sweep.axes, sweep.numbers, sweep.goals, sweep.lowest)
     )
     return parent
 
 
-def _earlier(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int, JobResult]:
+def _earlier(sweep: Sweep, store: Store | None, parent: Run | None) -> dict[int, JobResult]:
     """Returns the results of jobs from earlier starts of the sweep."""
-    if store is None or parent is None or asked.settings.again == Again.ALL:
+    if store is None or parent is None or sweep.settings.again == Again.ALL:
         return {}
     earlier: dict[str, JobResult] = {}
     for child in store.children(parent.run_id):
@@ -152,8 +152,8 @@ def _earlier(asked: Sweep, store: Store | None, parent: Run | None) -> dict[int,
             continue
         if child.status == "FINISHED":
             earlier[mark] = JobResult(Status.EARLIER, metrics=child.metrics)
-        elif asked.settings.again == Again.NEW and child.status != "RUNNING":
+        elif sweep.settings.again == Again.NEW and child.status != "RUNNING":
             reason = child.tags.get("error", child.status.lower())
             earlier.setdefault(mark, JobResult(Status.FAILED, f"earlier: {reason}"))
-    found = {job.number: earlier.get(job.fingerprint) for job in asked.jobs}
+    found = {job.number: earlier.get(job.fingerprint) for job in sweep.jobs}
     return {number: result for number, result in found.items() if result is not None}

@@ -7,7 +7,7 @@ from typing import Any
 from echo_exp import configuration
 from echo_exp.sweeps.job import JobResult, counted
 from echo_exp.sweeps.plan import Job
-from echo_exp.sweeps.ranking import Ranked, Score, once, pool, rank
+from echo_exp.sweeps.ranking import Ranked, Score, pool, rank, seeds_that_count
 
 Row = tuple[Job, JobResult]
 Lines = list[Sequence[str]]
@@ -41,7 +41,7 @@ def _scores(
     factors = [axis for axis in axes if axis not in configuration.REPETITIONS]
     rows = [(job, results[job.number]) for job in jobs if job.number in results]
     settings = [configuration.words(j.parameters, factors) or _setting(j, names) for j, _ in rows]
-    counts = once(
+    counts = seeds_that_count(
         [
             ([(setting, seed) for seed in _seeds(job)], result.succeeded)
             for setting, (job, result) in zip(settings, rows, strict=True)

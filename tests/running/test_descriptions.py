@@ -72,6 +72,13 @@ def test_a_run_is_described_by_its_kind_of_problem(problem: str, kind: str) -> N
     assert f"({kind}, OneHot)" in running_descriptions.run(config, STORED, [])
 
 
+def test_a_run_names_the_lengths_of_its_training() -> None:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        config = compose("config", ["experiment=delayed_echo", "problem.train_lengths=[2,4]"])
+    text = running_descriptions.run(config, STORED, [])
+    assert "epochs at the lengths 2, 4 in turn from seed" in text
+
+
 def test_a_sweep_is_described_by_the_settings_that_differ() -> None:
     jobs = [[f"seed={seed}", "epochs=5"] for seed in range(20)]
     text = descriptions.varied(jobs)

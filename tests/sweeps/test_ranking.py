@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from echo_exp.sweeps.ranking import Ranked, Score, answer, once, rank
+from echo_exp.sweeps.ranking import Ranked, Score, answer, rank, seeds_that_count
 
 GOOD, FAIR, POOR = (0.99, 0.98, 0.97), (0.98, 0.97, 0.95), (0.2, 0.1, 0.3)
 
@@ -108,4 +108,4 @@ def test_the_answer_is_one_sentence(settings: dict[str, tuple[float, ...]], expe
 def test_of_jobs_that_share_seeds_the_largest_finished_one_counts(
     jobs: list[tuple[set[int], bool]], counts: list[int]
 ) -> None:
-    assert once(jobs) == counts
+    assert seeds_that_count(jobs) == counts

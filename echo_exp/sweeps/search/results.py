@@ -38,7 +38,7 @@ CALLED = {
 
 def tell(
     trials: Trials,
-    asked: Sweep,
+    sweep: Sweep,
     store: Store | None,
     parent: Run | None,
     folder: Path | None,
@@ -47,7 +47,7 @@ def tell(
 
     Args:
         trials: All trials.
-        asked: The search as a sweep, whose jobs are the trials.
+        sweep: The search as a sweep, whose jobs are the trials.
         store: The tracking store; None if nothing is tracked.
         parent: The parent run; None likewise.
         folder: Where the report is written; None for no report.
@@ -66,17 +66,17 @@ def tell(
     important = figures.importances(trials.study, trials.settings)
     summary, sentence = _summary(trials.study), answer(trials, found, important)
     print("\n".join([summary, *failed, sentence]))
-    drawn = _figures(trials, found[: None if several else 1], important, asked.folder, parent)
+    drawn = _figures(trials, found[: None if several else 1], important, sweep.folder, parent)
     print(f"figures: {drawn}")
     if store is not None and parent is not None:
         parent.log_table(columns(trials), "trials.json")
         if important:
             parent.log_table(_table(important), IMPORTANCES)
         parent.log_files(drawn, FOLDER)
-        parent.set_tag(NOTE_TAG, asked.note(lines, summary, failed, sentence))
+        parent.set_tag(NOTE_TAG, sweep.note(lines, summary, failed, sentence))
         if folder is not None and trials.study.get_trials(states=(TrialState.COMPLETE,)):
             report(parent, folder, why)
-        print(running.directions(store, parent.stored, asked.command, sweep=True))
+        print(running.directions(store, parent.stored, sweep.command, sweep=True))
 
 
 def feasible(study: optuna.Study) -> list[FrozenTrial]:
@@ -112,15 +112,15 @@ def answer(trials: Trials, found: Sequence[FrozenTrial], important: Importances)
         found: The feasible trials, the best first; with several objectives, the Pareto front.
         important: How important each setting is for each metric.
     """
-    asked, bounds = trials.settings, ", ".join(map(str, trials.settings.constraints))
+    search, bounds = trials.settings, ", ".join(map(str, trials.settings.constraints))
     if not found:
         return f"No trial fulfils all of: {bounds}." if bounds else "No trial has finished."
     first = found[0]
     within = f" with {bounds}" if bounds else ""
-    if len(asked.objectives) > 1:
-        goals = " and ".join(map(str, asked.objectives))
+    if len(search.objectives) > 1:
+        goals = " and ".join(map(str, search.objectives))
         return f"{len(found)} trials{within} are on the Pareto front of {goals}."
-    metric, (value,) = asked.objectives[0].metric, first.values
+    metric, (value,) = search.objectives[0].metric, first.values
     sentence = f"Best{within}: {_settings(first)}: {metric} {_number(value)}"
     equal = sum(trial.values == first.values for trial in found[1:])
     if equal:

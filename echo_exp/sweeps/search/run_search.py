@@ -79,27 +79,27 @@ def run_search(search: Search, config: DictConfig, launch: Launch) -> None:
     """
     corners = _check(search.space)
     code = " ".join(sorted({job.code for job in corners}))
-    asked = _asked(search, config, code, plan.parameters(corners, ()))
-    if asked.settings.dry_run:
-        foretell(search, asked)
+    sweep = _as_sweep(search, config, code, plan.parameters(corners, ()))
+    if sweep.settings.dry_run:
+        foretell(search, sweep)
         return
     store = running.open_store(config)
     with running.reached(config):
-        trials = Trials(search.settings, search.space, code, int(config.seed), store, asked.folder)
-    with parent_run(asked, store, config) as parent:
+        trials = Trials(search.settings, search.space, code, int(config.seed), store, sweep.folder)
+    with parent_run(sweep, store, config) as parent:
         best = functools.partial(best_of, search.settings)
         progress = SweepProgress(parent, int(config.replicas), known=trials.results())
         total = search.settings.trials
-        with watching("search", "trial", asked.folder, total, best, progress.tell) as watch:
-            _search(search, asked, trials, store, parent, launch, watch)
+        with watching("search", "trial", sweep.folder, total, best, progress.tell) as watch:
+            _search(search, sweep, trials, store, parent, launch, watch)
         progress.tell(trials.results(), last=True)
-        folder = report_folder(asked, config, parent)
-        results.tell(trials, asked, store, parent, folder)
+        folder = report_folder(sweep, config, parent)
+        results.tell(trials, sweep, store, parent, folder)
         if not results.feasible(trials.study):
             sys.exit(exits.FAILED)
 
 
-def _asked(search: Search, config: DictConfig, code: str, shared: Mapping[str, str]) -> Sweep:
+def _as_sweep(search: Search, config: DictConfig, code: str, shared: Mapping[str, str]) -> Sweep:
     """Returns the search as a sweep, whose jobs are the trials."""
     settings = plan.settings(config)
     if SHARED in search.settings.metrics:
@@ -131,18 +131,18 @@ def _asked(search: Search, config: DictConfig, code: str, shared: Mapping[str, s
     )
 
 
-def foretell(search: Search, asked: Sweep) -> None:
+def foretell(search: Search, sweep: Sweep) -> None:
     """Prints what a search would vary; the settings of its trials are not known beforehand.
 
     Args:
         search: The search.
-        asked: The same as a sweep, whose jobs are the trials.
+        sweep: The same as a sweep, whose jobs are the trials.
     """
     varied = [(name, _words(values)) for name, values in search.space.distributions.items()]
     terminal.console().print(terminal.table([("setting", "its values"), *varied]), "")
     print(
         f"{search.settings.trials} trials, including those of earlier starts; "
-        f"{together(search, asked)} at a time.\n{NO_ESTIMATE}\n{forecast.NOTHING}"
+        f"{together(search, sweep)} at a time.\n{NO_ESTIMATE}\n{forecast.NOTHING}"
     )
 
 
@@ -172,7 +172,7 @@ def _check(space: Space) -> list[Job]:
 
 def _search(
     search: Search,
-    asked: Sweep,
+    sweep: Sweep,
     trials: Trials,
     store: Store | None,
     parent: Run | None,
@@ -180,12 +180,12 @@ def _search(
     watch: Watch,
 ) -> None:
     """Runs rounds of trials until all have ended, those of other processes too."""
-    at_once = together(search, asked)
+    at_once = together(search, sweep)
     while True:
         taken = trials.take(at_once)
         if taken:
             jobs, wrong = _jobs(taken, search.space)
-            now = dataclasses.replace(asked, jobs=jobs)
+            now = dataclasses.replace(sweep, jobs=jobs)
             others = trials.results() | wrong
             found = run_jobs(now, store, parent, launch, watch, others=others)
             for number, result in (wrong | found).items():
@@ -198,7 +198,7 @@ def _search(
         time.sleep(ANOTHER_LOOK_SECONDS)  # other processes are still running theirs
 
 
-def together(search: Search, asked: Sweep) -> int:
+def together(search: Search, sweep: Sweep) -> int:
     """Returns how many trials are launched together.
 
     If trials can be trained in stacks, they fill a stack of each worker, but leave at least
@@ -206,15 +206,15 @@ def together(search: Search, asked: Sweep) -> int:
 
     Args:
         search: The search.
-        asked: The same as a sweep, whose jobs are the trials.
+        sweep: The same as a sweep, whose jobs are the trials.
     """
-    if search.settings.n_jobs is not None or not asked.settings.fused:
+    if search.settings.n_jobs is not None or not sweep.settings.fused:
         return search.at_once
     job = plan.make_jobs([search.space.overrides(search.space.corners()[0])])[0]
     if not search.space.distributions.keys() <= job.varied.keys():
         return search.at_once
     stack = stacks.networks_together(job) // int(job.varied["replicas"])
-    return max(search.at_once, min(stack * asked.workers, search.settings.trials // ROUNDS))
+    return max(search.at_once, min(stack * sweep.workers, search.settings.trials // ROUNDS))
 
 
 def best_of(settings: SearchSettings, results: Mapping[int, JobResult]) -> str:

@@ -56,12 +56,12 @@ class Points:
     values: Floats
 
 
-def read(access: Access, asked: Selection) -> StoredRuns:
+def read(access: Access, selection: Selection) -> StoredRuns:
     """Reads the runs of a selection, in the order in which they began.
 
     Args:
         access: The store.
-        asked: The selection.
+        selection: The selection.
 
     Raises:
         SettingError: The selection names something that does not exist, or MLflow refuses its
@@ -71,14 +71,14 @@ def read(access: Access, asked: Selection) -> StoredRuns:
     infos: list[Info] = []
     params: dict[str, list[str | None]] = {}
     scores: dict[str, list[float | None]] = {}
-    for query in queries(access, asked):
-        with _refused(asked.filter), search(query) as rows:
+    for query in queries(access, selection):
+        with _refused(selection.filter), search(query) as rows:
             place = {info.run_id: n for n, info in enumerate(rows.infos, start=len(infos))}
             infos += rows.infos
             _fill(params, rows.params, place, len(infos))
             _fill(scores, rows.scores, place, len(infos))
-    if asked.filter is None:
-        _check_all_there(access, asked.runs or (), infos)
+    if selection.filter is None:
+        _check_all_there(access, selection.runs or (), infos)
     return StoredRuns(infos, params, {name: _floats(column) for name, column in scores.items()})
 
 

@@ -69,31 +69,31 @@ class Selection:
             raise SettingError("runs", self.runs, "it must be a list of ids")
 
 
-def queries(access: Access, asked: Selection) -> Iterator[Query]:
+def queries(access: Access, selection: Selection) -> Iterator[Query]:
     """Yields the queries that find the runs of a selection.
 
     Args:
         access: The store.
-        asked: The selection.
+        selection: The selection.
 
     Raises:
         SettingError: There is no such sweep, study, scale or experiment, or it was deleted.
     """
     every: list[Experiment] = list(pages(access.client.search_experiments))
     numbers = [found.experiment_id for found in every]
-    if asked.sweep is not None:
-        parents = [_sweep(access, numbers, asked.sweep)]
-    elif asked.study is not None and asked.scale is not None:
-        parents = _scale(access.client, _study(access, every, asked.study), asked)
+    if selection.sweep is not None:
+        parents = [_sweep(access, numbers, selection.sweep)]
+    elif selection.study is not None and selection.scale is not None:
+        parents = _scale(access.client, _study(access, every, selection.study), selection)
     else:
-        if asked.study is not None:
-            numbers = [_study(access, every, asked.study).experiment_id]
-        elif asked.experiment is not None:
-            numbers = [_experiment(access, every, asked.experiment).experiment_id]
-        yield Query(access, numbers, asked.filter or "", asked.runs)
+        if selection.study is not None:
+            numbers = [_study(access, every, selection.study).experiment_id]
+        elif selection.experiment is not None:
+            numbers = [_experiment(access, every, selection.experiment).experiment_id]
+        yield Query(access, numbers, selection.filter or "", selection.runs)
         return
     for parent in parents:
-        both = " and ".join(filter(None, [of_sweep(parent), asked.filter]))
+        both = " and ".join(filter(None, [of_sweep(parent), selection.filter]))
         yield Query(access, [parent.info.experiment_id], both)
 
 
@@ -162,12 +162,12 @@ def _named(
     raise SettingError(*asked, reason)
 
 
-def _scale(client: MlflowClient, study: Experiment, asked: Selection) -> list[Run]:
+def _scale(client: MlflowClient, study: Experiment, selection: Selection) -> list[Run]:
     """Returns the parent runs of a study at one scale."""
     parents = client.search_runs([study.experiment_id], PARENTS, order_by=list(NEWEST))
-    found = [parent for parent in parents if parent.data.tags.get("scale") == asked.scale]
+    found = [parent for parent in parents if parent.data.tags.get("scale") == selection.scale]
     if not found:
         scales = sorted({parent.data.tags.get("scale", "") for parent in parents} - {""})
-        reason = f"study {asked.study} has runs of the scales {', '.join(scales) or 'none'}"
-        raise SettingError("scale", asked.scale, reason)
+        reason = f"study {selection.study} has runs of the scales {', '.join(scales) or 'none'}"
+        raise SettingError("scale", selection.scale, reason)
     return found
