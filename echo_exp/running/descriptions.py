@@ -66,7 +66,7 @@ def run(
         resume = shlex.join(["echo-exp", f"resume={stored.run_id}", *where])
         more = {resume: "continues it where it stopped"}
         return markdown.text(
-            f"**{markdown.reason(end)}**" if end else "",
+            markdown.headline(end) if end else "",
             about,
             "" if end else "It has no scores yet.",
             markdown.commands(more),

@@ -17,6 +17,7 @@ from echo_exp.tracking import Run, Store, TrackingError
 from echo_exp.tracking.access.connection import Access, reach, reason
 from echo_exp.tracking.access.locations import UntrustedError, local_folder
 from echo_exp.tracking.settings import check_uri
+from echo_exp.tracking.ui.view import NOTE_TAG
 from echo_exp.tracking.writer.delivery import BATCH, request_size
 
 
@@ -139,13 +140,35 @@ def test_a_failed_write_makes_the_run_fail(store: Store) -> None:
 
 def test_a_program_that_exits_without_ending_its_run_leaves_it_failed(folder: Path) -> None:
     store = _store(folder)
-    run = _run(store)
+    run = _run(store, **{NOTE_TAG: "It learns."})
     run.log_metrics([1], {"loss": [0.5]})
     run.flush()
     store.close()
     stored = MlflowClient(store.uri).get_run(run.run_id)
     assert stored.info.status == "FAILED"
     assert stored.data.metrics == {"loss": 0.5}
+    why = "It failed: the process was killed before the run had ended"
+    assert stored.data.tags[NOTE_TAG] == f"**{why}**\n\nIt learns."
+
+
+def test_a_description_that_begins_with_the_reason_keeps_it(store: Store) -> None:
+    run = _run(store, **{NOTE_TAG: "**It failed: NaN**\n\nIt learns."})
+    run.finish("FAILED", "NaN")
+    stored = MlflowClient(store.uri).get_run(run.run_id)
+    assert stored.data.tags["error"] == "NaN"
+    assert stored.data.tags[NOTE_TAG] == "**It failed: NaN**\n\nIt learns."
+
+
+def test_a_failed_parent_that_goes_on_has_its_description_back(store: Store) -> None:
+    def parent() -> Run:
+        tags = {"sweep": "x", NOTE_TAG: "Three runs."}
+        return store.open_parent("a sweep", tags, {}, {}, "sweep")
+
+    parent().finish("FAILED", "the disk is full")
+    first = MlflowClient(store.uri).get_run(parent().run_id)
+    assert first.data.tags[NOTE_TAG] == "Three runs."
+    assert "error" not in first.data.tags
+    parent().finish()
 
 
 def test_a_run_is_written_by_one_process_at_a_time(folder: Path, store: Store) -> None:

@@ -10,6 +10,7 @@ from echo_exp.settings import redacted
 WIDTH = 84
 """Letters of a line of code; more would push what MLflow has on the right out of the page."""
 LONGEST_REASON = 400
+BOLD = "**"
 
 
 def text(*parts: str) -> str:
@@ -61,6 +62,11 @@ def _broken(command: str) -> str:
 def reason(text: str) -> str:
     """Returns why something failed, escaped and short enough for a tag of MLflow."""
     return plain(textwrap.shorten(text, LONGEST_REASON))
+
+
+def headline(text: str) -> str:
+    """Returns the first line of the description of something that ended early: why it did."""
+    return f"{BOLD}{reason(text)}{BOLD}"
 
 
 def plain(text: str) -> str:

@@ -23,7 +23,7 @@ from echo_exp.tracking.access.deletions import check_experiment, check_run, dele
 from echo_exp.tracking.access.rows import pages
 from echo_exp.tracking.errors import DeletedError
 from echo_exp.tracking.store import PARENT_TAG, PRUNED_TAG, Series, StoredRun, Waiting
-from echo_exp.tracking.ui.view import outdated
+from echo_exp.tracking.ui.view import NOTE_TAG, outdated
 from echo_exp.tracking.writer import delivery
 from echo_exp.tracking.writer.claims import Claims
 from echo_exp.tracking.writer.delivery import Courier, Delivery, Turns
@@ -188,6 +188,7 @@ class Writer:
                 self._parameters(run.info.run_id, params)
             if delivery.ERROR_TAG in run.data.tags:
                 self.client.delete_tag(run.info.run_id, delivery.ERROR_TAG)
+                self.client.set_tag(run.info.run_id, NOTE_TAG, tags.get(NOTE_TAG, ""))
         courier = self._courier(run, {}, shared=True)
         self.open_runs[run.info.run_id] = OpenRun(courier, None)
         self.client.update_run(run.info.run_id, status="RUNNING")

@@ -19,6 +19,8 @@ from echo_exp.tracking.access.deletions import deletion
 from echo_exp.tracking.access.logged_models import log_model
 from echo_exp.tracking.errors import DeletedError
 from echo_exp.tracking.store import Series, Waiting
+from echo_exp.tracking.ui import markdown
+from echo_exp.tracking.ui.view import NOTE_TAG
 from echo_exp.tracking.writer.outbox import Operation, Outbox
 
 RETRY_SECONDS = 2.0
@@ -173,8 +175,16 @@ class Delivery:
         if refused:
             status, error = "FAILED", "; ".join(filter(None, [error, *refused]))
         if error is not None:
-            self.client.set_tag(self.run_id, ERROR_TAG, error)
+            self._explain(error)
         self.client.set_terminated(self.run_id, status, time)
+
+    def _explain(self, error: str) -> None:
+        """Records what went wrong, and begins the run's description with it."""
+        self.client.set_tag(self.run_id, ERROR_TAG, error)
+        note = self.client.get_run(self.run_id).data.tags.get(NOTE_TAG, "")
+        if not note.startswith(markdown.BOLD):
+            note = markdown.text(markdown.headline(f"It failed: {error}"), note)
+            self.client.set_tag(self.run_id, NOTE_TAG, note)
 
 
 class Turns:
