@@ -38,8 +38,8 @@ SEQUENCES = 25
 
 SHARED = "model.stateful=false batch_size=21"
 LONGER = (
-    f"{SHARED} problem=delayed_echo problem.test_lengths=[15,20,100] "
-    "optimizer.learning_rate=0.01 epochs=1500"
+    f"{SHARED} problem=delayed_echo problem.train_lengths=[2,3,4,5,6,7,8,9,10] "
+    "problem.test_lengths=[15,20,100] optimizer.learning_rate=0.01 epochs=1500"
 )
 FAST, SLOW = "optimizer.learning_rate=0.016", "optimizer.learning_rate=0.004"
 WHOLE = f"{SHARED} {FAST} problem=echo_whole epochs=1000"
