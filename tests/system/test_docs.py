@@ -77,7 +77,7 @@ def _blocks(page: Path) -> Iterator[Block]:
             fence = None
         elif fence is not None:
             fence.append(line)
-        elif line.startswith("```"):
+        elif line.lstrip().startswith("```"):
             fence, language, began = [], line.strip("`{ ").split("}")[0].strip(), number
         elif re.match(r"    \S", line) and (indented or line.strip().startswith("echo-exp")):
             indented.append(line.strip())
@@ -267,6 +267,14 @@ def test_the_commands_of_a_block_work(
             assert name in FOLLOW, f"{name}: say in FOLLOW how this command is tried"
             with monkeypatch.context() as one:
                 FOLLOW[name](rest, one)
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language in (*SHELL, INDENTED)], ids=str)
+def test_a_command_can_be_pasted_into_any_shell(block: Block) -> None:
+    # zsh takes brackets for a pattern of file names unless they are quoted.
+    for line in block.text.splitlines():
+        unquoted = re.sub(r"'[^']*'|\"[^\"]*\"|\s#.*", "", line)
+        assert not re.search(r"[\[\]{}]", unquoted)
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if _cells(b)], ids=str)
