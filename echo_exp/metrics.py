@@ -86,6 +86,7 @@ def definition(name: str) -> Metric:
             part = kind.removeprefix(known.name).strip("_/").replace("_", " ")
             windows = "incomplete windows" if found and found["incomplete"] else ""
             title = ", ".join(filter(None, (known.title, part, windows)))
-            better = None if part in SPREAD else known.better
+            spread = part.replace("/", " ").split()[-1:]
+            better = None if spread and spread[0] in SPREAD else known.better
             return replace(known, title=title, better=better)
     return Metric(kind, kind.replace("_", " "))

@@ -75,7 +75,11 @@ def _at_lengths(sized: _Sized, name: str) -> dict[int, _Sized]:
     for length, problem in at_lengths(sized.settings.problem, name).items():
         other = _sized(sized.config, dataclasses.replace(sized.settings, problem=problem))
         _check_same_weights(sized.make_model, other.make_model, f"problem.{name}", length)
-        check_memory(sized.config, other.need, len(sized.settings.seeds))
+        needed = other.need.tested() if name == TEST_LENGTHS else other.need
+        try:
+            check_memory(sized.config, needed, len(sized.settings.seeds))
+        except SettingError as error:
+            raise SettingError(f"problem.{name}", length, f"at this length {error}") from error
         found[length] = other
     return found
 

@@ -13,7 +13,15 @@ from echo_exp.configuration.groups import CALLBACKS, FOLDER, GROUPS, ROOT, TARGE
 from echo_exp.configuration.identity import flat
 from echo_exp.settings import SettingError, choice, integer
 from echo_exp.task.missing import Missing
-from echo_exp.task.problem import LENGTHS, Problem, at_lengths, check_batch_size, check_stateful
+from echo_exp.task.problem import (
+    LENGTHS,
+    Problem,
+    WithLengths,
+    at_lengths,
+    check_batch_size,
+    check_lengths,
+    check_stateful,
+)
 from echo_exp.tracking import TrackingSettings
 from echo_exp.training.settings import TrainerSettings
 
@@ -74,6 +82,9 @@ def read(config: DictConfig) -> Settings:
     callbacks(config)
     missing = build(config.missing, "missing")
     task = problem(config)
+    if isinstance(task, WithLengths):
+        for name in LENGTHS:
+            check_lengths(task, name)
     others = [each for name in LENGTHS for each in at_lengths(task, name).values()]
     for variant in (task, *others):
         _check_network(variant, config.model)

@@ -4,7 +4,7 @@ import contextlib
 import math
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -71,6 +71,10 @@ class Need:
         """Returns how many sequences may be evaluated at once by so many replicas."""
         most = EVALUATION_BYTES // max(1, self.evaluated * replicas)
         return max(1, min(self.sequences, most))
+
+    def tested(self) -> "Need":
+        """Returns what a test alone takes: nothing is updated."""
+        return replace(self, activations=0)
 
     def bytes(self, replicas: int) -> int:
         """Returns the bytes that the training of so many replicas takes."""
@@ -151,11 +155,13 @@ def check_memory(config: DictConfig, need: Need, replicas: int) -> None:
             f"{available / 2**30:,.0f}",
         )
     if need.bytes(1) > available:
+        n_values = config.problem.get("n_values")
+        values = "" if n_values is None else f"with problem.n_values={n_values} "
         raise SettingError(
             "model.units",
             config.model.get("units"),
-            f"with problem.n_values={config.problem.n_values} it takes {needed / 2**30:,.0f} GiB "
-            f"to train it, and this machine has {available / 2**30:,.0f}",
+            f"{values}it takes {need.bytes(1) / 2**30:,.0f} GiB to train one network, and this "
+            f"machine has {available / 2**30:,.0f}",
         )
     if needed > available:
         raise SettingError(

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from echo_exp.configuration.checking import Settings, read
 from echo_exp.configuration.groups import TARGET
 from echo_exp.configuration.memory import Need, networks_together
 from echo_exp.settings import SettingError
-from echo_exp.task.problem import in_training
+from echo_exp.task.problem import TEST_LENGTHS, at_lengths, in_training
 from echo_exp.task.representation import Representation
 
 
@@ -26,7 +27,13 @@ def stack_size(config: DictConfig) -> int:
     """
     settings = read(config)
     representation, make_model = network(config, settings)
-    return networks_together(empty := make_model(seeds=()), need(empty, representation, settings))
+    empty = make_model(seeds=())
+    needs = [need(empty, representation, settings)]
+    for problem in at_lengths(settings.problem, TEST_LENGTHS).values():
+        at_length = replace(settings, problem=problem)
+        representation, make_model = network(config, at_length)
+        needs.append(need(make_model(seeds=()), representation, at_length).tested())
+    return min(networks_together(empty, each) for each in needs)
 
 
 def need(empty: nn.Module, representation: Representation, settings: Settings) -> Need:

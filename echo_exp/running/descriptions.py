@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from echo_exp import configuration
 from echo_exp.running.resume import CONTINUES
-from echo_exp.task.problem import TRAIN_LENGTHS, at_lengths, shown
+from echo_exp.task.problem import TRAIN_LENGTHS, Problem, at_lengths, shown
 from echo_exp.tracking import StoredRun
 from echo_exp.tracking.ui import markdown
 from echo_exp.tracking.ui.view import page
@@ -106,9 +106,19 @@ def _sentence(config: DictConfig) -> str:
     units = f" of {config.model.units} units" if "units" in config.model else ""
     many = f", {config.replicas} networks at once" if config.replicas > 1 else ""
     problem = configuration.problem(config)
-    lengths = ", ".join(map(str, at_lengths(problem, TRAIN_LENGTHS)))
-    turns = f" at the lengths {lengths} in turn" if lengths else ""
     return (
         f"{chosen['model']}{units} learns to {problem.goal} "
-        f"({how}): {config.epochs:,} epochs{turns} from seed {config.seed}{many}."
+        f"({how}): {config.epochs:,} epochs{_turns(problem)} from seed {config.seed}{many}."
+    )
+
+
+def _turns(problem: Problem) -> str:
+    """Says at which lengths a network is trained, if these are not simply the problem's own."""
+    lengths = list(map(str, at_lengths(problem, TRAIN_LENGTHS)))
+    if not lengths:
+        return ""
+    return (
+        f" at the lengths {', '.join(lengths)} in turn"
+        if lengths[1:]
+        else f" at length {lengths[0]}"
     )

@@ -103,5 +103,14 @@ def _read(
     if last["echo_epochs"] % parts.data.block:
         folder /= WHOLE
         last = last_checkpoint(folder, parts)
-    best = checkpoints.load_weights(folder / BEST) if (folder / BEST).exists() else None
-    return last and checkpoints.opened(last), best
+    return last and checkpoints.opened(last), _best(folder, run)
+
+
+def _best(folder: Path, run: StoredRun) -> dict[str, Any] | None:
+    """Returns the best checkpoint, if there is one."""
+    if not (folder / BEST).exists():
+        return None
+    try:
+        return checkpoints.load_weights(folder / BEST)
+    except ValueError as error:
+        raise SettingError("resume", run.run_id, str(error)) from error

@@ -176,10 +176,10 @@ def begin(
     begun = Begun(config, overrides, run, folder, checkpoint, automatic)
     if run is None:
         return begun
-    run.set_tag(NOTE_TAG, descriptions.run(config, run.stored, where(overrides)))
-    if beginning is None:
-        return begun
     with begun.closed_early():
+        run.set_tag(NOTE_TAG, descriptions.run(config, run.stored, where(overrides)))
+        if beginning is None:
+            return begun
         beginning.give(run, folder)
     return dataclasses.replace(begun, checkpoint=beginning.last)
 

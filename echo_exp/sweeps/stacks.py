@@ -4,7 +4,6 @@ Hydra passes the configuration of a single job to a process. The other jobs of t
 it in a few settings, which are in the file.
 """
 
-import itertools
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,8 +20,9 @@ Stack = list[Job]
 def make_stacks(jobs: Sequence[Job], workers: int) -> list[Stack]:
     """Groups jobs into stacks; the jobs of a stack have tensors of equal shapes.
 
-    A stack holds at most as many networks as are best trained together. If that gives fewer stacks
-    than workers, the jobs are divided so that each worker gets a stack.
+    A stack holds at most as many networks as are best trained together, unless a single job has
+    more replicas. If that gives fewer stacks than workers, the jobs are divided so that each worker
+    gets a stack.
 
     Args:
         jobs: The jobs.
@@ -54,14 +54,22 @@ def _apart(jobs: Stack) -> list[Stack]:
 
 
 def _split(jobs: Stack, workers: int) -> list[Stack]:
-    """Cuts jobs that could be one stack into equal parts."""
+    """Cuts jobs that could be one stack into parts with about equally many networks."""
     if len(jobs) == 1:
         return [jobs]
-    size = networks_together(jobs[0])
-    networks = sum(job.varied["replicas"] for job in jobs)
-    count = min(len(jobs), max(workers, -(-networks // size)))
-    bounds = [len(jobs) * part // count for part in range(count + 1)]
-    return [jobs[first:last] for first, last in itertools.pairwise(bounds)]
+    most = networks_together(jobs[0])
+    left = sum(job.varied["replicas"] for job in jobs)
+    parts: list[Stack] = []
+    held, goal = 0, 0.0  # networks in the last part, and how many it is to have
+    for job in jobs:
+        many = job.varied["replicas"]
+        if not held or held + many > most or held + many / 2 > goal:
+            goal = left / max(-(-left // most), workers - len(parts))
+            held = 0
+            parts.append([])
+        parts[-1].append(job)
+        held, left = held + many, left - many
+    return parts
 
 
 def networks_together(job: Job) -> int:

@@ -85,8 +85,9 @@ class EchoDataModule(pl.LightningDataModule):
         """Yields blocks of [S, R, n_windows, n_in], or lists of S arrays of one sequence each."""
         streams = self._streams(Stream.TRAINING)
         for random, count in zip(streams, self.begun, strict=False):
-            for problem, sequences in self._turns(0, count):
-                problem.generate(random, sequences)
+            for first in range(0, count, self.block):  # all at once might not fit into memory
+                for problem, sequences in self._turns(first, min(self.block, count - first)):
+                    problem.generate(random, sequences)
         begun = self.begun[0] if self.begun else 0
         for first in range(0, self.epochs, self.block):
             turns = self._turns(begun + first, min(self.block, self.epochs - first))

@@ -167,13 +167,15 @@ def check_lengths(problem: WithLengths, name: str) -> tuple[int, ...]:
         name: `TRAIN_LENGTHS` or `TEST_LENGTHS`.
 
     Raises:
-        SettingError: They are not a list of different lengths that the problem can have, or the
-            number of answers changes with the length of the training.
+        SettingError: They are not a list of different lengths that the problem can have, a sequence
+            has other numbers of windows at them, or, at those of the training, the number of
+            answers changes or windows cannot be told apart by their timesteps.
     """
     key = f"problem.{name}"
     lengths: Any = getattr(problem, name)
     if isinstance(lengths, str) or not isinstance(lengths, Sequence):
         raise SettingError(key, lengths, "it must be a list of lengths, such as [10,20]")
+    timesteps = set()
     for length in lengths:
         settings.integer(key, length, 0)
         try:
@@ -183,8 +185,15 @@ def check_lengths(problem: WithLengths, name: str) -> tuple[int, ...]:
         if name == TRAIN_LENGTHS and other.n_out != problem.n_out:
             reason = "the number of answers must be the same at every length of the training"
             raise SettingError(key, length, reason)
+        if other.n_windows != problem.n_windows:
+            reason = "a sequence must have equally many windows at every length"
+            raise SettingError(key, length, reason)
+        timesteps.add(other.n_in)
     if len(set(lengths)) < len(lengths):
         raise SettingError(key, list(lengths), "each length may be given only once")
+    if name == TRAIN_LENGTHS and len(timesteps) < len(lengths):
+        reason = "windows of different lengths must have different numbers of timesteps"
+        raise SettingError(key, list(lengths), reason)
     return tuple(lengths)
 
 

@@ -124,13 +124,13 @@ class Kept:
             self._write(save_last)
         except FileNotFoundError:  # the folder was deleted between two of these steps
             self._write(save_last)
+        self._best = None
 
     def _write(self, save_last: Callable[[Path], None]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._best is not None:
             with _whole(self.folder / BEST) as path:
                 torch.save(self._best, path)
-            self._best = None
         with _whole(self.folder / LAST) as path:
             save_last(path)
 

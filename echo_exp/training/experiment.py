@@ -57,11 +57,11 @@ class Parts:
 
 
 def last_checkpoint(folder: Path, parts: Parts) -> dict[str, Any] | None:
-    """Returns the last checkpoint in a folder, if there is one, and loads its weights.
+    """Returns the last checkpoint in a folder, if there is one.
 
     Args:
         folder: The folder of checkpoints.
-        parts: The experiment's objects; the network among them gets the weights.
+        parts: The experiment's objects; they stay as they are.
 
     Raises:
         SettingError: The checkpoint is truncated or belongs to another network.
@@ -71,11 +71,18 @@ def last_checkpoint(folder: Path, parts: Parts) -> dict[str, Any] | None:
         return None
     try:
         checkpoint = load(path)
-        parts.module.load_state_dict(checkpoint["state_dict"])
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise SettingError("resume", path, f"the checkpoint cannot be used: {reason}") from error
+    except ValueError as error:
+        raise SettingError("resume", path, f"the checkpoint cannot be used: {error}") from error
+    own, found = (_shapes(each) for each in (parts.module.state_dict(), checkpoint["state_dict"]))
+    differ = sorted(name for name in own | found if own.get(name) != found.get(name))
+    if differ:
+        reason = f"the checkpoint cannot be used: other weights ({', '.join(differ)})"
+        raise SettingError("resume", path, reason)
     return checkpoint
+
+
+def _shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in weights.items()}
 
 
 def train(
@@ -129,6 +136,7 @@ def train(
         elif checkpoint["echo_epochs"] < parts.data.epochs and not checkpoint.get("stopped"):
             trainer.fit(parts.module, parts.data, ckpt_path=folder / LAST, weights_only=True)
         else:  # the run was interrupted after the training
+            parts.module.load_state_dict(checkpoint["state_dict"])
             parts.module.on_load_checkpoint(checkpoint)
             recorder.load_state_dict(checkpoint["callbacks"][recorder.state_key])
         trainer.test(parts.module, parts.data, verbose=False)

@@ -61,7 +61,9 @@ def train_stack(
         The runs that end together, each with its outcome or with the error that ended it.
 
     Raises:
-        Interrupted: A signal asked to stop; the last checkpoints hold all that was trained.
+        Interrupted: A signal asked to stop. The last checkpoints hold all that was trained, except
+            that a run which waits for its next phase is saved as it was at the last write of its
+            phase, at most `TrainerSettings.checkpoint_seconds` before the end of that.
     """
     weights = parts.module.state_dict()
     for member, own in spans(members):

@@ -72,11 +72,14 @@ def test_a_run_is_described_by_its_kind_of_problem(problem: str, kind: str) -> N
     assert f"({kind}, OneHot)" in running_descriptions.run(config, STORED, [])
 
 
-def test_a_run_names_the_lengths_of_its_training() -> None:
+@pytest.mark.parametrize(
+    ("lengths", "words"),
+    [("[]", "epochs from"), ("[4]", "at length 4 from"), ("[2,4]", "at the lengths 2, 4 in turn")],
+)
+def test_a_run_names_the_lengths_of_its_training(lengths: str, words: str) -> None:
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
-        config = compose("config", ["experiment=delayed_echo", "problem.train_lengths=[2,4]"])
-    text = running_descriptions.run(config, STORED, [])
-    assert "epochs at the lengths 2, 4 in turn from seed" in text
+        config = compose("config", ["experiment=delayed_echo", f"problem.train_lengths={lengths}"])
+    assert words in running_descriptions.run(config, STORED, [])
 
 
 def test_a_sweep_is_described_by_the_settings_that_differ() -> None:

@@ -1,5 +1,6 @@
 """A longer run that continues a shorter one equals the run of all its epochs."""
 
+import copy
 import tempfile
 from pathlib import Path
 from typing import Any, cast
@@ -158,6 +159,18 @@ def test_the_result_does_not_depend_on_where_the_shorter_run_ended(
         for name in ("scores", "epochs_to_solve", "diverged", "curves", "listing"):
             _assert_same(vars(found)[name], vars(expected)[name])
         _assert_same_checkpoints(further.of(epochs), alone.of(epochs))
+
+
+@pytest.mark.parametrize("shorter", [3, 10])
+def test_looking_for_a_beginning_leaves_the_network_as_it_is(tmp_path: Path, shorter: int) -> None:
+    training = _Training(tmp_path, validate=5)
+    training.from_the_start(shorter)
+    run = StoredRun("abc", "1", "a run", "FINISHED", {}, tmp_path / str(shorter), None, {}, 0)
+    parts = training._parts(training._settings(20), 0)
+    before = copy.deepcopy(parts.module.state_dict())
+    found = longer.beginning(cast("Store", _Store()), run, "checkpoints", parts)
+    assert (found is None) == (shorter < 5)  # it had no whole block
+    _assert_same(parts.module.state_dict(), before)
 
 
 def test_a_reopened_checkpoint_equals_one_between_two_blocks(tmp_path: Path) -> None:

@@ -94,6 +94,16 @@ def test_a_run_trained_longer_equals_the_run_of_all_epochs_bit_for_bit(
     assert steps == list(range(1, 111))
 
 
+def test_a_run_begins_anew_if_the_shorter_one_had_no_whole_block(
+    client: MlflowClient, train: Train, settings: tuple[str, ...]
+) -> None:
+    train("resume=auto", *settings, "epochs=10")
+    longer = train("resume=auto", *settings, "epochs=40")
+    expected = train(*settings, "epochs=40")
+    assert "continues" not in longer.data.tags
+    assert _points(client, longer, "train/loss") == _points(client, expected, "train/loss")
+
+
 def test_both_runs_name_each_other_and_points_keep_their_times(
     client: MlflowClient, train: Train, settings: tuple[str, ...]
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from echo_exp import configuration
+from echo_exp.configuration import memory
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import plan, stacks
 from echo_exp.sweeps.plan import Job, make_jobs
@@ -74,7 +75,7 @@ def test_jobs_whose_learning_rate_depends_on_their_epochs_train_together() -> No
 
 def test_each_worker_gets_a_stack() -> None:
     lines = [f"seed={n}" for n in range(7)]
-    assert [len(stack) for stack in numbers(*lines, workers=3)] == [2, 2, 3]
+    assert sorted(len(stack) for stack in numbers(*lines, workers=3)) == [2, 2, 3]
     assert [len(stack) for stack in numbers(*lines, workers=100)] == [1] * 7
 
 
@@ -84,6 +85,25 @@ def test_a_stack_holds_as_many_networks_as_train_fastest_together(
     monkeypatch.setattr(stacks, "networks_together", lambda _: 4)
     lines = [f"seed={4 * n} replicas=2" for n in range(5)]
     assert sorted(len(stack) for stack in numbers(*lines)) == [1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("replicas", "expected"),
+    [((9, 1, 1, 1), [9, 3]), ((3, 3, 1), [3, 4]), ((1, 1, 1, 1), [4]), ((2, 4, 2), [2, 4, 2])],
+)
+def test_a_stack_is_cut_by_its_networks_and_not_by_its_jobs(
+    replicas: tuple[int, ...], expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacks, "networks_together", lambda _: 4)
+    found = make_stacks(jobs(*[f"seed={9 * n} replicas={r}" for n, r in enumerate(replicas)]), 1)
+    assert [sum(job.varied["replicas"] for job in stack) for stack in found] == expected
+
+
+def test_a_long_test_makes_smaller_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_memory", lambda: 2.0**33)
+    setting = "experiment=delayed_echo model=transformer model.padding=pre"
+    short, long = jobs(setting, f"{setting} problem.test_lengths=[2000]")
+    assert stacks.networks_together(long) < stacks.networks_together(short)
 
 
 def test_large_networks_make_smaller_stacks() -> None:

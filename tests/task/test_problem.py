@@ -178,3 +178,27 @@ def test_a_size_must_be_a_positive_integer(key: str, value: Any) -> None:
 def test_sizes_that_do_not_fit_together_are_refused(sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         EchoProblem(**sizes)
+
+
+class _FewerWindows(EchoProblem):
+    """A problem whose sequences have other numbers of windows at other lengths."""
+
+    def of_length(self, length: int) -> EchoProblem:
+        return EchoProblem(length=self.length, n_in=length, n_out=1)
+
+
+class _SameWindows(EchoProblem):
+    """A problem whose windows are equally long at every length."""
+
+    def of_length(self, length: int) -> EchoProblem:
+        return EchoProblem(offset=length, n_out=1)
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason"), [(_FewerWindows, "equally many windows"), (_SameWindows, "timesteps")]
+)
+def test_lengths_that_cannot_take_turns_are_refused(
+    problem: type[EchoProblem], reason: str
+) -> None:
+    with pytest.raises(SettingError, match=rf"problem.train_lengths=.*{reason}"):
+        problem(n_out=1, train_lengths=[2, 3])

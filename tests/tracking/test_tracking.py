@@ -264,6 +264,12 @@ def test_a_request_never_splits_the_points_of_a_step(sizes: list[int]) -> None:
     assert size == len(metrics) or size > BATCH - 6
 
 
+def test_a_step_too_large_for_one_request_is_split() -> None:
+    metrics = [Metric(f"m{n}", 0.0, 0, 0) for n in range(2 * BATCH + 1)]
+    assert request_size([*metrics, Metric("m", 0.0, 0, 1)]) == BATCH
+    assert request_size(metrics[: BATCH + 1]) == BATCH
+
+
 def test_an_artifact_folder_is_local_if_its_uri_is() -> None:
     assert local_folder("file:///a/b%20c", "/a") == Path("/a/b c")
     assert local_folder("/a/b", "/a") == Path("/a/b")

@@ -182,6 +182,8 @@ def test_a_folder_deleted_while_a_checkpoint_is_written_is_created_again(
     tmp_path: Path,
 ) -> None:
     kept = Kept(tmp_path / "checkpoints")
+    scores = {"val/accuracy": torch.tensor([0.5]), "val/loss": torch.tensor([1.0])}
+    kept.judge(scores, {"weight": torch.ones(1)}, 5)
     deleted: list[Path] = []
 
     def save(path: Path) -> None:
@@ -192,3 +194,4 @@ def test_a_folder_deleted_while_a_checkpoint_is_written_is_created_again(
 
     kept.write(save)
     assert (kept.folder / LAST).read_bytes() == b"weights"
+    assert load_weights(kept.folder / BEST)["echo_epochs"] == 5

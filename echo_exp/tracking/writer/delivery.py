@@ -373,8 +373,11 @@ def log_text(artifacts: ArtifactRepository, text: str, file: str) -> None:
 
 
 def request_size(metrics: Sequence[Metric]) -> int:
-    """Returns how many metrics go into the next request, so that no step is split between two."""
-    size = min(BATCH, len(metrics))
-    while size < len(metrics) and metrics[size].step == metrics[size - 1].step:
+    """Returns how many metrics go into the next request.
+
+    No step is split between two requests, unless it alone has more metrics than one may have.
+    """
+    most = size = min(BATCH, len(metrics))
+    while 0 < size < len(metrics) and metrics[size].step == metrics[size - 1].step:
         size -= 1
-    return size
+    return size or most
