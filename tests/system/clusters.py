@@ -160,11 +160,11 @@ class Slurm:
 def slurm() -> Iterator[Slurm]:
     """Runs munge, Slurm's controller and one node."""
     begins("a cluster")
+    if os.geteuid() != 0:
+        pytest.skip("Slurm's node must be run by root")
     missing = [name for name in SLURM_PROGRAMS if shutil.which(name) is None]
     if missing:
         pytest.skip(f"Slurm is not installed (no {', '.join(missing)})")
-    if os.geteuid() != 0:
-        pytest.skip("Slurm's node must be run by root")
     cluster = Slurm(Path(tempfile.mkdtemp(prefix="slurm-")))
     folder = cluster.folder
     _write_configuration(folder)

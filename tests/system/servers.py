@@ -136,6 +136,14 @@ class Server:
             return False
 
 
+def _has_name(user: int) -> bool:
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
+
+
 @pytest.fixture(scope="session")
 def running_postgres() -> Iterator[Postgres]:
     begins("a server")
@@ -153,6 +161,8 @@ def running_postgres() -> Iterator[Postgres]:
             pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
         os.chown(folder, user.pw_uid, user.pw_gid)
         as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    elif not _has_name(os.getuid()):
+        pytest.skip("PostgreSQL does not run as a user without a name")
     postgres = Postgres(binaries, folder, as_user)
     postgres.make()
     postgres.start()
