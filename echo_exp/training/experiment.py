@@ -81,8 +81,9 @@ def last_checkpoint(folder: Path, parts: Parts) -> dict[str, Any] | None:
     return checkpoint
 
 
-def _shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in weights.items()}
+def _shapes(state: Mapping[str, Any]) -> dict[str, torch.Size | None]:
+    """Returns the shapes of what a network saves; a user's own may save more than tensors."""
+    return {name: getattr(value, "shape", None) for name, value in state.items()}
 
 
 def train(
