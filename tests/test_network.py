@@ -96,6 +96,19 @@ def test_another_replica_can_be_loaded(tmp_path: Path) -> None:
         trained.build(config, tmp_path / "a.ckpt", seed=11)
 
 
+def test_only_what_has_a_replica_axis_is_cut() -> None:
+    weights = {
+        "kernel": torch.arange(6.0).view(3, 2),
+        "mask": torch.ones(3),
+        "count": torch.ones(()),
+    }
+    own = {"kernel": torch.zeros(1, 2), "mask": torch.zeros(3), "count": torch.zeros(())}
+    cut = trained.of_replica(weights, own, 2)
+    assert cut["kernel"].tolist() == [[4.0, 5.0]]
+    assert cut["mask"] is weights["mask"]
+    assert cut["count"] is weights["count"]
+
+
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     _checkpoint(tmp_path / "a.ckpt", [0])
     with pytest.raises(SettingError, match="checkpoint cannot be used"):

@@ -28,7 +28,6 @@ from echo_exp.inspection.recording import reads
 from echo_exp.training.figures import BLUE, GREY, ORANGE
 from echo_exp.training.replicas import Floats
 
-DPI = 150
 SIGNED, UNSIGNED = "RdBu_r", "viridis"
 MOST_NUMBERS = 8
 """A larger table shows its shares as colours only."""

@@ -231,7 +231,7 @@ class _Recurrence(torch.autograd.Function):
         by_ifg = d_gates.view(timesteps, replicas, batch, 4, units)[..., 1:, :]
         views = (d_outputs.permute(2, 0, 1, 3), h_by_c, f, d_gates, by_o, by_ifg)
         steps = list(zip(*(view.unbind() for view in views), strict=True))
-        asked = ctx.needs_input_grad[3]
+        asked = ctx.needs_input_grad[3] or ctx.needs_input_grad[4]
         for t, (d_output, h_c, f_t, d_gate, d_o, d_ifg) in reversed(list(enumerate(steps))):
             d_hidden = d_output + d_hidden  # [R, B, U]
             d_cell = torch.addcmul(d_cell, d_hidden, h_c)  # [R, B, U]

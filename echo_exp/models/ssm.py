@@ -17,6 +17,8 @@ from echo_exp.models.shown import Gated, gated
 
 LEAST_SQUARE = 1e-8
 """The smallest square of an initial decay, and the smallest phase: their logarithms are taken."""
+MOST_SQUARE = 1 - 2**-24
+"""The largest: the largest number below 1 in single precision, as log(1 - square) is taken."""
 
 
 class SSM(GatedNetwork):
@@ -99,7 +101,7 @@ class LinearRecurrence(nn.Module):
         super().__init__()
         low, high = (radius**2 for radius in ring)
         square = low + (high - low) * initializers.fractions(states, generators)  # [R, 1, S]
-        square = square.clamp(LEAST_SQUARE, 1 - LEAST_SQUARE)
+        square = square.clamp(LEAST_SQUARE, MOST_SQUARE)
         phase = max_phase * initializers.fractions(states, generators)  # [R, 1, S]
         self.decay_log = nn.Parameter((-square.log() / 2).log())  # n, [R, 1, S]
         self.phase_log = nn.Parameter(phase.clamp(min=LEAST_SQUARE).log())  # p, [R, 1, S]

@@ -125,7 +125,7 @@ class Transformer(Layered):
     def _angles(self, timesteps: int) -> Tensor:
         """Returns the angles of a window of any length, [T, D/2 or U/2]."""
         if timesteps > len(self.angles):
-            self.angles = growing(timesteps, self.width).to(self.angles.device)
+            self.angles = growing(timesteps, self.width).to(self.angles)
         return self.angles[:timesteps]
 
 

@@ -98,9 +98,10 @@ class OneHot:
         return outputs.argmax(-1)
 
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Returns True where no value is more probable than the target, [...]."""
-        chosen = outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-        return chosen == outputs.amax(-1)  # ten times as fast as argmax
+        """Returns True where the target is more probable than every other value, [...]."""
+        most = outputs == outputs.amax(-1, keepdim=True)  # several times as fast as argmax
+        chosen: Tensor = most.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+        return chosen & (most.sum(-1) == 1)
 
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Returns ``accuracy``."""

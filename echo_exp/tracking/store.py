@@ -301,7 +301,7 @@ class Store:
                 answered, kind, answer = pickle.load(self._answers)
                 if answered in (request, None):  # None: the writer failed
                     return kind, answer
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):
             return "error", "the process that writes to the tracking store has ended"
 
 

@@ -20,7 +20,7 @@ def norms(parameters: Iterable[tuple[str, nn.Parameter]]) -> dict[str, Tensor]:
     for name, parameter in parameters:
         if parameter.grad is not None:
             part = name.split(".")[1]
-            square = parameter.grad.square().flatten(1).sum(1)
+            square = parameter.grad.square().reshape(len(parameter), -1).sum(1)
             squares[part] = squares.get(part, torch.zeros_like(square)) + square
     return {part: square.sqrt() for part, square in squares.items()}
 

@@ -241,8 +241,9 @@ class EchoModule(pl.LightningModule):
         """Keeps the gradients of the last update, which Lightning would clear here."""
 
     def on_validation_epoch_start(self) -> None:
-        """Discards the scores of an interrupted evaluation."""
+        """Discards the scores of an interrupted evaluation, and of the validation before."""
         self._evaluated.clear()
+        self.scores = {k: v for k, v in self.scores.items() if not k.startswith("val/")}
 
     def on_test_epoch_start(self) -> None:
         """Discards the scores of an interrupted evaluation."""
@@ -252,7 +253,11 @@ class EchoModule(pl.LightningModule):
         """Logs ``val/loss`` and so on, and scores the gradient norms of the last update."""
         self._log_scores("val")
         norms = self._norms or gradients.norms(self.named_parameters())
-        self.scores |= {f"val/gradient_norm_{part}": norm for part, norm in norms.items()}
+        frozen = self.diverged > 0
+        self.scores |= {
+            f"val/gradient_norm_{part}": norm.masked_fill(frozen, math.nan)
+            for part, norm in norms.items()
+        }
 
     def on_test_epoch_end(self) -> None:
         """Logs ``test/loss``, ``test/accuracy``, ``test/sequence_accuracy`` and so on."""
@@ -376,7 +381,7 @@ class EchoModule(pl.LightningModule):
             loss: [S, R].
             weights: The parameters before the block, each [R, ...].
         """
-        sums = torch.stack([parameter.flatten(1).sum(1) for parameter in self.parameters()])
+        sums = torch.stack([p.reshape(len(p), -1).sum(1) for p in self.parameters()])
         finite = torch.cat([loss, sums.sum(0, keepdim=True)]).isfinite()  # [S+1, R]
         first = self.epochs + self.ahead + 1 + finite.long().argmin(0)
         new = (self.diverged == 0) & ~finite.all(0)

@@ -127,8 +127,11 @@ class Recorder(pl.Callback):
             for name, score in scores.items()
             if name.startswith("val/")
         }
-        for name, values in found.items():
-            self._validation[name].append(values)
+        missing = torch.full((1, len(self.epochs_to_solve)), math.nan)
+        for name in found.keys() - self._validation.keys():  # a callback's may begin late
+            self._validation[name] = [missing] * len(self._validated)
+        for name, values in self._validation.items():
+            values.append(found.get(name, missing))
         self._validated.append(epochs)
         solved = self.epochs_to_solve.isnan() & (found["val/accuracy"][0] >= SOLVED)
         self.epochs_to_solve = self.epochs_to_solve.masked_fill(solved, epochs)

@@ -190,6 +190,15 @@ def _louder(trained: TrainedNetwork) -> object:
     return forward
 
 
+def test_outputs_that_are_nan_count_as_a_difference() -> None:
+    network = small()
+
+    def predict(windows: np.ndarray) -> np.ndarray:
+        return np.full((len(windows), network.problem.n_out, network.problem.n_values), np.nan)
+
+    assert np.isnan(forms.compare(network, predict))
+
+
 def test_a_form_replaces_an_earlier_one(tmp_path: Path) -> None:
     forms.write(small(), "pt2", tmp_path)
     forms.write(small("many_to_one"), "pt2", tmp_path)

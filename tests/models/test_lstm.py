@@ -97,6 +97,16 @@ def test_the_handwritten_backward_pass_passes_gradcheck(timesteps: int) -> None:
     assert torch.autograd.gradcheck(run, (x, *state, *layer.parameters()))
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_either_part_of_the_state_alone_has_a_gradient(which: int) -> None:
+    layer = _layer(3, 2, replicas=2)
+    x, state = torch.randn(2, 3, 4, 3).double(), _state(layer, 3)
+    state[which].requires_grad_()
+    (ours,) = torch.autograd.grad(layer(x, state)[0].sum(), [state[which]])
+    (plain,) = torch.autograd.grad(_plain(layer, x, state).sum(), [state[which]])
+    torch.testing.assert_close(ours, plain)
+
+
 def test_gradients_equal_autograd_through_plain_gates() -> None:
     layer = _layer(3, 4, replicas=2)
     x = torch.randn(2, 3, 5, 3).double()

@@ -109,6 +109,12 @@ def test_a_long_window_is_exact_to_the_precision_of_32_bits(kind: str) -> None:
     assert (outputs - expected).abs().max() < 2e-4 * expected.abs().max()
 
 
+@pytest.mark.parametrize("ring", [(0.9999999, 1.0), (0.0, 1e-9)])
+def test_initial_weights_are_finite_at_the_edge_of_the_ring(ring: tuple[float, float]) -> None:
+    layer = LinearRecurrence(4, 2000, generators([0]), ring, 0.3)
+    assert all(parameter.isfinite().all() for parameter in layer.parameters())
+
+
 def test_initial_eigenvalues_lie_on_a_ring() -> None:
     layer = LinearRecurrence(4, 2000, generators([0]), (0.5, 0.9), 0.3)
     layer.requires_grad_(False)

@@ -101,6 +101,10 @@ def test_categories_are_scored_as_right_or_wrong_only() -> None:
     assert torch.equal(scores["accuracy"], outputs.argmax(-1) == targets)
 
 
+def test_a_network_that_prefers_no_value_is_never_right() -> None:
+    assert not OneHot(3).right(torch.zeros(3, 3), torch.arange(3)).any()
+
+
 @pytest.mark.parametrize("representation", [OneHot(5), Scaled(5)])
 def test_right_answers_are_those_that_accuracy_counts(representation: Representation) -> None:
     outputs, targets = torch.rand(50, representation.n_outputs), torch.randint(5, (50,))

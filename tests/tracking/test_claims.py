@@ -193,6 +193,15 @@ def test_a_claim_that_is_deleted_and_then_taken_is_lost(
     assert one.lost == {"job"}
 
 
+def test_a_lost_claim_is_forgotten_when_it_is_given_up(
+    client: MlflowClient, experiment: str
+) -> None:
+    mine = Claims(client, experiment, seconds=60)
+    mine.lost.add("job/1")
+    mine.release("job/1")
+    assert not mine.lost
+
+
 def test_a_machine_is_identified_by_more_than_its_name() -> None:
     boot = Path("/proc/sys/kernel/random/boot_id")
     assert (

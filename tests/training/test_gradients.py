@@ -6,7 +6,11 @@ from torch import Tensor, nn
 
 from echo_exp.training import gradients
 
-SHAPES = {"model.lstm.kernel": (3, 4), "model.lstm.bias": (1, 4), "model.dense.kernel": (4, 2)}
+SHAPES: dict[str, tuple[int, ...]] = {
+    "model.lstm.kernel": (3, 4),
+    "model.lstm.bias": (1, 4),
+    "model.dense.kernel": (4, 2),
+}
 
 
 def _parameters(scales: list[float]) -> dict[str, nn.Parameter]:
@@ -52,6 +56,14 @@ def test_a_gradient_that_is_not_finite_affects_only_its_replica() -> None:
         for gradient in _clipped(_parameters([1.0, float("inf")]), 1.0)[:2]
     )
     assert first == second == [True, False]
+
+
+def test_a_parameter_may_be_one_number_for_each_replica() -> None:
+    number = nn.Parameter(torch.zeros(2))
+    number.grad = torch.tensor([3.0, -4.0])
+    assert gradients.norms([("model.scale", number)])["scale"].tolist() == [3, 4]
+    gradients.clip([number], [torch.tensor([3.0, 4.0])], 1.0)
+    torch.testing.assert_close(number.grad, torch.tensor([1.0, -1.0]))
 
 
 def test_only_parts_that_have_a_gradient_have_a_norm() -> None:

@@ -1,13 +1,16 @@
 """The scores of each replica in a validation and a test."""
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from echo_exp import Seq2Seq
 from echo_exp.models import State
+from echo_exp.training.recorder import Recorder
 
 from ..trainers import make_data, make_module, make_trainer
 
@@ -80,3 +83,15 @@ def test_an_interrupted_validation_leaves_nothing_behind_for_the_test() -> None:
         module.validation_step(windows, 0)  # and no end of the epoch
     make_trainer().test(module, data, verbose=False)
     assert module.samples["test/accuracy"].shape == (4, 1)
+
+
+def test_a_score_that_begins_late_or_ends_early_is_missing_in_the_other_validations() -> None:
+    recorder = Recorder(None)
+    recorder.begin(replicas=2)
+    accuracy = {"val/accuracy": torch.tensor([0.5, 0.25])}
+    recorder.validated(5, accuracy)
+    recorder.validated(10, {**accuracy, "val/mine": torch.tensor([1.0, 2.0])})
+    recorder.validated(15, accuracy)
+    epochs, values = recorder.curves()["val/mine"]
+    assert epochs == [5, 10, 15]
+    np.testing.assert_array_equal(values, [[math.nan] * 2, [1, 2], [math.nan] * 2])

@@ -73,8 +73,10 @@ def read(access: Access, selection: Selection) -> StoredRuns:
     scores: dict[str, list[float | None]] = {}
     for query in queries(access, selection):
         with _refused(selection.filter), search(query) as rows:
-            place = {info.run_id: n for n, info in enumerate(rows.infos, start=len(infos))}
-            infos += rows.infos
+            known = {info.run_id for info in infos}  # a run may belong to several sweeps
+            new = [info for info in rows.infos if info.run_id not in known]
+            place = {info.run_id: n for n, info in enumerate(new, start=len(infos))}
+            infos += new
             _fill(params, rows.params, place, len(infos))
             _fill(scores, rows.scores, place, len(infos))
     if selection.filter is None:
@@ -152,10 +154,15 @@ def _fill(
     place: Mapping[str, int],
     count: int,
 ) -> None:
-    """Adds values of new runs to the columns; the new runs are the last of all ``count`` runs."""
+    """Adds values of new runs to the columns; the new runs are the last of all ``count`` runs.
+
+    Values of runs without a place among them are left out.
+    """
     for column in columns.values():
         column.extend([None] * (count - len(column)))
     for run_id, name, value in rows:
+        if run_id not in place:
+            continue
         if name not in columns:
             columns[name] = [None] * count
         columns[name][place[run_id]] = value

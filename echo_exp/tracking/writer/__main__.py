@@ -31,7 +31,8 @@ Message = tuple[str, dict[str, Any], int | None]
 
 
 def _read(stream: IO[bytes], commands: "queue.Queue[Message | None]") -> None:
-    with contextlib.suppress(EOFError):
+    # A program that is killed while it writes leaves half a message.
+    with contextlib.suppress(EOFError, pickle.UnpicklingError):
         while True:
             commands.put(pickle.load(stream))
     commands.put(None)

@@ -113,7 +113,8 @@ class Claims:
         return None
 
     def release(self, thing: str) -> None:
-        """Gives up the claim on a thing."""
+        """Gives up the claim on a thing; that it was lost, if it was, no longer matters."""
+        self.lost.discard(thing)
         if self._mine.pop(thing, None) is not None:
             self._delete(self._key(thing, self.name))
 
