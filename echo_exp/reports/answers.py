@@ -272,8 +272,12 @@ def _select(study: Study, finished: Sequence[Record]) -> list[Record]:
 
 
 def _validation(record: Record) -> tuple[float, float]:
-    """Returns the accuracy of the last validation and, to break ties, minus its loss."""
-    return float(record.scores["val/accuracy"].mean()), -float(record.scores["val/loss"].mean())
+    """Returns the accuracy of the last validation and, to break ties, minus its loss.
+
+    The loss is infinite if a seed has diverged.
+    """
+    loss = float(record.scores["val/loss"].mean())
+    return float(record.scores["val/accuracy"].mean()), -loss if np.isfinite(loss) else -np.inf
 
 
 def _pairs(

@@ -8,6 +8,7 @@ import numpy as np
 
 from echo_exp.reports.jobs import Setting
 from echo_exp.settings import is_number
+from echo_exp.sweeps.ranking import EQUAL
 from echo_exp.training.replicas import Floats
 
 MOST_LEVELS = 12
@@ -62,9 +63,9 @@ def effects(settings: Sequence[Setting], factors: Sequence[str], metric: str) ->
     """
     scores = [(setting, _finite(setting.scores(metric))) for setting in settings]
     every = np.concatenate([found for _, found in scores]) if scores else np.empty(0)
-    total = float(((every - every.mean()) ** 2).sum()) if len(every) else 0.0
-    if total <= 0:
+    if not len(every) or np.ptp(every) <= EQUAL:
         return None
+    total = float(((every - every.mean()) ** 2).sum())
     between = _between([found for _, found in scores], every.mean()) / total
     found = []
     for factor in factors:

@@ -1,5 +1,6 @@
 """The section of a study's report on lengths at which networks were not trained."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 
 from echo_exp import configuration
 from echo_exp.configuration.swept import word
-from echo_exp.metrics import definition
+from echo_exp.metrics import Better, definition
 from echo_exp.reports import answers, statistics, style
 from echo_exp.reports.answers import Answers
 from echo_exp.reports.estimates import Estimate
@@ -67,14 +68,20 @@ def _tested(metric: str, record: Record) -> dict[int, Estimate]:
 def _answer(found: Answers, metric: str, arms: Sequence[Arm], length: int) -> str:
     """Says which arm is best at a length, in each panel."""
     parts = []
+    known = definition(metric)
+    best_of, word_for = (min, "lowest") if known.better is Better.LOWER else (max, "highest")
     for panel in found.panels():
-        there = [arm for arm in _of_panel(found, arms, panel) if length in arm.at]
+        there = [
+            arm
+            for arm in _of_panel(found, arms, panel)
+            if length in arm.at and math.isfinite(arm.at[length].value)
+        ]
         if there:
-            best = max(there, key=lambda arm: arm.at[length].value)
+            best = best_of(there, key=lambda arm: arm.at[length].value)
             where = "" if panel is None else f"{word(panel)}: "
             level = word(answers.level(found.study, best.record))
             parts.append(f"{where}{level} {estimated(best.at[length])}")
-    return f"The highest {definition(metric).title} at length {length}: {'; '.join(parts)}."
+    return f"The {word_for} {known.title} at length {length}: {'; '.join(parts)}."
 
 
 def _of_panel(found: Answers, arms: Sequence[Arm], panel: Any) -> list[Arm]:

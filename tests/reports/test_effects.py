@@ -88,6 +88,7 @@ def test_with_one_seed_each_the_share_of_seeds_is_unknown() -> None:
 
 def test_without_variation_or_with_few_values_there_are_no_shares() -> None:
     assert _effects(lambda _: 0.5) is None
+    assert _effects(lambda _: 0.1, model__units=(1, 2, 3), seed=(1, 2)) is None
     assert _effects(lambda v: v["model.units"] / 100, model__units=range(50), seed=[1]) is None
 
 

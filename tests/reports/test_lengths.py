@@ -12,14 +12,14 @@ from echo_exp.reports.sections import Section
 from . import made
 
 
-def _found(at: dict[int, dict[int, float]], **more: str) -> Answers:
-    """The section for arms whose seeds all have the same accuracies at some lengths."""
-    study = made.study({"model.units": [*at]}, lengths="test/accuracy", **more)
+def _found(at: dict[int, dict[int, float]], metric: str = "test/accuracy", **more: str) -> Answers:
+    """The section for arms whose seeds all have the same scores at some lengths."""
+    study = made.study({"model.units": [*at]}, lengths=metric, **more)
     records = []
     for cell in study.cells:
         record = made.record(cell, [1.0] * 8)
         scores = {
-            f"test/accuracy_at_{length}": np.full(8, value)
+            f"{metric}_at_{length}": np.full(8, value)
             for length, value in at[cell.settings["model.units"]].items()
         }
         records.append(dataclasses.replace(record, scores={**record.scores, **scores}))
@@ -46,6 +46,13 @@ def test_each_arm_has_a_row_for_each_length() -> None:
 def test_the_answer_is_about_the_greatest_length() -> None:
     answer = _section({1: {10: 0.9, 20: 0.5}, 2: {10: 0.8, 20: 0.7}}).answer
     assert answer == "The highest accuracy at length 20: 2 0.700 (0.700 to 0.700)."
+
+
+def test_of_losses_the_lowest_is_the_best_and_an_arm_that_diverged_is_not() -> None:
+    arms = {1: {20: float("nan")}, 2: {20: 0.5}, 3: {20: 0.25}}
+    section = lengths.section(_found(arms, metric="test/loss"))
+    assert section is not None
+    assert section.answer.startswith("The lowest loss at length 20: 3 0.250")
 
 
 def test_a_length_that_an_arm_lacks_is_left_blank() -> None:

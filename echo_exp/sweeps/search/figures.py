@@ -92,21 +92,28 @@ class _Measure:
 
     Attributes:
         of: Returns its value in a trial.
+        low: Whether low values are better.
         bound: The bound of its constraint; None if it has none.
     """
 
     of: Callable[[FrozenTrial], float]
+    low: bool
     bound: float | None = None
+
+    def cost(self, trial: FrozenTrial) -> float:
+        """Returns its value in a trial with the sign with which low values are better."""
+        return self.of(trial) if self.low else -self.of(trial)
 
 
 def _measures(settings: SearchSettings) -> dict[str, _Measure]:
     """Returns the metrics of the objectives, then those of the constraints."""
     objectives = {
-        objective.metric: _Measure(_value(index))
+        objective.metric: _Measure(_value(index), objective.direction == "minimize")
         for index, objective in enumerate(settings.objectives)
     }
     constraints = {
-        each.metric: _Measure(_bounded(each), each.bound) for each in settings.constraints
+        each.metric: _Measure(_bounded(each), each.most, each.bound)
+        for each in settings.constraints
     }
     return objectives | {m: each for m, each in constraints.items() if m not in objectives}
 
@@ -328,7 +335,7 @@ def importances(study: optuna.Study, settings: SearchSettings) -> dict[str, dict
                 study,
                 evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
                 params=list(names),
-                target=measure.of,
+                target=measure.cost,  # of given values, the lowest count as the best
             )
     return found
 

@@ -83,7 +83,8 @@ class Constraint:
         return self.bound + violation if self.most else self.bound - violation
 
     def __str__(self) -> str:
-        return f"{self.metric} at {'most' if self.most else 'least'} {self.bound:g}"
+        bound = repr(self.bound).removesuffix(".0")  # all digits: it is read again
+        return f"{self.metric} at {'most' if self.most else 'least'} {bound}"
 
 
 @dataclass(frozen=True)

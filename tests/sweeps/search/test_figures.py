@@ -3,7 +3,8 @@
 from typing import Any
 
 import optuna
-from optuna.distributions import CategoricalDistribution, IntDistribution
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.search import figures, results
@@ -42,10 +43,32 @@ def test_only_figures_for_which_there_are_enough_trials_are_drawn() -> None:
     assert _drawn(8, lambda n: n, constraints=["val/loss at most 5"]) == several
 
 
+@pytest.mark.parametrize(
+    ("objective", "sign"), [("maximize val/accuracy", 1), ("minimize val/loss", -1)]
+)
+def test_what_makes_the_best_trials_good_is_important(objective: str, sign: int) -> None:
+    found = settings_for(objectives=[objective], constraints=[])
+    directions: list[Any] = [each.direction for each in found.objectives]
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    study = optuna.create_study(sampler=sampler, directions=directions)
+    for _ in range(200):
+        trial = study.ask({"good": FloatDistribution(0, 1), "bad": FloatDistribution(0, 1)})
+        value = trial.params["good"] if trial.params["bad"] > 0.2 else -1.0
+        study.tell(trial, sign * value)
+    (shares,) = figures.importances(study, found).values()
+    assert shares["good"] > 0.9
+
+
 def test_a_constraint_is_drawn_as_the_metric_that_it_bounds() -> None:
     for most in (True, False):
         constraint = Constraint("val/loss", most, 5)
         assert constraint.value(constraint.violation(3)) == 3
+
+
+@pytest.mark.parametrize("bound", [5.0, 0.99, 1234567.0, 1e-9])
+def test_the_text_of_a_constraint_has_all_digits_of_its_bound(bound: float) -> None:
+    constraint = Constraint("parameters", True, bound)
+    assert Constraint.read(str(constraint)) == constraint
 
 
 def test_the_best_so_far_meets_the_constraints() -> None:
