@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -22,6 +22,7 @@ from echo_exp.tracking.settings import LOCAL, TrackingSettings
 from echo_exp.training.checkpoint_names import BEST, LAST
 from echo_exp.training.checkpoints import load_weights
 from echo_exp.training.module import EchoModule
+from echo_exp.training.slices import cut_network
 from echo_exp.training.walks import as_trained, walk
 
 if TYPE_CHECKING:
@@ -223,34 +224,13 @@ def build(
     settings = configuration.read(one)
     module = assemble(one, settings).module.eval().requires_grad_(False)
     try:
-        module.load_state_dict(of_replica(weights, module.state_dict(), replica))
-    except (RuntimeError, IndexError) as error:
+        module.load_state_dict(cut_network(weights, module.state_dict(), replica))
+    except (RuntimeError, IndexError, TypeError) as error:
         reason = f"its checkpoint cannot be used: {str(error).splitlines()[0]}"
         raise SettingError(*asked, reason) from error
     epochs = content["echo_epochs"]
     metrics = metrics or {}
     return TrainedNetwork(module, one, settings, first + replica, epochs, run_id, metrics, curve)
-
-
-def of_replica(weights: Mapping[str, Any], own: Mapping[str, Any], replica: int) -> dict[str, Any]:
-    """Cuts one network out of the weights of several.
-
-    Args:
-        weights: What a module of several networks saves: parameters, [R, ...], and what else it
-            has, such as a buffer without a replica axis.
-        own: What a module of one network saves.
-        replica: The place of the network among them.
-
-    Returns:
-        What the module of the network loads; all that has the same shape in both stays as it is.
-    """
-    shapes = {name: getattr(value, "shape", None) for name, value in own.items()}
-    return {
-        name: value
-        if getattr(value, "shape", None) == shapes.get(name)
-        else value[replica : replica + 1]
-        for name, value in weights.items()
-    }
 
 
 def _curve(found: "FinishedRun") -> bytes | None:

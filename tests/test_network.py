@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from echo_exp import network as trained
 from echo_exp.settings import SettingError
 from echo_exp.task.problem import Stream, random_stream
+from echo_exp.training.slices import cut_network
 
 from .networks import small
 
@@ -103,7 +104,7 @@ def test_only_what_has_a_replica_axis_is_cut() -> None:
         "count": torch.ones(()),
     }
     own = {"kernel": torch.zeros(1, 2), "mask": torch.zeros(3), "count": torch.zeros(())}
-    cut = trained.of_replica(weights, own, 2)
+    cut = cut_network(weights, own, 2)
     assert cut["kernel"].tolist() == [[4.0, 5.0]]
     assert cut["mask"] is weights["mask"]
     assert cut["count"] is weights["count"]

@@ -1,17 +1,14 @@
 """The pinned versions can be installed on every Python that the project promises."""
 
 import re
-import tomllib
 from importlib.metadata import PackageNotFoundError, metadata
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from echo_exp import configuration
+from .system.written import PROJECT, ROOT
 
-ROOT = configuration.FOLDER.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OLDEST = PROJECT["requires-python"].removeprefix(">=") + ".0"
 PINS = re.findall(
     r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE

@@ -2,22 +2,21 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from omegaconf import DictConfig
+from torch import nn
 
 from echo_exp.configuration.building import build, takes
 from echo_exp.configuration.checking import Settings
-from echo_exp.configuration.memory import Need, check_memory
-from echo_exp.configuration.shapes import need, network
+from echo_exp.configuration.memory import check_memory
+from echo_exp.configuration.shapes import Sized, size
 from echo_exp.settings import SettingError
 from echo_exp.task.data import EchoDataModule
 from echo_exp.task.problem import LENGTHS, TEST_LENGTHS, at_lengths
-from echo_exp.task.representation import Representation
 from echo_exp.training.experiment import Parts
 from echo_exp.training.module import EchoModule, MakeOptimizer
+from echo_exp.training.slices import differing
 from echo_exp.training.trainer import check_device
 
 
@@ -35,7 +34,7 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
     """
     check_device(settings.trainer.accelerator)
-    sized = _sized(config, settings)
+    sized = size(config, settings)
     check_memory(config, sized.need, len(settings.seeds))
     lengths = {name: _at_lengths(sized, name) for name in LENGTHS}
     tests = {length: partial(_parts, other) for length, other in lengths[TEST_LENGTHS].items()}
@@ -44,37 +43,12 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
     return parts
 
 
-@dataclass(frozen=True)
-class _Sized:
-    """A configuration whose network has a known size, but is not built yet.
-
-    Attributes:
-        config: The configuration.
-        settings: Its checked settings.
-        representation: How the network sees integers.
-        make_model: Makes the network.
-        need: The memory that its training takes.
-    """
-
-    config: DictConfig
-    settings: Settings
-    representation: Representation
-    make_model: Callable[..., Any]
-    need: Need
-
-
-def _sized(config: DictConfig, settings: Settings) -> _Sized:
-    representation, make_model = network(config, settings)
-    needed = need(make_model(seeds=()), representation, settings)
-    return _Sized(config, settings, representation, make_model, needed)
-
-
-def _at_lengths(sized: _Sized, name: str) -> dict[int, _Sized]:
+def _at_lengths(sized: Sized, name: str) -> dict[int, Sized]:
     """Returns the configuration at each length of its training or its tests, by the length."""
     found = {}
     for length, problem in at_lengths(sized.settings.problem, name).items():
-        other = _sized(sized.config, dataclasses.replace(sized.settings, problem=problem))
-        _check_same_weights(sized.make_model, other.make_model, f"problem.{name}", length)
+        other = size(sized.config, dataclasses.replace(sized.settings, problem=problem))
+        _check_same_weights(sized.empty, other.empty, f"problem.{name}", length)
         needed = other.need.tested() if name == TEST_LENGTHS else other.need
         try:
             check_memory(sized.config, needed, len(sized.settings.seeds))
@@ -85,7 +59,7 @@ def _at_lengths(sized: _Sized, name: str) -> dict[int, _Sized]:
 
 
 def _parts(
-    sized: _Sized,
+    sized: Sized,
     seeds: Sequence[int],
     lengths: Mapping[int, Callable[[Sequence[int]], Parts]] | None = None,
 ) -> Parts:
@@ -112,15 +86,9 @@ def _parts(
     return Parts(module, data, lengths or {})
 
 
-def _check_same_weights(
-    make_model: Callable[..., Any], make_other: Callable[..., Any], key: str, length: int
-) -> None:
+def _check_same_weights(network: nn.Module, other: nn.Module, key: str, length: int) -> None:
     """Refuses a length for which the network's weights would have other shapes."""
-    one, other = (
-        {name: tuple(value.shape) for name, value in make(seeds=()).state_dict().items()}
-        for make in (make_model, make_other)
-    )
-    differ = [name for name, shape in one.items() if other.get(name) != shape]
+    differ = differing(network.state_dict(), other.state_dict())
     if differ:
         reason = (
             f"this network has other weights at this length ({', '.join(differ)}): it must be one "

@@ -144,24 +144,24 @@ def check_memory(config: DictConfig, need: Need, replicas: int) -> None:
     Raises:
         SettingError: There is not enough memory.
     """
-    needed = need.bytes(replicas)
+    one, needed = need.bytes(1), need.bytes(replicas)
     available = _memory()
-    if need.bytes(1) > available and need.activations + need.evaluated > need.weights:
+    if one > available and need.activations + need.evaluated > need.weights:
         raise SettingError(
             "batch_size",
             config.batch_size,
-            f"it takes {need.bytes(1) / 2**30:,.0f} GiB to train one network on so many windows of "
+            f"it takes {one / 2**30:,.0f} GiB to train one network on so many windows of "
             f"{need.timesteps:,} timesteps at a time, and this machine has "
             f"{available / 2**30:,.0f}",
         )
-    if need.bytes(1) > available:
+    if one > available:
         n_values = config.problem.get("n_values")
         values = "" if n_values is None else f"with problem.n_values={n_values} "
         raise SettingError(
             "model.units",
             config.model.get("units"),
-            f"{values}it takes {need.bytes(1) / 2**30:,.0f} GiB to train one network, and this "
-            f"machine has {available / 2**30:,.0f}",
+            f"{values}it takes {one / 2**30:,.0f} GiB to train one network, and this machine has "
+            f"{available / 2**30:,.0f}",
         )
     if needed > available:
         raise SettingError(

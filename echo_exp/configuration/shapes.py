@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,14 +26,49 @@ def stack_size(config: DictConfig) -> int:
         SettingError: A setting is unknown, missing or has a value that is not allowed.
     """
     settings = read(config)
+    sized = size(config, settings)
+    tests = [
+        size(config, replace(settings, problem=problem)).need.tested()
+        for problem in at_lengths(settings.problem, TEST_LENGTHS).values()
+    ]
+    return min(networks_together(sized.empty, each) for each in (sized.need, *tests))
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A configuration whose network has a known size, but is not built yet.
+
+    Attributes:
+        config: The configuration.
+        settings: Its checked settings.
+        representation: How the network sees integers.
+        make_model: Makes the network.
+        empty: The network with no replicas.
+        need: The memory that its training takes.
+    """
+
+    config: DictConfig
+    settings: Settings
+    representation: Representation
+    make_model: Callable[..., Any]
+    empty: nn.Module
+    need: Need
+
+
+def size(config: DictConfig, settings: Settings) -> Sized:
+    """Returns a configuration with the size of its network.
+
+    Args:
+        config: The configuration.
+        settings: Its checked settings.
+
+    Raises:
+        SettingError: A setting of the representation or the network is not allowed.
+    """
     representation, make_model = network(config, settings)
     empty = make_model(seeds=())
-    needs = [need(empty, representation, settings)]
-    for problem in at_lengths(settings.problem, TEST_LENGTHS).values():
-        at_length = replace(settings, problem=problem)
-        representation, make_model = network(config, at_length)
-        needs.append(need(make_model(seeds=()), representation, at_length).tested())
-    return min(networks_together(empty, each) for each in needs)
+    needed = need(empty, representation, settings)
+    return Sized(config, settings, representation, make_model, empty, needed)
 
 
 def need(empty: nn.Module, representation: Representation, settings: Settings) -> Need:

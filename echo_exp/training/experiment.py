@@ -29,6 +29,7 @@ from echo_exp.training.progress import Progress
 from echo_exp.training.recorder import Recorder
 from echo_exp.training.replicas import Floats
 from echo_exp.training.settings import Display, TrainerSettings
+from echo_exp.training.slices import differing
 from echo_exp.training.threads import count_threads
 from echo_exp.training.trainer import lightning_trainer
 
@@ -73,17 +74,11 @@ def last_checkpoint(folder: Path, parts: Parts) -> dict[str, Any] | None:
         checkpoint = load(path)
     except ValueError as error:
         raise SettingError("resume", path, f"the checkpoint cannot be used: {error}") from error
-    own, found = (_shapes(each) for each in (parts.module.state_dict(), checkpoint["state_dict"]))
-    differ = sorted(name for name in own | found if own.get(name) != found.get(name))
+    differ = differing(parts.module.state_dict(), checkpoint["state_dict"])
     if differ:
         reason = f"the checkpoint cannot be used: other weights ({', '.join(differ)})"
         raise SettingError("resume", path, reason)
     return checkpoint
-
-
-def _shapes(state: Mapping[str, Any]) -> dict[str, torch.Size | None]:
-    """Returns the shapes of what a network saves; a user's own may save more than tensors."""
-    return {name: getattr(value, "shape", None) for name, value in state.items()}
 
 
 def train(

@@ -1,4 +1,4 @@
-"""Joins runs to one stack along the replica axis, and cuts them out of it again."""
+"""Joins runs to one stack along the replica axis, and cuts runs and networks out of it again."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,6 +17,38 @@ def join_weights(weights: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 def cut_weights(weights: Mapping[str, Tensor], own: slice) -> dict[str, Tensor]:
     """Copies the weights of one run out of those of a stack, [R, ...] -> [r, ...]."""
     return {name: value[own].detach().clone() for name, value in weights.items()}
+
+
+def cut_network(weights: Mapping[str, Any], own: Mapping[str, Any], replica: int) -> dict[str, Any]:
+    """Cuts one network out of the weights of several.
+
+    Args:
+        weights: What a module of several networks saves: parameters, [R, ...], and what else it
+            has, such as a buffer without a replica axis.
+        own: What a module of one network saves.
+        replica: The place of the network among them.
+
+    Returns:
+        What the module of the network loads; all that has the same shape in both stays as it is.
+    """
+    other = {*differing(weights, own)}
+    return {k: v[replica : replica + 1] if k in other else v for k, v in weights.items()}
+
+
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Returns the names in what two modules save that have other shapes, or only one of them has.
+
+    A user's network may save more than tensors; these have no shape.
+    """
+    shapes, others = (
+        {name: getattr(value, "shape", None) for name, value in saved.items()}
+        for saved in (one, other)
+    )
+    return [
+        name
+        for name in shapes | others
+        if name not in shapes or name not in others or shapes[name] != others[name]
+    ]
 
 
 def join_optimizers(

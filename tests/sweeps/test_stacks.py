@@ -75,7 +75,7 @@ def test_jobs_whose_learning_rate_depends_on_their_epochs_train_together() -> No
 
 def test_each_worker_gets_a_stack() -> None:
     lines = [f"seed={n}" for n in range(7)]
-    assert sorted(len(stack) for stack in numbers(*lines, workers=3)) == [2, 2, 3]
+    assert [len(stack) for stack in numbers(*lines, workers=3)] == [2, 3, 2]
     assert [len(stack) for stack in numbers(*lines, workers=100)] == [1] * 7
 
 

@@ -10,19 +10,24 @@ from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.search import figures, results
 from echo_exp.sweeps.search.goals import Constraint
 from echo_exp.sweeps.search.run_search import best_of
+from echo_exp.sweeps.search.settings import SearchSettings
 
 from .searches import MEDIAN, settings_for
 
 
-def _drawn(count: int, values: Any, **changes: Any) -> set[str]:
-    found = settings_for(**changes)
+def _study(found: SearchSettings) -> optuna.Study:
     directions: list[Any] = [objective.direction for objective in found.objectives]
     sampler = optuna.samplers.RandomSampler(seed=0)
-    study = optuna.create_study(sampler=sampler, directions=directions)
+    return optuna.create_study(sampler=sampler, directions=directions)
+
+
+def _drawn(count: int, values: Any, **changes: Any) -> set[str]:
+    found = settings_for(**changes)
+    study = _study(found)
     spaces = {"units": IntDistribution(1, 50), "model": CategoricalDistribution(("a" * 40, "b"))}
     for number in range(count):
         trial = study.ask(dict(spaces))
-        if len(directions) == 1:
+        if len(found.objectives) == 1:
             trial.report(number, 5)
         for constraint in found.constraints:
             trial.set_constraint(str(constraint), constraint.violation(number))
@@ -48,9 +53,7 @@ def test_only_figures_for_which_there_are_enough_trials_are_drawn() -> None:
 )
 def test_what_makes_the_best_trials_good_is_important(objective: str, sign: int) -> None:
     found = settings_for(objectives=[objective], constraints=[])
-    directions: list[Any] = [each.direction for each in found.objectives]
-    sampler = optuna.samplers.RandomSampler(seed=0)
-    study = optuna.create_study(sampler=sampler, directions=directions)
+    study = _study(found)
     for _ in range(200):
         trial = study.ask({"good": FloatDistribution(0, 1), "bad": FloatDistribution(0, 1)})
         value = trial.params["good"] if trial.params["bad"] > 0.2 else -1.0
