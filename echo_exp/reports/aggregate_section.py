@@ -13,6 +13,7 @@ from echo_exp.reports.answers import Answers
 from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.rendering import ENVIRONMENT, estimated, safe
 from echo_exp.reports.sections import Section
+from echo_exp.reports.statistics import LEAST
 
 NOTHING = Estimate(math.nan, math.nan, math.nan)
 
@@ -35,6 +36,7 @@ def section(found: Answers) -> Section | None:
         place=lambda ranking: _place(found, ranking),
         safe=safe,
         estimate=estimated,
+        least=LEAST,
     )
     figures = {
         "interquartile": aggregate_figures.interquartile(found, ranked),

@@ -4,7 +4,8 @@ The definitions are those of Agarwal et al. 2021, "Deep Reinforcement Learning a
 Statistical Precipice" (arXiv:2108.13264): each task has a few seeds, and a method is judged by all
 tasks together. All intervals are percentiles of a stratified bootstrap, which resamples the seeds
 within each task but not the tasks. Its random numbers have a fixed seed, so the same scores give
-the same intervals.
+the same intervals. If a task has fewer than `LEAST` seeds there are no intervals (NaN): they would
+be too narrow, and empty for a single seed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from echo_exp.reports.answers import Answers
 from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
 from echo_exp.reports.rendering import estimated
-from echo_exp.reports.statistics import RESAMPLES
+from echo_exp.reports.statistics import LEAST, RESAMPLES
 from echo_exp.sweeps.significance import CONFIDENCE, threshold
 from echo_exp.sweeps.study import Study
 from echo_exp.training.replicas import Floats
@@ -76,6 +77,11 @@ class Aggregate:
     def told_apart(self) -> bool:
         """Whether it is significantly below the best."""
         return self.behind is not None and self.behind.low > 0
+
+    @property
+    def decidable(self) -> bool:
+        """Whether there are enough seeds to tell it apart from the best."""
+        return self.behind is None or np.isfinite(self.behind.low)
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,12 @@ def interquartile_means(scores: Scores) -> Floats:
 
     Args:
         scores: The scores of each task.
+
+    Returns:
+        The means; NaN if a task has too few seeds.
     """
+    if not _enough(scores):
+        return np.full(RESAMPLES, np.nan)
     drawn = np.concatenate(list(resampled(scores)), axis=1)  # [B, n]
     return np.asarray(stats.trim_mean(drawn, QUARTILE, axis=1))
 
@@ -214,9 +225,16 @@ def improvement(scores: Scores, reference: Scores) -> Estimate:
         above = [_above(a, b) for a, b in zip(first, second, strict=True)]  # [B] each
         return np.asarray(np.stack(above).mean(0))
 
+    value = float(of_all([s[None] for s in scores], [s[None] for s in reference])[0])
+    if not _enough([*scores, *reference]):
+        return Estimate(value, np.nan, np.nan)
     drawn = of_all(list(resampled(scores)), list(resampled(reference, seed=1)))  # [B]
-    value = of_all([s[None] for s in scores], [s[None] for s in reference])
-    return _estimate(float(value[0]), drawn)
+    return _estimate(value, drawn)
+
+
+def _enough(scores: Scores) -> bool:
+    """Returns whether each task has enough seeds for an interval."""
+    return min(map(len, scores)) >= LEAST
 
 
 def _above(first: Floats, second: Floats) -> Floats:
@@ -231,8 +249,10 @@ def profile(scores: Scores) -> Profile:
     Args:
         scores: The scores of each task.
     """
-    drawn = np.mean([_shares(draws) for draws in resampled(scores)], axis=0)  # [B, Q]
     value = np.mean([_shares(of_task[None])[0] for of_task in scores], axis=0)
+    if not _enough(scores):
+        return Profile(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
+    drawn = np.mean([_shares(draws) for draws in resampled(scores)], axis=0)  # [B, Q]
     low, high = np.quantile(drawn, _ends(1 - CONFIDENCE), axis=0)
     return Profile(value, low, high)
 
@@ -291,9 +311,12 @@ def _order(found: Answers, ranking: Ranking) -> str:
     first, *others = ranking.aggregates
     lines = [f"{_mean(first)} first"]
     lines += [f"then {_mean(other)}" for other in others[:1] if other.told_apart]
-    same = [word(other.level) for other in others if not other.told_apart]
+    same = [word(other.level) for other in others if other.decidable and not other.told_apart]
     if same:
         lines.append(f"{', '.join(same)} cannot be told apart from the first")
+    few = [word(other.level) for other in others if not other.decidable]
+    if few:
+        lines.append(f"too few seeds to tell {', '.join(few)} from it")
     where = place(found.study, ranking)
     return ", ".join(lines) + (f" ({where})" if where else "")
 

@@ -14,7 +14,7 @@ from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
 from echo_exp.reports.statistics import Difference, Survival
 from echo_exp.settings import SettingError
-from echo_exp.sweeps.significance import CONFIDENCE, threshold
+from echo_exp.sweeps.significance import CONFIDENCE, decidable, holm, smallest_p
 from echo_exp.sweeps.study import Study
 from echo_exp.training.evaluation import SOLVED
 from echo_exp.training.replicas import Floats
@@ -55,11 +55,14 @@ class Solving:
         reference: The record with the first value of the compared setting.
         other: The record with another value.
         p: The p-value of the log-rank test, corrected for the number of the study's comparisons.
+        decidable: Whether this number of seeds can show a difference at all, given the number of
+            comparisons.
     """
 
     reference: Record
     other: Record
     p: float
+    decidable: bool
 
 
 @dataclass(frozen=True)
@@ -305,11 +308,24 @@ def _pairs(
     return pairs
 
 
-def _corrected(pairs: Sequence[Pair], p: Sequence[float]) -> list[float]:
-    """Corrects p-values for their number; pairs of the same runs count once."""
+def _corrected(
+    pairs: Sequence[Pair], p: Sequence[float], least: Sequence[float]
+) -> list[tuple[float, bool]]:
+    """Corrects p-values for their number; pairs of the same runs count once.
+
+    Args:
+        pairs: The pairs.
+        p: The p-value of each; NaN where nothing was tested.
+        least: The smallest p-value that the seeds of each can have.
+
+    Returns:
+        The corrected p-value of each, and whether it can be significant at all.
+    """
     runs = [(a.run_id, b.run_id) for a, b in pairs]
-    once = dict(zip(runs, p, strict=True))
-    corrected = dict(zip(once, statistics.holm(list(once.values())), strict=True))
+    once = dict(zip(runs, zip(p, least, strict=True), strict=True))
+    values = [value for value, _ in once.values()]
+    possible = [np.nan if np.isnan(value) else smallest for value, smallest in once.values()]
+    corrected = dict(zip(once, zip(holm(values), decidable(possible), strict=True), strict=True))
     return [corrected[pair] for pair in runs]
 
 
@@ -317,12 +333,10 @@ def _comparisons(pairs: Sequence[Pair], metric: str) -> list[Comparison]:
     differences = [
         statistics.differ(a.scores[metric], b.scores[metric], (a.seeds, b.seeds)) for a, b in pairs
     ]
-    corrected = _corrected(pairs, [difference.p for difference in differences])
-    distinct = {(a.run_id, b.run_id) for a, b in pairs}
-    chance = threshold(len(distinct))
+    corrected = _corrected(pairs, [d.p for d in differences], [d.least_p for d in differences])
     return [
-        Comparison(metric, a, b, difference, p, difference.least_p < chance)
-        for (a, b), difference, p in zip(pairs, differences, corrected, strict=True)
+        Comparison(metric, a, b, difference, p, possible)
+        for (a, b), difference, (p, possible) in zip(pairs, differences, corrected, strict=True)
     ]
 
 
@@ -331,8 +345,9 @@ def _solving(pairs: Sequence[Pair]) -> list[Solving]:
         statistics.logrank((a.epochs_to_solve, a.epochs), (b.epochs_to_solve, b.epochs))
         for a, b in pairs
     ]
-    corrected = _corrected(pairs, raw)
-    return [Solving(a, b, p) for (a, b), p in zip(pairs, corrected, strict=True)]
+    least = [smallest_p(len(a.seeds), len(b.seeds), paired=False) for a, b in pairs]
+    corrected = _corrected(pairs, raw, least)
+    return [Solving(a, b, *found) for (a, b), found in zip(pairs, corrected, strict=True)]
 
 
 def law(names: Sequence[str], compared: Sequence[Record], accuracy: float) -> Law:

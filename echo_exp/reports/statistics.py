@@ -1,26 +1,30 @@
 """Statistics of the scores of many seeds; every random draw has a fixed seed.
 
-The tests and fits are those of SciPy, statsmodels and lifelines; this module decides which is used.
+The tests and fits are those of SciPy and lifelines; this module decides which is used.
 """
 
+import functools
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from lifelines import KaplanMeierFitter, LogNormalAFTFitter
+from lifelines import KaplanMeierFitter, LogNormalAFTFitter, NelsonAalenFitter
 from lifelines.exceptions import ConvergenceError
 from lifelines.statistics import logrank_test
 from lifelines.utils import median_survival_times
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from echo_exp.reports.estimates import Estimate
 from echo_exp.sweeps.significance import CONFIDENCE, smallest_p
 from echo_exp.training.replicas import Floats
 
 RESAMPLES = 4999
+ENUMERATED = 20_000
+"""With at most so many ways to divide the seeds among two samples, p-values are exact."""
+EXACT = stats.PermutationMethod(n_resamples=ENUMERATED)
 ROUNDING = 1e-9
 """Values that differ by no more than this share of their mean are equal."""
 LEAST = 8
@@ -124,17 +128,27 @@ def differ(first: Floats, second: Floats, seeds: tuple[Sequence[int], Sequence[i
 def _signed_rank(differences: Floats) -> float:
     if not len(differences):
         return np.nan
-    if not differences.any():
-        return 1.0
-    with warnings.catch_warnings():  # with ties there are no exact p-values
-        warnings.simplefilter("ignore")
-        return float(stats.wilcoxon(differences).pvalue)
+    unequal = differences[differences != 0]  # SciPy would not give exact p-values with the others
+    return float(stats.wilcoxon(unequal).pvalue) if len(unequal) else 1.0
 
 
 def _rank_sum(first: Floats, second: Floats) -> float:
     if not (len(first) and len(second)):
         return np.nan
-    return float(stats.mannwhitneyu(second, first).pvalue)
+    test = functools.partial(stats.mannwhitneyu, second, first)
+    found = test(method=EXACT) if _few(first, second) else test()
+    return _possible(float(found.pvalue), first, second)
+
+
+def _few(first: Floats, second: Floats) -> bool:
+    """Returns whether all ways to divide the seeds among two samples can be enumerated."""
+    sizes = len(first), len(second)
+    return min(sizes) > 1 and math.comb(sum(sizes), sizes[0]) <= ENUMERATED
+
+
+def _possible(p: float, first: Floats, second: Floats) -> float:
+    """Returns a p-value of two samples, but none below the smallest that is possible."""
+    return max(p, smallest_p(len(first), len(second), paired=False))
 
 
 def _unpaired(first: Floats, second: Floats) -> Estimate:
@@ -147,7 +161,7 @@ def _unpaired(first: Floats, second: Floats) -> Estimate:
         return Estimate(value, value, value)
     interval = stats.bootstrap(
         (second, first),
-        lambda a, b, axis: a.mean(axis) - b.mean(axis),
+        _difference,
         n_resamples=RESAMPLES,
         confidence_level=CONFIDENCE,
         method="percentile",
@@ -156,17 +170,8 @@ def _unpaired(first: Floats, second: Floats) -> Estimate:
     return Estimate(value, float(interval.low), float(interval.high))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Corrects p-values for their number (Holm 1979).
-
-    Args:
-        p_values: The p-values; NaN, where nothing was tested, stays NaN and does not count.
-    """
-    p = np.array(p_values, dtype=float)
-    tested = np.isfinite(p)
-    if tested.any():
-        p[tested] = multipletests(p[tested], method="holm")[1]
-    return [float(value) for value in p]
+def _difference(first: Floats, second: Floats, axis: int) -> Floats:
+    return np.asarray(first.mean(axis) - second.mean(axis))
 
 
 def survival(epochs_to_solve: Floats, epochs: int) -> Survival:
@@ -197,6 +202,10 @@ def survival(epochs_to_solve: Floats, epochs: int) -> Survival:
 def logrank(first: tuple[Floats, int], second: tuple[Floats, int]) -> float:
     """Returns the p-value of the log-rank test (Mantel 1966) of two samples of epochs to solve.
 
+    The test compares the sums of the seeds' scores: 1 for a seed that solved the problem, else 0,
+    minus the estimate of Nelson and Aalen of the cumulative hazard at its last epoch (Peto and Peto
+    1972). For few seeds its distribution is that over all ways to divide them.
+
     Args:
         first: The epochs to solve, [n], and the epochs that each seed was trained for, as in
             `survival`.
@@ -211,7 +220,14 @@ def logrank(first: tuple[Floats, int], second: tuple[Floats, int]) -> float:
         return np.nan
     with warnings.catch_warnings():  # pandas warns of code in lifelines
         warnings.simplefilter("ignore")
-        return float(logrank_test(times, others, events, other_events).p_value)
+        if not _few(times, others):
+            p = logrank_test(times, others, events, other_events).p_value
+            return _possible(float(p), times, others)
+        every, solved = np.concatenate([times, others]), np.concatenate([events, other_events])
+        hazard = NelsonAalenFitter(nelson_aalen_smoothing=False).fit(every, solved)
+    scores = solved - hazard.predict(every).to_numpy()
+    samples = scores[: len(times)], scores[len(times) :]
+    return float(stats.permutation_test(samples, _difference, n_resamples=ENUMERATED).pvalue)
 
 
 def power_law(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from scipy import stats
 
-from echo_exp.sweeps.significance import CONFIDENCE
+from echo_exp.sweeps.significance import CONFIDENCE, holm
 
 MOST_NAMED = 3
 """At most this many settings that cannot be told apart from the best are named."""
@@ -130,7 +130,7 @@ def rank(
     if not tested:
         return ranked
     best, others = ranked[:1], ranked[1:]
-    p_values = _holm([_welch(best[0], other) for other in others])
+    p_values = holm([_welch(best[0], other) for other in others])
     return [*best, *(replace(r, p=p) for r, p in zip(others, p_values, strict=True))]
 
 
@@ -243,13 +243,3 @@ def _welch(first: Ranked, other: Ranked) -> float:
         return min(1.0, 2 / math.comb(first.seeds + other.seeds, first.seeds))
     samples = (first.mean, first.std, first.seeds, other.mean, other.std, other.seeds)
     return float(stats.ttest_ind_from_stats(*samples, equal_var=False).pvalue)
-
-
-def _holm(p_values: Sequence[float]) -> list[float]:
-    """Corrects p-values for their number (Holm 1979); NaN, where nothing was tested, stays NaN."""
-    order = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
-    corrected, least = list(p_values), 0.0
-    for done, (p, place) in enumerate(order):
-        least = max(least, min(1.0, p * (len(order) - done)))
-        corrected[place] = least
-    return corrected

@@ -30,6 +30,32 @@ def threshold(comparisons: int) -> float:
     return (1 - CONFIDENCE) / max(comparisons, 1)
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Corrects p-values for their number (Holm 1979).
+
+    Args:
+        p_values: The p-values; NaN, where nothing was tested, stays NaN and does not count.
+    """
+    tested = [place for place, p in enumerate(p_values) if not math.isnan(p)]
+    order = sorted(tested, key=lambda place: p_values[place])
+    corrected, least = list(p_values), 0.0
+    for done, place in enumerate(order):
+        least = max(least, min(1.0, p_values[place] * (len(order) - done)))
+        corrected[place] = least
+    return corrected
+
+
+def decidable(smallest: Sequence[float]) -> list[bool]:
+    """Returns which of several comparisons can be significant, after Holm's correction of them all.
+
+    One that cannot be the first to be significant still can once others are.
+
+    Args:
+        smallest: The smallest p-value that each comparison can have; NaN where nothing is tested.
+    """
+    return [p < 1 - CONFIDENCE for p in holm(smallest)]
+
+
 def seeds_needed(comparisons: int) -> int:
     """Returns the smallest number of seeds with which a comparison can be significant.
 
@@ -49,8 +75,7 @@ def too_few(pairs: Sequence[tuple[int, int]]) -> str | None:
     Returns:
         The message; None if each comparison can be significant.
     """
-    chance = threshold(len(pairs))
-    few = sum(smallest_p(a, b, a == b) >= chance for a, b in pairs)
+    few = decidable([smallest_p(a, b, a == b) for a, b in pairs]).count(False)
     if not few:
         return None
     return (

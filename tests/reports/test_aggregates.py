@@ -19,7 +19,7 @@ from .made import record, study
 
 LOW, HIGH = np.linspace(0.1, 0.3, 10), np.linspace(0.7, 0.9, 10)
 TASKS = st.lists(
-    st.lists(st.floats(0, 1), min_size=1, max_size=6).map(np.array), min_size=1, max_size=3
+    st.lists(st.floats(0, 1), min_size=8, max_size=12).map(np.array), min_size=1, max_size=3
 )
 
 
@@ -53,7 +53,7 @@ def test_seeds_are_drawn_within_their_task() -> None:
 
 
 def test_tasks_without_spread_give_an_empty_interval() -> None:
-    (found,) = aggregates.aggregate({"a": [np.full(5, 0.2), np.full(5, 0.8)]}, "a")
+    (found,) = aggregates.aggregate({"a": [np.full(8, 0.2), np.full(8, 0.8)]}, "a")
     assert (found.iqm.low, found.iqm.high) == (found.iqm.value, found.iqm.value)
     assert found.iqm.value == pytest.approx(0.5)
 
@@ -118,6 +118,24 @@ def test_an_interquartile_mean_lies_among_the_scores(scores: list[np.ndarray]) -
     ends = every.min() - 1e-9, every.max() + 1e-9
     assert ends[0] <= found.iqm.low <= found.iqm.high <= ends[1]
     assert ends[0] <= found.iqm.value <= ends[1]
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 7])
+def test_too_few_seeds_of_one_task_give_no_intervals(seeds: int) -> None:
+    found = _found(
+        u1={"a": [*LOW], "b": [*LOW[:seeds]]},
+        u2={"a": [*HIGH], "b": [*HIGH[:seeds]]},
+    )
+    (ranking,) = aggregates.rankings(found)
+    for each in ranking.aggregates:
+        ends = [each.iqm.low, each.iqm.high, *each.profile.low, *each.profile.high]
+        ends += [
+            e for pair in (each.improvement, each.behind) if pair for e in (pair.low, pair.high)
+        ]
+        assert np.isnan(ends).all()
+        assert not each.told_apart
+    told = aggregates.sentence(found, [ranking])
+    assert told.endswith("first, too few seeds to tell 1 from it.")
 
 
 def test_the_highest_mean_comes_first_and_the_others_are_compared_with_it() -> None:

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from echo_exp.reports import answers, statistics
+from echo_exp.reports import answers
 from echo_exp.reports.answers import Answers
 from echo_exp.settings import SettingError
+from echo_exp.sweeps.significance import holm
 
 from .made import record, study
 
@@ -65,7 +66,7 @@ def test_p_values_are_corrected_for_the_comparisons_of_their_metric() -> None:
     found = answers.answer(asked, records)
     for metric in ("test/accuracy", "test/loss"):
         mine = [c for c in found.comparisons if c.metric == metric]
-        assert [c.p for c in mine] == statistics.holm([c.difference.p for c in mine])
+        assert [c.p for c in mine] == holm([c.difference.p for c in mine])
 
 
 @pytest.mark.parametrize(
@@ -170,6 +171,29 @@ def test_the_answer_says_when_there_are_too_few_seeds(seeds: int, decidable: boo
     found = answers.answer(asked, few)
     assert found.comparisons[0].decidable is decidable
     assert (found.comparisons[0].p < 0.05) is decidable
+
+
+@pytest.mark.parametrize(("seeds", "decidable"), [(3, False), (4, True)])
+def test_the_epochs_to_solve_of_too_few_seeds_decide_nothing(seeds: int, decidable: bool) -> None:
+    asked = study({"model.units": [1, 2]})
+    never, soon = ([np.nan] * seeds, [10.0] * seeds)
+    found = answers.answer(
+        asked,
+        [record(c, HIGH[:seeds], s) for c, s in zip(asked.cells, (never, soon), strict=True)],
+    )
+    (solving,) = found.solving
+    assert solving.decidable is decidable
+    assert (solving.p < 0.05) is decidable
+
+
+def test_where_nothing_was_tested_no_other_comparison_needs_more_seeds() -> None:
+    asked = study({"model.units": [1, 2, 3]}, also=["test/loss"])
+    records = [record(c, s) for c, s in zip(asked.cells, (LOW, HIGH, HIGH), strict=True)]
+    records[2].scores["test/loss"][:] = np.nan
+    found = answers.answer(asked, records)
+    by_loss = [c for c in found.comparisons if c.metric == "test/loss"]
+    assert [c.decidable for c in by_loss] == [True, False]
+    assert by_loss[0].p < 0.05
 
 
 def test_a_metric_that_no_run_has_is_explained() -> None:

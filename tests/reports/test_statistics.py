@@ -1,11 +1,13 @@
 """The statistics, for made-up data with known answers."""
 
-import gc
+import warnings
 
 import numpy as np
 import pytest
+from lifelines.statistics import logrank_test
 
 from echo_exp.reports import estimates, statistics
+from echo_exp.sweeps.significance import holm, smallest_p
 from echo_exp.training.replicas import Floats
 
 NEVER = np.nan
@@ -61,8 +63,6 @@ def test_a_diverged_seed_is_left_out_of_the_mean() -> None:
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reduces the bootstrap resamples, on which no p-value depends."""
     monkeypatch.setattr(statistics, "RESAMPLES", 99)
-    # statsmodels collects garbage after each correction, which takes long among all these tests.
-    monkeypatch.setattr(gc, "collect", lambda: 0)
 
 
 @pytest.mark.usefixtures("few_resamples")
@@ -82,15 +82,8 @@ def test_in_a_family_of_null_effects_hardly_any_is_significant() -> None:
     for trial in range(40):
         pairs = _random(trial).normal(0, 1, (8, 2, 15))
         p = [statistics.differ(a, b, (range(15), range(15))).p for a, b in pairs]
-        families += min(statistics.holm(p)) < 0.05
+        families += min(holm(p)) < 0.05
     assert families / 40 <= 0.13
-
-
-def test_holm_multiplies_the_smallest_p_value_by_the_number_of_tests() -> None:
-    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    corrected = statistics.holm([0.01, np.nan])
-    assert corrected[0] == pytest.approx(0.01)  # nothing was tested in the other
-    assert np.isnan(corrected[1])
 
 
 def test_seeds_present_on_both_sides_are_compared_in_pairs() -> None:
@@ -121,6 +114,51 @@ def test_the_effect_is_cliffs_delta(shift: float, effect: float) -> None:
 def test_equal_scores_do_not_differ_significantly() -> None:
     assert statistics.differ(np.ones(9), np.ones(9), (range(9), range(9))).p == 1
     assert statistics.differ(np.ones(9), np.ones(9), (range(9), range(9, 18))).p == 1
+
+
+def test_seeds_with_equal_scores_do_not_add_to_the_evidence() -> None:
+    ahead = np.array([0.0] * 15 + [0.1, 0.2, 0.3, 0.4, 0.5])
+    found = statistics.differ(np.zeros(20), ahead, (range(20), range(20)))
+    assert found.p == pytest.approx(2 / 2**5)
+
+
+def _order(size: int) -> tuple[Floats, Floats]:
+    """Two samples, each of equal values: all of the second are larger."""
+    return np.zeros(size), np.ones(size)
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 12])
+def test_no_p_value_of_two_samples_is_smaller_than_their_order_allows(size: int) -> None:
+    low, high = _order(size)
+    least = smallest_p(size, size, paired=False)
+    assert statistics.differ(low, high, (range(size), range(50, 50 + size))).p >= least * 0.9999
+    never = np.full(size, NEVER)
+    assert statistics.logrank((never, 100), (high, 100)) >= least * 0.9999
+
+
+@pytest.mark.parametrize("size", [3, 8])
+def test_the_p_values_of_few_seeds_are_exact_with_ties_too(size: int) -> None:
+    low, high = _order(size)
+    exact = pytest.approx(smallest_p(size, size, paired=False))
+    assert statistics.differ(low, high, (range(size), range(50, 50 + size))).p == exact
+    assert statistics.logrank((np.full(size, NEVER), 100), (high, 100)) == exact
+
+
+def test_the_log_rank_test_of_few_seeds_is_that_of_many_but_for_its_distribution() -> None:
+    for trial in range(20):
+        first, second = _random(trial).integers(1, 30, (2, 8)).astype(float)
+        first[first > 20], second[second > 20] = NEVER, NEVER
+        (times, events), (others, more) = (
+            (np.where(np.isnan(each), 20, each), np.isfinite(each)) for each in (first, second)
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            asymptotic = logrank_test(times, others, events, more).p_value
+        assert statistics.logrank((first, 20), (second, 20)) == pytest.approx(asymptotic, abs=0.15)
+
+
+def test_equal_epochs_to_solve_do_not_differ() -> None:
+    assert statistics.logrank((np.ones(5), 100), (np.ones(5), 100)) == 1
 
 
 def test_seeds_that_never_solve_are_censored_not_dropped() -> None:

@@ -1,10 +1,21 @@
 """How many seeds a study needs so that its comparisons can be significant."""
 
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from echo_exp.sweeps.significance import CONFIDENCE, seeds_needed, smallest_p, too_few
+from echo_exp.sweeps.significance import (
+    CONFIDENCE,
+    decidable,
+    holm,
+    seeds_needed,
+    smallest_p,
+    too_few,
+)
 
 
 @pytest.mark.parametrize("seeds", range(1, 13))
@@ -37,6 +48,21 @@ def test_the_seeds_needed_are_the_fewest_with_which_holm_lets_a_comparison_count
 
     assert counts(needed)
     assert not counts(needed - 1)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_the_correction_is_that_of_statsmodels(p_values: list[float]) -> None:
+    expected = multipletests(p_values, method="holm")[1]
+    assert holm(p_values) == pytest.approx(expected)
+    padded = [math.nan, *p_values, math.nan]  # where nothing was tested
+    assert holm(padded) == pytest.approx([math.nan, *expected, math.nan], nan_ok=True)
+
+
+def test_a_comparison_can_be_significant_after_others_that_have_more_seeds() -> None:
+    first, later = 0.05 / 4, 0.05 / 2  # what the first of four and the third of them need
+    assert decidable([first * 0.9, first * 0.9, later * 0.9, 0.04]) == [True] * 4
+    assert decidable([later * 0.9] * 4) == [False] * 4
+    assert decidable([math.nan, 0.04]) == [False, True]
 
 
 def test_comparisons_with_too_few_seeds_are_counted_and_the_seeds_needed_named() -> None:
