@@ -94,14 +94,24 @@ class Setting:
         )
 
     def fulfils(self, constraint: Constraint) -> bool:
-        """Returns whether the mean over its seeds fulfils a constraint.
+        """Returns whether all seeds of its finished jobs have a metric and their mean fulfils it.
 
         Args:
             constraint: The constraint.
         """
-        scores = self.scores(constraint.metric)
-        known = scores[np.isfinite(scores)]
-        return len(known) > 0 and constraint.violation(float(known.mean())) <= 0
+        return self.measured(constraint.metric) and (
+            constraint.violation(float(np.nanmean(self.scores(constraint.metric)))) <= 0
+        )
+
+    def measured(self, metric: str) -> bool:
+        """Returns whether all seeds of its finished jobs have a metric.
+
+        Args:
+            metric: The metric.
+        """
+        return all(
+            metric in job.scores and np.isfinite(job.scores[metric]).all() for job in self.finished
+        )
 
     @cached_property
     def counted(self) -> list[tuple[Job, int]]:
@@ -187,8 +197,14 @@ class Jobs:
 
     @cached_property
     def allowed(self) -> list[Setting]:
-        """The settings that fulfil all constraints."""
-        return [s for s in self.settings if all(map(s.fulfils, self.constraints))]
+        """The settings that fulfil all constraints and, in a search, have all its objectives."""
+        objectives = [goal.metric for goal in self.goals.objectives] if self.goals else []
+        return [
+            setting
+            for setting in self.settings
+            if all(map(setting.fulfils, self.constraints))
+            and all(map(setting.measured, objectives))
+        ]
 
     def ranking(self, metric: str) -> list[Ranked]:
         """Returns the allowed settings that have a metric, the best first.

@@ -42,7 +42,7 @@ class Ranked:
         low: The lower end of its 95 % interval; NaN if there is none.
         high: The upper end; NaN likewise.
         seeds: The number of seeds that count.
-        lost: The number of seeds that diverged or failed; they do not count.
+        lost: The number of seeds that diverged or failed; they count only for the order.
         std: The sample standard deviation over the seeds; 0 if there is only one.
         p: The p-value of the test against the best setting, corrected for the number of settings;
             NaN for the best setting, and if there are too few seeds for a test.
@@ -113,6 +113,10 @@ def rank(
 ) -> list[Ranked]:
     """Pools the seeds of each setting, and ranks the settings.
 
+    Seeds that diverged or failed do not count for the mean, but for the order: as an accuracy of 0,
+    or as worse than any value of a metric that is not a share of right answers. Otherwise a setting
+    with which a single seed succeeds by luck could be the best.
+
     Each setting is tested against the best one (Welch 1947), and the p-values are corrected for
     their number (Holm 1979).
 
@@ -125,8 +129,7 @@ def rank(
     Returns:
         The settings with at least one seed that counts, the best first.
     """
-    sign = -1 if high else 1
-    ranked = sorted(pool(scores, share), key=lambda each: sign * each.mean)
+    ranked = sorted(pool(scores, share), key=lambda each: order(each, share, high))
     if not tested:
         return ranked
     best, others = ranked[:1], ranked[1:]
@@ -149,6 +152,20 @@ def pool(scores: Iterable[tuple[str, Score]], share: bool = True) -> list[Ranked
         settings[setting].append(score)
     pooled = (_ranked(setting, found, share) for setting, found in settings.items())
     return [each for each in pooled if each.seeds]
+
+
+def order(each: Ranked, share: bool = True, high: bool = True) -> tuple[float, float]:
+    """Returns by what a setting is sorted, the best first; see `rank`.
+
+    Args:
+        each: The setting.
+        share: Whether scores lie between 0 and 1.
+        high: Whether higher scores are better.
+    """
+    kept = each.seeds / (each.seeds + each.lost)
+    if share and high:
+        return 0.0, -each.mean * kept
+    return -kept, -each.mean if high else each.mean
 
 
 def answer(ranked: Sequence[Ranked], within: str = "", tested: bool = True) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from echo_exp import configuration
 from echo_exp.sweeps.job import JobResult, counted
 from echo_exp.sweeps.plan import Job
-from echo_exp.sweeps.ranking import Ranked, Score, pool, rank, seeds_that_count
+from echo_exp.sweeps.ranking import Ranked, Score, order, pool, rank, seeds_that_count
 
 Row = tuple[Job, JobResult]
 Lines = list[Sequence[str]]
@@ -127,7 +127,7 @@ def best_of(jobs: Sequence[Job], axes: Sequence[str], results: Mapping[int, JobR
         axes: The parameters in which they differ.
         results: The results of jobs that have one, by the jobs' numbers.
     """
-    found = max(pool(_scores(jobs, results, axes)), key=lambda each: each.mean, default=None)
+    found = min(pool(_scores(jobs, results, axes)), key=order, default=None)
     if found is None:
         return ""
     seeds = f", {found.seeds} seeds" if found.seeds > 1 else ""

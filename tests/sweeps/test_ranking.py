@@ -72,6 +72,19 @@ def test_failed_seeds_are_left_out_of_the_mean_and_reported() -> None:
     assert found.text == "0.5000 (1 seed, 1 failed)"
 
 
+def test_a_setting_with_a_single_lucky_seed_is_not_the_best() -> None:
+    lucky, steady = ("lucky", Score(1.0, 1, lost=7)), ("steady", Score(0.9, 8, 0.01))
+    assert [each.setting for each in rank([lucky, steady])] == ["steady", "lucky"]
+    loss = [("lucky", Score(0.01, 1, lost=7)), ("steady", Score(0.5, 8, 0.01))]
+    assert [each.setting for each in rank(loss, False, False)] == ["steady", "lucky"]
+    assert rank([lucky])[0].mean == 1  # the mean is that of the seeds that are left
+
+
+def test_a_few_lost_seeds_do_not_put_a_good_setting_behind_a_poor_one() -> None:
+    good, poor = ("good", Score(0.99, 63, 0.01, lost=1)), ("poor", Score(0.1, 64, 0.01))
+    assert [each.setting for each in rank([poor, good])] == ["good", "poor"]
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [

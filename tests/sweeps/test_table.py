@@ -43,8 +43,8 @@ def _ranking(rows: list[Row]) -> list[tuple[str, ...]]:
 def test_the_seeds_of_a_setting_share_one_line_of_the_ranking() -> None:
     assert _ranking(ROWS) == [
         ("settings", "accuracy", "95 % interval", "seeds"),
-        ("model.units=9", "0.8750", "", "1, 1 failed"),
         ("model.units=5", "0.5000", "0.0000 to 1.0000", "2"),
+        ("model.units=9", "0.8750", "", "1, 1 failed"),
     ]
 
 

@@ -50,7 +50,7 @@ class Pruning(pl.Callback):
         self.validated(pl_module.epochs, pl_module.scores)
 
     def validated(self, epochs: int, scores: Mapping[str, Tensor]) -> None:
-        """Reports the mean over the replicas.
+        """Reports the mean over the replicas; NaN, which is worst to Optuna, if one has diverged.
 
         Args:
             epochs: Tutorial epochs trained so far.
@@ -62,6 +62,6 @@ class Pruning(pl.Callback):
         if self.metric not in scores:
             return
         if epochs not in self._reported:  # a process that was killed may have reported it
-            self.trial.report(float(scores[self.metric].nanmean()), epochs)
+            self.trial.report(float(scores[self.metric].mean()), epochs)
         if self.trial.should_prune():
             raise PrunedError(epochs)

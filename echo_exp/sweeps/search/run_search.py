@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -31,7 +30,7 @@ from echo_exp.sweeps.run_sweep import parent_run, report_folder
 from echo_exp.sweeps.search import results
 from echo_exp.sweeps.search.settings import SearchSettings
 from echo_exp.sweeps.search.space import Space
-from echo_exp.sweeps.search.trials import Trials, study_name
+from echo_exp.sweeps.search.trials import Trials, lacking, study_name
 from echo_exp.sweeps.watch import Watch, watching
 from echo_exp.tracking import Run, Store
 
@@ -228,7 +227,8 @@ def best_of(settings: SearchSettings, results: Mapping[int, JobResult]) -> str:
     found = {
         number: result.metrics[first.metric]
         for number, result in results.items()
-        if all(math.isfinite(result.metrics.get(name, math.nan)) for name in settings.metrics)
+        if result.succeeded
+        and not lacking(settings, result)
         and all(c.violation(result.metrics[c.metric]) <= 0 for c in settings.constraints)
     }
     if not found:

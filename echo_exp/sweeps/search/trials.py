@@ -142,7 +142,7 @@ class Trials:
         elif result.status == Status.PRUNED:
             trial.study.tell(trial, state=TrialState.PRUNED)
         else:
-            reason = self._lacking(result) if result.succeeded else result.line
+            reason = lacking(self.settings, result) if result.succeeded else result.line
             trial.set_user_attr(ERROR, redacted(reason))
             trial.study.tell(trial, state=TrialState.FAIL)
 
@@ -153,18 +153,9 @@ class Trials:
         for metric in self.settings.metrics:
             if metric not in result.metrics and not metric.startswith(LATE):
                 raise _unknown(metric, result)
-        if self._not_measured(result):
+        if lacking(self.settings, result):
             return None
         return [result.metrics[objective.metric] for objective in self.settings.objectives]
-
-    def _not_measured(self, result: JobResult) -> list[str]:
-        """Returns the metrics of the search that a job lacks or that are not finite."""
-        metrics = self.settings.metrics
-        return [m for m in metrics if not math.isfinite(result.metrics.get(m, math.nan))]
-
-    def _lacking(self, result: JobResult) -> str:
-        lacking = ", ".join(self._not_measured(result))
-        return f"it has no finite {lacking}, which the search needs"
 
     def _open(self) -> optuna.Study:
         directions: list[Any] = [objective.direction for objective in self.settings.objectives]
@@ -231,6 +222,30 @@ class Trials:
             yield
         finally:
             self._store.release(claim)
+
+
+def lacking(settings: SearchSettings, result: JobResult) -> str:
+    """Says why a finished job has no result for a search; an empty string if it has one.
+
+    The mean over replicas leaves out those that diverged, and that of the epochs to solve those
+    that never did. With it, a setting under which a single seed succeeds by luck could be the best,
+    so all replicas must have the metrics.
+
+    Args:
+        settings: The search's settings.
+        result: The result of the job.
+    """
+    metrics, needed = result.metrics, settings.metrics
+    missing = [name for name in needed if not math.isfinite(metrics.get(name, math.nan))]
+    if missing:
+        return f"it has no finite {', '.join(missing)}, which the search needs"
+    diverged = int(metrics.get("diverged", 0))
+    if diverged:
+        return f"{diverged} of its replicas diverged, so it has no result"
+    late = [name for name in needed if name.startswith(LATE)]
+    if late and metrics.get("solved", 1.0) < 1:
+        return f"not all of its replicas solved the problem, so it has no {', '.join(late)}"
+    return ""
 
 
 def _result(trial: FrozenTrial) -> JobResult:

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from echo_exp import configuration
 from echo_exp.settings import SettingError, redacted
 from echo_exp.sweeps.job import JobResult, Status, reasons
-from echo_exp.sweeps.search import results, space
+from echo_exp.sweeps.search import results, run_search, space
 from echo_exp.sweeps.search.storage import open_storage
 from echo_exp.sweeps.search.trials import ERROR, Trials
 
@@ -70,6 +70,34 @@ def test_a_trial_that_lacks_a_metric_names_it(tmp_path: Path) -> None:
     assert reasons(trials.results()) == {
         0: "it has no finite epochs_to_solve, which the search needs"
     }
+
+
+@pytest.mark.parametrize(
+    ("objective", "metrics", "reason"),
+    [
+        (
+            "maximize val/accuracy",
+            {"diverged": 7.0},
+            "7 of its replicas diverged, so it has no result",
+        ),
+        (
+            "minimize epochs_to_solve",
+            {"epochs_to_solve": 25.0, "solved": 0.125},
+            "not all of its replicas solved the problem, so it has no epochs_to_solve",
+        ),
+        ("maximize val/accuracy", {"diverged": 0.0, "solved": 0.125}, None),
+        ("minimize epochs_to_solve", {"epochs_to_solve": 25.0, "solved": 1.0}, None),
+    ],
+)
+def test_a_trial_counts_only_if_all_its_replicas_have_what_is_optimised(
+    tmp_path: Path, objective: str, metrics: dict[str, float], reason: str | None
+) -> None:
+    trials = begun(tmp_path, objectives=[objective], trials=1)
+    trials.take(1)
+    result = JobResult(Status.FINISHED, metrics={"val/accuracy": 1.0, **metrics})
+    assert (run_search.best_of(trials.settings, {0: result}) == "") is (reason is not None)
+    trials.tell(0, result)
+    assert reasons(trials.results()).get(0) == reason
 
 
 @pytest.mark.parametrize("scheme", ["sqlite", "journal"])
