@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import (
     BAD_REQUEST,
@@ -182,6 +183,46 @@ def test_operations_that_wait_in_memory_are_delivered_in_order(
     assert outbox.measurements == 0
     outbox.settle()
     outbox.remove()
+
+
+def test_an_outbox_with_undelivered_operations_is_not_begun_anew(tmp_path: Path) -> None:
+    left = Outbox.begun(tmp_path, "r", STORE)
+    left.put(_point(1))
+    left.leave()
+    with pytest.raises(RuntimeError, match="echo-exp-sync"):
+        Outbox.begun(tmp_path, "r", STORE)
+    again = Outbox.left(tmp_path, "r")
+    assert again is not None
+    assert _steps(again) == [1]
+    again.leave()
+    Outbox.begun(tmp_path, "r", STORE).remove()  # nothing waits in it
+
+
+def test_an_unusable_spool_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def acquire(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with pytest.raises(OSError, match=f"Read-only file system: '{tmp_path}'"):
+        Outbox.begun(tmp_path, "r", STORE)
+
+
+def test_a_run_that_was_finished_elsewhere_stays_finished(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    access = reach(uri, str(tmp_path / "artifacts"))
+    client = access.client
+    experiment = client.create_experiment("elsewhere", (tmp_path / "artifacts").as_uri())
+    run_id = client.create_run(experiment).info.run_id
+    outbox = Outbox.begun(tmp_path / "spool", run_id, uri)
+    outbox.put(delivery.finish("FAILED", "killed"))
+    outbox.leave()
+    client.set_terminated(run_id, "FINISHED")  # by the machine that has resumed it
+    left = Outbox.left(tmp_path / "spool", run_id)
+    assert left is not None
+    delivery.deliver(access, left)
+    stored = client.get_run(run_id)
+    assert stored.info.status == "FINISHED"
+    assert delivery.ERROR_TAG not in stored.data.tags
 
 
 def test_a_delivery_killed_halfway_is_continued(

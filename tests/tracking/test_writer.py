@@ -1,13 +1,19 @@
-"""The writer process reads the program's commands until it ends."""
+"""The writer process: how it reads and carries out the program's commands."""
 
+import errno
 import io
 import pickle
 import queue
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from echo_exp.tracking.writer.__main__ import _read
+from echo_exp.tracking.writer import __main__ as process
+from echo_exp.tracking.writer.__main__ import _read, _serve
+from echo_exp.tracking.writer.commands import Writer
+from echo_exp.tracking.writer.outbox import Outbox
 
 
 @pytest.mark.parametrize("torn", [0, 1, 5, 20])
@@ -17,3 +23,74 @@ def test_a_message_torn_by_a_kill_ends_the_writer(torn: int) -> None:
     _read(io.BytesIO(whole + half[:torn]), commands)
     assert commands.get_nowait()[2] == 1
     assert commands.get_nowait() is None
+
+
+class _Busy:
+    """A writer with a command that lasts until a sign of life is given."""
+
+    def __init__(self) -> None:
+        self.alive = threading.Event()
+
+    def beat(self) -> None:
+        self.alive.set()
+
+    def abandon(self) -> None:
+        pass
+
+    def slow(self) -> bool:
+        return self.alive.wait(60)
+
+
+def test_a_long_command_does_not_hold_up_the_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "BEAT_SECONDS", 0.01)
+    commands: queue.Queue[Any] = queue.Queue()
+    commands.put(("slow", {}, 1))
+    commands.put(None)
+    answers = io.BytesIO()
+    _serve(_Busy(), commands, answers)  # type: ignore[arg-type]
+    assert pickle.loads(answers.getvalue()) == (1, "answer", True)
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Writer:
+    places = str(tmp_path / "artifacts"), str(tmp_path / "spool")
+    return Writer(f"sqlite:///{tmp_path}/mlflow.db", "echo", *places, 1.0)
+
+
+@pytest.mark.parametrize("step", ["_own", "_courier"])
+def test_a_run_that_cannot_be_begun_is_failed(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, step, refuse)
+        with pytest.raises(RuntimeError, match="no"):
+            writer.create("a run", {"kind": "run"}, {}, {}, None)
+    (run,) = writer.client.search_runs([writer.experiment.experiment_id])
+    assert (run.info.status, run.data.tags["error"]) == ("FAILED", "RuntimeError: no")
+    lock = writer._own(run.info.run_id, patience=0)  # nobody has it
+    assert lock is not None
+    lock.release()
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO])
+def test_what_waits_in_a_read_only_folder_does_not_keep_from_reading(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    run = writer.create("a run", {"kind": "run"}, {}, {}, None)
+    writer.end(run.run_id, "FINISHED", None)
+    writer.ended(run.run_id)
+
+    def left(*_: Any) -> None:
+        raise OSError(number, "cannot be written")
+
+    monkeypatch.setattr(Outbox, "left", left)
+    if number == errno.EIO:
+        with pytest.raises(OSError, match="cannot be written"):
+            writer.find(run.run_id)
+    else:
+        found = writer.find(run.run_id)
+        assert not isinstance(found, str)
+        assert found.status == "FINISHED"

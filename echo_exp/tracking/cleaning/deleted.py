@@ -14,7 +14,7 @@ from mlflow.store.tracking.dbmodels.models import SqlLoggedModel, SqlRun
 
 from echo_exp.tracking.access.connection import Access
 from echo_exp.tracking.cleaning.files import Removable, Scale, delete
-from echo_exp.tracking.cleaning.known import ENDED, Known, KnownModel, KnownRun, session
+from echo_exp.tracking.cleaning.known import ENDED, Known, KnownModel, KnownRun, models_of, session
 
 
 def deleted(
@@ -69,6 +69,15 @@ def _purge_run(access: Access, run: KnownRun) -> None:
 
 
 def _purge_model(access: Access, model: KnownModel) -> None:
+    with session(access) as opened:
+        now = next(models_of(access, opened, model_id=model.model_id), model)
+        run = opened.get(SqlRun, model.run_id)
+        unwanted = now.deleted or (
+            model.run_id is not None
+            and (run is None or run.lifecycle_stage == LifecycleStage.DELETED)
+        )
+    if now.registered or not unwanted:
+        raise RuntimeError("it has been restored or registered")
     assert model.folder is not None
     delete(model.folder)
     _store(access)._hard_delete_logged_model(model.model_id)

@@ -99,7 +99,7 @@ def known(access: Access) -> Known:
         return Known({run.run_id: run for run in _of_server(access)}, {})
     with session(access) as opened:
         # Models first: each is created after its run, so no run of a model is missing.
-        models = {model.model_id: model for model in _models(access, opened)}
+        models = {model.model_id: model for model in models_of(access, opened)}
         return Known({run.run_id: run for run in _runs(access, opened)}, models)
 
 
@@ -121,8 +121,15 @@ def _runs(access: Access, opened: Any) -> Iterator[KnownRun]:
         )
 
 
-def _models(access: Access, opened: Any) -> Iterator[KnownModel]:
-    rows = opened.query(SqlLoggedModel).all()
+def models_of(access: Access, opened: Any, **which: str) -> Iterator[KnownModel]:
+    """Yields the logged models of a database.
+
+    Args:
+        access: The store.
+        opened: A session on it.
+        which: The values of columns that they must have; none yields all models.
+    """
+    rows = opened.query(SqlLoggedModel).filter_by(**which).all()
     versions = opened.query(SqlModelVersion.run_id, SqlModelVersion.source).all()
     runs, sources = {run_id for run_id, _ in versions}, {source for _, source in versions}
     for row in rows:

@@ -3,7 +3,8 @@
 It reads commands from its standard input and answers on its standard output. Measurements go to the
 run's outbox on disk, and from there to the store, so that an unavailable store delays nothing and
 loses nothing. If the input ends while a run is open, the program was killed: the writer delivers
-what it has received and marks the run FAILED.
+what it has received and marks the run FAILED. However long a command takes, a thread of its own
+gives the other processes the signs of life for which they wait.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from typing import IO, Any
 
 from echo_exp.tracking.access.connection import reason
@@ -39,16 +41,27 @@ def _read(stream: IO[bytes], commands: "queue.Queue[Message | None]") -> None:
 
 
 def _serve(writer: Writer, commands: "queue.Queue[Any]", answers: IO[bytes]) -> None:
-    while True:
-        try:
-            message = commands.get(timeout=BEAT_SECONDS)
-        except queue.Empty:
+    """Carries out commands until they end, and ends what the program has left open."""
+    with _alive(writer):
+        while (message := commands.get()) is not None:
+            _carry_out(writer, message, answers)
+        writer.abandon()
+
+
+@contextlib.contextmanager
+def _alive(writer: Writer) -> Iterator[None]:
+    """Gives signs of life in the ``with`` block."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT_SECONDS):
             writer.beat()
-            continue
-        if message is None:
-            return
-        _carry_out(writer, message, answers)
-        writer.beat()
+
+    threading.Thread(target=beat, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _carry_out(writer: Writer, message: Message, answers: IO[bytes]) -> None:
@@ -87,7 +100,6 @@ def main() -> None:
     except OutboxFullError as error:
         _answer(answers, None, "error", reason(error))
         sys.exit(1)
-    writer.abandon()
     gc.freeze()  # saves a last garbage collection of all of MLflow
 
 

@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import re
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -60,6 +61,8 @@ class Claim:
 class Claims:
     """The claims of this process on things of one experiment.
 
+    Its threads use them in turn: one gives signs of life while another takes or releases something.
+
     Args:
         client: The tracking store.
         experiment_id: The experiment.
@@ -72,6 +75,7 @@ class Claims:
         self.seconds = seconds
         self.name = uuid.uuid4().hex[:12]
         self.lost: set[str] = set()
+        self._mutex = threading.RLock()
         self._mine: dict[str, Claim] = {}
         self._seen: dict[str, tuple[Claim, float]] = {}  # and the time of its last change
         self._beaten = self._looked = time.monotonic()
@@ -87,36 +91,38 @@ class Claims:
         Returns:
             None if it succeeded; otherwise the process that has the thing.
         """
-        mine = Claim(f"{platform.node()}, process {os.getpid()}", _place(), os.getpid())
-        self._write(thing, mine)
-        seen: dict[str, Claim] = {}
-        while True:
-            others = dict(self._others(thing))
-            before = {
-                name: claim for name, claim in others.items() if claim.held or name < self.name
-            }
-            alive = [
-                c for name, c in before.items() if not patient or seen.setdefault(name, c) != c
-            ]
-            if alive:
-                self._delete(self._key(thing, self.name))
-                return alive[0].holder
-            if not others:
-                break
-            time.sleep(LOOK_SECONDS)  # the others either see this claim or soon hold the thing
-            self.beat()
-        held = replace(mine, held=True)
-        self._write(thing, held)
-        if not self._mine:
-            self._heard = time.monotonic(), time.time()
-        self._mine[thing] = held
-        return None
+        with self._mutex:
+            mine = Claim(f"{platform.node()}, process {os.getpid()}", _place(), os.getpid())
+            self._write(thing, mine)
+            seen: dict[str, Claim] = {}
+            while True:
+                others = dict(self._others(thing))
+                before = {
+                    name: claim for name, claim in others.items() if claim.held or name < self.name
+                }
+                alive = [
+                    c for name, c in before.items() if not patient or seen.setdefault(name, c) != c
+                ]
+                if alive:
+                    self._delete(self._key(thing, self.name))
+                    return alive[0].holder
+                if not others:
+                    break
+                time.sleep(LOOK_SECONDS)  # the others either see this claim or soon hold the thing
+                self.beat()
+            held = replace(mine, held=True)
+            self._write(thing, held)
+            if not self._mine:
+                self._heard = time.monotonic(), time.time()
+            self._mine[thing] = held
+            return None
 
     def release(self, thing: str) -> None:
         """Gives up the claim on a thing; that it was lost, if it was, no longer matters."""
-        self.lost.discard(thing)
-        if self._mine.pop(thing, None) is not None:
-            self._delete(self._key(thing, self.name))
+        with self._mutex:
+            self.lost.discard(thing)
+            if self._mine.pop(thing, None) is not None:
+                self._delete(self._key(thing, self.name))
 
     def release_all(self) -> None:
         """Gives up all claims."""
@@ -135,28 +141,30 @@ class Claims:
 
     def taken(self, things: Iterable[str]) -> dict[str, str]:
         """Returns which of these things other processes hold or ask for, with the process."""
-        tags = self._tags()
-        holders = {thing: self._others(thing, tags) for thing in things}
-        return {thing: others[0][1].holder for thing, others in holders.items() if others}
+        with self._mutex:
+            tags = self._tags()
+            holders = {thing: self._others(thing, tags) for thing in things}
+            return {thing: others[0][1].holder for thing, others in holders.items() if others}
 
     def beat(self) -> None:
         """Gives a sign of life if one is due, and notices which claims others have taken over."""
-        if time.monotonic() - self._beaten < self.seconds / BEATS:
-            return
-        self._beaten = time.monotonic()
-        tags = self._tags() if self._mine else {}
-        void = self._void()
-        for thing, claim in list(self._mine.items()):
-            gone = self._key(thing, self.name) not in tags
-            if gone and (
-                void or self._others(thing, tags)
-            ):  # otherwise somebody deleted the tag by hand
-                self.lost.add(thing)
-                del self._mine[thing]
-                continue
-            self._mine[thing] = replace(claim, beat=claim.beat + 1)
-            self._write(thing, self._mine[thing])
-        self._heard = time.monotonic(), time.time()
+        with self._mutex:
+            if time.monotonic() - self._beaten < self.seconds / BEATS:
+                return
+            self._beaten = time.monotonic()
+            tags = self._tags() if self._mine else {}
+            void = self._void()
+            for thing, claim in list(self._mine.items()):
+                gone = self._key(thing, self.name) not in tags
+                if gone and (
+                    void or self._others(thing, tags)
+                ):  # otherwise somebody deleted the tag by hand
+                    self.lost.add(thing)
+                    del self._mine[thing]
+                    continue
+                self._mine[thing] = replace(claim, beat=claim.beat + 1)
+                self._write(thing, self._mine[thing])
+            self._heard = time.monotonic(), time.time()
 
     def _void(self) -> bool:
         """Returns whether others may have declared this process's claims void.

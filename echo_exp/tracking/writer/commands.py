@@ -1,6 +1,7 @@
 """The commands of the writer process, each a method of the same name."""
 
 import contextlib
+import errno
 import math
 import pkgutil
 import tempfile
@@ -30,6 +31,7 @@ from echo_exp.tracking.writer.delivery import Courier, Delivery, Turns
 from echo_exp.tracking.writer.outbox import Outbox, OutboxFullError, named
 
 CONFIG = "config.yaml"
+READ_ONLY = errno.EROFS, errno.EACCES, errno.EPERM
 CLAIM_SECONDS = 60
 """A claim is void after this time without a sign of life."""
 
@@ -141,8 +143,9 @@ class Writer:
         if parent is not None:
             tags = {**tags, PARENT_TAG: parent}
         run = self.client.create_run(self.experiment.experiment_id, tags=tags, run_name=name)
-        run_id = run.info.run_id
+        run_id, lock = run.info.run_id, None
         try:
+            lock = self._own(run_id)
             artifacts = self.access.place(run.info.artifact_uri)
             self._parameters(run_id, params)
             for file, text in files.items():
@@ -152,8 +155,9 @@ class Writer:
             with contextlib.suppress(Exception):
                 self.client.set_tag(run_id, delivery.ERROR_TAG, reason(error))
                 self.client.set_terminated(run_id, "FAILED")
+            self._disown(run_id, lock)
             raise
-        self.open_runs[run_id] = OpenRun(courier, self._own(run_id))
+        self.open_runs[run_id] = OpenRun(courier, lock)
         return self._stored(run)
 
     def resume(self, run_id: str) -> StoredRun:
@@ -330,7 +334,10 @@ class Writer:
             run.courier.outbox.settle()
 
     def beat(self) -> None:
-        """Gives a sign of life for all claims of this process, if one is due."""
+        """Gives a sign of life for all claims of this process, if one is due.
+
+        Any thread may call it, while another carries out a command.
+        """
         if self._claims is not None:
             with contextlib.suppress(Exception):  # a claim that is not renewed becomes void
                 self._claims.beat()
@@ -430,8 +437,16 @@ class Writer:
         return courier
 
     def _deliver_left(self, run_id: str) -> bool:
-        """Delivers what a run left in the spool folder; returns whether there was anything."""
-        outbox = Outbox.left(self.spool, run_id)
+        """Delivers what a run left in the spool folder; returns whether there was anything.
+
+        From a folder that may only be read nothing can be delivered.
+        """
+        try:
+            outbox = Outbox.left(self.spool, run_id)
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            return False
         if outbox is None:
             return False
         try:

@@ -165,6 +165,8 @@ class Delivery:
     def finish(self, status: str, error: str | None, time: int, failures: Sequence[str]) -> None:
         """Ends the run, as FAILED if anything was refused, now or before.
 
+        A run that another machine has resumed and finished stays FINISHED.
+
         Args:
             status: FINISHED, FAILED or KILLED.
             error: What went wrong in the run, if anything did.
@@ -174,9 +176,14 @@ class Delivery:
         refused = list(dict.fromkeys([*failures, *self.failures]))
         if refused:
             status, error = "FAILED", "; ".join(filter(None, [error, *refused]))
+        if status != "FINISHED" and self._finished():
+            return
         if error is not None:
             self._explain(error)
         self.client.set_terminated(self.run_id, status, time)
+
+    def _finished(self) -> bool:
+        return bool(self.client.get_run(self.run_id).info.status == "FINISHED")
 
     def _explain(self, error: str) -> None:
         """Records what went wrong, and begins the run's description with it."""

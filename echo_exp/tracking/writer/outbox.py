@@ -74,14 +74,18 @@ class Outbox:
 
         Raises:
             OSError: The spool folder cannot be written, or has no room.
-            RuntimeError: Another process has it.
+            RuntimeError: Another process has it, or had it and could not deliver all of it.
         """
         spool.mkdir(parents=True, exist_ok=True)
         name = f"{run_id}-{uuid.uuid4().hex[:8]}" if shared else run_id
         lock = _taken(spool, name)
         if lock is None:
             raise RuntimeError("another process is writing to it")
-        outbox = cls(spool / f"{name}{SUFFIX}", lock, run_id, store)
+        path = spool / f"{name}{SUFFIX}"
+        if path.exists() and not (left := cls._read(path, lock)).empty:
+            left.release()
+            raise RuntimeError("what it had measured before waits to be delivered: echo-exp-sync")
+        outbox = cls(path, lock, run_id, store)
         try:
             outbox._reserve()
         except OSError:
@@ -274,6 +278,8 @@ def _taken(spool: Path, run_id: str) -> FileLock | None:
         lock.acquire(timeout=0)
     except Timeout:
         return None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(spool)) from error
     return lock
 
 

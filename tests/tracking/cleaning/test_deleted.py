@@ -80,6 +80,26 @@ def test_a_run_restored_during_the_removal_stays(made: MadeStore) -> None:
     assert made.artifacts(run).exists()
 
 
+def test_a_model_restored_or_registered_during_the_removal_stays(
+    made: MadeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", made.access.uri)  # there MLflow looks it up
+    restored, registered = made.run(), made.run()
+    made.model(restored, 10)
+    model = made.model(registered, 10)
+    for run in (restored, registered):
+        made.client.delete_run(run)
+    models = [item for item in made.survey().removable[DELETED] if "models" in item.path.parts]
+    made.client.restore_run(restored)
+    made.client.create_registered_model("echo")
+    made.client.create_model_version("echo", f"models:/{model}", registered, model_id=model)
+    for item in models:
+        with pytest.raises(RuntimeError, match="restored or registered"):
+            item.remove()
+        assert item.path.exists()
+    assert len(models) == 2
+
+
 def test_a_killed_removal_is_continued(made: MadeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     run = made.run()
     made.client.delete_run(run)
