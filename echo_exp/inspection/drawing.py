@@ -259,7 +259,7 @@ def errors(found: Errors) -> Figure:
     figure = Figure(figsize=(5 + min(6.0, 0.25 * rows + 1.5), 3.8), layout="constrained")
     place, row = figure.subplots(1, 2, width_ratios=(1, 1.6), sharey=True)
     _intervals(place, range(1, len(found.place.value) + 1), found.place)
-    place.set_xlabel("place in the echo (oldest first)")
+    place.set_xlabel("place in the echo")
     place.set_ylabel("share of integers wrong, 95 % interval")
     numbers = range(found.first_row + 1, found.first_row + rows + 1)
     _intervals(row, numbers, found.row)
