@@ -5,8 +5,9 @@ could hold runs in milliseconds. Each allocation counts until it is freed.
 """
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ class Activations:
 
     Attributes:
         training: For computing the outputs of a batch and the gradients, but without the gradients
-            of the weights.
+            of the weights; 0 for a network that is only tested.
         evaluation: For computing the outputs of a batch only.
     """
 
@@ -30,7 +31,9 @@ class Activations:
     evaluation: int
 
 
-def measured(empty: nn.Module, x: Tensor, present: Tensor | None) -> Activations:
+def measured(
+    empty: nn.Module, x: Tensor, present: Tensor | None, trained: bool = True
+) -> Activations:
     """Returns the memory that the activations of a network take.
 
     It is zero for a network of the user's own that cannot be called with such tensors.
@@ -39,6 +42,7 @@ def measured(empty: nn.Module, x: Tensor, present: Tensor | None) -> Activations
         empty: The network with no replicas.
         x: Its input for a batch, [1, B, T, F] features or [1, B, T] categories.
         present: [1, B, T], the timesteps that it reads; None for all.
+        trained: Whether it is trained, not only tested; measuring that takes twice as long.
     """
     tensors = {
         name: value.new_empty((1, *value.shape[1:]), device="meta").requires_grad_()
@@ -46,20 +50,23 @@ def measured(empty: nn.Module, x: Tensor, present: Tensor | None) -> Activations
     }
     buffers = {name: value.to("meta") for name, value in empty.named_buffers()}
     given = (x.to("meta"), None, None if present is None else present.to("meta"))
+    call = partial(functional_call, empty, tensors | buffers, given)
     try:
-        with _Peak() as training:
-            outputs, _ = functional_call(empty, tensors | buffers, given)
-            forward = training.bytes
-            gradients = torch.autograd.grad(
-                outputs.sum(), list(tensors.values()), allow_unused=True
-            )
-        del outputs, gradients
+        training = _of_training(call, list(tensors.values())) if trained else 0
         with _Peak() as evaluation, torch.no_grad():
-            functional_call(empty, tensors | buffers, given)
+            call()
     except (RuntimeError, NotImplementedError, ValueError):
         return Activations(0, 0)
-    of_weights = sum(tensor.nbytes for tensor in tensors.values())
-    return Activations(max(forward, training.bytes - of_weights), evaluation.bytes)
+    return Activations(training, evaluation.bytes)
+
+
+def _of_training(call: Callable[[], tuple[Tensor, Any]], tensors: Sequence[Tensor]) -> int:
+    with _Peak() as peak:
+        outputs, _ = call()
+        forward = peak.bytes
+        torch.autograd.grad(outputs.sum(), tensors, allow_unused=True)
+    of_weights = sum(int(tensor.nbytes) for tensor in tensors)
+    return int(max(forward, peak.bytes - of_weights))
 
 
 class _Peak(TorchDispatchMode):
@@ -71,7 +78,7 @@ class _Peak(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.bytes = 0
+        self.bytes: int = 0
         self._now = 0
         self._alive: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 

@@ -37,6 +37,8 @@ def assemble(config: DictConfig, settings: Settings) -> Parts:
     sized = size(config, settings)
     check_memory(config, sized.need, len(settings.seeds))
     lengths = {name: _at_lengths(sized, name) for name in LENGTHS}
+    for length, other in lengths[TEST_LENGTHS].items():
+        _check_test_memory(other, length)
     tests = {length: partial(_parts, other) for length, other in lengths[TEST_LENGTHS].items()}
     parts = _parts(sized, settings.seeds, tests)
     parts.module.configure_optimizers()  # raises for a bad value before anything is written
@@ -47,15 +49,18 @@ def _at_lengths(sized: Sized, name: str) -> dict[int, Sized]:
     """Returns the configuration at each length of its training or its tests, by the length."""
     found = {}
     for length, problem in at_lengths(sized.settings.problem, name).items():
-        other = size(sized.config, dataclasses.replace(sized.settings, problem=problem))
+        settings = dataclasses.replace(sized.settings, problem=problem)
+        other = size(sized.config, settings, trained=name != TEST_LENGTHS)
         _check_same_weights(sized.empty, other.empty, f"problem.{name}", length)
-        needed = other.need.tested() if name == TEST_LENGTHS else other.need
-        try:
-            check_memory(sized.config, needed, len(sized.settings.seeds))
-        except SettingError as error:
-            raise SettingError(f"problem.{name}", length, f"at this length {error}") from error
         found[length] = other
     return found
+
+
+def _check_test_memory(sized: Sized, length: int) -> None:
+    try:
+        check_memory(sized.config, sized.need, len(sized.settings.seeds))
+    except SettingError as error:
+        raise SettingError(f"problem.{TEST_LENGTHS}", length, f"at this length {error}") from error
 
 
 def _parts(

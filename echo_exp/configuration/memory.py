@@ -4,7 +4,7 @@ import contextlib
 import math
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -47,14 +47,14 @@ CONTAINER = (
 
 @dataclass(frozen=True)
 class Need:
-    """An upper estimate of the memory that a training takes.
+    """An upper estimate of the memory that a training, or a test alone, takes.
 
     `python -m benchmarks.memory` compares it with what trainings take.
 
     Attributes:
         weights: Bytes per replica for its weights, the optimizer's state, and the outputs of an
             update.
-        activations: Bytes per replica for the activations of an update.
+        activations: Bytes per replica for the activations of an update; 0 for a test.
         evaluated: Bytes per replica for the activations of one sequence in an evaluation; 0 if all
             sequences together need a negligible amount.
         sequences: Sequences in an evaluation.
@@ -72,10 +72,6 @@ class Need:
         most = EVALUATION_BYTES // max(1, self.evaluated * replicas)
         return max(1, min(self.sequences, most))
 
-    def tested(self) -> "Need":
-        """Returns what a test alone takes: nothing is updated."""
-        return replace(self, activations=0)
-
     def bytes(self, replicas: int) -> int:
         """Returns the bytes that the training of so many replicas takes."""
         evaluation = self.side_by_side(replicas) * self.evaluated
@@ -89,6 +85,7 @@ def need(
     present: Tensor | None,
     sequences: int,
     replicas: int,
+    trained: bool = True,
 ) -> Need:
     """Estimates the memory that a training takes.
 
@@ -99,13 +96,14 @@ def need(
         present: [1, B, T], the timesteps that it reads; None for all.
         sequences: Sequences in an evaluation.
         replicas: Networks that are trained together (R).
+        trained: Whether they are trained, not only tested.
     """
     rows, timesteps = x.shape[1:3]
     columns = sum(parameter.shape[-1] for parameter in empty.parameters())
     numbers = rows * timesteps * (NUMBERS_A_WIDTH * columns + NUMBERS_A_PAIR * timesteps)
-    activations = Activations(4 * numbers, 0)
+    activations = Activations(4 * numbers if trained else 0, 0)
     if 4 * numbers * replicas * sequences > NEGLIGIBLE * _memory():
-        activations = measured(empty, x, present)
+        activations = measured(empty, x, present, trained)
     weights = BYTES_A_PARAMETER * _parameters(empty) + BYTES_AN_OUTPUT * outputs
     training, evaluation = (
         int(MARGIN * size) for size in (activations.training, activations.evaluation)

@@ -28,10 +28,10 @@ def stack_size(config: DictConfig) -> int:
     settings = read(config)
     sized = size(config, settings)
     tests = [
-        size(config, replace(settings, problem=problem)).need.tested()
+        size(config, replace(settings, problem=problem), trained=False)
         for problem in at_lengths(settings.problem, TEST_LENGTHS).values()
     ]
-    return min(networks_together(sized.empty, each) for each in (sized.need, *tests))
+    return min(networks_together(sized.empty, each.need) for each in (sized, *tests))
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Sized:
         representation: How the network sees integers.
         make_model: Makes the network.
         empty: The network with no replicas.
-        need: The memory that its training takes.
+        trained: Whether it is trained, not only tested.
     """
 
     config: DictConfig
@@ -52,32 +52,39 @@ class Sized:
     representation: Representation
     make_model: Callable[..., Any]
     empty: nn.Module
-    need: Need
+    trained: bool
+
+    @functools.cached_property
+    def need(self) -> Need:
+        """The memory that its training, or its test, takes."""
+        return need(self.empty, self.representation, self.settings, self.trained)
 
 
-def size(config: DictConfig, settings: Settings) -> Sized:
+def size(config: DictConfig, settings: Settings, trained: bool = True) -> Sized:
     """Returns a configuration with the size of its network.
 
     Args:
         config: The configuration.
         settings: Its checked settings.
+        trained: Whether it is trained, not only tested.
 
     Raises:
         SettingError: A setting of the representation or the network is not allowed.
     """
     representation, make_model = network(config, settings)
-    empty = make_model(seeds=())
-    needed = need(empty, representation, settings)
-    return Sized(config, settings, representation, make_model, empty, needed)
+    return Sized(config, settings, representation, make_model, make_model(seeds=()), trained)
 
 
-def need(empty: nn.Module, representation: Representation, settings: Settings) -> Need:
+def need(
+    empty: nn.Module, representation: Representation, settings: Settings, trained: bool = True
+) -> Need:
     """Returns the memory that a training takes.
 
     Args:
         empty: The network with no replicas.
         representation: How it sees integers.
         settings: The checked settings.
+        trained: Whether the network is trained, not only tested.
     """
     problem, batch = settings.problem, settings.batch_size
     longest = max(each.n_in for each in (problem, *in_training(problem)))
@@ -89,6 +96,7 @@ def need(empty: nn.Module, representation: Representation, settings: Settings) -
         present=settings.missing.present(windows),
         sequences=max(settings.trainer.validation_sequences, settings.trainer.test_sequences),
         replicas=len(settings.seeds),
+        trained=trained,
     )
 
 

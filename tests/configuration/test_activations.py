@@ -61,6 +61,15 @@ def test_attention_over_twice_the_timesteps_takes_four_times_the_memory() -> Non
     assert taken(2000) / taken(1000) == pytest.approx(4, abs=0.1)
 
 
+def test_a_network_that_is_only_tested_needs_no_memory_for_gradients() -> None:
+    model = Transformer(n_features=5, n_outputs=5, n_in=50, n_out=50, units=4, seeds=[])
+    window = torch.zeros(1, 1, 50, dtype=torch.long)
+    whole = activations.measured(model, window, None)
+    only = activations.measured(model, window, None, trained=False)
+    assert only == activations.Activations(0, whole.evaluation)
+    assert 0 < only.evaluation < whole.training
+
+
 def test_a_network_that_cannot_be_called_without_content_counts_as_nothing() -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
