@@ -246,6 +246,8 @@ def confusion(found: Confusion) -> Figure:
         shown, names = list(far), [str(k + 1) for k in range(len(far))]
     wrong = int(far.sum())
     bars.bar(names, np.array(shown) / max(1, wrong), color=BLUE)
+    if not wrong:
+        bars.set_ylim(0, 1)
     bars.set_xlabel("distance from the right integer")
     bars.set_ylabel("share of the wrong answers")
     bars.set_title(f"{wrong:,} of {answers:,} answers are wrong", fontsize=10)

@@ -367,7 +367,16 @@ def _seeds(
     columns = records.seeds_of(access, run)
     seeds = columns.pop("seed").astype(int).tolist()
     of_run = {name: value for name, value in metrics.items() if definition(name).of_run}
-    return seeds, {n: np.full(len(seeds), value) for n, value in of_run.items()} | columns
+    shared = {name: np.full(len(seeds), value) for name, value in of_run.items()}
+    return seeds, shared | _last_validation(access, run) | columns
+
+
+def _last_validation(access: Access, run: Run) -> dict[str, Floats]:
+    """Returns the scores of each replica, [R], in the last validation of a run, if there is one."""
+    with suppress(SettingError, KeyError, ValueError, OSError):
+        curves = records.curves_of(access, run)
+        return {name: values[-1] for name, (_, values) in curves.items() if len(values)}
+    return {}
 
 
 def curves(access: Access, settings: Sequence[Setting], metric: str = CURVE) -> dict[str, Curve]:

@@ -1,11 +1,12 @@
 """Reports the results of a sweep: on the screen, and in its parent run."""
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from echo_exp import configuration, running, terminal
-from echo_exp.settings import redacted
+from echo_exp.settings import program, redacted
 from echo_exp.sweeps import failures, job
 from echo_exp.sweeps.job import JobResult
 from echo_exp.sweeps.plan import FAILED_TAG, Sweep
@@ -51,7 +52,8 @@ def tell(
     settings = ranked(sweep.jobs, results, sweep.axes)
     reasons = job.reasons(results)
     failed = failures.lines(reasons, "job")
-    sentence = answer(settings) if settings else ""
+    studied = configuration.STUDY in sweep.tags  # its report has its answer
+    sentence = answer(settings) if settings and not studied else ""
     _print_tables(rows, settings)
     print(summary(rows))
     for line in failed:
@@ -63,13 +65,20 @@ def tell(
     parent.log_table(columns(rows), "jobs.json")
     best = ranking(settings)[: 1 + DESCRIBED] if len(settings) > 1 else []
     parent.set_tag(NOTE_TAG, sweep.note(best, summary(rows), failed, sentence))
-    if configuration.STUDY in sweep.tags:
+    if studied:
         for each, result in rows:
             if result.failed:
                 parent.set_tag(FAILED_TAG + each.fingerprint, result.line)
     if folder is not None and settings:
         report(parent, folder, reasons)
+    if studied and settings:
+        print(f"Answer and report: {_study_report(sweep)}")
     print(running.directions(store, parent.stored, sweep.command, sweep=True))
+
+
+def _study_report(sweep: Sweep) -> str:
+    given = [*configuration.measured(sweep.command), *running.where(sweep.command)]
+    return redacted(shlex.join([program("echo-exp-report"), *given]))
 
 
 def report(parent: Run, folder: Path, reasons: Mapping[int, str]) -> None:

@@ -18,6 +18,17 @@ MOST_NAMED = 8
 """At most this many diverged replicas are named on the screen; the table has them all."""
 
 
+def digits(value: float, decimals: int = 4) -> str:
+    """Formats a score with some decimals; one that these would show as almost 0, with two digits.
+
+    Args:
+        value: The score.
+        decimals: How many decimals it usually has.
+    """
+    tiny = 0 < abs(value) < 10.0 ** (1 - decimals)
+    return f"{value:.1e}" if tiny else f"{value:.{decimals}f}"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The scores of a trained network, or of all its replicas.
@@ -133,10 +144,10 @@ class Outcome:
         title = name.removeprefix("test/").replace("_", " ")
         if len(values) > 1:
             mean, std, least, most = (float(v) for v in statistics(name, values).values())
-            return title, f"{mean:.4f} ± {std:.4f} ({least:.4f} to {most:.4f})"
+            return title, f"{digits(mean)} ± {digits(std)} ({digits(least)} to {digits(most)})"
         if name in self.intervals:
             return title, f"{self.intervals[name]}  {definition(name).unit}, 95 % interval"
-        return title, f"{float(values[0]):.4f}"
+        return title, digits(float(values[0]))
 
     def _solved(self) -> Line:
         solved = self.epochs_to_solve[np.isfinite(self.epochs_to_solve)]

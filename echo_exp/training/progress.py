@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 
 from echo_exp import terminal
+from echo_exp.training.outcome import digits
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -65,7 +66,7 @@ class Progress(pl.Callback):
         self._said = self._now()
         rate = (done - self._first) / max(self._said - self._began, 1e-9)
         told = (
-            f"loss {loss:.3f}, accuracy {accuracy:.3f}, "
+            f"loss {digits(loss, 3)}, accuracy {accuracy:.3f}, "
             f"{rate:,.0f} epochs/s, {(self.epochs - done) / rate:,.0f} s left"
         )
         if self._bar is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow.entities import Metric, Param, Run
 from mlflow.tracking import MlflowClient
@@ -13,6 +14,7 @@ from mlflow.tracking import MlflowClient
 from echo_exp.reports import jobs
 from echo_exp.reports.records import NEVER_RUN
 from echo_exp.settings import SettingError
+from echo_exp.sweeps.search.goals import Constraint
 from echo_exp.tracking import PRUNED_TAG
 from echo_exp.tracking.access.connection import Access, reach
 from echo_exp.tracking.ui.view import MEMBER, SWEPT_TAG, member
@@ -128,6 +130,22 @@ def test_replicas_are_seeds(access: Access) -> None:
     (job,) = jobs.read(access, parent).jobs
     assert job.seeds == [7, 8]
     np.testing.assert_array_equal(job.scores["test/accuracy"], [0.5, np.nan])
+
+
+def test_replicas_have_the_scores_of_their_last_validation(access: Access, tmp_path: Path) -> None:
+    parent = _parent(access.client, "a")
+    run_id = _run(access.client, parent, "a", replicas=2, model__units=1)
+    table = {"columns": ["seed", "test/accuracy"], "data": [[7, 0.5], [8, 0.6]]}
+    access.client.log_text(run_id, json.dumps(table), "replicas.json")
+    epochs = {"seed": [7] * 3 + [8] * 3, "epoch": [1, 2, 3] * 2}
+    validated = {"val/loss": [np.nan, 1, 2, np.nan, 3, 4], "val/accuracy": [np.nan, 0.1, 0.2] * 2}
+    pd.DataFrame(epochs | validated).to_parquet(tmp_path / "curves.parquet")
+    access.client.log_artifact(run_id, str(tmp_path / "curves.parquet"))
+    (setting,) = jobs.read(access, parent).settings
+    assert setting.scores("val/loss").tolist() == [2, 4]
+    assert setting.measured("val/accuracy")
+    assert setting.fulfils(Constraint("val/accuracy", False, 0.2))
+    assert not setting.fulfils(Constraint("val/loss", True, 2.9))
 
 
 def test_curves_of_seeds_with_different_epochs_end_where_they_do(access: Access) -> None:

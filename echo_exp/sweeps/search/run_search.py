@@ -25,6 +25,7 @@ from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.launch import workers
 from echo_exp.sweeps.plan import Again, Job, Sweep
 from echo_exp.sweeps.progress import SweepProgress
+from echo_exp.sweeps.ranking import shown
 from echo_exp.sweeps.rounds import ANOTHER_LOOK_SECONDS, Launch, run_jobs
 from echo_exp.sweeps.run_sweep import parent_run, report_folder
 from echo_exp.sweeps.search import results
@@ -235,7 +236,7 @@ def best_of(settings: SearchSettings, results: Mapping[int, JobResult]) -> str:
         return ""
     chosen = max if first.direction == "maximize" else min
     number = chosen(found, key=lambda number: found[number])
-    return f"trial {number} ({first.metric} {found[number]:.4f})"
+    return f"trial {number} ({first.metric} {shown(found[number])})"
 
 
 def _jobs(taken: Sequence[FrozenTrial], space: Space) -> tuple[list[Job], dict[int, JobResult]]:
