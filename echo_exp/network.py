@@ -16,7 +16,7 @@ from echo_exp import configuration
 from echo_exp.configuration import Settings, trust
 from echo_exp.configuration.assembly import assemble
 from echo_exp.configuration.renamed import renamed
-from echo_exp.settings import SettingError, choice
+from echo_exp.settings import SettingError, choice, integer
 from echo_exp.task.problem import Problem, Stream, random_stream
 from echo_exp.tracking.settings import LOCAL, TrackingSettings
 from echo_exp.training.checkpoint_names import BEST, LAST
@@ -202,6 +202,8 @@ def build(
         SettingError: The run has no such replica, or the checkpoint cannot be used.
     """
     asked = ("run", run_id or str(checkpoint))
+    if seed is not None:
+        integer("seed", seed, 0)
     try:
         content = load_weights(checkpoint)
     except ValueError as error:

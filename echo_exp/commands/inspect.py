@@ -1,6 +1,7 @@
 """The command `echo-exp-inspect`: measures and draws the inside of a trained network."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
@@ -38,8 +39,12 @@ def _inspect(config: DictConfig) -> None:
     assert network.run_id is not None  # it comes from a store
     torch.set_num_threads(count_threads(network.settings.trainer, network.module))
     folder = Path(config.output_dir) / "inspections" / network.run_id
-    shutil.rmtree(folder, ignore_errors=True)  # figures of another seed, or of other sequences
-    found = inspect_network.inspect(network, folder, config.sequences, figures)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        made = Path(temporary) / network.run_id
+        found = inspect_network.inspect(network, made, config.sequences, figures)
+        shutil.rmtree(folder, ignore_errors=True)  # figures of another seed, or other sequences
+        made.replace(folder)
     print(f"Inside the network of run {network.run_id}, seed {network.seed}:")
     print("\n".join(f"- {sentence}" for sentence in findings(found)))
     print(f"Figures, and the measurements as {inspect_network.MEASUREMENTS}: {folder}")

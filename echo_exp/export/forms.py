@@ -15,6 +15,7 @@ from echo_exp.export import echo_network, packaging
 from echo_exp.export.arrays import write_network
 from echo_exp.export.network import DESCRIPTION, export_onnx, export_pt2
 from echo_exp.network import TrainedNetwork
+from echo_exp.settings import SettingError
 from echo_exp.task.problem import Stream, random_stream
 
 TOLERANCE = 1e-5
@@ -89,6 +90,9 @@ def compare(trained: TrainedNetwork, predict: Predict) -> float:
 
 def _replace(path: Path, target: Path) -> None:
     if target.is_dir():
+        if not (target / "MLmodel").is_file():
+            reason = f"its {target.name}/ is not an earlier export; choose another folder"
+            raise SettingError("folder", target.parent, reason)
         shutil.rmtree(target)
     path.replace(target)
 

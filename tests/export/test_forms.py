@@ -13,6 +13,7 @@ from echo_exp.export.arrays import LAYERS, can_be_arrays, write_arrays
 from echo_exp.export.network import Network, export_pt2
 from echo_exp.models import EncoderDecoder
 from echo_exp.network import TrainedNetwork
+from echo_exp.settings import SettingError
 
 from .. import matrix
 from ..networks import small
@@ -197,6 +198,19 @@ def test_outputs_that_are_nan_count_as_a_difference() -> None:
         return np.full((len(windows), network.problem.n_out, network.problem.n_values), np.nan)
 
     assert np.isnan(forms.compare(network, predict))
+
+
+def test_a_folder_that_is_no_earlier_export_is_not_replaced(tmp_path: Path) -> None:
+    made, target = tmp_path / "made", tmp_path / "mlflow"
+    for folder in (made, target):
+        folder.mkdir()
+    (target / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(SettingError, match=r"folder=.* its mlflow/ is not an earlier export"):
+        forms._replace(made, target)
+    assert (target / "notes.txt").exists()
+    (target / "MLmodel").touch()  # an earlier export
+    forms._replace(made, target)
+    assert list(target.iterdir()) == []
 
 
 def test_a_form_replaces_an_earlier_one(tmp_path: Path) -> None:

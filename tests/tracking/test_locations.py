@@ -1,5 +1,6 @@
 """The paths of a store stand for places in its artifact folder, wherever that is now."""
 
+import sqlite3
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -8,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.tracking import MlflowClient
 
-from echo_exp.tracking.access import schema
+from echo_exp.tracking.access import reader, schema
 from echo_exp.tracking.access.connection import reach
-from echo_exp.tracking.access.locations import here
+from echo_exp.tracking.access.locations import UntrustedError, check_run_id, here
 
 RUN, MODEL = "0123abcd/artifacts", "models/m-01/artifacts"
 
@@ -110,3 +111,22 @@ def test_the_paths_in_the_database_are_not_changed(tmp_path: Path) -> None:
     mine.set_experiment_tag(experiment, "seen", "here")
     reach(uri, "/mounted/artifacts")
     assert theirs.get_run(run).info.artifact_uri == f"file:///mounted/artifacts/{run}/artifacts"
+
+
+@pytest.mark.parametrize("run_id", ["/home/somebody", "..", "../..", "a/b", ""])
+def test_a_run_cannot_name_a_folder_elsewhere(run_id: str) -> None:
+    with pytest.raises(UntrustedError, match="no id of MLflow"):
+        check_run_id(run_id)
+
+
+def test_a_run_whose_id_is_a_path_is_not_read(tmp_path: Path) -> None:
+    access = reach(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts"))
+    experiment = access.client.create_experiment("echo")
+    run_id = access.client.create_run(experiment).info.run_id
+    access.client.set_terminated(run_id)
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("UPDATE runs SET run_uuid = '/home/somebody'")
+    database.close()
+    with pytest.raises(UntrustedError):
+        reader._newest(access.client, "echo", "", 1)
+    assert reader.existing_run(access.client, "/home/somebody") is None

@@ -6,6 +6,7 @@ under another path. So no path from a store is used unchecked: a path outside th
 configuration is taken for the same place inside it.
 """
 
+import re
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -41,6 +42,21 @@ _roots: dict[URL, Path] = {}
 
 class UntrustedError(RuntimeError):
     """The store names a folder of artifacts that the configuration does not allow."""
+
+
+def check_run_id(run_id: str) -> None:
+    """Checks that the id of a run can be the name of a folder and leads to no other place.
+
+    Args:
+        run_id: The id, as the store has it.
+
+    Raises:
+        UntrustedError: It has other characters than letters, digits, ``_`` and ``-``.
+    """
+    if not re.fullmatch(r"[\w-]+", run_id):
+        raise UntrustedError(
+            f"the store has a run with the id {run_id!r}, which is no id of MLflow"
+        )
 
 
 def local_folder(uri: str, allowed: str | None) -> Path | None:

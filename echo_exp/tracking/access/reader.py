@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking.access.connection import Access, mends, reach, reason
 from echo_exp.tracking.access.deletions import check_experiment, check_run
+from echo_exp.tracking.access.locations import check_run_id
 from echo_exp.tracking.errors import DeletedError, TrackingError, UnreachableError
 from echo_exp.tracking.settings import TrackingSettings, existing
 
@@ -259,7 +260,10 @@ def _newest(client: MlflowClient, name: str, query: str, most: int) -> list[Run]
     if found is None:
         return []
     order = ["attributes.start_time DESC"]
-    return list(client.search_runs([found.experiment_id], query, 1, most, order))
+    runs = list(client.search_runs([found.experiment_id], query, 1, most, order))
+    for run in runs:
+        check_run_id(run.info.run_id)
+    return runs
 
 
 def existing_run(client: MlflowClient, run_id: str) -> Run | None:
@@ -267,13 +271,16 @@ def existing_run(client: MlflowClient, run_id: str) -> Run | None:
 
     Raises:
         MlflowException: The store could not answer.
+        UntrustedError: The id could lead out of the folders that are named for runs.
     """
     try:
-        return client.get_run(run_id)
+        run = client.get_run(run_id)
     except MlflowException as error:
         if mends(error):
             raise
         return None
+    check_run_id(run.info.run_id)
+    return run
 
 
 def active(client: MlflowClient, run: Run, setting: str = "run") -> Run:

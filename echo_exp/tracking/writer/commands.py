@@ -21,6 +21,7 @@ from mlflow.tracking import MlflowClient
 from echo_exp.settings import redacted
 from echo_exp.tracking.access.connection import Access, mends, reach, reason
 from echo_exp.tracking.access.deletions import check_experiment, check_run, deletion
+from echo_exp.tracking.access.locations import check_run_id
 from echo_exp.tracking.access.rows import pages
 from echo_exp.tracking.errors import DeletedError
 from echo_exp.tracking.store import PARENT_TAG, PRUNED_TAG, Series, StoredRun, Waiting
@@ -464,6 +465,7 @@ class Writer:
         return list(pages(search) if most is None else search(max_results=most))
 
     def _stored(self, run: MlflowRun, config: str | None = None) -> StoredRun:
+        check_run_id(run.info.run_id)
         return StoredRun(
             run_id=run.info.run_id,
             experiment_id=run.info.experiment_id,
