@@ -11,7 +11,7 @@ from echo_exp.reports import aggregate_figures, aggregates
 from echo_exp.reports.aggregates import Aggregate, Ranking
 from echo_exp.reports.answers import Answers
 from echo_exp.reports.estimates import Estimate
-from echo_exp.reports.rendering import ENVIRONMENT, estimated, safe
+from echo_exp.reports.rendering import ENVIRONMENT, estimated, safe, told
 from echo_exp.reports.sections import Section
 from echo_exp.reports.statistics import LEAST
 
@@ -37,6 +37,7 @@ def section(found: Answers) -> Section | None:
         safe=safe,
         estimate=estimated,
         least=LEAST,
+        told=told,
     )
     figures = {
         "interquartile": aggregate_figures.interquartile(found, ranked),

@@ -113,7 +113,7 @@ def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def verdict(p: float, decidable: bool = True) -> str:
+def verdict(p: float, decidable: bool) -> str:
     """Says in words what a corrected p-value means.
 
     Args:
@@ -122,6 +122,16 @@ def verdict(p: float, decidable: bool = True) -> str:
     """
     if math.isnan(p):
         return ""
-    if p < 1 - CONFIDENCE:
+    return told(p < 1 - CONFIDENCE, decidable)
+
+
+def told(apart: bool, decidable: bool) -> str:
+    """Says in words whether two samples differ.
+
+    Args:
+        apart: Whether they differ significantly.
+        decidable: Whether they were large enough to show a difference at all.
+    """
+    if apart:
         return "different"
     return "not told apart" if decidable else "too few seeds to tell"

@@ -78,7 +78,7 @@ def write(found: Answers, folder: Path) -> str:
         p=p_value,
         number=number,
         command=lambda cell: shlex.join(["echo-exp", *configuration.measured(cell.overrides)]),
-        told=lambda compared: verdict(compared.p, compared.decidable),
+        verdict=lambda compared: verdict(compared.p, compared.decidable),
     )
     (folder / "report.md").write_text(text, encoding="utf-8")
     (folder / "report.html").write_text(html(text, found.study.name, images), encoding="utf-8")

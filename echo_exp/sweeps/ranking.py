@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from scipy import stats
 
-from echo_exp.sweeps.significance import CONFIDENCE, holm
+from echo_exp.sweeps.significance import CONFIDENCE, holm, smallest_p
 
 MOST_NAMED = 3
 """At most this many settings that cannot be told apart from the best are named."""
@@ -257,6 +257,6 @@ def _welch(first: Ranked, other: Ranked) -> float:
     if abs(first.mean - other.mean) <= EQUAL:
         return 1.0
     if max(first.std, other.std) <= EQUAL:
-        return min(1.0, 2 / math.comb(first.seeds + other.seeds, first.seeds))
+        return smallest_p(first.seeds, other.seeds, paired=False)
     samples = (first.mean, first.std, first.seeds, other.mean, other.std, other.seeds)
     return float(stats.ttest_ind_from_stats(*samples, equal_var=False).pvalue)

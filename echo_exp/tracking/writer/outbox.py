@@ -81,11 +81,11 @@ class Outbox:
         lock = _taken(spool, name)
         if lock is None:
             raise RuntimeError("another process is writing to it")
-        path = spool / f"{name}{SUFFIX}"
-        if path.exists() and not (left := cls._read(path, lock)).empty:
-            left.release()
+        outbox = cls(spool / f"{name}{SUFFIX}", lock, run_id, store)
+        outbox._find()
+        if not outbox.empty:
+            outbox.release()
             raise RuntimeError("what it had measured before waits to be delivered: echo-exp-sync")
-        outbox = cls(path, lock, run_id, store)
         try:
             outbox._reserve()
         except OSError:
@@ -113,19 +113,24 @@ class Outbox:
     @classmethod
     def _read(cls, path: Path, lock: FileLock) -> Self:
         with path.open("rb") as file:
+            names = {"run": path.stem, "store": "", **(_parsed(file.readline()) or {})}
+        outbox = cls(path, lock, str(names["run"]), str(names["store"]))
+        outbox._find()
+        return outbox
+
+    def _find(self) -> None:
+        """Finds the operations that wait in the file."""
+        with self.path.open("rb") as file:
             header = _parsed(file.readline())
-            names = {"run": path.stem, "store": "", **(header or {})}
-            outbox = cls(path, lock, str(names["run"]), str(names["store"]))
-            outbox._begin = outbox._start = outbox._end = file.tell() if header else 0
+            self._begin = self._start = self._end = file.tell() if header else 0
             for line in file:
                 operation = {} if line.isspace() else _parsed(line)
                 if operation is None:  # the end, or a line cut off by a kill
                     break
-                outbox._end += len(line)
-                outbox.measurements += _count(operation)
+                self._end += len(line)
+                self.measurements += _count(operation)
                 if not operation:
-                    outbox._start = outbox._end
-        return outbox
+                    self._start = self._end
 
     @property
     def empty(self) -> bool:
