@@ -3,11 +3,12 @@
 It imports neither torch nor Lightning, so that a wrong value is reported at once.
 """
 
+import contextlib
 import math
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,20 @@ def choice(key: str, value: Any, allowed: Sequence[Any]) -> None:
         words = {True: "true", False: "false", None: "null"}
         names = [words.get(name, name) for name in allowed]
         raise SettingError(key, value, f"it must be {' or '.join(names)}")
+
+
+@contextlib.contextmanager
+def writable(key: str, folder: Path) -> Iterator[None]:
+    """Names the setting of a folder if the ``with`` block fails to write there.
+
+    Raises:
+        SettingError: It does.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = f"{folder} cannot be written ({error.strerror or error})"
+        raise SettingError(key, folder, reason) from error
 
 
 def not_installed(key: str, value: Any, what: str, extra: str) -> SettingError:

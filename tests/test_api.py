@@ -33,3 +33,9 @@ def test_a_study_is_refused_as_a_training() -> None:
         echo_exp.SettingError, match=r"study=ignore_state .* the command `echo-exp`"
     ):
         echo_exp.train("study=ignore_state")
+
+
+@pytest.mark.parametrize("setting", ["sweep.dry_run=true", "launch=joblib"])
+def test_a_setting_of_sweeps_is_refused_as_a_training(setting: str) -> None:
+    with pytest.raises(echo_exp.SettingError, match="single run"):
+        echo_exp.train(setting)

@@ -81,7 +81,11 @@ def read(given: Sequence[str], several: bool, unnamed: str | None) -> tuple[Name
 
 
 def _named(argument: str) -> bool:
-    return "=" in argument or argument.startswith("~")
+    """Returns whether an argument is for Hydra: it sets or, as ``~key``, removes a setting.
+
+    A word that only begins with ``~`` is not: the sign stands for noise in a sequence.
+    """
+    return "=" in argument or re.match(r"~[A-Za-z]", argument) is not None
 
 
 def _wrong(message: str) -> tuple[str, str | None, str]:

@@ -11,7 +11,8 @@ from omegaconf import DictConfig, ListConfig
 
 from echo_exp import configuration, terminal
 from echo_exp.commands import hydra_main as command
-from echo_exp.settings import SettingError, choice, not_installed, redacted
+from echo_exp.commands.asked import load
+from echo_exp.settings import SettingError, choice, not_installed, redacted, writable
 from echo_exp.tracking import TrackingSettings, UnreachableError
 
 if TYPE_CHECKING:
@@ -33,27 +34,26 @@ def _export(config: DictConfig) -> None:
     logging.disable()  # torch warns of operators that are not used
     asked = _forms(config.forms)
 
-    from echo_exp import network as trained
+    if not isinstance(config.folder, str | None):
+        raise SettingError("folder", config.folder, "it must be the path of a folder")
+    if config.register is not None:
+        _check_default(config)
+
     from echo_exp.export import forms
 
-    store = configuration.tracking(config)
-    network = trained.load(
-        str(config.run), store, config.seed, config.checkpoint, list(config.trust)
-    )
+    network = load(config)
+    key = "output_dir" if config.folder is None else "folder"
     folder = Path(config.folder or Path(config.output_dir) / "exports" / str(network.run_id))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = f"it cannot be written ({error.strerror})"
-        raise SettingError("folder", folder, reason) from error
     lines = [("form", "bytes", "difference", "")]
-    for name in asked:
-        exported = forms.write(network, name, folder)
-        size = f"{exported.size:,}"
-        lines.append((name, size, f"{exported.difference:.1g}", str(exported.path)))
+    with writable(key, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in asked:
+            exported = forms.write(network, name, folder)
+            size = f"{exported.size:,}"
+            lines.append((name, size, f"{exported.difference:.1g}", str(exported.path)))
     terminal.console().print(terminal.table(lines))
     if config.register is not None:
-        print(_register(network, str(config.register), store))
+        print(_register(network, str(config.register), configuration.tracking(config)))
 
 
 def _forms(asked: Any) -> list[str]:
@@ -66,6 +66,21 @@ def _forms(asked: Any) -> list[str]:
     if "onnx" in names and missing:
         raise not_installed("forms", "onnx", missing[0], extra="onnx")
     return names
+
+
+def _check_default(config: DictConfig) -> None:
+    """Checks that the network to be registered is the one that is logged as the run's model.
+
+    Raises:
+        SettingError: It is another one, which the run's model and scores do not describe.
+    """
+    for key, default in (("seed", None), ("checkpoint", "last")):
+        if config[key] != default:
+            reason = (
+                "register= registers the model of the run: the network at the end of the training, "
+                "of the first seed that did not diverge"
+            )
+            raise SettingError(key, config[key], reason)
 
 
 def _register(network: "TrainedNetwork", name: str, store: TrackingSettings) -> str:

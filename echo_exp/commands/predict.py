@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig
 
-from echo_exp import configuration
 from echo_exp.commands import hydra_main as command
+from echo_exp.commands.asked import load
 from echo_exp.settings import SettingError, choice
 from echo_exp.task.problem import BLANK, GO, NOISE, shown, signs
 
@@ -37,7 +37,7 @@ def _predict(config: DictConfig) -> None:
         raise SettingError(
             "sequences", None, "there is no sequence to echo; give one, as in '[7, 3, 99, 0, 42]'"
         )
-    network = _load(config)
+    network = load(config)
     if config.probabilities and network.module.representation.n_outputs == 1:
         reason = "this network predicts numbers, not probabilities"
         raise SettingError("probabilities", "true", reason)
@@ -50,23 +50,13 @@ def _predict(config: DictConfig) -> None:
         print(write(echo, windows, config.probabilities))
 
 
-def _load(config: DictConfig) -> "TrainedNetwork":
-    from echo_exp import network as trained
-
-    return trained.load(
-        str(config.run),
-        configuration.tracking(config),
-        config.seed,
-        config.checkpoint,
-        list(config.trust),
-    )
-
-
 def _given(config: DictConfig) -> Iterator[tuple[str, str]]:
     """Yields the source of each sequence, and its text."""
     if config.sequences is not None:
         if not isinstance(config.sequences, ListConfig):
             raise SettingError("sequences", config.sequences, "it must be a list of sequences")
+        if config.file is not None:
+            raise SettingError("file", config.file, "it does not go with sequences as arguments")
         yield from (("sequence", str(text)) for text in config.sequences)
     elif config.file not in (None, "-"):
         yield from _lines(Path(str(config.file)), str(config.file))

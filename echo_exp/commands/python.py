@@ -36,6 +36,13 @@ def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> trained.Tra
         if config.get(group) is not None:
             reason = "it makes many runs; use the command `echo-exp`"
             raise SettingError(group, config[group].get("name"), reason)
+    if config.sweep.dry_run:
+        reason = "it lists the jobs of a sweep, but this is a single run"
+        raise SettingError("sweep.dry_run", config.sweep.dry_run, reason)
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.lstrip("+") == configuration.LAUNCH:
+            raise SettingError(key, value, "a single run is trained in this process")
     result = running.execute(config, overrides, callbacks=lambda: callbacks)
     run_id = result.stored.run_id if result.stored else None
     metrics = result.outcome.metrics()

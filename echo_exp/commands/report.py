@@ -3,12 +3,11 @@
 Its imports are light, so that a wrong setting is reported at once.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from echo_exp import configuration
 from echo_exp.commands import hydra_main as command
 from echo_exp.reports import FROM
-from echo_exp.settings import SettingError
+from echo_exp.settings import SettingError, writable
 from echo_exp.sweeps import plan, study
 from echo_exp.sweeps.study import Cell, Study
 from echo_exp.tracking import TrackingError
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from echo_exp.tracking.access.connection import Access
 
 SWEEP, RUNS = "sweep", "runs"
+PARENTS = 100
+"""The report of a study is looked for a place among so many of its newest parent runs."""
 ASKED = (configuration.STUDY, SWEEP, RUNS)
 """The settings that say what to report on."""
 
@@ -67,7 +68,7 @@ def _study(config: DictConfig) -> None:
         return
     found, access = _answers(config, asked, [asked.scale] if named else asked.by_size)
     folder = _write(config, found)
-    parent = _parent(access, config, found.study)
+    parent = _parent(access, config.tracking.experiment, found.study)
     if parent is not None:
         _log(access, parent, folder)
 
@@ -78,7 +79,7 @@ def _write(config: DictConfig, found: "Answers") -> Path:
 
     study = found.study
     folder = Path(config.output_dir) / "reports" / study.name / study.scale
-    with _writable(folder):
+    with writable("output_dir", folder):
         text = study_page.write(found, folder)
         parquet.write(study, found.records, folder / parquet.NAME)
     print(text)
@@ -119,7 +120,7 @@ def _sweep(config: DictConfig) -> None:
     metric = None if config.metric is None else str(config.metric)
     with reader.reached(access.uri):
         found, curves = sweep_page.gather(access, parent, metric)
-    with _writable(folder):
+    with writable("output_dir", folder):
         summary, lines = sweep_page.write(found, curves, folder, metric)
     print("\n".join([summary, "", *lines]))
     _written(folder)
@@ -142,24 +143,10 @@ def _runs(config: DictConfig) -> None:
         curves = comparison.curves_of(access, found)
     name = hashlib.sha256(" ".join(run.info.run_id for run in runs).encode()).hexdigest()[:16]
     folder = Path(config.output_dir) / "reports" / "runs" / name
-    with _writable(folder):
+    with writable("output_dir", folder):
         lines = comparison.write(found, curves, folder)
     print("\n".join(lines))
     _written(folder)
-
-
-@contextlib.contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    """Explains why the folder cannot be written, if the ``with`` block fails to write it.
-
-    Raises:
-        SettingError: It cannot.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = f"{folder} cannot be written ({error.strerror or error})"
-        raise SettingError("output_dir", str(folder), reason) from error
 
 
 def _written(folder: Path) -> None:
@@ -207,18 +194,26 @@ def _cells(asked: Study) -> list[tuple[Cell, int, str]]:
     return [(cell, int(c.epochs), configuration.fingerprint(c)) for cell, c in composed]
 
 
-def _parent(access: "Access", config: DictConfig, asked: Study) -> "Run | None":
-    """Returns the newest parent run of a study."""
+def _parent(access: "Access", experiment: str, asked: Study) -> "Run | None":
+    """Returns the newest parent run of a study with the same cells, if there is one."""
+    from echo_exp.reports import jobs
+
     client = access.client
-    experiment = client.get_experiment_by_name(config.tracking.experiment)
-    assert experiment is not None  # its runs have been read
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None  # its runs have been read
     parents = client.search_runs(
-        [experiment.experiment_id],
+        [found.experiment_id],
         f"tags.study = '{asked.name}' and tags.scale = '{asked.scale}'",
         order_by=["attributes.start_time DESC"],
-        max_results=1,
+        max_results=PARENTS,
     )
-    return next(iter(parents), None)
+    cells = {fingerprint for *_, fingerprint in _cells(asked)}
+
+    def planned(parent: "Run") -> set[str]:
+        rows = jobs.table(access, parent, "plan.json") or []
+        return {row["fingerprint"] for row in rows} - {""}  # that of a wrong cell is not known
+
+    return next((parent for parent in parents if cells >= planned(parent) > set()), None)
 
 
 def _log(access: "Access", parent: "Run", folder: Path) -> None:
@@ -226,7 +221,7 @@ def _log(access: "Access", parent: "Run", folder: Path) -> None:
     from echo_exp.tracking.access import reader
 
     try:
-        reader.add(access, parent, folder, "report")
+        reader.replace(access, parent, folder, "report")
     except TrackingError as error:  # such as a read-only store
         print(f"echo-exp: not added to the run: {error}", file=sys.stderr)
 

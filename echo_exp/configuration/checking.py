@@ -151,20 +151,24 @@ def exports(config: DictConfig) -> bool:
 
 
 def check_keys(config: DictConfig, settings: str) -> None:
-    """Checks that a command's settings are all declared in its file.
+    """Checks that a command's settings are those that its file declares.
 
     Args:
         config: The composed settings.
         settings: Name of the file in ``conf``.
 
     Raises:
-        SettingError: One is not.
+        SettingError: One is not declared, or one was removed.
     """
     file = OmegaConf.load(FOLDER / f"{settings}.yaml")
     known = ["tracking", *(str(key) for key in file if key not in ("defaults", "hydra"))]
     for key, value in config.items():
         if key not in known:
             raise unknown(str(key), value, known)
+    for key in known:
+        if key not in config:
+            reason = f"~{key} would remove a setting that this command needs"
+            raise SettingError(key, None, reason)
 
 
 def callbacks(config: DictConfig) -> dict[str, DictConfig]:

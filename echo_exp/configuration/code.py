@@ -131,8 +131,8 @@ class _Meaning(ast.NodeTransformer):
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
-        named = [part.id for part in ast.walk(node.test) if isinstance(part, ast.Name)]
-        return node.orelse if named == ["TYPE_CHECKING"] else node
+        named = getattr(node.test, "attr", getattr(node.test, "id", None))
+        return node.orelse if named == "TYPE_CHECKING" else node
 
 
 def _imports(name: str, path: Path) -> Iterator[str]:

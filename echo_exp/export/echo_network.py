@@ -35,7 +35,8 @@ class Echo:
 
         Args:
             model_input: [rows, n_in] integers from 0 to ``n_values - 1``; -1 is a missing integer,
-                and those from ``n_values`` on stand for ``marks``, such as a blank.
+                if the network was trained with them, and those from ``n_values`` on stand for
+                ``marks``, such as a blank.
             params: ``carry``: whether the rows are the windows of one sequence, in order, and the
                 state is carried as in training; otherwise each window starts at zero. ``outputs``:
                 whether to return the network's outputs instead of the integers they stand for.
@@ -58,11 +59,11 @@ class Echo:
         marks = self.description["marks"]
         if windows.ndim != 2 or windows.shape[1] != n_in or not len(windows):
             raise ValueError(f"the input must be rows of {n_in} integers, not {windows.shape}")
-        if not (
-            (windows >= -1) & (windows < n_values + len(marks)) & (windows == np.round(windows))
-        ).all():
+        least, most = -1 if self.description["missing"] else 0, n_values + len(marks) - 1
+        if not ((windows >= least) & (windows <= most) & (windows == np.round(windows))).all():
+            missing = ", and -1 is missing" if least < 0 else ""
             signs = f"; the next {len(marks)} stand for {' '.join(marks)}" if marks else ""
-            raise ValueError(f"integers go from 0 to {n_values - 1}, and -1 is missing{signs}")
+            raise ValueError(f"integers go from 0 to {n_values - 1}{missing}{signs}")
         return windows.astype(np.int64)
 
     def _walk(self, windows: Array, carry: bool) -> tuple[Array, Array]:
@@ -265,7 +266,8 @@ def _softmax(logits: Array) -> Array:
 def load(folder: Path) -> Echo:
     """Loads ``network.npz`` or ``network.pt2``, whichever ``network.json`` describes.
 
-    It unpickles nothing.
+    Arrays are read without pickle. `torch.export.load` may unpickle parts of a graph: load only one
+    that you trust.
     """
     description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     if "steps" not in description:

@@ -56,6 +56,7 @@ class Description:
         n_in: Integers in a window.
         n_out: Integers of the echo.
         n_values: Integers go from 0 to ``n_values - 1``.
+        missing: Whether -1, a missing integer, occurred in training.
         marks: Signs of the marks that the integers from ``n_values`` on stand for.
         n_outputs: Outputs for an integer (V): logits of all values, or one number.
         states: Size of each tensor of the state.
@@ -66,6 +67,7 @@ class Description:
     n_in: int
     n_out: int
     n_values: int
+    missing: bool
     marks: Sequence[str]
     n_outputs: int
     states: Sequence[int]
@@ -135,6 +137,7 @@ def describe(trained: TrainedNetwork, folder: Path, **more: Any) -> None:
         n_in=problem.n_in,
         n_out=problem.n_out,
         n_values=problem.n_values,
+        missing=problem.n_incomplete > 0,
         marks=problem.marks,
         n_outputs=module.representation.n_outputs,
         states=[part.shape[-1] for part in state],

@@ -286,7 +286,7 @@ def skill(found: Skill) -> Figure:
     _intervals(start, range(len(STARTS)), together)
     start.set_xticks(range(len(STARTS)), list(STARTS.values()))
     start.set_xlim(-0.5, len(STARTS) - 0.5)
-    where = "each batch but the first" if found.trained > 1 else "the batch after a sequence"
+    where = "each batch but the first" if found.per_sequence > 1 else "the batch after a sequence"
     start.set_xlabel(f"state before {where} (dotted: guessing)")
     start.set_ylabel("share of integers right, 95 % interval")
     count = len(found.batches.value)

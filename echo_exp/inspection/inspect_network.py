@@ -216,5 +216,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, float):
-        return round(value, DIGITS) if np.isfinite(value) else None
+        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
     return value

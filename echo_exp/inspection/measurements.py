@@ -161,12 +161,15 @@ class Skill:
             is ``CARRIED`` to them, with that of the same place in another sequence (``SWAPPED``) or
             with ``NOISE`` of each unit's mean and deviation.
         batches: Share in each batch if the state is carried on, [batches].
+        per_sequence: Batches of a sequence; if it is one, ``start`` is measured on the sequence
+            that follows.
         trained: Number of batches after which training set the state to zero.
         chance: Share that guessing gives.
     """
 
     start: Mapping[str, Shares]
     batches: Shares
+    per_sequence: int
     trained: int
     chance: float
 
@@ -306,9 +309,9 @@ def skill(module: EchoModule, windows: Tensor, seed: int = 0) -> Skill:
         windows: [S, rows, n_in] integers.
         seed: Seed of the noise.
     """
-    trained = module.problem.n_windows // module.batch_size
+    per_sequence = module.problem.n_windows // module.batch_size
     random = torch.Generator().manual_seed(seed)
-    several = windows if trained > 1 else _chained(windows, 2)
+    several = windows if per_sequence > 1 else _chained(windows, 2)
     right: dict[str, list[Tensor]] = {ZERO: [], CARRIED: [], SWAPPED: [], NOISE: []}
     rows = walks.complete(several)
     rows[: module.batch_size] = False
@@ -317,12 +320,13 @@ def skill(module: EchoModule, windows: Tensor, seed: int = 0) -> Skill:
         for name, carry in zip(right, ways, strict=True):
             right[name].append(_right(module, portion, carry)[:, rows].flatten(1))
     start = {name: Shares.of(torch.cat(found)) for name, found in right.items()}
-    long = _chained(windows, max(3, -(-BATCHES // trained)))
+    long = _chained(windows, max(3, -(-BATCHES // per_sequence)))
     on = torch.cat(
         [_right(module, portion, walks.keep) for portion in walks.portions(module, long)]
     )
-    after = trained if module.model.stateful else 1
-    return Skill(start, _by_batch(module, long, on), after, 1 / module.problem.n_values)
+    trained = per_sequence if module.model.stateful else 1
+    by_batch, chance = _by_batch(module, long, on), 1 / module.problem.n_values
+    return Skill(start, by_batch, per_sequence, trained, chance)
 
 
 def _by_batch(module: EchoModule, windows: Tensor, right: Tensor) -> Shares:

@@ -297,7 +297,7 @@ def _plan(
     access: Access, parent: Run, reasons: Mapping[int, str]
 ) -> dict[str, tuple[str, str]] | None:
     """Returns the name of each planned job and why it failed, by its fingerprint."""
-    rows = _table(access, parent, "plan.json")
+    rows = table(access, parent, "plan.json")
     if rows is None:  # a search does not know its jobs beforehand
         return None
     return {
@@ -310,19 +310,25 @@ def _plan(
 
 
 def _reasons(access: Access, parent: Run) -> dict[int, str]:
-    rows = _table(access, parent, "jobs.json") or []
+    rows = table(access, parent, "jobs.json") or []
     return {row["job"]: row["error"] for row in rows if row.get("error")}
 
 
 def _importances(access: Access, parent: Run) -> dict[str, dict[str, float]]:
     found: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    for row in _table(access, parent, IMPORTANCES) or []:
+    for row in table(access, parent, IMPORTANCES) or []:
         found[row["metric"]][row["setting"]] = row["share"]
     return dict(found)
 
 
-def _table(access: Access, parent: Run, file: str) -> list[dict[str, Any]] | None:
-    """Returns the rows of a table among the artifacts of a parent run, if it is there."""
+def table(access: Access, parent: Run, file: str) -> list[dict[str, Any]] | None:
+    """Returns the rows of a table among the artifacts of a parent run, if it is there.
+
+    Args:
+        access: The tracking store.
+        parent: The parent run.
+        file: The name of the table, such as ``plan.json``.
+    """
     try:
         with reader.artifact(access, parent, file) as path:
             table = json.loads(path.read_text(encoding="utf-8"))

@@ -166,6 +166,12 @@ def test_the_version_changes_with_code_and_not_with_comments(own: Path) -> None:
     assert _version(own, "a = 2\n") != before
 
 
+def test_code_that_a_type_checker_does_not_read_is_part_of_the_version(own: Path) -> None:
+    without = _version(own, "if TYPE_CHECKING:\n    a = 1\n")
+    assert _version(own, "if typing.TYPE_CHECKING:\n    a = 2\n") == without
+    assert _version(own, "if not TYPE_CHECKING:\n    a = 1\n") != without
+
+
 @pytest.mark.parametrize(
     "text",
     [

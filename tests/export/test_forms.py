@@ -152,7 +152,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ([[1, 2]], "rows of 3 integers"),
         ([1, 2, 3], "rows of 3 integers"),
         ([[1, 2, 7]], "from 0 to 6"),
-        ([[1, 2, -2]], "from 0 to 6"),
+        ([[1, 2, -1]], "from 0 to 6"),
         ([[1, 2, 0.5]], "from 0 to 6"),
         (np.empty((0, 3)), "rows of 3 integers"),
     ],
@@ -160,6 +160,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_invalid_window_is_refused(windows: object, words: str, exported: Path) -> None:
     with pytest.raises(ValueError, match=words):
         echo_network.load(exported).predict(np.asarray(windows))
+
+
+def test_a_window_may_lack_integers_if_the_network_was_trained_so(tmp_path: Path) -> None:
+    export_pt2(small("seq2seq", "missing=mask"), tmp_path)
+    network = echo_network.load(tmp_path)
+    assert network.predict(np.asarray([[-1, 1, 2]])).shape == (1, 3)
+    with pytest.raises(ValueError, match="from 0 to 6, and -1 is missing"):
+        network.predict(np.asarray([[-2, 1, 2]]))
 
 
 def test_nothing_is_pickled(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import echo_exp
 from echo_exp import EchoProblem, EncoderDecoder, OneHot, OneToOne, SettingError
 from echo_exp.commands import inspect as app
+from echo_exp.inspection import inspect_network
 from echo_exp.inspection.findings import findings
 from echo_exp.inspection.inspect_network import draw
 from echo_exp.inspection.settings import FIGURES
@@ -27,6 +28,10 @@ def test_inspecting_writes_every_figure_and_the_measurements(tmp_path: Path) -> 
     assert [step[0] for step in accuracy[0]] == [1, 1, 1]
     assert len(content["confusion"]["counts"]) == V
     assert len(content["findings"]) == 4  # one says that there is no attention
+
+
+def test_small_measurements_keep_their_digits() -> None:
+    assert inspect_network._plain([1.23456789e-9, 12345678.0]) == [1.23457e-9, 12345700.0]
 
 
 def test_the_findings_say_which_integers_are_held() -> None:

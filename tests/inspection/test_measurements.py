@@ -164,8 +164,15 @@ def test_a_network_that_ignores_its_state_has_equal_skill_with_any_state() -> No
     module, windows, _ = _answered(lambda x, _: one_hot(x // 2 * 2))
     skill = measurements.skill(module, windows)
     assert len({float(share.value) for share in skill.start.values()}) == 1
-    assert skill.trained == 2
+    assert (skill.per_sequence, skill.trained) == (2, 2)
     assert len(skill.batches.value) == 8
+
+
+def test_a_network_that_carries_no_state_is_trained_for_one_batch() -> None:
+    module, windows, _ = _answered(lambda x, _: one_hot(x // 2 * 2))
+    module.model.stateful = False
+    skill = measurements.skill(module, windows)
+    assert (skill.per_sequence, skill.trained) == (2, 1)
 
 
 def test_a_network_that_answers_from_its_state_needs_the_carried_one() -> None:

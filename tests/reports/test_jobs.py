@@ -11,6 +11,7 @@ import pytest
 from mlflow.entities import Metric, Param, Run
 from mlflow.tracking import MlflowClient
 
+from echo_exp.commands import report
 from echo_exp.reports import jobs
 from echo_exp.reports.records import NEVER_RUN
 from echo_exp.settings import SettingError
@@ -18,6 +19,8 @@ from echo_exp.sweeps.search.goals import Constraint
 from echo_exp.tracking import PRUNED_TAG
 from echo_exp.tracking.access.connection import Access, reach
 from echo_exp.tracking.ui.view import MEMBER, SWEPT_TAG, member
+
+from . import made
 
 METRICS = {"test/accuracy": 0.75, "fit_seconds": 3.0}
 
@@ -58,6 +61,18 @@ def _run(
     client.log_batch(run_id, metrics, [Param(k, str(v)) for k, v in given.items()])
     client.set_terminated(run_id, status)
     return run_id
+
+
+def test_the_report_of_a_study_belongs_to_the_parent_with_its_cells(access: Access) -> None:
+    studies = {units: made.study({"model.units": units}) for units in (5, 6, 7)}
+    parents = {}
+    for units in (5, 6):
+        ((*_, mark),) = report._cells(studies[units])
+        parents[units] = _parent(access.client, mark).info.run_id
+        for tag, value in (("study", "made"), ("scale", "full")):
+            access.client.set_tag(parents[units], tag, value)
+    found = {units: report._parent(access, "echo", study) for units, study in studies.items()}
+    assert {units: run and run.info.run_id for units, run in found.items()} == {**parents, 7: None}
 
 
 def test_settings_have_their_types_and_seeds_are_grouped(access: Access) -> None:

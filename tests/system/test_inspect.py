@@ -35,6 +35,21 @@ def test_the_command_writes_figures_prints_findings_and_logs_both(
     assert str(folder) in out
 
 
+def test_an_inspection_replaces_an_earlier_one(
+    baseline: Baseline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program, _ = baseline
+    monkeypatch.chdir(program.folder)
+    for name in ("confusion", "errors"):
+        monkeypatch.setattr("sys.argv", ["echo-exp-inspect", "sequences=20", f"figures=[{name}]"])
+        app.main()
+    run = program.runs()[0]
+    written = {"errors.png", "measurements.json"}
+    assert _names(Path("outputs/inspections") / run.info.run_id) == written
+    assert _names(Path(run.info.artifact_uri.removeprefix("file://")) / "inspection") == written
+    assert "\n\n" not in capsys.readouterr().out
+
+
 def test_a_run_is_inspected_on_demand_without_changing_a_bit(
     baseline: Baseline, program: Program
 ) -> None:

@@ -177,7 +177,11 @@ def test_a_model_is_registered_with_its_scores_and_exported_on_request(
         (("forms=[]",), "pt2 or onnx or mlflow"),
         (("run=nobody",), "run=nobody"),
         (("register=a/b",), "register=a/b"),
+        (("register=echo", "seed=1"), "registers the model of the run"),
+        (("register=echo", "checkpoint=best"), "registers the model of the run"),
         (("folder=/proc/nowhere",), "folder=/proc/nowhere"),
+        (("folder=[a]",), "the path of a folder"),
+        (("folder=/proc",), "folder=/proc"),
         (("form=pt2",), "did you mean forms?"),
     ],
 )

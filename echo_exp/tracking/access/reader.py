@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.tracking import MlflowClient
 from omegaconf import DictConfig, OmegaConf
 
@@ -184,17 +185,37 @@ def sweep(access: Access, experiment_name: str, which: str) -> Run:
     raise SettingError(SWEEP, which, f"{reason}{experiment_name} are: {names or 'none'}")
 
 
-def add(access: Access, run: Run, folder: Path, name: str) -> None:
-    """Copies a folder to the artifacts of a run, under ``name``.
+def replace(access: Access, run: Run, folder: Path, name: str) -> None:
+    """Copies a folder to the artifacts of a run, in place of what they have under ``name``.
+
+    Args:
+        access: The store.
+        run: The run.
+        folder: The folder.
+        name: Its name among the artifacts.
 
     Raises:
         TrackingError: The store did not accept it.
     """
     try:
-        access.place(run.info.artifact_uri).log_artifacts(str(folder), name)
+        place = access.place(run.info.artifact_uri)
+        place.log_artifacts(str(folder), name)
+        written = {f"{name}/{path.relative_to(folder).as_posix()}" for path in folder.rglob("*")}
+        for path in _files(place, name):
+            if path not in written:
+                place.delete_artifacts(path)
     except Exception as error:
         why = f"{redacted(access.uri)} did not accept {name} ({reason(error)})"
         raise TrackingError(why) from error
+
+
+def _files(place: ArtifactRepository, folder: str) -> Iterator[str]:
+    """Yields the paths of all files of a folder among the artifacts."""
+    for entry in place.list_artifacts(folder):
+        if entry.is_dir:
+            yield from _files(place, entry.path)
+        else:
+            yield entry.path
 
 
 def run(access: Access, experiment: str, which: str, setting: str = "run") -> Run:
