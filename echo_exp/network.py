@@ -172,8 +172,7 @@ def load(
     }
     config = renamed(found.config)
     config.pop(configuration.CALLBACKS, None)  # they belong to the training, which is over
-    hint = "; if you trust it, name it in `trust`"
-    trust.check(config, known, ("run", found.run_id), hint)
+    trust.check(config, known, ("run", found.run_id), by_name=True)
     hint = "; checkpoint=best may exist" if checkpoint == "last" else ""
     with found.file(f"checkpoints/{CHECKPOINTS[checkpoint]}", hint) as path:
         curve = functools.partial(_curve, found)

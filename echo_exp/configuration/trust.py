@@ -14,7 +14,10 @@ Target = tuple[str, str]
 
 
 def check(
-    stored: DictConfig, trusted: Collection[Target], asked: tuple[str, str], hint: str = ""
+    stored: DictConfig,
+    trusted: Collection[Target],
+    asked: tuple[str, str],
+    by_name: bool = False,
 ) -> None:
     """Refuses a configuration that would call unknown names, or look up anything.
 
@@ -22,7 +25,7 @@ def check(
         stored: The configuration, from the store.
         trusted: Further names that it may call, besides those of the options of each group.
         asked: The setting that names the run, and its value.
-        hint: What the user can do about it, added to the message.
+        by_name: Whether the setting ``trust`` can name what may be called.
 
     Raises:
         SettingError: It would call or look up something else.
@@ -35,7 +38,8 @@ def check(
             reason = (
                 f"the run's stored configuration would call {value}, which is not part of echo_exp"
             )
-            raise SettingError(*asked, reason + hint)
+            hint = f"; if you trust it, add trust=[{value}]"
+            raise SettingError(*asked, reason + hint if by_name else reason)
 
 
 @cache

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hydra.initialize import initialize_config_dir
 from mlflow.entities import Metric, Param, Run
 from mlflow.tracking import MlflowClient
 
+from echo_exp import configuration
 from echo_exp.commands import report
 from echo_exp.reports import jobs
 from echo_exp.reports.records import NEVER_RUN
@@ -66,12 +68,13 @@ def _run(
 def test_the_report_of_a_study_belongs_to_the_parent_with_its_cells(access: Access) -> None:
     studies = {units: made.study({"model.units": units}) for units in (5, 6, 7)}
     parents = {}
-    for units in (5, 6):
-        ((*_, mark),) = report._cells(studies[units])
-        parents[units] = _parent(access.client, mark).info.run_id
-        for tag, value in (("study", "made"), ("scale", "full")):
-            access.client.set_tag(parents[units], tag, value)
-    found = {units: report._parent(access, "echo", study) for units, study in studies.items()}
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        for units in (5, 6):
+            ((*_, mark),) = report._cells(studies[units])
+            parents[units] = _parent(access.client, mark).info.run_id
+            for tag, value in (("study", "made"), ("scale", "full")):
+                access.client.set_tag(parents[units], tag, value)
+        found = {units: report._parent(access, "echo", study) for units, study in studies.items()}
     assert {units: run and run.info.run_id for units, run in found.items()} == {**parents, 7: None}
 
 
