@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig
 
+from echo_exp import configuration
 from echo_exp.commands import hydra_main as command
 from echo_exp.commands.asked import load
 from echo_exp.settings import SettingError, choice
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 SEPARATORS = re.compile(r"[\s,;]+")
 SIGNS = (BLANK, GO, NOISE)
+LAST = "last"
+NAMED = ("model", "model.units", "optimizer.learning_rate", "seed")
+"""The settings that name the network, if the command has chosen it."""
 DIGITS = 4
 """Digits of probabilities in text output."""
 
@@ -43,6 +47,8 @@ def _predict(config: DictConfig) -> None:
         raise SettingError("probabilities", "true", reason)
     for source, sequence in sequences:
         _check(network, sequence, source)
+    if config.run == LAST:  # it may be any job of a sweep
+        print(f"echo-exp: run {network.run_id}: {_words(network)}", file=sys.stderr)
     for _, sequence in sequences:
         echo = network.predict(sequence, config.carry)
         windows = [signs(window, network.problem) for window in echo.windows.tolist()]
@@ -89,6 +95,12 @@ def _check(network: "TrainedNetwork", sequence: list[int | str], source: str) ->
         network.problem.sequence(sequence)
     except SettingError as error:
         raise SettingError(source, error.value, error.allowed) from None
+
+
+def _words(network: "TrainedNetwork") -> str:
+    """Returns what tells the network from others, as in ``Seq2Seq, units 20, lr 0.001, seed 1``."""
+    known = configuration.parameters(network.config)
+    return configuration.words(known, NAMED, configuration.FEW_DIGITS)
 
 
 def _text(echo: "Echo", windows: list[list[int | str]], probabilities: bool) -> str:

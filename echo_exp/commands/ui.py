@@ -120,7 +120,10 @@ def _listening(port: int) -> socket.socket:
         taken.bind((HOST, port))
     except OSError as error:
         taken.close()
-        reason = f"{HOST}:{port} cannot be used ({error.strerror}); another port may be free"
+        with socket.socket() as another:
+            another.bind((HOST, 0))
+            free = another.getsockname()[1]
+        reason = f"{HOST}:{port} cannot be used ({error.strerror}); port={free} is free"
         raise SettingError("port", port, reason) from error
     return taken
 
