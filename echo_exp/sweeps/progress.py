@@ -71,7 +71,7 @@ def metrics(results: Mapping[int, JobResult]) -> dict[str, float]:
     found = [score for score in found if math.isfinite(score)]
     counts = {
         "sweep/finished": float(sum(result.succeeded for result in ended)),
-        "sweep/failed": float(sum(result.failed for result in ended)),
+        "sweep/failed": float(sum(result.status == Status.FAILED for result in ended)),
     }
     if not found:
         return counts

@@ -231,8 +231,9 @@ class Watch:
 
     def _ends(self) -> list[str]:
         """Returns how many jobs are done, and how many of them did not succeed."""
-        done = f"{len(self._results)} of {self._total} done"
-        return [done, *job.counted(self._results.values())]
+        ended = self._results.values()
+        done = sum(result.status != Status.STOPPED for result in ended)
+        return [f"{done} of {self._total} done", *job.counted(ended)]
 
     def _left(self) -> list[str]:
         """Returns the time left, if it can be estimated."""

@@ -37,6 +37,8 @@ def test_the_progress_has_job_counts_and_the_best_and_median_accuracy() -> None:
         "sweep/best_accuracy": 1.0,
         "sweep/median_accuracy": 0.75,
     }
+    stopped = {0: JobResult(Status.STOPPED)}
+    assert progress.metrics(stopped) == {"sweep/finished": 0.0, "sweep/failed": 0.0}
     assert progress.metrics({}) == {"sweep/finished": 0.0, "sweep/failed": 0.0}
 
 

@@ -47,6 +47,14 @@ def test_the_display_counts_finished_running_and_failed_jobs(
     assert "here" not in printed
 
 
+def test_a_stopped_job_is_not_done(tmp_path: Path) -> None:
+    seen = _seen(tmp_path, range(2))
+    _left(tmp_path, 0, Status.FINISHED)
+    _left(tmp_path, 1, Status.STOPPED)
+    seen._look()
+    assert seen._counted().startswith("1 of 6 done, 0 running, 1 stopped")
+
+
 def test_the_progress_of_running_jobs_counts(tmp_path: Path) -> None:
     seen = _seen(tmp_path, range(6))
     for number in range(4):
