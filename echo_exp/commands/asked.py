@@ -1,6 +1,6 @@
 """The trained network that a command is asked for, by the settings that these commands share."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, ListConfig
 
@@ -17,20 +17,12 @@ def load(config: DictConfig) -> "TrainedNetwork":
     Raises:
         SettingError: There is no such network, it cannot be used, or a setting is wrong.
     """
-    trusted = names("trust", config.trust)
+    trusted = config.trust
+    if not (isinstance(trusted, ListConfig) and all(isinstance(name, str) for name in trusted)):
+        reason = "it must be a list of classes, as in trust=[my_models.Elman]"
+        raise SettingError("trust", trusted, reason)
 
     from echo_exp import network
 
     store = configuration.tracking(config)
-    return network.load(str(config.run), store, config.seed, config.checkpoint, trusted)
-
-
-def names(key: str, value: Any) -> list[str]:
-    """Returns a list of names.
-
-    Raises:
-        SettingError: It is no such list.
-    """
-    if not (isinstance(value, ListConfig) and all(isinstance(name, str) for name in value)):
-        raise SettingError(key, value, f"it must be a list of names, as in {key}=[a,b]")
-    return list(value)
+    return network.load(str(config.run), store, config.seed, config.checkpoint, list(trusted))

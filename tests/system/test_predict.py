@@ -122,8 +122,11 @@ def test_the_state_is_carried_or_not(ask: Asker) -> None:
         (("[1, 2, 3, 4, 5]", "output_dir=elsewhere"), "there is no such store yet"),
         (("file=nowhere.txt",), "file=nowhere.txt"),
         (("[1, 2, 3, 4, 5]", "file=some.txt"), "does not go with sequences"),
-        (("[1, 2, 3, 4, 5]", "trust=elman.Elman"), "a list of names, as in trust=[a,b]"),
-        (("[1, 2, 3, 4, 5]", "trust=null"), "a list of names"),
+        (
+            ("[1, 2, 3, 4, 5]", "trust=elman.Elman"),
+            "a list of classes, as in trust=[my_models.Elman]",
+        ),
+        (("[1, 2, 3, 4, 5]", "trust=null"), "a list of classes"),
         (("[1, 2, 3, 4, 5]", "~run"), "~run would remove a setting that this command needs"),
         (("~ 7 3 > _",), "it contains ~; the network knows only"),
     ],
