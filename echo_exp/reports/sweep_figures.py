@@ -267,7 +267,7 @@ def parallel(
 
 
 def curves(found: Mapping[str, Curve], metric: str) -> Figure:
-    """Draws the median of a metric and its 5-95 % band over the epochs, a line per setting.
+    """Draws a metric over the epochs: each setting's median, with a 5-95 % band of several seeds.
 
     Args:
         found: The epochs [E] and the values of the seeds [E, n] of each setting, by its name.
@@ -281,7 +281,8 @@ def curves(found: Mapping[str, Curve], metric: str) -> Figure:
     style.same_height([axes], metric)
     axes.set_xlim(left=0)
     axes.set_xlabel("epochs (one fresh sequence each)")
-    axes.set_ylabel(f"{definition(metric).label}\n(median, 5–95 % of seeds)")
+    band = any(values.shape[1] > 1 for _, values in found.values())
+    axes.set_ylabel(definition(metric).label + ("\n(median, 5–95 % of seeds)" if band else ""))
     if any(found):
         figure.legend(loc="outside right center", frameon=False, fontsize=8)
     style.uncluttered(axes)

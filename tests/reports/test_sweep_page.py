@@ -199,6 +199,13 @@ def test_curves_are_drawn_where_there_are_some(tmp_path: Path) -> None:
     assert "data:image/png" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("seeds", "banded"), [(1, False), (3, True)])
+def test_curves_have_a_band_if_a_setting_has_several_seeds(seeds: int, banded: bool) -> None:
+    line = np.arange(1.0, 5), np.ones((4, seeds))
+    (axes,) = sweep_figures.curves({"units 40": line}, "val/accuracy").axes
+    assert ("of seeds" in axes.get_ylabel()) == banded
+
+
 def test_the_same_jobs_give_the_same_bytes(tmp_path: Path) -> None:
     found = sweep(_accuracy, model__units=(10, 40), model__layers=(1, 2), seed=SEEDS)
     for name in ("a", "b"):
