@@ -100,7 +100,7 @@ def writable(key: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = f"{folder} cannot be written ({error.strerror or error})"
+        reason = f"it cannot be written ({error.strerror or error})"
         raise SettingError(key, folder, reason) from error
 
 

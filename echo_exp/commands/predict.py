@@ -14,13 +14,13 @@ from echo_exp.commands import hydra_main as command
 from echo_exp.commands.asked import load
 from echo_exp.settings import SettingError, choice
 from echo_exp.task.problem import BLANK, GO, NOISE, shown, signs
+from echo_exp.tracking.settings import LAST
 
 if TYPE_CHECKING:
     from echo_exp.network import Echo, TrainedNetwork
 
 SEPARATORS = re.compile(r"[\s,;]+")
 SIGNS = (BLANK, GO, NOISE)
-LAST = "last"
 NAMED = ("model", "model.units", "optimizer.learning_rate", "seed")
 """The settings that name the network, if the command has chosen it."""
 DIGITS = 4

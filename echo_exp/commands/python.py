@@ -10,6 +10,7 @@ from hydra.initialize import initialize_config_dir
 
 from echo_exp import configuration, running
 from echo_exp import network as trained
+from echo_exp.commands.train import check_dry_run
 from echo_exp.settings import SettingError
 from echo_exp.training.checkpoint_names import LAST
 from echo_exp.training.figures import learning_curve_png
@@ -36,9 +37,7 @@ def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> trained.Tra
         if config.get(group) is not None:
             reason = "it makes many runs; use the command `echo-exp`"
             raise SettingError(group, config[group].get("name"), reason)
-    if config.sweep.dry_run:
-        reason = "it lists the jobs of a sweep, but this is a single run"
-        raise SettingError("sweep.dry_run", config.sweep.dry_run, reason)
+    check_dry_run(config.sweep)
     for override in overrides:
         key, _, value = override.partition("=")
         if key.lstrip("+") == configuration.LAUNCH:

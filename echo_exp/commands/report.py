@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from echo_exp.reports.answers import Answers
     from echo_exp.tracking.access.connection import Access
 
+Cells = list[tuple[Cell, int, str]]
+"""The cells of a study, each with its epochs and the fingerprint of its runs."""
 SWEEP, RUNS = "sweep", "runs"
 PARENTS = 100
 """The report of a study is looked for a place among so many of its newest parent runs."""
@@ -66,9 +68,10 @@ def _study(config: DictConfig) -> None:
     if config.get(FROM) is not None:
         _write(config, _kept(asked, Path(str(config[FROM])), named))
         return
-    found, access = _answers(config, asked, [asked.scale] if named else asked.by_size)
+    scales = [asked.scale] if named else asked.by_size
+    found, access, cells = _answers(config, asked, scales)
     folder = _write(config, found)
-    parent = _parent(access, config.tracking.experiment, found.study)
+    parent = _parent(access, config.tracking.experiment, found.study, cells)
     if parent is not None:
         _log(access, parent, folder)
 
@@ -153,8 +156,10 @@ def _written(folder: Path) -> None:
     print(f"\nWritten to {folder}: report.md, report.html, figures, tables.")
 
 
-def _answers(config: DictConfig, asked: Study, scales: Sequence[str]) -> tuple["Answers", "Access"]:
-    """Returns the answers of the first scale that has a finished run, and the store.
+def _answers(
+    config: DictConfig, asked: Study, scales: Sequence[str]
+) -> tuple["Answers", "Access", Cells]:
+    """Returns the answers of the first scale that has a finished run, the store, and the cells.
 
     Raises:
         SettingError: No scale has a finished run, or a setting is wrong.
@@ -178,7 +183,7 @@ def _answers(config: DictConfig, asked: Study, scales: Sequence[str]) -> tuple["
             if scale != asked.scale:
                 none = f"No run of study.scale={asked.scale} has finished"
                 print(f"{none}; this report is of scale {scale}.\n")
-            return answers.answer(found, read), access
+            return answers.answer(found, read), access, cells
         failed += [record for record in read if record.error]
 
     from echo_exp.reports import study_page
@@ -188,14 +193,14 @@ def _answers(config: DictConfig, asked: Study, scales: Sequence[str]) -> tuple["
     raise SettingError("study", asked.name, f"{reason}; {why}" if why else reason)
 
 
-def _cells(asked: Study) -> list[tuple[Cell, int, str]]:
+def _cells(asked: Study) -> Cells:
     """Returns the cells of a study, each with its epochs and the fingerprint of its runs."""
     composed = zip(asked.cells, study.composed(asked.cells), strict=True)
     return [(cell, int(c.epochs), configuration.fingerprint(c)) for cell, c in composed]
 
 
-def _parent(access: "Access", experiment: str, asked: Study) -> "Run | None":
-    """Returns the newest parent run of a study with the same cells, if there is one."""
+def _parent(access: "Access", experiment: str, asked: Study, cells: Cells) -> "Run | None":
+    """Returns the newest parent run of a study with these cells, if there is one."""
     from echo_exp.reports import jobs
 
     client = access.client
@@ -207,13 +212,13 @@ def _parent(access: "Access", experiment: str, asked: Study) -> "Run | None":
         order_by=["attributes.start_time DESC"],
         max_results=PARENTS,
     )
-    cells = {fingerprint for *_, fingerprint in _cells(asked)}
+    marks = {fingerprint for *_, fingerprint in cells}
 
     def planned(parent: "Run") -> set[str]:
         rows = jobs.table(access, parent, "plan.json") or []
         return {row["fingerprint"] for row in rows} - {""}  # that of a wrong cell is not known
 
-    return next((parent for parent in parents if cells >= planned(parent) > set()), None)
+    return next((parent for parent in parents if marks >= planned(parent) > set()), None)
 
 
 def _log(access: "Access", parent: "Run", folder: Path) -> None:

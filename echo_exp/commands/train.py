@@ -49,12 +49,24 @@ def _check_single(choices: Mapping[str, str | None], sweep: Mapping[str, Any]) -
 
     Raises:
         SettingError: They do not, although ``--run`` or ``hydra.mode=RUN`` asks for one run; or
-            ``sweep.dry_run`` is set for a single run.
+            see `check_dry_run`.
     """
     for group in (*configuration.WHOLE, configuration.LAUNCH):
         if choices.get(group) not in (None, "null", "basic"):
             reason = "--run and hydra.mode=RUN make one run in this process"
             raise SettingError(group, choices[group], reason)
+    check_dry_run(sweep)
+
+
+def check_dry_run(sweep: Mapping[str, Any]) -> None:
+    """Checks that a single run is not asked for the jobs of a sweep.
+
+    Args:
+        sweep: The settings of ``sweep``.
+
+    Raises:
+        SettingError: ``sweep.dry_run`` is set.
+    """
     if sweep["dry_run"]:
         reason = "it lists the jobs of a sweep (-m, study= or search=), but this is a single run"
         raise SettingError("sweep.dry_run", sweep["dry_run"], reason)

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from echo_exp import configuration
 from echo_exp.commands import hydra_main as command
 from echo_exp.settings import SettingError, integer, redacted
-from echo_exp.tracking.settings import TrackingSettings, existing, served
+from echo_exp.tracking.settings import LAST, TrackingSettings, existing, served
 from echo_exp.tracking.ui.view import VIEW, VIEWS, page
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from echo_exp.tracking.access.connection import Access
 
 HOST = "127.0.0.1"
-LAST = "last"
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from echo_exp.sweeps.ranking import interval
 from echo_exp.tracking.access import reader
 from echo_exp.tracking.access.connection import Access, mends, reason
 from echo_exp.tracking.access.rows import typed
+from echo_exp.tracking.settings import LAST
 
 RUNS = "runs"
 MOST_RUNS = 100
@@ -81,7 +82,7 @@ def find(access: Access, experiment: str, which: Any) -> list[Run]:
 
 def _named(access: Access, experiment: str, name: str) -> list[Run]:
     client = access.client
-    if name != reader.LAST and not RUN_ID.fullmatch(name):
+    if name != LAST and not RUN_ID.fullmatch(name):
         folder = reader.experiment(client, experiment)
         if folder is None:
             raise SettingError("tracking.experiment", experiment, "there is no such experiment")

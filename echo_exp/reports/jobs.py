@@ -331,10 +331,10 @@ def table(access: Access, parent: Run, file: str) -> list[dict[str, Any]] | None
     """
     try:
         with reader.artifact(access, parent, file) as path:
-            table = json.loads(path.read_text(encoding="utf-8"))
+            stored = json.loads(path.read_text(encoding="utf-8"))
     except SettingError:
         return None
-    return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    return [dict(zip(stored["columns"], row, strict=True)) for row in stored["data"]]
 
 
 def job(access: Access, run: Run, parameters: Mapping[str, Any], axes: Sequence[str]) -> Job:

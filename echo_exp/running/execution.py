@@ -16,7 +16,7 @@ from echo_exp.running import resume
 from echo_exp.running.opening import open_store, reached
 from echo_exp.running.result import AlreadyFinishedError, Callbacks, ClaimedError, OnOutcome, Result
 from echo_exp.running.resume import Start
-from echo_exp.settings import SettingError
+from echo_exp.settings import SettingError, writable
 from echo_exp.tracking import Store, TrackingError
 from echo_exp.tracking.ui.view import MEMBER, member
 from echo_exp.training.interrupts import Interrupts
@@ -149,12 +149,12 @@ def claim(fingerprint: str) -> str:
 
 def _check_writable(key: str, folder: Path) -> None:
     probe = folder / f".probe-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(bytes(2**16))
-        probe.unlink()
-    except OSError as error:
-        with contextlib.suppress(OSError):
+    with writable(key, folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(bytes(2**16))
             probe.unlink()
-        reason = f"it cannot be written ({error.strerror})"
-        raise SettingError(key, folder, reason) from error
+        except OSError:
+            with contextlib.suppress(OSError):
+                probe.unlink()
+            raise

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from echo_exp.settings import SettingError, integer
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
+LAST = "last"
+"""What names the newest run or sweep where an id is asked for."""
 SPOOL = "outputs/spool"
 PATIENCE = 30
 LONGEST_PATIENCE = 1_000_000

@@ -153,6 +153,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ([1, 2, 3], "rows of 3 integers"),
         ([[1, 2, 7]], "from 0 to 6"),
         ([[1, 2, -1]], "from 0 to 6"),
+        ([[1, 2, -2]], "from 0 to 6"),
         ([[1, 2, 0.5]], "from 0 to 6"),
         (np.empty((0, 3)), "rows of 3 integers"),
     ],

@@ -69,12 +69,13 @@ def test_the_report_of_a_study_belongs_to_the_parent_with_its_cells(access: Acce
     studies = {units: made.study({"model.units": units}) for units in (5, 6, 7)}
     parents = {}
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        cells = {units: report._cells(study) for units, study in studies.items()}
         for units in (5, 6):
-            ((*_, mark),) = report._cells(studies[units])
+            ((*_, mark),) = cells[units]
             parents[units] = _parent(access.client, mark).info.run_id
             for tag, value in (("study", "made"), ("scale", "full")):
                 access.client.set_tag(parents[units], tag, value)
-        found = {units: report._parent(access, "echo", study) for units, study in studies.items()}
+    found = {n: report._parent(access, "echo", studies[n], cells[n]) for n in studies}
     assert {units: run and run.info.run_id for units, run in found.items()} == {**parents, 7: None}
 
 

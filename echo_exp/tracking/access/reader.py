@@ -18,9 +18,8 @@ from echo_exp.tracking.access.connection import Access, mends, reach, reason
 from echo_exp.tracking.access.deletions import check_experiment, check_run
 from echo_exp.tracking.access.locations import check_run_id
 from echo_exp.tracking.errors import DeletedError, TrackingError, UnreachableError
-from echo_exp.tracking.settings import TrackingSettings, existing
+from echo_exp.tracking.settings import LAST, TrackingSettings, existing
 
-LAST = "last"
 CONFIG = "config.yaml"
 SWEEP = "sweep"
 """The kind of a parent run, and the setting that names one."""

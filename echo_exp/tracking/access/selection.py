@@ -12,10 +12,10 @@ from echo_exp.tracking.access.connection import Access, mends
 from echo_exp.tracking.access.deletions import check_experiment, check_run
 from echo_exp.tracking.access.rows import KIND, RUN, Query, pages
 from echo_exp.tracking.errors import DeletedError
+from echo_exp.tracking.settings import LAST
 from echo_exp.tracking.store import PARENT_TAG
 from echo_exp.tracking.ui.view import MEMBER, SWEPT_TAG, member
 
-LAST = "last"
 STUDY = "study/"
 """Prefix of the names of studies' experiments."""
 PARENTS = f"tags.{KIND} != '{RUN}'"
