@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig
 
 from echo_exp import configuration, terminal
 from echo_exp.commands import hydra_main as command
-from echo_exp.commands.asked import load
+from echo_exp.commands.asked import load, tell_newest
 from echo_exp.settings import SettingError, choice, not_installed, redacted, writable
 from echo_exp.tracking import TrackingSettings, UnreachableError
 
@@ -54,6 +54,7 @@ def _export(config: DictConfig) -> None:
     terminal.console().print(terminal.table(lines))
     if config.register is not None:
         print(_register(network, str(config.register), configuration.tracking(config)))
+    tell_newest(config, network)
 
 
 def _forms(asked: Any) -> list[str]:

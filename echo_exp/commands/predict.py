@@ -9,20 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig
 
-from echo_exp import configuration
 from echo_exp.commands import hydra_main as command
-from echo_exp.commands.asked import load
+from echo_exp.commands.asked import load, tell_newest
 from echo_exp.settings import SettingError, choice
 from echo_exp.task.problem import BLANK, GO, NOISE, shown, signs
-from echo_exp.tracking.settings import LAST
 
 if TYPE_CHECKING:
     from echo_exp.network import Echo, TrainedNetwork
 
 SEPARATORS = re.compile(r"[\s,;]+")
 SIGNS = (BLANK, GO, NOISE)
-NAMED = ("model", "model.units", "optimizer.learning_rate", "seed")
-"""The settings that name the network, if the command has chosen it."""
 DIGITS = 4
 """Digits of probabilities in text output."""
 
@@ -47,8 +43,7 @@ def _predict(config: DictConfig) -> None:
         raise SettingError("probabilities", "true", reason)
     for source, sequence in sequences:
         _check(network, sequence, source)
-    if config.run == LAST:  # it may be any job of a sweep
-        print(f"echo-exp: run {network.run_id}: {_words(network)}", file=sys.stderr)
+    tell_newest(config, network)
     for _, sequence in sequences:
         echo = network.predict(sequence, config.carry)
         windows = [signs(window, network.problem) for window in echo.windows.tolist()]
@@ -95,12 +90,6 @@ def _check(network: "TrainedNetwork", sequence: list[int | str], source: str) ->
         network.problem.sequence(sequence)
     except SettingError as error:
         raise SettingError(source, error.value, error.allowed) from None
-
-
-def _words(network: "TrainedNetwork") -> str:
-    """Returns what tells the network from others, as in ``Seq2Seq, units 20, lr 0.001, seed 1``."""
-    known = configuration.parameters(network.config)
-    return configuration.words(known, NAMED, configuration.FEW_DIGITS)
 
 
 def _text(echo: "Echo", windows: list[list[int | str]], probabilities: bool) -> str:

@@ -53,6 +53,15 @@ def test_the_newest_network_echoes_a_sequence(ask: Asker) -> None:
     assert ask("[7, 3, 99, 0, 42]").out == "[7, 3, 99, 0, 42] -> [7, 3, 99, 0, 42]\n"
 
 
+def test_the_newest_network_is_named_and_one_that_the_user_named_is_not(
+    ask: Asker, baseline: Baseline
+) -> None:
+    newest = baseline[0].runs()[0].info.run_id
+    named = f"echo-exp: run {newest}: Seq2Seq, units 20, lr 0.001, seed 1\n"
+    assert ask("1 2 3 4 5").err == named
+    assert ask("1 2 3 4 5", f"run={newest}").err == ""
+
+
 def test_a_longer_sequence_is_cut_into_windows(ask: Asker) -> None:
     lines = ask("7 3 99 0 42 8", "run=last").out.splitlines()
     assert [line.split(" -> ")[0] for line in lines] == ["[7, 3, 99, 0, 42]", "[3, 99, 0, 42, 8]"]

@@ -135,7 +135,8 @@ def test_a_store_cannot_have_another_folder_deleted(made: MadeStore) -> None:
     run = made.run()
     made.client.delete_run(run)
     for uri in ((made.output / "artifacts").as_uri(), made.output.parent.as_uri()):
-        with sqlalchemy.create_engine(made.access.uri).begin() as database:
+        engine = sqlalchemy.create_engine(made.access.uri, poolclass=sqlalchemy.NullPool)
+        with engine.begin() as database:
             statement = sqlalchemy.text("update runs set artifact_uri = :uri")
             database.execute(statement, {"uri": uri})
         assert made.survey().removable[DELETED] == []
