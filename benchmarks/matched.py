@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.cells import composed
 from echo_exp import configuration
-from echo_exp.configuration import shapes
+from echo_exp.configuration import problem_and_network
 
 PROBLEMS = {
     "echo 5 of 5": ("problem=echo_whole",),
@@ -99,7 +99,8 @@ def parameters(network: nn.Module) -> int:
 def made(config: DictConfig, units: int) -> nn.Module:
     """Returns the network of a configuration with these units and one replica."""
     config.model.units = units
-    _, make = shapes.network(config, configuration.read(config))
+    settings = configuration.read(config)
+    _, make = problem_and_network.network(config, settings.problem, settings.missing)
     network: nn.Module = make(seeds=(0,))
     return network
 

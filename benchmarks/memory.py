@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from benchmarks.cells import composed
 from echo_exp import configuration
-from echo_exp.configuration.shapes import need, network
+from echo_exp.configuration.problem_and_network import network
+from echo_exp.configuration.shapes import need
 
 SMALL = ("problem.n_values=2", "model.units=1")
 SHORT = (
@@ -71,7 +72,7 @@ def _estimate(settings: Sequence[str]) -> tuple[int, int]:
     """Returns the parameters of all replicas and the bytes that a training is estimated to need."""
     config = composed([*settings, *SHORT])
     read = configuration.read(config)
-    representation, make_model = network(config, read)
+    representation, make_model = network(config, read.problem, read.missing)
     empty, replicas = make_model(seeds=()), len(read.seeds)
     parameters = sum(parameter.shape[1:].numel() for parameter in empty.parameters())
     return parameters * replicas, need(empty, representation, read).bytes(replicas)

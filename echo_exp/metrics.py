@@ -30,6 +30,7 @@ class Metric:
         share: Whether it lies between 0 and 1.
         logarithmic: Whether its values spread over orders of magnitude.
         of_run: Whether it is one number for a whole run and not one for each seed.
+        least: The smallest value that it can have.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Metric:
     share: bool = False
     logarithmic: bool = False
     of_run: bool = False
+    least: float = 0.0
 
     @property
     def diverged(self) -> float:
@@ -46,9 +48,19 @@ class Metric:
         return 0.0 if self.share and self.better is Better.HIGHER else math.nan
 
     @property
+    def span(self) -> tuple[float, float]:
+        """The smallest and the largest value that it can have."""
+        return self.least, 1.0 if self.share else math.inf
+
+    @property
     def label(self) -> str:
-        """Its title and unit, for an axis."""
-        return f"{self.title}\n({self.unit})" if self.unit else self.title
+        """Its title and unit in two lines, for an axis."""
+        return self.words.replace(" (", "\n(")
+
+    @property
+    def words(self) -> str:
+        """Its title and unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
 KNOWN = (
@@ -89,4 +101,4 @@ def definition(name: str) -> Metric:
             spread = part.replace("/", " ").split()[-1:]
             better = None if spread and spread[0] in SPREAD else known.better
             return replace(known, title=title, better=better)
-    return Metric(kind, kind.replace("_", " "))
+    return Metric(kind, kind.replace("_", " "), least=-math.inf)

@@ -57,7 +57,7 @@ class Echo:
     outputs: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedNetwork:
     """A network as it was at the end of its training: one replica of a run.
 
@@ -102,6 +102,8 @@ class TrainedNetwork:
         Raises:
             SettingError: The problem has no such sequence.
         """
+        if isinstance(sequence, str):
+            raise SettingError("sequence", sequence, "it must be a list of integers and signs")
         integers = self.problem.sequence(sequence)
         windows = torch.from_numpy(self.problem.windows(integers).copy())  # [rows, n_in]
         outputs = self._outputs(windows, carry)[self.problem.n_incomplete :]  # [W, n_out, V]
@@ -111,6 +113,11 @@ class TrainedNetwork:
             outputs = outputs.softmax(-1)
         expected = self.problem.targets(windows)
         return Echo(torch.from_numpy(integers), windows, expected, predicted, outputs)
+
+    def __repr__(self) -> str:
+        """Returns it in one line."""
+        kind, run = configuration.parameters(self.config)["model"], self.run_id or "no store"
+        return f"TrainedNetwork({kind}, seed {self.seed}, {self.epochs:,} epochs, run {run})"
 
     def _repr_html_(self) -> str:
         """Shows it in a notebook: settings, scores, an echo of one sequence, the learning curve."""

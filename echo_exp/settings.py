@@ -33,8 +33,14 @@ class SettingError(ValueError):
         self.key, self.value, self.allowed = key, value, allowed
 
     def __str__(self) -> str:
-        value = "null" if self.value is None else self.value
-        return redacted(f"{self.key}={value} is not allowed: {self.allowed}")
+        return redacted(f"{self.key}={word(self.value)} is not allowed: {self.allowed}")
+
+
+def word(value: Any) -> str:
+    """Returns a value as it is written in YAML."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(value)
 
 
 def integer(
@@ -79,15 +85,14 @@ def is_number(value: Any) -> bool:
 
 
 def choice(key: str, value: Any, allowed: Sequence[Any]) -> None:
-    """Checks that ``value`` is one of ``allowed``.
+    """Checks that ``value`` is one of ``allowed``; 1 is not True, and 0 is not False.
 
     Raises:
         SettingError: It is not.
     """
-    if value not in allowed:
-        words = {True: "true", False: "false", None: "null"}
-        names = [words.get(name, name) for name in allowed]
-        raise SettingError(key, value, f"it must be {' or '.join(names)}")
+    boolean = isinstance(value, bool)
+    if not any(value == name and boolean == isinstance(name, bool) for name in allowed):
+        raise SettingError(key, value, f"it must be {' or '.join(map(word, allowed))}")
 
 
 @contextlib.contextmanager

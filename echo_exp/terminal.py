@@ -61,6 +61,16 @@ def table(lines: Iterable[Sequence[str]]) -> "Table":
     return made
 
 
+def counted(number: int, what: str) -> str:
+    """Returns a number of things, as in ``1 job`` or ``2 jobs``.
+
+    Args:
+        number: The number.
+        what: One of the things.
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Returns a time in round numbers, such as ``12 min``."""
     minutes, hours = seconds / 60, seconds / 3600

@@ -92,7 +92,7 @@ def _study(config: DictConfig, arguments: list[str]) -> Sweep:
         raise SettingError(PARAMS, _params(config), "a study defines its own cells")
     asked = study.read(config, arguments)
     here = f"tracking.experiment={config.tracking.experiment}"
-    jobs = make_jobs([here, *cell.overrides] for cell in asked.cells)
+    jobs = make_jobs(([here, *cell.overrides] for cell in asked.cells), study.check)
     for error in (job.error for job in jobs):
         if error is not None:  # a study with a cell missing would answer another question
             raise error

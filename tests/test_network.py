@@ -53,7 +53,7 @@ def test_outputs_are_probabilities_or_numbers() -> None:
 @pytest.mark.parametrize(
     ("sequence", "words"),
     [
-        ([1, 2], "reads 3 integers at a time, but there are 2"),
+        ([1, 2], "reads 3 integers at a time, not 2"),
         ([1, 2, 7], "it contains 7"),
         ([1, 2, -1], "it contains -1"),
         ([1, 2, 2.5], "it contains 2.5"),

@@ -19,8 +19,8 @@ MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 SHELLS = ("bash", "fish", "zsh")
 NUMBER = re.compile(r"-\d")
 RERUN = (
-    "it unpickles a file, which may run any code; the command that repeats a run is in its tag "
-    "`command`, and `resume=<id>` continues it"
+    "it unpickles a file, which may run any code; the arguments that repeat a run are in its tag "
+    "`mlflow.source.name`, and `resume=<id>` continues it"
 )
 
 

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, ListConfig
 
 from echo_exp import configuration
 from echo_exp.settings import SettingError
-from echo_exp.tracking.settings import LAST
+from echo_exp.tracking.settings import LAST, existing
 
 if TYPE_CHECKING:
     from echo_exp.network import TrainedNetwork
@@ -27,9 +27,11 @@ def load(config: DictConfig) -> "TrainedNetwork":
         reason = "it must be a list of classes, as in trust=[my_models.Elman]"
         raise SettingError("trust", trusted, reason)
 
+    store = configuration.tracking(config)
+    existing(store)  # before the imports that follow, which take seconds
+
     from echo_exp import network
 
-    store = configuration.tracking(config)
     return network.load(str(config.run), store, config.seed, config.checkpoint, list(trusted))
 
 

@@ -39,9 +39,10 @@ def _export(config: DictConfig) -> None:
     if config.register is not None:
         _check_default(config)
 
+    network = load(config)
+
     from echo_exp.export import forms
 
-    network = load(config)
     key = "output_dir" if config.folder is None else "folder"
     folder = Path(config.folder or Path(config.output_dir) / "exports" / str(network.run_id))
     lines = [("form", "bytes", "difference", "")]

@@ -25,6 +25,9 @@ def _inspect(config: DictConfig) -> None:
         raise SettingError("figures", config.figures, "it must be a list, as in figures=[probes]")
     figures = check(config.sequences, config.figures)
 
+    network = load(config)
+    assert network.run_id is not None  # it comes from a store
+
     import torch
 
     from echo_exp.inspection import inspect_network
@@ -32,8 +35,6 @@ def _inspect(config: DictConfig) -> None:
     from echo_exp.tracking.access import reader
     from echo_exp.training.threads import count_threads
 
-    network = load(config)
-    assert network.run_id is not None  # it comes from a store
     torch.set_num_threads(count_threads(network.settings.trainer, network.module))
     folder = Path(config.output_dir) / "inspections" / network.run_id
     with writable("output_dir", folder):

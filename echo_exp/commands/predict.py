@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,8 @@ def _predict(config: DictConfig) -> None:
     if config.probabilities and network.module.representation.n_outputs == 1:
         reason = "this network predicts numbers, not probabilities"
         raise SettingError("probabilities", "true", reason)
+    if network.problem.n_in > 1:
+        _check_quoted(sequences)
     for source, sequence in sequences:
         _check(network, sequence, source)
     tell_newest(config, network)
@@ -83,6 +85,13 @@ def _parse(text: str, source: str) -> list[int | str]:
     if not all(word in SIGNS or re.fullmatch(r"[+-]?\d{1,18}", word) for word in words):
         raise SettingError(source, text.strip(), "it must be integers, as in '[7, 3, 99, 0, 42]'")
     return [word if word in SIGNS else int(word) for word in words]
+
+
+def _check_quoted(sequences: Sequence[tuple[str, list[int | str]]]) -> None:
+    """Refuses several sequences of one integer each: one sequence that lacks its quotes."""
+    if len(sequences) > 1 and all(len(sequence) == 1 for _, sequence in sequences):
+        text = " ".join(str(sequence[0]) for _, sequence in sequences)
+        raise SettingError(sequences[0][0], text, f"a sequence needs quotes, as in '{text}'")
 
 
 def _check(network: "TrainedNetwork", sequence: list[int | str], source: str) -> None:

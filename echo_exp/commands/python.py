@@ -2,18 +2,33 @@
 
 import dataclasses
 import functools
+import shlex
 from collections.abc import Sequence
 
 import pytorch_lightning as pl
 from hydra import compose
+from hydra.errors import HydraException
 from hydra.initialize import initialize_config_dir
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from echo_exp import configuration, running
 from echo_exp import network as trained
 from echo_exp.commands.train import check_dry_run
+from echo_exp.configuration import exits
 from echo_exp.settings import SettingError
 from echo_exp.training.checkpoint_names import LAST
 from echo_exp.training.figures import learning_curve_png
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
+        try:
+            return compose("config", list(overrides))
+        except (HydraException, OmegaConfBaseException) as error:
+            reason = f"it cannot be composed ({str(error).splitlines()[0]})"
+            unread = SettingError("overrides", shlex.join(overrides), reason)
+            raise exits.wrong_setting(error) or unread from error
 
 
 def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> trained.TrainedNetwork:
@@ -31,8 +46,7 @@ def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> trained.Tra
         DivergedError: The loss became NaN or infinite; the run is FAILED.
         TrackingError: Something could not be recorded; the run is FAILED.
     """
-    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
-        config = compose("config", list(overrides))
+    config = _composed(overrides)
     for group in configuration.WHOLE:
         if config.get(group) is not None:
             reason = "it makes many runs; use the command `echo-exp`"

@@ -33,7 +33,7 @@ Cells = list[tuple[Cell, int, str]]
 """The cells of a study, each with its epochs and the fingerprint of its runs."""
 SWEEP, RUNS = "sweep", "runs"
 PARENTS = 100
-"""The report of a study is looked for a place among so many of its newest parent runs."""
+"""How many of a study's newest parent runs are searched for the one that planned its cells."""
 ASKED = (configuration.STUDY, SWEEP, RUNS)
 """The settings that say what to report on."""
 

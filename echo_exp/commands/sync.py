@@ -30,6 +30,8 @@ def _sync(config: DictConfig) -> None:
     if settings.uri is None:
         raise SettingError("tracking.uri", None, "it must name the store that could not be reached")
     uri = absolute(check_uri(settings.uri))
+    if not (Path(config.output_dir).exists() or Path(settings.spool).exists()):
+        raise SettingError("output_dir", config.output_dir, "there is no such folder")
     left = _left(Path(settings.spool), uri)
     if left:
         _deliver_all(left, uri, settings.artifacts)

@@ -9,7 +9,6 @@ from echo_exp.configuration.checking import (
     callbacks,
     check_keys,
     exports,
-    problem,
     read,
     tracking,
 )
@@ -38,6 +37,7 @@ from echo_exp.configuration.identity import (
     stack_key,
     stack_settings,
 )
+from echo_exp.configuration.problem_and_network import problem
 from echo_exp.configuration.swept import (
     FEW_DIGITS,
     REPETITIONS,

@@ -8,9 +8,10 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from echo_exp.configuration.building import build, takes, unknown
-from echo_exp.configuration.groups import CALLBACKS, FOLDER, GROUPS, ROOT, TARGET
+from echo_exp.configuration.building import build, unknown
+from echo_exp.configuration.groups import CALLBACKS, FOLDER, GROUPS, ROOT
 from echo_exp.configuration.identity import flat
+from echo_exp.configuration.problem_and_network import problem
 from echo_exp.settings import SettingError, choice, integer
 from echo_exp.task.missing import Missing
 from echo_exp.task.problem import (
@@ -101,28 +102,6 @@ def read(config: DictConfig) -> Settings:
         output_dir=Path(str(config.output_dir)),
         inspect=config.get("inspect", False),
     )
-
-
-def problem(config: DictConfig) -> Problem:
-    """Returns the problem of a configuration.
-
-    Raises:
-        SettingError: One of its settings is not allowed, or it cannot be combined with ``missing``.
-    """
-    missing: Missing = build(config.missing, "missing")
-    if not takes(config.problem, "problem", "incomplete"):
-        if missing.incomplete:
-            policy = config.missing[TARGET].rpartition(".")[2]
-            reason = "this problem has no incomplete windows: use missing=drop"
-            raise SettingError("missing", policy, reason)
-        found: Problem = build(config.problem, "problem")
-        return found
-    found = build(config.problem, "problem", incomplete=missing.incomplete)
-    if missing.incomplete and found.n_in == 1:
-        raise SettingError(
-            "problem.n_in", 1, "windows of one integer are never incomplete: use missing=drop"
-        )
-    return found
 
 
 def _check_network(task: Problem, model: DictConfig) -> None:

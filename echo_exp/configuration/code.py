@@ -18,7 +18,9 @@ PACKAGE = "echo_exp"
 HOME = Path(__file__).parents[1]
 ROOMS = ("task", "models", "training")
 """The rooms whose code decides a result, except for `BESIDE`; `ASSEMBLY` puts it together."""
-ASSEMBLY = "configuration.assembly"
+ASSEMBLY = tuple(
+    f"configuration.{name}" for name in ("assembly", "building", "problem_and_network")
+)
 
 BESIDE = {
     "training.figures": "draws what was measured",
@@ -68,7 +70,7 @@ def modules(targets: Collection[str] = frozenset()) -> dict[str, Path]:
 def _own_modules() -> dict[str, Path]:
     """Returns the modules of this program, and their files."""
     paths = [path for room in ROOMS for path in (HOME / room).rglob("*.py")]
-    paths.append(HOME.joinpath(*ASSEMBLY.split(".")).with_suffix(".py"))
+    paths += [HOME.joinpath(*name.split(".")).with_suffix(".py") for name in ASSEMBLY]
     found = {_name(path): path for path in paths}
     return {f"{PACKAGE}.{name}": path for name, path in found.items() if name not in BESIDE}
 

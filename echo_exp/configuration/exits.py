@@ -1,13 +1,17 @@
 """Turns an error into one message and an exit code."""
 
 import contextlib
+import os
 import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -70,7 +74,7 @@ def _explain(error: BaseException, settings: str) -> tuple[str, int]:
         return _explain_composition(error, settings), WRONG_SETTING
     if isinstance(error, ValueError) and "Config group override" in str(error):
         return "a group must be given the name of an option, as in model=seq2seq", WRONG_SETTING
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and _is_output(error.filename):
         wrong = SettingError(
             "output_dir", error.filename, f"it cannot be written ({error.strerror})"
         )
@@ -79,28 +83,54 @@ def _explain(error: BaseException, settings: str) -> tuple[str, int]:
     return (str(error) if known else f"{type(error).__name__}: {error}\n{TRACEBACK}"), FAILED
 
 
+def _is_output(path: Any) -> bool:
+    """Returns whether a path lies in the output folder, or on the way there.
+
+    Commands that train nothing have none; their folder is ``.``.
+    """
+    if path is None or not HydraConfig.initialized():
+        return False
+    here, given = Path(os.fsdecode(path)).absolute(), HydraConfig.get()
+    folders = [Path(each).absolute() for each in (given.run.dir, given.sweep.dir) if each != "."]
+    return any(here.is_relative_to(each) or each.is_relative_to(here) for each in folders)
+
+
 def _explain_composition(error: Exception, settings: str) -> str:
     """Explains a wrong override, and suggests the setting that may have been meant."""
+    found = wrong_setting(error, settings)
+    if found is not None:
+        return str(found)
+    text = str(error).strip().splitlines()[0]
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} cannot be read as setting=value: {text}"
+    return text
+
+
+def wrong_setting(error: Exception, settings: str = "config") -> SettingError | None:
+    """Returns the error for the setting that Hydra could not compose, if it says which that is.
+
+    Args:
+        error: Hydra's error.
+        settings: Name of the file in ``conf`` with the program's settings.
+    """
     text = str(error)
     if isinstance(error, MissingConfigException) and error.options is not None:
-        return str(_missing_option(error.missing_cfg_file or "", error.options))
-    if isinstance(error, OverrideParseException):
-        return f"{error.override} cannot be read as setting=value: {text.splitlines()[0]}"
+        return _missing_option(error.missing_cfg_file or "", error.options)
     several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text)
     if several:
         key, value = several.groups()
         swept = settings == "config" and key not in configuration.WHOLE
         more = "; a sweep, -m, takes several" if swept else ""
-        return str(SettingError(key, value, f"it must be a single value{more}"))
+        return SettingError(key, value, f"it must be a single value{more}")
     named = re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     named = named or re.search(r"Key '([^']+)' is not in struct", text)
     if isinstance(error, ConfigCompositionException) and named:
-        return str(_unknown(named.group(1), text, settings))
+        return _unknown(named.group(1), text, settings)
     merged = re.match(r"Error merging override ([^=]+)=(.*)", text)
     if merged and error.__cause__ is not None:
         key, value = merged.groups()
-        return str(SettingError(key, value, str(error.__cause__).splitlines()[0]))
-    return text.strip().splitlines()[0]
+        return SettingError(key, value, str(error.__cause__).splitlines()[0])
+    return None
 
 
 def _missing_option(file: str, options: Sequence[str]) -> SettingError:

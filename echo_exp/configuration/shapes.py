@@ -1,4 +1,4 @@
-"""The network of a configuration, and its size; needs torch, but not Lightning."""
+"""The size of the network of a configuration; needs torch, but not Lightning."""
 
 import functools
 from collections.abc import Callable
@@ -10,11 +10,9 @@ from omegaconf import DictConfig
 from torch import nn
 
 from echo_exp.configuration import memory
-from echo_exp.configuration.building import build, takes
 from echo_exp.configuration.checking import Settings, read
-from echo_exp.configuration.groups import TARGET
 from echo_exp.configuration.memory import Need, networks_together
-from echo_exp.settings import SettingError
+from echo_exp.configuration.problem_and_network import network
 from echo_exp.task.problem import TEST_LENGTHS, at_lengths, in_training
 from echo_exp.task.representation import Representation
 
@@ -71,7 +69,7 @@ def size(config: DictConfig, settings: Settings, trained: bool = True) -> Sized:
     Raises:
         SettingError: A setting of the representation or the network is not allowed.
     """
-    representation, make_model = network(config, settings)
+    representation, make_model = network(config, settings.problem, settings.missing)
     return Sized(config, settings, representation, make_model, make_model(seeds=()), trained)
 
 
@@ -98,39 +96,3 @@ def need(
         replicas=len(settings.seeds),
         trained=trained,
     )
-
-
-def network(config: DictConfig, settings: Settings) -> tuple[Representation, Callable[..., Any]]:
-    """Returns the representation, and the factory of the network.
-
-    Args:
-        config: The configuration.
-        settings: Its checked settings.
-
-    Raises:
-        SettingError: A setting of the representation is not allowed.
-    """
-    problem = settings.problem
-    representation = _representation(config, settings)
-    make_model = functools.partial(
-        build,
-        config.model,
-        "model",
-        n_features=representation.n_features,
-        n_outputs=representation.n_outputs,
-        n_in=problem.n_in,
-        n_out=problem.n_out,
-    )
-    return representation, make_model
-
-
-def _representation(config: DictConfig, settings: Settings) -> Representation:
-    node, marks = config.representation, settings.problem.marks
-    given: dict[str, Any] = {"sentinel": settings.missing.sentinel}
-    if takes(node, "representation", "n_marks"):
-        given["n_marks"] = len(marks)
-    elif marks:
-        reason = f"it cannot represent the marks {' '.join(marks)} of this problem"
-        raise SettingError("representation", node[TARGET].rpartition(".")[2], reason)
-    found: Representation = build(node, "representation", **given)
-    return found

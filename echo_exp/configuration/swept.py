@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from echo_exp.configuration.groups import GROUPS
+from echo_exp.settings import word
 
 SEED = "seed"
 REPETITIONS = (SEED, "replicas")
@@ -21,13 +22,15 @@ def swept(
     Args:
         runs: The parameters of each run.
         named: The parameters that were varied on purpose, if known. Others are left out if their
-            values follow from these, as the units may follow from the network.
+            values follow from these, as the units may follow from the network. The settings of a
+            varied group come before others: two options of it may have the same class.
     """
     keys = dict.fromkeys(key for run in runs for key in run)
     differing = [key for key in keys if len({str(run.get(key)) for run in runs}) > 1]
     if named is not None:
         meant = [key for key in differing if key in named]
-        for key in (key for key in differing if key not in named):
+        others = [key for key in differing if key not in named]
+        for key in sorted(others, key=lambda key: key.partition(".")[0] not in named):
             if key not in REPETITIONS and not _follows(key, meant, runs):
                 meant.append(key)
         differing = meant
@@ -84,13 +87,6 @@ def _word(key: str, value: Any, keys: Sequence[str], digits: int | None) -> str:
     if key in GROUPS and isinstance(value, str):  # its option says what it is
         return value
     return f"{short(key, keys)} {shown(value, digits)}"
-
-
-def word(value: Any) -> str:
-    """Returns a value as it is written in YAML."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return str(value)
 
 
 def shown(value: Any, digits: int | None = None) -> str:

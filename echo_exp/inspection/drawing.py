@@ -118,6 +118,8 @@ def gates(found: Gates, layer: str) -> Figure:
         axes.set_xlim(-0.5, timesteps - 0.5)
         _plain(axes)
         _label_timesteps(axes, labels, layer)
+    for axes in lower[1:count]:
+        axes.tick_params(labelleft=False)  # keeps the gaps between the upper panels equal
     lower[0].set_ylabel("share of units and windows")
     for axes in lower[count:]:
         axes.axis("off")

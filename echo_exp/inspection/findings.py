@@ -37,10 +37,12 @@ def _read(layer: str, probe: Probe) -> str:
     shares, above = probe.accuracy.value[-1, -1], probe.above_chance()[-1, -1]
     order = sorted(range(len(shares)), key=lambda p: -shares[p])
     told = sorted(p for p in order[:MOST_POSITIONS] if above[p])
-    named = _listed([f"{shares[p]:.2f} of those at position {p + 1}" for p in told])
+    of = ["of the integers", *["of those"] * len(told)]
+    named = _listed([f"{shares[p]:.2f} {of[n]} at position {p + 1}" for n, p in enumerate(told)])
+    shuffled = f"{probe.shuffled[-1, 0]:.3f} if trained on shuffled integers"
     return (
-        f"Of the integers in a window, a linear probe of the states of {layer} after it reads "
-        f"{named or 'none'} ({probe.shuffled[-1, 0]:.3f} if trained on shuffled integers; "
+        f"After a window, a linear probe of the states of {layer} reads "
+        f"{named or 'none of its integers'} ({shuffled}; "
         f"{probe.windows:,} windows to learn from)."
     )
 

@@ -113,7 +113,7 @@ class Attention(LSTMNetwork):
         self, x: Tensor, state: State | None, present: Tensor | None, right: Tensor | None = None
     ) -> tuple[Tensor, State, list[Tensor]]:
         """Returns what `forward` returns, and the attention weights of each answer, [R, B, T]."""
-        half = 2 * (1 + len(self.encoder.others))
+        half = self.encoder.n_states
         read, encoded = self.encoder(x, state and state[:half], present)  # [R, B, T, U]
         keys = project(read, self.key_kernel)  # [R, B, T, U]
         zero = torch.zeros_like(read[:, :, 0])  # [R, B, U]

@@ -63,7 +63,7 @@ class EncoderDecoder(LSTMNetwork):
         Returns:
             Outputs [R, B, n_out, V] and the states after the last timesteps.
         """
-        half = 2 * (1 + len(self.encoder.others))
+        half = self.encoder.n_states
         read, encoded = self.encoder(x, state and state[:half], present)  # [R, B, T, U]
         context = self.decoder.first.project(read[:, :, -1:])  # [R, B, 1, 4U]
         repeated = context.expand(-1, -1, self.n_out, -1)  # [R, B, n_out, 4U]

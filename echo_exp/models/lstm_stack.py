@@ -33,6 +33,11 @@ class LSTMStack(nn.Module):
             LSTM(units, units, generators, biases) for _ in range(layers - 1)
         )
 
+    @property
+    def n_states(self) -> int:
+        """The number of tensors of a state: the hidden and the cell state of each layer."""
+        return 2 * (1 + len(self.others))
+
     def forward(
         self, x: Tensor, state: State | None = None, present: Tensor | None = None
     ) -> tuple[Tensor, State]:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from echo_exp.configuration.swept import word
 from echo_exp.metrics import definition
 from echo_exp.reports import aggregates, style
 from echo_exp.reports.aggregates import THRESHOLDS, Ranking
 from echo_exp.reports.answers import Answers
+from echo_exp.settings import word
 
 
 def interquartile(found: Answers, ranked: Sequence[Ranking]) -> Figure:

@@ -62,10 +62,10 @@ def _aggregate_rows(found: Answers, ranked: Sequence[Ranking]) -> Iterator[dict[
             **_group(found, ranking, aggregate),
             "tasks": len(ranking.tasks),
             "seeds": aggregate.seeds,
-            **_ends("iqm", aggregate.iqm),
+            **aggregate.iqm.row("iqm"),
             "reference": ranking.reference,
-            **_ends("improvement", aggregate.improvement or NOTHING),
-            **_ends("behind", aggregate.behind or NOTHING),
+            **(aggregate.improvement or NOTHING).row("improvement"),
+            **(aggregate.behind or NOTHING).row("behind"),
         }
 
 
@@ -76,7 +76,7 @@ def _profile_rows(found: Answers, ranked: Sequence[Ranking]) -> Iterator[dict[st
             yield {
                 **_group(found, ranking, aggregate),
                 "threshold": threshold,
-                **_ends("share", Estimate(*values)),
+                **Estimate(*values).row("share"),
             }
 
 
@@ -87,7 +87,3 @@ def _aggregates(ranked: Sequence[Ranking]) -> Iterator[tuple[Ranking, Aggregate]
 def _group(found: Answers, ranking: Ranking, aggregate: Aggregate) -> dict[str, Any]:
     group = {found.study.group: ranking.group} if found.study.group else {}
     return {"measure": ranking.metric, **group, found.study.compare: aggregate.level}
-
-
-def _ends(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -16,7 +16,6 @@ import numpy as np
 from scipy import stats
 
 from echo_exp import configuration
-from echo_exp.configuration.swept import word
 from echo_exp.metrics import definition
 from echo_exp.reports import answers
 from echo_exp.reports.answers import Answers
@@ -24,6 +23,7 @@ from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
 from echo_exp.reports.rendering import estimated
 from echo_exp.reports.statistics import LEAST, RESAMPLES
+from echo_exp.settings import word
 from echo_exp.sweeps.significance import CONFIDENCE, threshold
 from echo_exp.sweeps.study import Study
 from echo_exp.training.replicas import Floats

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from echo_exp import configuration
-from echo_exp.configuration.swept import word
 from echo_exp.reports import statistics
 from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
 from echo_exp.reports.statistics import Difference, Survival
-from echo_exp.settings import SettingError
+from echo_exp.settings import SettingError, word
 from echo_exp.sweeps.significance import CONFIDENCE, decidable, holm, smallest_p
 from echo_exp.sweeps.study import Study
 from echo_exp.training.evaluation import SOLVED

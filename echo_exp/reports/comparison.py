@@ -174,19 +174,22 @@ def write(found: Comparison, lines: Mapping[str, Curve], folder: Path) -> list[s
     if lines:
         figure = sweep_figures.curves(lines, CURVE)
         images["curves"] = rendering.save(figure, folder / "curves")
+    title = f"{len(found.jobs)} runs side by side" if len(found.jobs) > 1 else "One run"
     text = ENVIRONMENT.get_template("runs.md.j2").render(
         axes=found.axes,
         found=found,
         images=images,
         metrics=found.metrics,
-        named=lambda name: definition(name).label.replace("\n", " "),
+        named=lambda name: definition(name).words,
         safe=safe,
+        several=len(found.jobs) > 1,
+        title=title,
         score=lambda each, metric: estimated(score(each, metric)),
         setting=_setting,
         against=lambda each: _against(found, each),
     )
     (folder / "report.md").write_text(text, encoding="utf-8")
-    page = rendering.html(text, f"{len(found.jobs)} runs", images)
+    page = rendering.html(text, title, images)
     (folder / "report.html").write_text(page, encoding="utf-8")
     return [_line(found, each) for each in found.jobs]
 

@@ -10,3 +10,11 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    def row(self, name: str) -> dict[str, float]:
+        """Returns its columns in a table.
+
+        Args:
+            name: The name of the value's column, with which those of its ends begin.
+        """
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}

@@ -226,7 +226,7 @@ class Jobs:
             for score in setting.scores(metric)
             for found in [np.isfinite(score)]
         ]
-        return rank(scores, judged.share, better is Better.HIGHER, not judged.of_run)
+        return rank(scores, judged.span, better is Better.HIGHER, not judged.of_run)
 
     def _better(self, metric: str) -> Better | None:
         """Returns which values of a metric are better; a search's objectives take precedence."""
@@ -350,7 +350,7 @@ def job(access: Access, run: Run, parameters: Mapping[str, Any], axes: Sequence[
         run.info.run_name
     )
     run_id, status = run.info.run_id, run.info.status
-    error = "".join(run.data.tags.get("error", "").strip().splitlines()[:1])
+    error = records.error_of(run)
     if status != FINISHED:
         status = PRUNED if PRUNED_TAG in run.data.tags else status
         return Job(status, named, parameters, run_id, error=error)

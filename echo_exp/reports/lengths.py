@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from echo_exp import configuration
-from echo_exp.configuration.swept import word
 from echo_exp.metrics import Better, definition
 from echo_exp.reports import answers, statistics, style
 from echo_exp.reports.answers import Answers
@@ -18,6 +17,7 @@ from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
 from echo_exp.reports.rendering import ENVIRONMENT, estimated, safe
 from echo_exp.reports.sections import Section
+from echo_exp.settings import word
 
 
 @dataclass(frozen=True)

@@ -167,13 +167,21 @@ def _others(access: Access, experiment: Experiment, marks: Sequence[str]) -> dic
     return {mark: runs[run_id] for mark, run_id in chosen.items() if run_id in runs}
 
 
+def error_of(run: Run) -> str:
+    """Returns why a run failed, in one line; empty if that is not known.
+
+    Args:
+        run: The run.
+    """
+    return "".join(run.data.tags.get("error", "").strip().splitlines()[:1])
+
+
 def _unfinished(cell: Cell, epochs: int, run: Run | None, error: str) -> Record:
     """Returns the record of a cell without scores; its job may have failed before it had a run."""
     status, run_id = (FAILED if error else NEVER_RUN), None
     if run is not None:
         status, run_id = run.info.status, run.info.run_id
-        error = run.data.tags.get("error", "") if status != RUNNING else ""
-    error = "".join(error.strip().splitlines()[:1])
+        error = error_of(run) if status != RUNNING else ""
     return Record(cell, status, run_id, epochs, (), {}, np.empty(0), {}, 0.0, 0, error)
 
 

@@ -12,8 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from echo_exp import configuration
-from echo_exp.configuration.swept import word
 from echo_exp.reports.estimates import Estimate
+from echo_exp.settings import word
 from echo_exp.sweeps.significance import CONFIDENCE
 from echo_exp.tracking.ui.markdown import plain
 

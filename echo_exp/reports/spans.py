@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
 from echo_exp import configuration
-from echo_exp.configuration.swept import word
 from echo_exp.reports import answers, style
 from echo_exp.reports.answers import Answers
 from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
 from echo_exp.reports.rendering import ENVIRONMENT, estimated, number, safe
 from echo_exp.reports.sections import Section
+from echo_exp.settings import word
 from echo_exp.sweeps.significance import CONFIDENCE
 from echo_exp.training.evaluation import SOLVED
 from echo_exp.training.replicas import Floats

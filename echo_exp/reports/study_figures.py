@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from echo_exp import configuration
-from echo_exp.configuration.swept import word
 from echo_exp.metrics import definition
 from echo_exp.reports import answers, statistics, style
 from echo_exp.reports.answers import Answers
 from echo_exp.reports.records import Record
+from echo_exp.settings import word
 from echo_exp.training.evaluation import SOLVED
 from echo_exp.training.figures import GREY
 from echo_exp.training.replicas import Floats

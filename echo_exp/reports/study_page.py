@@ -12,11 +12,9 @@ from typing import Any
 import pandas as pd
 
 from echo_exp import configuration
-from echo_exp.configuration.swept import word
 from echo_exp.metrics import definition
 from echo_exp.reports import aggregate_section, answers, lengths, spans, statistics, study_figures
 from echo_exp.reports.answers import Answers
-from echo_exp.reports.estimates import Estimate
 from echo_exp.reports.records import Record
 from echo_exp.reports.rendering import (
     ENVIRONMENT,
@@ -29,6 +27,7 @@ from echo_exp.reports.rendering import (
     verdict,
 )
 from echo_exp.reports.sections import Section
+from echo_exp.settings import is_number, word
 from echo_exp.sweeps import failures
 from echo_exp.sweeps.study import Cell
 
@@ -67,7 +66,7 @@ def write(found: Answers, folder: Path) -> str:
         runs=_runs(found),
         metrics=found.metrics,
         compared_metrics={comparison.metric for comparison in found.comparisons},
-        named=lambda metric: definition(metric).label.replace("\n", " "),
+        named=lambda metric: definition(metric).words,
         safe=safe,
         cell=lambda cell: _cell(cell, safe),
         place=lambda record: _place(found, record),
@@ -134,11 +133,8 @@ def _lines(found: Answers, answer: str) -> Iterator[str]:
     yield f"\n{metric}, mean and 95 % interval; p corrected for their number (Holm)"
     for c in found.comparisons:
         if c.metric == metric:
-            a, b = (
-                f"{word(answers.level(found.study, r))} {_mean(r, metric)}"
-                for r in (c.reference, c.other)
-            )
-            yield f"  {_place(found, c.reference, word)}: {a}, {b}, p {p_value(c.p)}"
+            a, b = (f"{_level(found, r)}: {_mean(r, metric)}" for r in (c.reference, c.other))
+            yield f"  {_place(found, c.reference, word)}: {a}; {b}; p {p_value(c.p)}"
 
 
 def _tables(found: Answers) -> dict[str, pd.DataFrame]:
@@ -166,10 +162,10 @@ def _cell_rows(found: Answers) -> Iterator[dict[str, Any]]:
             row |= {"parameters": record.parameters, "seconds": record.seconds}
             row["diverged"] = record.diverged
             row["solved"] = float((record.epochs_to_solve > 0).mean())
-            row |= _flat("epochs_to_solve_median", answers.survival(record).median)
+            row |= answers.survival(record).median.row("epochs_to_solve_median")
             for metric in found.metrics:
                 if metric in record.scores:
-                    row |= _flat(metric, statistics.mean(record.scores[metric]))
+                    row |= statistics.mean(record.scores[metric]).row(metric)
         yield row
 
 
@@ -181,7 +177,7 @@ def _comparison_rows(found: Answers) -> Iterator[dict[str, Any]]:
             "reference": answers.level(study, c.reference),
             "other": answers.level(study, c.other),
             "measure": c.metric,
-            **_flat("difference", c.difference.difference),
+            **c.difference.difference.row("difference"),
             "cliffs_delta": c.difference.effect,
             "test": "Wilcoxon, paired" if c.difference.paired else "Mann-Whitney",
             "p": c.difference.p,
@@ -198,13 +194,19 @@ def _comparison_rows(found: Answers) -> Iterator[dict[str, Any]]:
         }
 
 
+def _level(found: Answers, record: Record) -> str:
+    """Returns the compared value of a record; a number with its name, as in ``lr 0.01``."""
+    level = answers.level(found.study, record)
+    return (
+        f"{configuration.short(found.study.compare)} {word(level)}"
+        if is_number(level)
+        else str(word(level))
+    )
+
+
 def _where(found: Answers, record: Record) -> dict[str, Any]:
     names = [name for name in (found.study.panel, found.study.x) if name]
     return {name: record.cell.attributes[name] for name in names}
-
-
-def _flat(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def _place(found: Answers, record: Record, text: Callable[[Any], str] | None = None) -> str:

@@ -42,8 +42,8 @@ def same_height(row: Sequence[Axes], metric: str) -> None:
     high = max(axes.get_ylim()[1] for axes in row)
     if definition(metric).share:
         low, high = -0.03, 1.03
-    elif not definition(metric).logarithmic:
-        low = min(low, 0)
+    elif low > 0 and not definition(metric).logarithmic:
+        low, high = 0, 1.05 * high
     for axes in row:
         axes.set_ylim(low, high)
 
@@ -116,8 +116,17 @@ def curve(
         look: Further properties of the line, which override those of the number.
     """
     usual = {"color": color(number), "linestyle": line_style(number // len(COLORS))}
-    axes.plot(x, values, label=label, **usual | look)
+    axes.plot(x, values, label=label, **usual | single(len(x)) | look)
     axes.fill_between(x, *band, color=color(number), alpha=0.1, linewidth=0)
+
+
+def single(points: int) -> dict[str, Any]:
+    """Returns how a line is drawn that has only one point, which may lie at the end of an axis.
+
+    Args:
+        points: The number of its points.
+    """
+    return {"marker": "o", "ms": 4, "clip_on": False} if points == 1 else {}
 
 
 def banded(

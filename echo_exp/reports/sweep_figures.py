@@ -43,7 +43,7 @@ def scores(
         metric: The score.
     """
     settings = [setting for setting in settings if setting.named in means]
-    factors = [factor for factor in factors if any(factor in s.values for s in settings)]
+    factors = distinguishing(settings, factors)
     if len(factors) == 2 and gridded(settings, factors):
         return _two(settings, factors, means, metric)
     if len(factors) > 1:
@@ -52,6 +52,16 @@ def scores(
     _over(axes, settings, factors[0] if factors else None, means, metric)
     style.same_height([axes], metric)
     return figure
+
+
+def distinguishing(settings: Sequence[Setting], factors: Sequence[str]) -> list[str]:
+    """Returns the factors in which settings differ: those of failed jobs may be gone.
+
+    Args:
+        settings: The settings.
+        factors: What was swept, without the seed.
+    """
+    return [f for f in factors if len({str(s.values.get(f)) for s in settings}) > 1]
 
 
 def gridded(settings: Sequence[Setting], factors: Sequence[str]) -> bool:
@@ -97,9 +107,9 @@ def _two(settings: Sequence[Setting], factors: Sequence[str], means: Means, metr
     for number, level in enumerate(levels[1]):
         on_line = [setting for setting in settings if setting.values[other] == level]
         label = f"{configuration.short(other)} {shown(level, FEW_DIGITS)}"
-        _over(lines, on_line, x, means, metric, levels[0], number, label)
+        _over(lines, on_line, x, means, metric, levels[0], number, len(levels[1]), label)
     style.same_height([lines], metric)
-    lines.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=min(len(levels[1]), 4), frameon=False)
     return figure
 
 
@@ -149,19 +159,25 @@ def _over(
     metric: str,
     levels: Sequence[Any] | None = None,
     number: int = 0,
+    of: int = 1,
     label: str = "",
 ) -> None:
-    """Draws each seed over one factor, with means and intervals; a line connects the means."""
+    """Draws each seed over one factor, with means and intervals; a line connects the means.
+
+    Of several lines, each is shifted a little, so that intervals lie side by side.
+    """
     known = [setting.values.get(factor) if factor else "" for setting in settings]
     levels = order(known) if levels is None else levels
     random = np.random.default_rng(0)  # for the jitter
     color, marker = style.color(number), style.marker(number)
+    step = min(0.12, 0.6 / of)
+    shift, width = step * (number - (of - 1) / 2), 0.15 if of == 1 else step / 2
     points = []
     for level, setting in sorted(
         zip(known, settings, strict=True), key=lambda pair: levels.index(pair[0])
     ):
-        x, values, mean = levels.index(level), setting.scores(metric), means[setting.named]
-        jitter = random.uniform(-0.15, 0.15, len(values))
+        x, values, mean = levels.index(level) + shift, setting.scores(metric), means[setting.named]
+        jitter = random.uniform(-width, width, len(values))
         axes.plot(x + jitter, values, marker, color=color, alpha=0.35, ms=4, mew=0)
         if np.isfinite(mean.low):
             axes.vlines(x, mean.low, mean.high, color=color, linewidth=1.5)

@@ -95,15 +95,16 @@ def write(
     for name, rows in {"ranking": _ranking(found, ranking), "jobs": _jobs(found)}.items():
         frame = pd.DataFrame(rows)
         frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    gridded = len(found.factors) > 1 and found.goals is None
-    measured = effects(found.settings, found.factors, metric) if gridded else None
+    factors = sweep_figures.distinguishing(found.settings, found.factors)
+    gridded = len(factors) > 1 and found.goals is None
+    measured = effects(found.settings, factors, metric) if gridded else None
     drawn = _figures(found, ranking, measured, metric, lines)
     images = {name: rendering.save(figure, folder / name) for name, figure in drawn.items()}
     text = ENVIRONMENT.get_template("sweep.md.j2").render(
         answer=sentence,
         effects=measured,
-        seeds_drawn=len(found.factors) < 2
-        or (len(found.factors) == 2 and sweep_figures.gridded(found.settings, found.factors)),
+        seeds_drawn=len(factors) < 2
+        or (len(factors) == 2 and sweep_figures.gridded(found.settings, factors)),
         found=found,
         images=images,
         importances=found.importances.get(metric, {}),
@@ -113,7 +114,7 @@ def write(
         most=MOST_NAMED,
         most_curves=MOST_CURVES,
         most_ranked=MOST_RANKED,
-        named=lambda name: definition(name).label.replace("\n", " "),
+        named=lambda name: definition(name).words,
         number=number,
         p=p_value,
         ranking=ranking,
@@ -121,6 +122,7 @@ def write(
         score=shown,
         seconds=sum(job.seconds for job in found.finished if math.isfinite(job.seconds)),
         seeds=sum(len(job.seeds) for job in found.finished),
+        repeated=sum(len(job.seeds) for job in found.finished) - _counted(found),
         verdict=_verdict if tested else _untested,
     )
     (folder / "report.md").write_text(text, encoding="utf-8")
@@ -160,6 +162,12 @@ def _figures(
     if lines:
         drawn["curves"] = sweep_figures.curves(lines, CURVE)
     return drawn
+
+
+def _counted(found: Jobs) -> int:
+    """Returns the number of seeds of finished jobs that count."""
+    counted = [each for setting in found.settings for each in setting.counted]
+    return sum(count for job, count in counted if job.finished)
 
 
 def _ranking(found: Jobs, ranking: Sequence[Ranked]) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,7 @@ from echo_exp.tracking import (
     TrackingError,
     UnreachableError,
 )
+from echo_exp.tracking.settings import CONFIG
 from echo_exp.tracking.ui.view import MEMBER, NOTE_TAG, member, view
 from echo_exp.training.interrupts import Interrupted
 
@@ -100,7 +101,7 @@ def _create_run(
         tags=found | ({resume.CONTINUES: shorter.run_id} if shorter is not None else {}),
         params=configuration.parameters(config),
         files={
-            "config.yaml": redacted(OmegaConf.to_yaml(config, resolve=True)),
+            CONFIG: redacted(OmegaConf.to_yaml(config, resolve=True)),
             "overrides.yaml": redacted(OmegaConf.to_yaml(OmegaConf.create(list(overrides)))),
         },
         parent=parent,

@@ -93,7 +93,8 @@ def _read(
     """
     last = last_checkpoint(folder, parts)
     if last is None:
-        raise SettingError("resume", run.run_id, f"run {run.run_id} has no checkpoint")
+        reason = f"run {run.run_id} has no last checkpoint any more, so it cannot be trained longer"
+        raise SettingError("resume", run.run_id, reason)
     if last.get("stopped"):
         reason = (
             f"a callback ended run {run.run_id} at epoch {last['echo_epochs']:,}, and would end "

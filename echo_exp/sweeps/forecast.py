@@ -68,7 +68,8 @@ def tell(sweep: Sweep, config: DictConfig) -> None:
     terminal.console().print(terminal.table(_lines(sweep, states, stacks)), "")
     counts = Counter(states.values())
     parts = [f"{counts[state]} {state}" for state in (DONE, LEFT, WRONG, ON, RUN) if counts[state]]
-    print(f"{len(sweep.jobs)} jobs: {', '.join(parts)}{_of_stacks(stacks, sweep.workers)}")
+    jobs = terminal.counted(len(sweep.jobs), "job")
+    print(f"{jobs}: {', '.join(parts)}{_of_stacks(stacks, sweep.workers)}")
     for line in failures.lines(job.reasons(sweep.problems), "job"):
         print(line)
     if stacks:
@@ -146,10 +147,11 @@ def _of_stacks(stacks: Sequence[Stack], workers: int) -> str:
     if not stacks:
         return ""
     sizes = [sum(int(each.varied.get("replicas", 1)) for each in stack) for stack in stacks]
-    networks = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else str(sizes[0])
+    networks = terminal.counted(sizes[0], "network")
+    if min(sizes) < max(sizes):
+        networks = f"{min(sizes)} to {max(sizes)} networks"
     at_once = "one after the other" if workers == 1 else f"{workers} at once"
-    named = "1 stack" if len(stacks) == 1 else f"{len(stacks)} stacks"
-    return f", as {named} of {networks} networks, {at_once}"
+    return f", as {terminal.counted(len(stacks), 'stack')} of {networks}, {at_once}"
 
 
 class _Found:

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -227,11 +227,15 @@ def report_folder(config: DictConfig, run_id: str) -> Path:
     return Path(str(config.output_dir)) / "reports" / "sweeps" / run_id
 
 
-def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:
+def make_jobs(
+    overrides: Iterable[Sequence[str]],
+    check: Callable[[configuration.Settings], None] | None = None,
+) -> list[Job]:
     """Makes a job of each list of overrides, so that wrong settings are known before any job runs.
 
     Args:
         overrides: The overrides of each job.
+        check: Raises a SettingError for settings that are not allowed in this sweep.
 
     Returns:
         The jobs; one with wrong settings has an `error`.
@@ -243,7 +247,9 @@ def make_jobs(overrides: Iterable[Sequence[str]]) -> list[Job]:
     stacks: dict[str, Stackable] = {}
     for number, (arguments, composed) in enumerate(composition.compose_all(overrides)):
         try:
-            configuration.read(composed)
+            read = configuration.read(composed)
+            if check is not None:
+                check(read)
             fingerprint, code = configuration.fingerprint(composed), resume.code_of(composed)
             key = configuration.stack_key(composed)
             stack = stacks.setdefault(key, Stackable(key, composed)) if key else None

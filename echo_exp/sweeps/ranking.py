@@ -11,6 +11,8 @@ from echo_exp.sweeps.significance import CONFIDENCE, holm, smallest_p
 
 MOST_NAMED = 3
 """At most this many settings that cannot be told apart from the best are named."""
+SHARE = (0.0, 1.0)
+"""The smallest and the largest value of a share."""
 EQUAL = 1e-9
 """Means that do not differ by more are equal."""
 
@@ -85,7 +87,7 @@ def seeds_that_count(jobs: Sequence[tuple[Collection[Hashable], bool]]) -> list[
 
     Often only the mean over the seeds of a job is known, so the seeds of a finished job count all
     or not at all. If finished jobs share seeds, only the job with the most seeds counts; if several
-    have the most, the first of them. Of a failed job, the seeds count that no other job has.
+    have the most, the first of them. A failed job counts with the seeds that no other job has.
 
     Args:
         jobs: The seeds of each job, and whether it has finished.
@@ -107,7 +109,7 @@ def seeds_that_count(jobs: Sequence[tuple[Collection[Hashable], bool]]) -> list[
 
 def rank(
     scores: Iterable[tuple[str, Score]],
-    share: bool = True,
+    span: tuple[float, float] = SHARE,
     high: bool = True,
     tested: bool = True,
 ) -> list[Ranked]:
@@ -122,14 +124,14 @@ def rank(
 
     Args:
         scores: The setting and the score of each run.
-        share: Whether scores lie between 0 and 1.
+        span: The smallest and the largest possible score.
         high: Whether higher scores are better.
         tested: Whether scores vary with the seed, so that a test is meaningful.
 
     Returns:
         The settings with at least one seed that counts, the best first.
     """
-    ranked = sorted(pool(scores, share), key=lambda each: order(each, share, high))
+    ranked = sorted(pool(scores, span), key=lambda each: order(each, span == SHARE, high))
     if not tested:
         return ranked
     best, others = ranked[:1], ranked[1:]
@@ -137,12 +139,12 @@ def rank(
     return [*best, *(replace(r, p=p) for r, p in zip(others, p_values, strict=True))]
 
 
-def pool(scores: Iterable[tuple[str, Score]], share: bool = True) -> list[Ranked]:
+def pool(scores: Iterable[tuple[str, Score]], span: tuple[float, float] = SHARE) -> list[Ranked]:
     """Pools the seeds of each setting, without ranking or testing the settings.
 
     Args:
         scores: The setting and the score of each run.
-        share: Whether scores lie between 0 and 1, so that intervals are cut there.
+        span: The smallest and the largest possible score, at which intervals are cut.
 
     Returns:
         The settings with at least one seed that counts, in the order in which they first occur.
@@ -150,7 +152,7 @@ def pool(scores: Iterable[tuple[str, Score]], share: bool = True) -> list[Ranked
     settings: defaultdict[str, list[Score]] = defaultdict(list)
     for setting, score in scores:
         settings[setting].append(score)
-    pooled = (_ranked(setting, found, share) for setting, found in settings.items())
+    pooled = (_ranked(setting, found, span) for setting, found in settings.items())
     return [each for each in pooled if each.seeds]
 
 
@@ -210,7 +212,7 @@ def _rivals(others: Sequence[Ranked]) -> str:
     return f"{len(rivals)} of the {len(others)} others cannot be told apart from it"
 
 
-def _ranked(setting: str, scores: Sequence[Score], share: bool) -> Ranked:
+def _ranked(setting: str, scores: Sequence[Score], span: tuple[float, float]) -> Ranked:
     lost = sum(score.lost for score in scores)
     counted = [score for score in scores if score.seeds]
     seeds = sum(score.seeds for score in counted)
@@ -223,8 +225,8 @@ def _ranked(setting: str, scores: Sequence[Score], share: bool) -> Ranked:
     )
     std = math.sqrt(squares / (seeds - 1)) if seeds > 1 else 0.0
     low, high = interval(mean, std, seeds)
-    if share and not math.isnan(low):
-        low, high = max(0.0, low), min(1.0, high)
+    if not math.isnan(low):
+        low, high = max(span[0], low), min(span[1], high)
     return Ranked(setting, mean, low, high, seeds, lost, std)
 
 

@@ -22,7 +22,7 @@ def smallest_p(first: int, second: int, paired: bool) -> float:
 def threshold(comparisons: int) -> float:
     """Returns what the smallest of several p-values must be below, by Holm's correction (1979).
 
-    Bonferroni's correction has it for all of them.
+    Bonferroni's correction uses it for all of them.
 
     Args:
         comparisons: The number of comparisons.
@@ -48,7 +48,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def decidable(smallest: Sequence[float]) -> list[bool]:
     """Returns which of several comparisons can be significant, after Holm's correction of them all.
 
-    One that cannot be the first to be significant still can once others are.
+    A comparison that cannot be the first to be significant may still be so after others.
 
     Args:
         smallest: The smallest p-value that each comparison can have; NaN where nothing is tested.

@@ -17,8 +17,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from echo_exp import configuration
-from echo_exp.configuration.swept import word
-from echo_exp.settings import SettingError, choice
+from echo_exp.settings import SettingError, choice, word
 from echo_exp.sweeps.composition import compose_all
 
 LABELS = "labels"
@@ -129,7 +128,8 @@ class Study:
     def command(self) -> str:
         """The arguments that name this study for `echo-exp` and `echo-exp-report`."""
         measured = configuration.measured(self.arguments)
-        return shlex.join([f"study={self.name}", f"study.scale={self.scale}", *measured])
+        named = [f"study={self.name}", f"study.scale={self.scale}"]
+        return shlex.join([*configuration.flags(), *named, *measured])
 
     @property
     def by_size(self) -> tuple[str, ...]:
@@ -308,8 +308,23 @@ def composed(cells: Iterable[Cell]) -> Iterator[DictConfig]:
         SettingError: A setting is unknown or has a value that is not allowed.
     """
     for _, config in compose_all(cell.overrides for cell in cells):
-        configuration.read(config)
+        check(configuration.read(config))
         yield config
+
+
+def check(settings: configuration.Settings) -> None:
+    """Checks that the runs of a cell have a validation, which the report of a study needs.
+
+    Args:
+        settings: The cell's checked settings.
+
+    Raises:
+        SettingError: They have none.
+    """
+    every, epochs = settings.trainer.validate_every, settings.epochs
+    if not settings.trainer.validates(epochs):
+        reason = f"a study compares validations, and there is none in {epochs:,} epochs"
+        raise SettingError("trainer.validate_every", every, reason)
 
 
 def lines(params: Values) -> list[str]:

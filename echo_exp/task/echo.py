@@ -193,6 +193,6 @@ class EchoProblem:
         every = list(given)
         found = problem.integers(every, self)
         if len(found) < self.n_in:
-            reason = f"the network reads {self.n_in} integers at a time, but there are {len(found)}"
+            reason = f"the network reads {self.n_in} integers at a time, not {len(found)}"
             raise settings.SettingError("sequence", every, reason)
         return found

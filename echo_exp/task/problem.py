@@ -241,9 +241,9 @@ def check_stateful(problem: Problem, stateful: Any) -> None:
     Raises:
         SettingError: The model is stateful, and the problem's windows are independent.
     """
-    if problem.independent and stateful is True:
+    if problem.independent and stateful:
         reason = "the windows of this problem are independent: it must be false"
-        raise SettingError("model.stateful", "true", reason)
+        raise SettingError("model.stateful", stateful, reason)
 
 
 def integers(given: Iterable[Any], problem: Problem) -> Integers:

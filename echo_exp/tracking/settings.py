@@ -10,6 +10,8 @@ from echo_exp.settings import SettingError, integer
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
 LAST = "last"
 """What names the newest run or sweep where an id is asked for."""
+CONFIG = "config.yaml"
+"""The artifact of a run that holds its whole configuration."""
 SPOOL = "outputs/spool"
 PATIENCE = 30
 LONGEST_PATIENCE = 1_000_000

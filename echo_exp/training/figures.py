@@ -96,10 +96,10 @@ def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Frame:
     shown = {name: _quantiles(curves[name]) for name in DRAWN if name in curves}
     panels = [
         Panel("loss", f"loss ({loss_name})", 0, _top(shown, "loss")),
-        Panel("accuracy", _words("accuracy"), -0.02, 1.02),
+        Panel("accuracy", definition("accuracy").words, -0.02, 1.02),
     ]
     if "val/mae" in curves:
-        panels.append(Panel("mae", _words("mae"), 0, _top(shown, "mae")))
+        panels.append(Panel("mae", definition("mae").words, 0, _top(shown, "mae")))
     losses = {kind: curves[f"{kind}/loss"] for kind in WORDS if f"{kind}/loss" in curves}
     legend = tuple((kind, _label(kind, curve)) for kind, curve in losses.items())
     last = max(epochs[-1] for epochs, _ in curves.values())
@@ -112,10 +112,6 @@ def learning_curve(curves: Mapping[str, Curve], loss_name: str) -> Frame:
             if name in shown:
                 _draw(axes, curves[name], shown[name], STYLES[kind])
     return frame
-
-
-def _words(name: str) -> str:
-    return definition(name).label.replace("\n", " ")
 
 
 def _top(shown: Mapping[str, Floats], name: str) -> float:
@@ -172,7 +168,8 @@ def _draw(axes: Axes, curve: Curve, quantiles: Floats, style: Mapping[str, Any])
     low, median, high = quantiles
     if _living(curve).shape[1] > 1:
         axes.fill_between(curve[0], low, high, color=style["color"], alpha=0.2, linewidth=0)
-    axes.plot(curve[0], median, scalex=False, scaley=False, **style)
+    alone: dict[str, Any] = {"marker": "o", "ms": 4, "clip_on": False} if len(median) == 1 else {}
+    axes.plot(curve[0], median, scalex=False, scaley=False, **style, **alone)
 
 
 def _quantiles(curve: Curve) -> Floats:

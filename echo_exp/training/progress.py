@@ -29,7 +29,7 @@ class Progress(pl.Callback):
 
     Args:
         epochs: Tutorial epochs of the whole training.
-        bar: Whether to draw a bar, in a file only once at the end; otherwise lines are printed.
+        bar: Whether to draw a bar (in a file, once at the end) instead of printing lines.
         now: Returns the time in seconds.
     """
 

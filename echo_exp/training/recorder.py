@@ -78,7 +78,7 @@ class Recorder(pl.Callback):
             self.run.flush()
 
     def settle(self) -> None:
-        """Waits until everything so far is in the store."""
+        """Waits until everything so far is safe on the disk, or in the store."""
         if self.run is not None:
             self.run.settle()
 

@@ -1,5 +1,6 @@
 """How a network is trained and scored: the settings that do not define the experiment itself."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -67,3 +68,11 @@ class TrainerSettings:
         """Epochs in a training step; they divide ``validate_every``, so validations end a block."""
         largest = min(LARGEST_BLOCK, self.validate_every)
         return next(n for n in range(largest, 0, -1) if self.validate_every % n == 0)
+
+    def validates(self, epochs: int) -> bool:
+        """Returns whether a training is validated at least once; its last block may be shorter.
+
+        Args:
+            epochs: Its tutorial epochs.
+        """
+        return math.ceil(epochs / self.block) * self.block >= self.validate_every

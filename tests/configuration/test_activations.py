@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from echo_exp import configuration
 from echo_exp.configuration import activations, memory, shapes
 from echo_exp.configuration.memory import EVALUATION_BYTES, Need
+from echo_exp.configuration.problem_and_network import network
 from echo_exp.models import Transformer
 from echo_exp.settings import SettingError
 
@@ -18,7 +19,7 @@ def _need(case: Case, monkeypatch: pytest.MonkeyPatch) -> Need:
     monkeypatch.setattr(memory, "NEGLIGIBLE", 0.0)
     composed = matrix.config(case)
     settings = configuration.read(composed)
-    representation, make_model = shapes.network(composed, settings)
+    representation, make_model = network(composed, settings.problem, settings.missing)
     return shapes.need(make_model(seeds=()), representation, settings)
 
 

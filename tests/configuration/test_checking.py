@@ -165,7 +165,7 @@ def test_an_unknown_setting_of_tracking_is_refused() -> None:
 
 
 def test_a_value_that_follows_from_another_setting_cannot_be_set() -> None:
-    with pytest.raises(SettingError, match=r"problem\.incomplete=True .* no such setting"):
+    with pytest.raises(SettingError, match=r"problem\.incomplete=true .* no such setting"):
         configuration.read(_composed("+problem.incomplete=true"))
 
 

@@ -21,7 +21,17 @@ from echo_exp.running import resume, training_run
 PACKAGE = Path(echo_exp.__file__).parent
 
 NOT_MEASURING = {
-    "configuration": "checks settings, and tells configurations apart",
+    "configuration.activations": "estimates memory",
+    "configuration.checking": "refuses settings",
+    "configuration.code": "is the version",
+    "configuration.command_line": "knows what a user has written",
+    "configuration.groups": "names settings",
+    "configuration.identity": "tells configurations apart",
+    "configuration.memory": "estimates memory",
+    "configuration.renamed": "knows settings of earlier versions",
+    "configuration.shapes": "estimates memory",
+    "configuration.swept": "puts settings into words",
+    "configuration.trust": "refuses classes",
     "metrics": "says how scores are shown and which are better, not what they are",
     "running": "hands over what `outcome` and `recorder` have made",
     "settings": "refuses values",

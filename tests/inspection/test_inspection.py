@@ -37,7 +37,7 @@ def test_small_measurements_keep_their_digits() -> None:
 def test_the_findings_say_which_integers_are_held() -> None:
     found = echo_exp.inspect(nets.trained(nets.first_only(PROBLEM, 8)), figures=["probes"])
     (sentence,) = findings(found)
-    assert "reads 1.00 of those at position 1 (" in sentence
+    assert "reads 1.00 of the integers at position 1 (" in sentence
 
 
 def test_only_the_requested_figures_are_drawn() -> None:
@@ -105,7 +105,6 @@ def test_figures_name_their_axes_and_cut_nothing_off() -> None:
         ("sequences=2", ("sequences=2", "from 20")),
         ("sequences=many", ("sequences=many", "integer")),
         ("log=maybe", ("log=maybe", "true or false")),
-        ("checkpoint=first", ("checkpoint=first", "last or best")),
         ("sequence=50", ("sequence=50", "did you mean sequences?")),
         ("run=last", ("tracking.uri=", "there is no such store yet", "echo-exp")),
     ],

@@ -113,7 +113,7 @@ def test_each_replica_is_the_network_of_its_seed(position: str) -> None:
 
 
 REFUSED: dict[str, dict[str, Any]] = {
-    r"model\.stateful=True .*no state": {"stateful": True},
+    r"model\.stateful=true .*no state": {"stateful": True},
     r"model\.stateful=no .*true or false": {"stateful": "no"},
     r"model\.units=0 ": {"units": 0},
     r"model\.units=9 .*multiple of model\.heads=2": {"units": 9},

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from echo_exp.metrics import definition
 from echo_exp.sweeps.ranking import Ranked, Score, answer, rank, seeds_that_count
 
 GOOD, FAIR, POOR = (0.99, 0.98, 0.97), (0.98, 0.97, 0.95), (0.2, 0.1, 0.3)
@@ -57,8 +58,19 @@ def test_any_scores_can_be_ranked(settings: list[list[float]]) -> None:
 
 
 def test_if_smaller_is_better_the_smallest_score_comes_first() -> None:
-    ranked = rank([("a", Score(3.0)), ("b", Score(2.0))], share=False, high=False)
+    ranked = rank([("a", Score(3.0)), ("b", Score(2.0))], span=(0.0, math.inf), high=False)
     assert [each.setting for each in ranked] == ["b", "a"]
+
+
+def test_an_interval_ends_where_scores_end() -> None:
+    (loss,) = rank([("", Score(0.0)), ("", Score(0.2))], span=(0.0, math.inf), high=False)
+    assert loss.low == 0
+    assert loss.high > 1
+    (share,) = rank([("", Score(0.8)), ("", Score(1.0))])
+    assert share.low < 0.8
+    assert share.high == 1
+    (unknown,) = rank([("", Score(0.0)), ("", Score(0.2))], span=definition("my_score").span)
+    assert unknown.low < 0
 
 
 def test_failed_seeds_are_left_out_of_the_mean_and_reported() -> None:
@@ -76,7 +88,7 @@ def test_a_setting_with_a_single_lucky_seed_is_not_the_best() -> None:
     lucky, steady = ("lucky", Score(1.0, 1, lost=7)), ("steady", Score(0.9, 8, 0.01))
     assert [each.setting for each in rank([lucky, steady])] == ["steady", "lucky"]
     loss = [("lucky", Score(0.01, 1, lost=7)), ("steady", Score(0.5, 8, 0.01))]
-    assert [each.setting for each in rank(loss, False, False)] == ["steady", "lucky"]
+    assert [each.setting for each in rank(loss, (0.0, math.inf), False)] == ["steady", "lucky"]
     assert rank([lucky])[0].mean == 1  # the mean is that of the seeds that are left
 
 

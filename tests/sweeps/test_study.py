@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from echo_exp import configuration
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import study
+from echo_exp.sweeps.plan import make_jobs
 from echo_exp.sweeps.study import Cell, Study
 
 from ..quick import begins
@@ -200,6 +201,15 @@ def test_a_wrong_study_file_is_explained(changes: dict[str, Any], said: str) -> 
 def test_a_wrong_setting_in_a_cell_is_explained() -> None:
     with pytest.raises(SettingError, match=r"epochs=0 is not allowed"):
         list(study.composed([Cell({"epochs": 0}, {})]))
+
+
+def test_a_study_without_a_validation_is_refused() -> None:
+    cell = Cell({"epochs": 75, "trainer.validate_every": 100}, {})
+    with pytest.raises(SettingError, match=r"validate_every=100 .* there is none in 75 epochs"):
+        list(study.composed([cell]))
+    (job,) = make_jobs([cell.overrides], study.check)
+    assert "there is none in 75 epochs" in job.problem
+    assert list(study.composed([Cell({"epochs": 76, "trainer.validate_every": 100}, {})]))
 
 
 def test_labels_may_be_left_out_or_empty() -> None:

@@ -115,6 +115,7 @@ def test_the_state_is_carried_or_not(ask: Asker) -> None:
         (("[1, 2, 3, 4, 100]",), "sequence=[1, 2, 3, 4, 100]"),
         (("[1, 2, 3, 4, -1]",), "from 0 to 99"),
         (("[1, 2]",), "reads 5 integers at a time"),
+        (("1", "2", "3", "4", "5"), "a sequence needs quotes, as in '1 2 3 4 5'"),
         (("[]",), "it must be integers"),
         (("one two three four five",), "it must be integers"),
         (("[1, 2, 3, 4, 5.5]",), "it must be integers"),

@@ -182,7 +182,7 @@ def test_the_meaning_of_length_depends_on_the_problem(
 ) -> None:
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         config = compose("config", [f"problem={problem}", "problem.test_lengths=[9]"])
-    task = configuration.checking.problem(config)
+    task = configuration.problem(config)
     (other,) = at_lengths(task, TEST_LENGTHS).values()
     assert (task.name, other.name) == (name, expected)
     assert other.n_windows == task.n_windows

@@ -17,10 +17,10 @@ from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking.access.connection import Access, mends, reach, reason
 from echo_exp.tracking.access.deletions import check_experiment, check_run
 from echo_exp.tracking.access.locations import check_run_id
+from echo_exp.tracking.access.rows import tagged
 from echo_exp.tracking.errors import DeletedError, TrackingError, UnreachableError
-from echo_exp.tracking.settings import LAST, TrackingSettings, existing
+from echo_exp.tracking.settings import CONFIG, LAST, TrackingSettings, existing
 
-CONFIG = "config.yaml"
 SWEEP = "sweep"
 """The kind of a parent run, and the setting that names one."""
 
@@ -172,6 +172,8 @@ def sweep(access: Access, experiment_name: str, which: str) -> Run:
         newest = _newest(client, experiment_name, f"tags.kind = '{SWEEP}'", 3)
         if which == LAST and newest:
             return newest[0]
+        if which == LAST:
+            raise SettingError(SWEEP, which, f"experiment {experiment_name} has no sweep yet")
         found = existing_run(client, which)
         if found is not None:
             if found.data.tags.get("kind") == SWEEP:
@@ -243,8 +245,17 @@ def run(access: Access, experiment: str, which: str, setting: str = "run") -> Ru
     query = "tags.kind = 'run' and attributes.status = 'FINISHED'"
     newest = _newest(client, experiment, query, 1)
     if not newest:
-        raise SettingError(setting, which, _known(client, experiment))
+        raise SettingError(setting, which, _none_finished(client, experiment))
     return newest[0]
+
+
+def _none_finished(client: MlflowClient, experiment: str) -> str:
+    begun = _newest(client, experiment, "tags.kind = 'run'", 1)
+    more = [
+        f"; `echo-exp resume={run.info.run_id}` continues the newest, which is {run.info.status}"
+        for run in begun
+    ]
+    return "".join([f"no run of experiment {experiment} has finished", *more])
 
 
 def _known(client: MlflowClient, experiment: str) -> str:
@@ -270,9 +281,8 @@ def newest(
     Raises:
         SettingError: The experiment was deleted in MLflow, or the store cannot be reached.
     """
-    query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     with reached(access.uri):
-        return _newest(access.client, settings.experiment, query, most)
+        return _newest(access.client, settings.experiment, tagged(tags), most)
 
 
 def _newest(client: MlflowClient, name: str, query: str, most: int) -> list[Run]:

@@ -1,6 +1,6 @@
 """Runs as rows, which both databases and servers provide."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,6 +12,15 @@ RUN = "run"
 PAGE = 1000
 """Results in one response."""
 WORDS: dict[str, bool | None] = {"None": None, "True": True, "False": False}
+
+
+def tagged(tags: Mapping[str, str]) -> str:
+    """Returns MLflow's query for runs with some tags.
+
+    Args:
+        tags: The tags, whose values are hashes and names.
+    """
+    return " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
 
 
 class Info(NamedTuple):

@@ -42,7 +42,7 @@ class Checkpoints:
         return sum(size for _, size in self.files)
 
     def but(self, best: str) -> Removable | None:
-        """Returns all checkpoints but the best.
+        """Returns all checkpoints but the best, without unfinished ones.
 
         Args:
             best: Name of the best one.
@@ -51,8 +51,9 @@ class Checkpoints:
             The others; None if there are none, or if the best one is missing.
         """
         kept = str(self.folder / best)
-        others = [size for path, size in self.files if path != kept]
-        if not others or len(others) == len(self.files):
+        whole = [(path, size) for path, size in self.files if not path.endswith(PARTIAL)]
+        others = [size for path, size in whole if path != kept]
+        if not others or len(others) == len(whole):
             return None
         return Removable(self.folder, sum(others), partial(_delete_all_but, self.folder, best))
 

@@ -29,7 +29,7 @@ def deleted(
         scale: Measures their files.
     """
     gone = {
-        run.run_id
+        run.run_id: run
         for run in known.runs.values()
         if run.deleted and run.folder and not known.at_work(run) and run.run_id not in busy
     }
@@ -38,7 +38,7 @@ def deleted(
         unwanted = lost or model.deleted or model.run_id in gone
         if unwanted and model.folder is not None and not model.registered:
             yield _removable(model.folder, scale, partial(_purge_model, access, model))
-    for run in (known.runs[run_id] for run_id in gone):
+    for run in gone.values():
         assert run.folder is not None
         yield _removable(run.folder, scale, partial(_purge_run, access, run))
     staying = {run.experiment_id for run in known.runs.values() if run.run_id not in gone}
@@ -71,11 +71,10 @@ def _purge_run(access: Access, run: KnownRun) -> None:
 def _purge_model(access: Access, model: KnownModel) -> None:
     with session(access) as opened:
         now = next(models_of(access, opened, model_id=model.model_id), model)
-        run = opened.get(SqlRun, model.run_id)
-        unwanted = now.deleted or (
-            model.run_id is not None
-            and (run is None or run.lifecycle_stage == LifecycleStage.DELETED)
-        )
+        unwanted = now.deleted
+        if not unwanted and model.run_id is not None:
+            run = opened.get(SqlRun, model.run_id)
+            unwanted = run is None or run.lifecycle_stage == LifecycleStage.DELETED
     if now.registered or not unwanted:
         raise RuntimeError("it has been restored or registered")
     assert model.folder is not None

@@ -14,9 +14,9 @@ import yaml
 
 from echo_exp.tracking.cleaning.files import Removable, Scale, delete, names
 from echo_exp.tracking.cleaning.known import Known
+from echo_exp.tracking.settings import CONFIG
 from echo_exp.tracking.writer.outbox import named
 
-CONFIG = "config.yaml"
 MODELS = "models"
 RUN = re.compile(r"[0-9a-f]{32}")
 MODEL = re.compile(r"m-[0-9a-f]{32}")

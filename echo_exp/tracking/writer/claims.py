@@ -118,7 +118,7 @@ class Claims:
             return None
 
     def release(self, thing: str) -> None:
-        """Gives up the claim on a thing; that it was lost, if it was, no longer matters."""
+        """Gives up the claim on a thing, and forgets whether it was lost."""
         with self._mutex:
             self.lost.discard(thing)
             if self._mine.pop(thing, None) is not None:

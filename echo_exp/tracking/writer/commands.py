@@ -22,8 +22,9 @@ from echo_exp.settings import redacted
 from echo_exp.tracking.access.connection import Access, mends, reach, reason
 from echo_exp.tracking.access.deletions import check_experiment, check_run, deletion
 from echo_exp.tracking.access.locations import check_run_id
-from echo_exp.tracking.access.rows import pages
+from echo_exp.tracking.access.rows import pages, tagged
 from echo_exp.tracking.errors import DeletedError
+from echo_exp.tracking.settings import CONFIG
 from echo_exp.tracking.store import PARENT_TAG, PRUNED_TAG, Series, StoredRun, Waiting
 from echo_exp.tracking.ui.view import NOTE_TAG, outdated
 from echo_exp.tracking.writer import delivery
@@ -31,7 +32,6 @@ from echo_exp.tracking.writer.claims import Claims
 from echo_exp.tracking.writer.delivery import Courier, Delivery, Turns
 from echo_exp.tracking.writer.outbox import Outbox, OutboxFullError, named
 
-CONFIG = "config.yaml"
 READ_ONLY = errno.EROFS, errno.EACCES, errno.EPERM
 CLAIM_SECONDS = 60
 """A claim is void after this time without a sign of life."""
@@ -187,7 +187,7 @@ class Writer:
         self.access.folder(self.experiment.artifact_location)
         experiment_id = self.experiment.experiment_id
         with self.claims.held(f"parent/{tags[key]}"):
-            found = self._search(_query({key: tags[key]}))
+            found = self._search(tagged({key: tags[key]}))
             run = found[0] if found else self.client.create_run(experiment_id, None, tags, name)
             if not run.data.params:  # an earlier process may have ended between the two
                 self._parameters(run.info.run_id, params)
@@ -224,7 +224,7 @@ class Writer:
                     raise
 
     def children(self, run_id: str) -> list[StoredRun]:
-        return [self._stored(run) for run in self._search(_query({PARENT_TAG: run_id}), None)]
+        return [self._stored(run) for run in self._search(tagged({PARENT_TAG: run_id}), None)]
 
     def end_lost(self, run_id: str) -> None:
         for child in self.children(run_id):
@@ -261,7 +261,7 @@ class Writer:
         return self._stored(run, self._config(run))
 
     def same(self, tags: dict[str, str]) -> StoredRun | None:
-        query = _query({**tags, "kind": "run"})
+        query = tagged({**tags, "kind": "run"})
         found = self._search(query)
         left = [self._deliver_left(run.info.run_id) for run in found]
         if any(left):
@@ -270,7 +270,7 @@ class Writer:
         return self._stored([*finished, *found][0]) if found else None
 
     def shorter(self, tags: dict[str, str], epochs: int) -> StoredRun | None:
-        query = _query({**tags, "kind": "run"}) + " and attributes.status = 'FINISHED'"
+        query = tagged({**tags, "kind": "run"}) + " and attributes.status = 'FINISHED'"
         below = {
             trained: run
             for run in self._search(query, None)
@@ -496,8 +496,9 @@ class Writer:
 
     def _disown(self, run_id: str, lock: FileLock | None) -> None:
         if lock is not None:
-            lock.release()
+            # While it is held: once it is released, it may be another process that holds it.
             Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
         elif self.locks is None:
             with contextlib.suppress(Exception):  # otherwise it becomes void by itself
                 self.claims.release(f"run/{run_id}")
@@ -513,11 +514,6 @@ class Writer:
         except Timeout:
             raise RuntimeError("another process is writing to it") from None
         return lock
-
-
-def _query(tags: dict[str, str]) -> str:
-    """Returns MLflow's query for runs with these tags, whose values are hashes and names."""
-    return " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
 
 
 def _lock_folder(uri: str) -> Path | None:
