@@ -35,6 +35,20 @@ def test_a_study_is_refused_as_a_training() -> None:
         echo_exp.train("study=ignore_state")
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("epoch=3", "epoch=3 .* did you mean epochs"),
+        ("seed=1,2", "seed=1,2 .* a single value"),
+        ("model=foo", "model=foo .* it must be attention or"),
+        ("-m", "overrides=-m .* it cannot be composed"),
+    ],
+)
+def test_a_setting_that_cannot_be_composed_is_named(setting: str, said: str) -> None:
+    with pytest.raises(echo_exp.SettingError, match=said):
+        echo_exp.train(setting)
+
+
 @pytest.mark.parametrize("setting", ["sweep.dry_run=true", "launch=joblib"])
 def test_a_setting_of_sweeps_is_refused_as_a_training(setting: str) -> None:
     with pytest.raises(echo_exp.SettingError, match="single run"):

@@ -59,6 +59,7 @@ def test_outputs_are_probabilities_or_numbers() -> None:
         ([1, 2, 2.5], "it contains 2.5"),
         ([1, 2, True], "it contains True"),
         (["1", "2", "3"], "it contains 1"),
+        ("1 2 3", "sequence=1 2 3 .* a list of integers"),
     ],
 )
 def test_an_invalid_sequence_is_refused(sequence: list[int], words: str) -> None:

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from echo_exp.settings import SettingError, integer, number, redacted
+from echo_exp.settings import SettingError, choice, integer, number, redacted
+from echo_exp.training.settings import Display
 
 
 def test_the_message_names_key_value_and_what_is_allowed() -> None:
     assert str(SettingError("a.b", 3, "it must be 4")) == "a.b=3 is not allowed: it must be 4"
     assert str(SettingError("a.b", None, "it must be 4")).startswith("a.b=null ")
+    assert str(SettingError("a.b", True, "it must be 4")).startswith("a.b=true ")
 
 
 def test_allowed_integers_are_returned() -> None:
@@ -33,6 +35,17 @@ def test_allowed_numbers_are_returned_as_floats() -> None:
 def test_other_numbers_are_refused(value: Any) -> None:
     with pytest.raises(SettingError, match=r"k=.* number above 0 and below 1"):
         number("k", value, above=0, below=1)
+
+
+@pytest.mark.parametrize("value", [1, 0, 1.0, "true", None])
+def test_what_equals_true_or_false_is_neither(value: Any) -> None:
+    with pytest.raises(SettingError, match=r"k=.* it must be true or false"):
+        choice("k", value, (True, False))
+
+
+def test_a_word_of_a_choice_may_be_a_plain_string() -> None:
+    choice("k", "bar", tuple(Display))
+    choice("k", None, (None, "post"))
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def _read(
     """
     last = last_checkpoint(folder, parts)
     if last is None:
-        reason = f"run {run.run_id} has no last checkpoint any more, so it cannot be trained longer"
+        reason = f"run {run.run_id} has no last checkpoint, so it cannot be trained longer"
         raise SettingError("resume", run.run_id, reason)
     if last.get("stopped"):
         reason = (

@@ -29,6 +29,8 @@ def test_settings_that_follow_from_varied_ones_are_left_out() -> None:
 def test_settings_changed_by_a_group_stay_if_its_class_does_not_distinguish() -> None:
     runs = [{"model": "Seq2Seq", "model.stateful": state} for state in (True, False)]
     assert swept(runs, {"model"}) == ("model.stateful",)
+    more = [{"batch_size": size, **run} for size, run in zip((1, 7), runs, strict=True)]
+    assert swept(more, {"model"}) == ("model.stateful",)  # and not what follows from it
 
 
 def test_a_setting_that_some_runs_lack_counts_as_different() -> None:

@@ -210,5 +210,7 @@ def test_a_run_ended_by_a_callback_is_not_trained_longer(tmp_path: Path, epochs:
 
 
 def test_a_run_without_checkpoints_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="run abc has no checkpoint"):
+    with pytest.raises(
+        SettingError, match="run abc has no last checkpoint, so it cannot be trained longer"
+    ):
         _Training(tmp_path, validate=5).beginning(10, 20)

@@ -155,7 +155,7 @@ def test_a_run_that_cannot_be_continued_is_trained_again(
     shorter = train(*settings, "epochs=50")
     (path,) = (folder / "outputs").glob(f"**/{shorter.info.run_id}/**/last.ckpt")
     path.unlink()
-    with pytest.raises(SettingError, match="has no checkpoint"):
+    with pytest.raises(SettingError, match="has no last checkpoint"):
         train(f"resume={shorter.info.run_id}", "epochs=75")
     longer = train("resume=auto", *settings, "epochs=75")
     assert "continues" not in longer.data.tags

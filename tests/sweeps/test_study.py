@@ -133,6 +133,15 @@ def test_an_argument_takes_precedence_over_a_cells_own_setting() -> None:
     assert cell.attributes == {"epochs": 3, "model.units": 1}  # what a report says of it
 
 
+def test_the_command_of_a_study_names_the_users_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = _study({"model.units": 5})
+    assert asked.command.startswith("study=")
+    monkeypatch.setattr(configuration, "flags", lambda: ["--config-dir=/here"])
+    assert asked.command.startswith("--config-dir=/here study=")
+
+
 def test_the_choice_of_the_study_is_not_passed_to_its_cells() -> None:
     node = {**WHOLE, "scales": {"full": [{"model.units": 1}]}}
     given = ["study=mine", "+study.law=[x]", "study.scale=full", "seed=7", "tracking.uri=a"]

@@ -226,6 +226,7 @@ def test_a_wrong_value_leaves_no_run(program: Program) -> None:
     ("arguments", "words"),
     [
         (("tracking=none",), ("tracking.uri=null", "store that could not be reached")),
+        (("output_dir=nothere",), ("output_dir=nothere", "there is no such folder")),
         (("tracking.uri=carrier-pigeon://x",), ("tracking.uri=carrier-pigeon://x", "sqlite://")),
         (("tracking.patience=-1",), ("tracking.patience=-1", "from 0")),
         (("traking=server",), ("traking=server", "did you mean tracking?")),

@@ -84,7 +84,7 @@ def test_a_finished_run_still_answers_from_its_best_checkpoint(
     assert call("echo-exp-predict", "[1,2,3,4,5]", "checkpoint=best").returncode == 0
     longer = cleaned.run("resume=last", "epochs=50", "trainer.progress=none")
     assert longer.returncode == 2
-    assert "has no checkpoint" in longer.stderr
+    assert "has no last checkpoint" in longer.stderr
 
 
 def test_a_deleted_run_is_removed_for_good_and_the_store_still_works(

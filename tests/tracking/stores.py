@@ -61,8 +61,8 @@ class MadeStore:
             (home / "config.yaml").write_text(CONFIG.format(output=self.output), encoding="utf-8")
         return run_id
 
-    def model(self, run_id: str, size: int) -> str:
-        """Makes the model of a run; returns its id."""
+    def model(self, run_id: str | None, size: int) -> str:
+        """Makes a model, of a run if it has one; returns its id."""
         model = self.client.create_logged_model(self.experiment_id, "model", run_id)
         write(self.output / "artifacts" / "models" / model.model_id, {"artifacts/MLmodel": size})
         return str(model.model_id)

@@ -60,6 +60,19 @@ def test_an_artifact_that_a_server_failed_to_return_may_exist(
         pass
 
 
+def test_the_last_of_nothing_says_what_there_is(tmp_path: Path) -> None:
+    access = reach(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path))
+    experiment = access.client.create_experiment("echo")
+    with pytest.raises(SettingError, match=r"sweep=last .* experiment echo has no sweep yet"):
+        reader.sweep(access, "echo", "last")
+    with pytest.raises(SettingError, match=r"no run of experiment echo has finished$"):
+        reader.run(access, "echo", "last", "run")
+    begun = access.client.create_run(experiment, tags={"kind": "run"}).info.run_id
+    said = f"has finished; `echo-exp resume={begun}` continues the newest, which is RUNNING"
+    with pytest.raises(SettingError, match=said):
+        reader.run(access, "echo", "last", "run")
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [

@@ -75,6 +75,23 @@ def test_a_run_that_cannot_be_begun_is_failed(
     lock.release()
 
 
+def test_the_lock_of_a_run_is_removed_while_it_is_held(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = writer._own("r")
+    assert lock is not None
+    path, release, there = Path(lock.lock_file), lock.release, list[bool]()
+
+    def look_and_release() -> None:
+        there.append(path.exists())
+        release()
+
+    monkeypatch.setattr(lock, "release", look_and_release)
+    writer._disown("r", lock)
+    assert there == [False]
+    assert not lock.is_locked
+
+
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO])
 def test_what_waits_in_a_read_only_folder_does_not_keep_from_reading(
     writer: Writer, monkeypatch: pytest.MonkeyPatch, number: int

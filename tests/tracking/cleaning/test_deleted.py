@@ -43,6 +43,14 @@ def test_a_model_is_removed_if_it_or_its_run_was_deleted(
     assert known(made.access).models.keys() == {stays}
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_deleted_model_without_a_run_is_removed(made: MadeStore) -> None:
+    model = made.model(None, 10)
+    made.client.delete_logged_model(model)
+    made.remove(DELETED)
+    assert known(made.access).models == {}
+
+
 def test_a_registered_model_of_a_deleted_run_stays(
     made: MadeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

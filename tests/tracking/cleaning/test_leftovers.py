@@ -11,7 +11,7 @@ from echo_exp.tracking.access.connection import Access, reach
 from echo_exp.tracking.cleaning import survey as surveying
 from echo_exp.tracking.cleaning.deleted import _store
 from echo_exp.tracking.cleaning.known import Known, known
-from echo_exp.tracking.cleaning.survey import LEFTOVERS, NAMES, ORPHANS
+from echo_exp.tracking.cleaning.survey import CHECKPOINTS, LEFTOVERS, NAMES, ORPHANS
 from echo_exp.tracking.writer.outbox import Outbox
 
 from ..stores import MadeStore, write
@@ -115,9 +115,15 @@ def test_old_temporary_files_are_removed(made: MadeStore, temporary: list[Path])
 def test_a_half_written_checkpoint_is_removed_unless_its_run_trains(made: MadeStore) -> None:
     files = {"last.ckpt": 5, "last.partial": 3, "whole_blocks/best.partial": 3}
     killed, running = made.run("FAILED", files=files), made.run("RUNNING", files=files)
+    assert removable(made, LEFTOVERS) == {"last.partial", "best.partial"}
     made.remove(LEFTOVERS)
     assert made.checkpoints(killed) == {"last.ckpt"}
     assert made.checkpoints(running) == set(files)
+
+
+def test_a_half_written_checkpoint_is_not_counted_twice(made: MadeStore) -> None:
+    made.run(files={"best.ckpt": 5, "last.ckpt": 5, "last.partial": 3})
+    assert [item.size for item in made.survey().removable[CHECKPOINTS]] == [5]
 
 
 def test_free_locks_are_removed_except_that_of_the_store(made: MadeStore) -> None:
