@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,8 @@ def _make() -> Path:
 FOLDER = _make()
 
 
-def pytest_unconfigure() -> None:
-    """Removes the folders."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
+# At the very end: multiprocessing removes a folder of its own there at the priority -100.
+Finalize(None, shutil.rmtree, (FOLDER,), {"ignore_errors": True}, exitpriority=-1000)
 
 
 @pytest.fixture(scope="session", autouse=True)
