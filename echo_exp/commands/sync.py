@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from echo_exp import configuration
@@ -30,7 +31,8 @@ def _sync(config: DictConfig) -> None:
     if settings.uri is None:
         raise SettingError("tracking.uri", None, "it must name the store that could not be reached")
     uri = absolute(check_uri(settings.uri))
-    if not (Path(config.output_dir).exists() or Path(settings.spool).exists()):
+    named = any(o.startswith("output_dir=") for o in configuration.overrides(HydraConfig.get()))
+    if named and not Path(config.output_dir).exists():
         raise SettingError("output_dir", config.output_dir, "there is no such folder")
     left = _left(Path(settings.spool), uri)
     if left:

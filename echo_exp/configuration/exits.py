@@ -88,8 +88,10 @@ def _is_output(path: Any) -> bool:
 
     Commands that train nothing have none; their folder is ``.``.
     """
-    if path is None or not HydraConfig.initialized():
+    if path is None:
         return False
+    if not HydraConfig.initialized():  # it is Hydra that makes the folder
+        return True
     here, given = Path(os.fsdecode(path)).absolute(), HydraConfig.get()
     folders = [Path(each).absolute() for each in (given.run.dir, given.sweep.dir) if each != "."]
     return any(here.is_relative_to(each) or each.is_relative_to(here) for each in folders)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from echo_exp import configuration
 from echo_exp.reports import statistics
@@ -371,8 +372,18 @@ def law(names: Sequence[str], compared: Sequence[Record], accuracy: float) -> La
 def _epochs_to(record: Record, accuracy: float) -> Floats:
     """Returns the first validated epoch with an accuracy of each seed, [R]; NaN if it has none."""
     epochs, values = record.curves["val/accuracy"]
-    there = values >= accuracy - FLOAT32
+    there = reached(values, accuracy)
     return np.where(there.any(0), epochs[there.argmax(0)], np.nan)
+
+
+def reached(values: Floats, accuracy: float) -> NDArray[np.bool_]:
+    """Returns which accuracies, which are rounded to float32, are at least so high.
+
+    Args:
+        values: The accuracies, of any shape.
+        accuracy: The least that counts.
+    """
+    return values >= accuracy - FLOAT32
 
 
 def _unique(values: list[Any]) -> list[Any]:

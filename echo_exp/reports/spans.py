@@ -110,7 +110,7 @@ def _span(found: Answers, panel: Any, level: Any, records: Sequence[Record]) -> 
     name = str(found.study.span)
     ordered = sorted(records, key=lambda record: float(record.cell.attributes[name]))
     spans = [float(record.cell.attributes[name]) for record in ordered]
-    learnt = [record.scores[found.study.metric] >= SOLVED for record in ordered]
+    learnt = [answers.reached(record.scores[found.study.metric], SOLVED) for record in ordered]
     power = answers.law([name], ordered, LAW_AT).exponents if len(spans) > 1 else None
     return Span(
         panel=panel,

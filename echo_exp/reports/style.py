@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from echo_exp.metrics import definition
 from echo_exp.reports.estimates import Estimate
-from echo_exp.training.figures import GREY
+from echo_exp.training.figures import GREY, single
 from echo_exp.training.replicas import Floats
 
 Band = tuple[Floats, Floats]
@@ -118,15 +118,6 @@ def curve(
     usual = {"color": color(number), "linestyle": line_style(number // len(COLORS))}
     axes.plot(x, values, label=label, **usual | single(len(x)) | look)
     axes.fill_between(x, *band, color=color(number), alpha=0.1, linewidth=0)
-
-
-def single(points: int) -> dict[str, Any]:
-    """Returns how a line is drawn that has only one point, which may lie at the end of an axis.
-
-    Args:
-        points: The number of its points.
-    """
-    return {"marker": "o", "ms": 4, "clip_on": False} if points == 1 else {}
 
 
 def banded(

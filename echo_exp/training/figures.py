@@ -168,8 +168,16 @@ def _draw(axes: Axes, curve: Curve, quantiles: Floats, style: Mapping[str, Any])
     low, median, high = quantiles
     if _living(curve).shape[1] > 1:
         axes.fill_between(curve[0], low, high, color=style["color"], alpha=0.2, linewidth=0)
-    alone: dict[str, Any] = {"marker": "o", "ms": 4, "clip_on": False} if len(median) == 1 else {}
-    axes.plot(curve[0], median, scalex=False, scaley=False, **style, **alone)
+    axes.plot(curve[0], median, scalex=False, scaley=False, **style, **single(len(median)))
+
+
+def single(points: int) -> dict[str, Any]:
+    """Returns how a line is drawn that has only one point, which may lie at the end of an axis.
+
+    Args:
+        points: The number of its points.
+    """
+    return {"marker": "o", "ms": 4, "clip_on": False} if points == 1 else {}
 
 
 def _quantiles(curve: Curve) -> Floats:

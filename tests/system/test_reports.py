@@ -98,7 +98,10 @@ def test_failed_jobs_are_in_the_report(program: Program) -> None:
         (("sweep=last", "runs=[a]"), ("name one of",)),
         (("sweep=nobody",), ("sweep=nobody", "the newest of experiment echo are:")),
         (("sweep=last", "metric=test/mae"), ("metric=test/mae", "test/accuracy")),
-        (("sweep=last", "tracking.experiment=other"), ("sweep=last", "none")),
+        (
+            ("sweep=last", "tracking.experiment=other"),
+            ("sweep=last", "experiment other has no sweep yet"),
+        ),
         (("runs=[nobody]",), ("runs=nobody", "it must be `last`")),
         (("runs='metrics.m > '",), ("runs=", "MLflow refuses it")),
         (("runs=[]",), ("runs=[]",)),
