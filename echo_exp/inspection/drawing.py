@@ -25,7 +25,7 @@ from echo_exp.inspection.measurements import (
     States,
 )
 from echo_exp.inspection.recording import reads
-from echo_exp.training.figures import BLUE, GREY, ORANGE
+from echo_exp.training.figures import BLUE, GREY, ORANGE, uncluttered
 from echo_exp.training.replicas import Floats
 
 SIGNED, UNSIGNED = "RdBu_r", "viridis"
@@ -116,7 +116,7 @@ def gates(found: Gates, layer: str) -> Figure:
         )
         axes.set_ylim(-0.02, 1.02)
         axes.set_xlim(-0.5, timesteps - 0.5)
-        _plain(axes)
+        uncluttered(axes)
         _label_timesteps(axes, labels, layer)
     for axes in lower[1:count]:
         axes.tick_params(labelleft=False)  # keeps the gaps between the upper panels equal
@@ -253,7 +253,7 @@ def confusion(found: Confusion) -> Figure:
     bars.set_xlabel("distance from the right integer")
     bars.set_ylabel("share of the wrong answers")
     bars.set_title(f"{wrong:,} of {answers:,} answers are wrong", fontsize=10)
-    _plain(bars)
+    uncluttered(bars)
     return figure
 
 
@@ -275,7 +275,7 @@ def errors(found: Errors) -> Figure:
     for axes in (place, row):
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _plain(axes)
+        uncluttered(axes)
     return figure
 
 
@@ -308,7 +308,7 @@ def skill(found: Skill) -> Figure:
     for axes in (start, batches):
         axes.axhline(found.chance, color=GREY, linestyle=":", linewidth=1)
         axes.set_ylim(-0.02, 1.02)
-        _plain(axes)
+        uncluttered(axes)
     return figure
 
 
@@ -327,11 +327,6 @@ def _intervals(axes: Axes, x: Sequence[int], shares: Shares) -> None:
         capsize=2,
         linewidth=1,
     )
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(color=GREY, alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _by_peak(values: Floats) -> list[int]:

@@ -9,6 +9,7 @@ from echo_exp.reports import aggregates, style
 from echo_exp.reports.aggregates import THRESHOLDS, Ranking
 from echo_exp.reports.answers import Answers
 from echo_exp.settings import word
+from echo_exp.training.figures import uncluttered
 
 
 def interquartile(found: Answers, ranked: Sequence[Ranking]) -> Figure:
@@ -31,7 +32,7 @@ def interquartile(found: Answers, ranked: Sequence[Ranking]) -> Figure:
         axes.set_xlim(-0.03, 1.03)
         axes.set_xlabel(f"{_metric(ranking)}\n(interquartile mean,\n95 % interval)")
         axes.set_title(aggregates.place(found.study, ranking), fontsize=10)
-        style.uncluttered(axes)
+        uncluttered(axes)
     return figure
 
 
@@ -54,7 +55,7 @@ def profiles(found: Answers, ranked: Sequence[Ranking]) -> Figure:
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlabel(f"{_metric(ranking)} τ")
         axes.set_title(aggregates.place(found.study, ranking), fontsize=10)
-        style.uncluttered(axes)
+        uncluttered(axes)
     row[0].set_ylabel("seeds of all tasks above τ\n(share, 95 % interval)")
     style.legend(figure, row)
     return figure

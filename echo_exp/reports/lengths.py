@@ -18,6 +18,7 @@ from echo_exp.reports.records import Record
 from echo_exp.reports.rendering import ENVIRONMENT, estimated, safe
 from echo_exp.reports.sections import Section
 from echo_exp.settings import word
+from echo_exp.training.figures import uncluttered
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _figure(found: Answers, metric: str, arms: Sequence[Arm]) -> Figure:
             axes.minorticks_off()
         axes.set_title("" if panel is None else word(panel), fontsize=10)
         axes.set_xlabel("length in the test")
-        style.uncluttered(axes)
+        uncluttered(axes)
     row[0].set_ylabel(definition(metric).label)
     style.same_height(row, metric)
     style.legend(figure, row)

@@ -24,6 +24,7 @@ from echo_exp.reports.sections import Section
 from echo_exp.settings import word
 from echo_exp.sweeps.significance import CONFIDENCE
 from echo_exp.training.evaluation import SOLVED
+from echo_exp.training.figures import uncluttered
 from echo_exp.training.replicas import Floats
 
 Learnt = NDArray[np.bool_]
@@ -189,7 +190,7 @@ def _figure(found: Answers, spans: Sequence[Span]) -> Figure:
         _panel(axes, found.levels(), [each for each in spans if each.panel == panel])
         axes.set_title("" if panel is None else word(panel), fontsize=10)
         axes.set_xlabel(configuration.short(str(found.study.span)))
-        style.uncluttered(axes)
+        uncluttered(axes)
     row[0].set_ylabel(f"seeds with accuracy ≥ {SOLVED}\n(share, 95 % interval)")
     style.legend(figure, row)
     return figure

@@ -15,7 +15,7 @@ from echo_exp.reports.answers import Answers
 from echo_exp.reports.records import Record
 from echo_exp.settings import word
 from echo_exp.training.evaluation import SOLVED
-from echo_exp.training.figures import GREY
+from echo_exp.training.figures import GREY, uncluttered
 from echo_exp.training.replicas import Floats
 
 LEGEND_ROW = 0.22
@@ -72,7 +72,7 @@ def _scores(axes: Axes, found: Answers, records: Sequence[Record], metric: str) 
     if study.x is None and len(places) > 3:
         for label in axes.get_xticklabels():
             label.set(rotation=30, ha="right", rotation_mode="anchor")
-    style.uncluttered(axes)
+    uncluttered(axes)
 
 
 def _place(found: Answers, record: Record) -> Any:
@@ -147,7 +147,7 @@ def _lines(found: Answers, label: str, line: Line) -> Figure:
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlim(left=0)
         axes.set_xlabel("epochs (one fresh sequence each)")
-        style.uncluttered(axes)
+        uncluttered(axes)
     for axes in cells[len(panels) :]:
         axes.remove()
     for row in grid:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from echo_exp.metrics import definition
 from echo_exp.reports.estimates import Estimate
-from echo_exp.training.figures import GREY, single
+from echo_exp.training.figures import single
 from echo_exp.training.replicas import Floats
 
 Band = tuple[Floats, Floats]
@@ -152,13 +152,3 @@ def legend(figure: Figure, panels: Sequence[Axes]) -> None:
     figure.legend(
         list(handles.values()), list(handles), loc="outside right upper", frameon=False, fontsize=8
     )
-
-
-def uncluttered(axes: Axes) -> None:
-    """Removes the top and right of a panel's frame, and adds a light grid.
-
-    Args:
-        axes: The panel.
-    """
-    axes.grid(color=GREY, alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)

@@ -18,7 +18,7 @@ from echo_exp.reports.effects import MOST_LEVELS, Effects, order
 from echo_exp.reports.jobs import Setting
 from echo_exp.reports.records import Curve
 from echo_exp.sweeps.ranking import Ranked
-from echo_exp.training.figures import GREY
+from echo_exp.training.figures import GREY, uncluttered
 from echo_exp.training.replicas import Floats
 
 Means = Mapping[str, Ranked]
@@ -148,7 +148,7 @@ def _marginal(axes: Axes, settings: Sequence[Setting], factor: str, means: Means
     elif levels[0] > 0 and levels[-1] > WIDE * levels[0]:
         axes.set_xscale("log")
     axes.set_xlabel(configuration.short(factor))
-    style.uncluttered(axes)
+    uncluttered(axes)
 
 
 def _over(
@@ -190,7 +190,7 @@ def _over(
     axes.set_xlim(-0.6, len(levels) - 0.4)
     axes.set_xlabel(configuration.short(factor) if factor else "all seeds")
     axes.set_ylabel(definition(metric).label)
-    style.uncluttered(axes)
+    uncluttered(axes)
 
 
 def importance(found: Effects) -> Figure:
@@ -222,7 +222,7 @@ def _bars(shares: Mapping[str, float], label: str) -> Figure:
     axes.barh(list(shares)[::-1], list(shares.values())[::-1], color=style.COLORS[0])
     axes.set_xlabel(label)
     axes.set_xlim(0, 1)
-    style.uncluttered(axes)
+    uncluttered(axes)
     return figure
 
 
@@ -301,7 +301,7 @@ def curves(found: Mapping[str, Curve], metric: str) -> Figure:
     axes.set_ylabel(definition(metric).label + ("\n(median, 5–95 % of seeds)" if band else ""))
     if any(found):
         figure.legend(loc="outside right center", frameon=False, fontsize=8)
-    style.uncluttered(axes)
+    uncluttered(axes)
     return figure
 
 

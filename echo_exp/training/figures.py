@@ -156,8 +156,7 @@ def _frame(panels: tuple[Panel, ...], legend: tuple[tuple[str, str], ...], last:
         axes.set_ylabel(panel.label)
         axes.set_xlim(0, last)
         axes.set_ylim(panel.bottom, panel.top)
-        axes.grid(color=GREY, alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        uncluttered(axes)
     lines = [Line2D([], [], label=label, **STYLES[kind]) for kind, label in legend]
     figure.legend(handles=lines, loc="lower center", ncols=2, frameon=False)
     canvas.draw()
@@ -169,6 +168,16 @@ def _draw(axes: Axes, curve: Curve, quantiles: Floats, style: Mapping[str, Any])
     if _living(curve).shape[1] > 1:
         axes.fill_between(curve[0], low, high, color=style["color"], alpha=0.2, linewidth=0)
     axes.plot(curve[0], median, scalex=False, scaley=False, **style, **single(len(median)))
+
+
+def uncluttered(axes: Axes) -> None:
+    """Removes the top and right of a panel's frame, and adds a light grid.
+
+    Args:
+        axes: The panel.
+    """
+    axes.grid(color=GREY, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def single(points: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from echo_exp.sweeps.search.goals import Constraint, Objective
 from echo_exp.sweeps.search.settings import SearchSettings
-from echo_exp.training.figures import BLUE, GREY, ORANGE
+from echo_exp.training.figures import BLUE, GREY, ORANGE, uncluttered
 
 DPI = 150
 WIDTH, HEIGHT = 3.4, 2.9  # inches of a panel
@@ -184,7 +184,8 @@ def _bars(important: Importances) -> Figure:
     if len(important) > 1:
         axes.set_xlabel("importance")
         axes.legend(frameon=False, loc="best")
-    _plain(axes)
+    uncluttered(axes)
+    axes.set_axisbelow(True)
     return figure
 
 
@@ -204,7 +205,8 @@ def _map(
     axes.scatter(x, y, c=values, cmap=COLORS, norm=shades, s=28, edgecolors="white", linewidths=0.4)
     figure.colorbar(ScalarMappable(shades, COLORS), ax=axes, label=metric)
     axes.set(xlabel=names[0], ylabel=names[1])
-    _plain(axes)
+    uncluttered(axes)
+    axes.set_axisbelow(True)
     return figure
 
 
@@ -241,7 +243,8 @@ def _validations(trials: Sequence[FrozenTrial], goal: Objective, best: set[int])
         if pruned:
             axes.plot(steps[-1], values[-1], "x", color=GREY, markersize=5)
     axes.set(xlabel="epoch", ylabel=goal.metric)
-    _plain(axes)
+    uncluttered(axes)
+    axes.set_axisbelow(True)
     _legend(figure, [axes])
     return figure
 
@@ -268,7 +271,8 @@ def _scatter(
                 zorder=3,
                 **edges,
             )
-    _plain(axes)
+    uncluttered(axes)
+    axes.set_axisbelow(True)
 
 
 def _axis(
@@ -360,12 +364,6 @@ def _wide(axes: Axes, way: str, values: Sequence[float]) -> None:
     """Makes the axis of a metric logarithmic if its values differ by more than a factor `WIDE`."""
     if min(values) > 0 and max(values) > WIDE * min(values):
         axes.set(**{f"{way}scale": "log"})
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(color=GREY, alpha=0.25)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _legend(figure: Figure, panels: Sequence[Axes], others: dict[str, str] | None = None) -> None:
