@@ -55,7 +55,7 @@ class Metric:
     @property
     def label(self) -> str:
         """Its title and unit in two lines, for an axis."""
-        return self.words.replace(" (", "\n(")
+        return f"{self.title}\n({self.unit})" if self.unit else self.title
 
     @property
     def words(self) -> str:

@@ -174,7 +174,8 @@ def write(found: Comparison, lines: Mapping[str, Curve], folder: Path) -> list[s
     if lines:
         figure = sweep_figures.curves(lines, CURVE)
         images["curves"] = rendering.save(figure, folder / "curves")
-    title = f"{len(found.jobs)} runs side by side" if len(found.jobs) > 1 else "One run"
+    several = len(found.jobs) > 1
+    title = f"{len(found.jobs)} runs side by side" if several else "One run"
     text = ENVIRONMENT.get_template("runs.md.j2").render(
         axes=found.axes,
         found=found,
@@ -182,7 +183,7 @@ def write(found: Comparison, lines: Mapping[str, Curve], folder: Path) -> list[s
         metrics=found.metrics,
         named=lambda name: definition(name).words,
         safe=safe,
-        several=len(found.jobs) > 1,
+        several=several,
         title=title,
         score=lambda each, metric: estimated(score(each, metric)),
         setting=_setting,
@@ -216,9 +217,7 @@ def _rows(found: Comparison) -> Iterator[dict[str, Any]]:
     for each in found.jobs:
         row: dict[str, Any] = {axis: each.parameters.get(axis) for axis in found.axes}
         for metric in found.metrics:
-            measured = score(each, metric)
-            row |= {metric: measured.value}
-            row |= {f"{metric}_low": measured.low, f"{metric}_high": measured.high}
+            row |= score(each, metric).row(metric)
         yield row | {"status": each.status, "run": each.run_id}
 
 

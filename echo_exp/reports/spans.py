@@ -173,12 +173,8 @@ def _rows(spans: Sequence[Span]) -> Iterator[dict[str, Any]]:
                 "span": span,
                 "seeds": len(learnt),
                 "learnt": int(learnt.sum()),
-                "share": share.value,
-                "share_low": share.low,
-                "share_high": share.high,
-                "longest": each.longest.value,
-                "longest_low": each.longest.low,
-                "longest_high": each.longest.high,
+                **share.row("share"),
+                **each.longest.row("longest"),
             }
 
 

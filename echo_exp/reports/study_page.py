@@ -197,11 +197,8 @@ def _comparison_rows(found: Answers) -> Iterator[dict[str, Any]]:
 def _level(found: Answers, record: Record) -> str:
     """Returns the compared value of a record; a number with its name, as in ``lr 0.01``."""
     level = answers.level(found.study, record)
-    return (
-        f"{configuration.short(found.study.compare)} {word(level)}"
-        if is_number(level)
-        else str(word(level))
-    )
+    name = f"{configuration.short(found.study.compare)} " if is_number(level) else ""
+    return name + word(level)
 
 
 def _where(found: Answers, record: Record) -> dict[str, Any]:

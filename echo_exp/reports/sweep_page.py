@@ -98,6 +98,7 @@ def write(
     factors = sweep_figures.distinguishing(found.settings, found.factors)
     gridded = len(factors) > 1 and found.goals is None
     measured = effects(found.settings, factors, metric) if gridded else None
+    seeds = sum(len(job.seeds) for job in found.finished)
     drawn = _figures(found, ranking, measured, metric, lines)
     images = {name: rendering.save(figure, folder / name) for name, figure in drawn.items()}
     text = ENVIRONMENT.get_template("sweep.md.j2").render(
@@ -121,8 +122,8 @@ def write(
         safe=safe,
         score=shown,
         seconds=sum(job.seconds for job in found.finished if math.isfinite(job.seconds)),
-        seeds=sum(len(job.seeds) for job in found.finished),
-        repeated=sum(len(job.seeds) for job in found.finished) - _counted(found),
+        seeds=seeds,
+        repeated=seeds - _counted(found),
         verdict=_verdict if tested else _untested,
     )
     (folder / "report.md").write_text(text, encoding="utf-8")

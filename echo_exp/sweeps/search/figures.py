@@ -184,8 +184,7 @@ def _bars(important: Importances) -> Figure:
     if len(important) > 1:
         axes.set_xlabel("importance")
         axes.legend(frameon=False, loc="best")
-    uncluttered(axes)
-    axes.set_axisbelow(True)
+    _plain(axes)
     return figure
 
 
@@ -205,8 +204,7 @@ def _map(
     axes.scatter(x, y, c=values, cmap=COLORS, norm=shades, s=28, edgecolors="white", linewidths=0.4)
     figure.colorbar(ScalarMappable(shades, COLORS), ax=axes, label=metric)
     axes.set(xlabel=names[0], ylabel=names[1])
-    uncluttered(axes)
-    axes.set_axisbelow(True)
+    _plain(axes)
     return figure
 
 
@@ -243,8 +241,7 @@ def _validations(trials: Sequence[FrozenTrial], goal: Objective, best: set[int])
         if pruned:
             axes.plot(steps[-1], values[-1], "x", color=GREY, markersize=5)
     axes.set(xlabel="epoch", ylabel=goal.metric)
-    uncluttered(axes)
-    axes.set_axisbelow(True)
+    _plain(axes)
     _legend(figure, [axes])
     return figure
 
@@ -271,8 +268,7 @@ def _scatter(
                 zorder=3,
                 **edges,
             )
-    uncluttered(axes)
-    axes.set_axisbelow(True)
+    _plain(axes)
 
 
 def _axis(
@@ -364,6 +360,11 @@ def _wide(axes: Axes, way: str, values: Sequence[float]) -> None:
     """Makes the axis of a metric logarithmic if its values differ by more than a factor `WIDE`."""
     if min(values) > 0 and max(values) > WIDE * min(values):
         axes.set(**{f"{way}scale": "log"})
+
+
+def _plain(axes: Axes) -> None:
+    uncluttered(axes)
+    axes.set_axisbelow(True)
 
 
 def _legend(figure: Figure, panels: Sequence[Axes], others: dict[str, str] | None = None) -> None:

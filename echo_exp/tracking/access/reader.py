@@ -17,7 +17,7 @@ from echo_exp.settings import SettingError, redacted
 from echo_exp.tracking.access.connection import Access, mends, reach, reason
 from echo_exp.tracking.access.deletions import check_experiment, check_run
 from echo_exp.tracking.access.locations import check_run_id
-from echo_exp.tracking.access.rows import tagged
+from echo_exp.tracking.access.rows import of_tags
 from echo_exp.tracking.errors import DeletedError, TrackingError, UnreachableError
 from echo_exp.tracking.settings import CONFIG, LAST, TrackingSettings, existing
 
@@ -170,10 +170,10 @@ def sweep(access: Access, experiment_name: str, which: str) -> Run:
     client = access.client
     with reached(access.uri):
         newest = _newest(client, experiment_name, f"tags.kind = '{SWEEP}'", 3)
-        if which == LAST and newest:
-            return newest[0]
         if which == LAST:
-            raise SettingError(SWEEP, which, f"experiment {experiment_name} has no sweep yet")
+            if not newest:
+                raise SettingError(SWEEP, which, f"experiment {experiment_name} has no sweep yet")
+            return newest[0]
         found = existing_run(client, which)
         if found is not None:
             if found.data.tags.get("kind") == SWEEP:
@@ -250,12 +250,12 @@ def run(access: Access, experiment: str, which: str, setting: str = "run") -> Ru
 
 
 def _none_finished(client: MlflowClient, experiment: str) -> str:
+    none = f"no run of experiment {experiment} has finished"
     begun = _newest(client, experiment, "tags.kind = 'run'", 1)
-    more = [
-        f"; `echo-exp resume={run.info.run_id}` continues the newest, which is {run.info.status}"
-        for run in begun
-    ]
-    return "".join([f"no run of experiment {experiment} has finished", *more])
+    if not begun:
+        return none
+    last = begun[0].info
+    return f"{none}; `echo-exp resume={last.run_id}` continues the newest, which is {last.status}"
 
 
 def _known(client: MlflowClient, experiment: str) -> str:
@@ -282,7 +282,7 @@ def newest(
         SettingError: The experiment was deleted in MLflow, or the store cannot be reached.
     """
     with reached(access.uri):
-        return _newest(access.client, settings.experiment, tagged(tags), most)
+        return _newest(access.client, settings.experiment, of_tags(tags), most)
 
 
 def _newest(client: MlflowClient, name: str, query: str, most: int) -> list[Run]:

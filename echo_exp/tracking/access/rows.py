@@ -14,7 +14,7 @@ PAGE = 1000
 WORDS: dict[str, bool | None] = {"None": None, "True": True, "False": False}
 
 
-def tagged(tags: Mapping[str, str]) -> str:
+def of_tags(tags: Mapping[str, str]) -> str:
     """Returns MLflow's query for runs with some tags.
 
     Args:

@@ -22,7 +22,7 @@ from echo_exp.settings import redacted
 from echo_exp.tracking.access.connection import Access, mends, reach, reason
 from echo_exp.tracking.access.deletions import check_experiment, check_run, deletion
 from echo_exp.tracking.access.locations import check_run_id
-from echo_exp.tracking.access.rows import pages, tagged
+from echo_exp.tracking.access.rows import of_tags, pages
 from echo_exp.tracking.errors import DeletedError
 from echo_exp.tracking.settings import CONFIG
 from echo_exp.tracking.store import PARENT_TAG, PRUNED_TAG, Series, StoredRun, Waiting
@@ -187,7 +187,7 @@ class Writer:
         self.access.folder(self.experiment.artifact_location)
         experiment_id = self.experiment.experiment_id
         with self.claims.held(f"parent/{tags[key]}"):
-            found = self._search(tagged({key: tags[key]}))
+            found = self._search(of_tags({key: tags[key]}))
             run = found[0] if found else self.client.create_run(experiment_id, None, tags, name)
             if not run.data.params:  # an earlier process may have ended between the two
                 self._parameters(run.info.run_id, params)
@@ -224,7 +224,7 @@ class Writer:
                     raise
 
     def children(self, run_id: str) -> list[StoredRun]:
-        return [self._stored(run) for run in self._search(tagged({PARENT_TAG: run_id}), None)]
+        return [self._stored(run) for run in self._search(of_tags({PARENT_TAG: run_id}), None)]
 
     def end_lost(self, run_id: str) -> None:
         for child in self.children(run_id):
@@ -261,7 +261,7 @@ class Writer:
         return self._stored(run, self._config(run))
 
     def same(self, tags: dict[str, str]) -> StoredRun | None:
-        query = tagged({**tags, "kind": "run"})
+        query = of_tags({**tags, "kind": "run"})
         found = self._search(query)
         left = [self._deliver_left(run.info.run_id) for run in found]
         if any(left):
@@ -270,7 +270,7 @@ class Writer:
         return self._stored([*finished, *found][0]) if found else None
 
     def shorter(self, tags: dict[str, str], epochs: int) -> StoredRun | None:
-        query = tagged({**tags, "kind": "run"}) + " and attributes.status = 'FINISHED'"
+        query = of_tags({**tags, "kind": "run"}) + " and attributes.status = 'FINISHED'"
         below = {
             trained: run
             for run in self._search(query, None)
