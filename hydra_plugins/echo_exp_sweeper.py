@@ -102,8 +102,13 @@ def _study(config: DictConfig, arguments: list[str]) -> Sweep:
     cells = descriptions.varied(cell.overrides for cell in asked.cells)
     return dataclasses.replace(
         made,
+        known_as=made.identity,
         about=f"{asked.question}\n\nScale `{asked.scale}`: {cells}",
-        tags={"study": asked.name, "scale": asked.scale},
+        tags={
+            "study": asked.name,
+            "scale": asked.scale,
+            study.CELLS: study.cells_mark(job.fingerprint for job in jobs),
+        },
         experiment={NOTE_TAG: descriptions.study(asked), **view(*asked.columns)},
         told=(f"export={config.export}",),
     )

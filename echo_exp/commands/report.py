@@ -19,7 +19,7 @@ from echo_exp.commands import hydra_main as command
 from echo_exp.reports import FROM
 from echo_exp.settings import SettingError, writable
 from echo_exp.sweeps import plan, study
-from echo_exp.sweeps.study import Cell, Study
+from echo_exp.sweeps.study import Study, Wanted
 from echo_exp.tracking import TrackingError
 from echo_exp.tracking.settings import existing
 
@@ -29,11 +29,7 @@ if TYPE_CHECKING:
     from echo_exp.reports.answers import Answers
     from echo_exp.tracking.access.connection import Access
 
-Cells = list[tuple[Cell, int, str]]
-"""The cells of a study, each with its epochs and the fingerprint of its runs."""
 SWEEP, RUNS = "sweep", "runs"
-PARENTS = 100
-"""How many of a study's newest parent runs are searched for the one that planned its cells."""
 ASKED = (configuration.STUDY, SWEEP, RUNS)
 """The settings that say what to report on."""
 
@@ -71,7 +67,7 @@ def _study(config: DictConfig) -> None:
     scales = [asked.scale] if named else asked.by_size
     found, access, cells = _answers(config, asked, scales)
     folder = _write(config, found)
-    parent = _parent(access, config.tracking.experiment, found.study, cells)
+    parent = _parent(access, config.tracking.experiment, cells)
     if parent is not None:
         _log(access, parent, folder)
 
@@ -158,13 +154,13 @@ def _written(folder: Path) -> None:
 
 def _answers(
     config: DictConfig, asked: Study, scales: Sequence[str]
-) -> tuple["Answers", "Access", Cells]:
+) -> tuple["Answers", "Access", list[Wanted]]:
     """Returns the answers of the first scale that has a finished run, the store, and the cells.
 
     Raises:
         SettingError: No scale has a finished run, or a setting is wrong.
     """
-    first = _cells(asked)  # raises for a wrong setting before MLflow is imported
+    first = study.wanted(asked.cells)  # raises for a wrong setting before MLflow is imported
     made_by = f"echo-exp {asked.command}"
     settings = configuration.tracking(config)
     existing(settings, made_by)  # before the imports that follow, which take seconds
@@ -176,7 +172,7 @@ def _answers(
     failed: list[records.Record] = []
     for scale in scales:
         found = dataclasses.replace(asked, scale=scale)
-        cells = first if scale == asked.scale else _cells(found)
+        cells = first if scale == asked.scale else study.wanted(found.cells)
         with reader.reached(access.uri):
             read = records.read(access, settings.experiment, cells)
         if any(record.finished for record in read):
@@ -193,32 +189,19 @@ def _answers(
     raise SettingError("study", asked.name, f"{reason}; {why}" if why else reason)
 
 
-def _cells(asked: Study) -> Cells:
-    """Returns the cells of a study, each with its epochs and the fingerprint of its runs."""
-    composed = zip(asked.cells, study.composed(asked.cells), strict=True)
-    return [(cell, int(c.epochs), configuration.fingerprint(c)) for cell, c in composed]
-
-
-def _parent(access: "Access", experiment: str, asked: Study, cells: Cells) -> "Run | None":
+def _parent(access: "Access", experiment: str, cells: Sequence[Wanted]) -> "Run | None":
     """Returns the newest parent run of a study with these cells, if there is one."""
-    from echo_exp.reports import jobs
+    from echo_exp.tracking.access.rows import of_tags
 
-    client = access.client
-    found = client.get_experiment_by_name(experiment)
+    found = access.client.get_experiment_by_name(experiment)
     assert found is not None  # its runs have been read
-    parents = client.search_runs(
+    parents = access.client.search_runs(
         [found.experiment_id],
-        f"tags.study = '{asked.name}' and tags.scale = '{asked.scale}'",
+        of_tags({study.CELLS: study.cells_mark(wanted.fingerprint for wanted in cells)}),
         order_by=["attributes.start_time DESC"],
-        max_results=PARENTS,
+        max_results=1,
     )
-    marks = {fingerprint for *_, fingerprint in cells}
-
-    def planned(parent: "Run") -> set[str]:
-        rows = jobs.table(access, parent, "plan.json") or []
-        return {row["fingerprint"] for row in rows} - {""}  # that of a wrong cell is not known
-
-    return next((parent for parent in parents if marks >= planned(parent) > set()), None)
+    return next(iter(parents), None)
 
 
 def _log(access: "Access", parent: "Run", folder: Path) -> None:

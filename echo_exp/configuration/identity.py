@@ -102,17 +102,17 @@ def _stacks(key: str, value: Any) -> bool:
     return key in ("seed", "replicas", "epochs") or number
 
 
-def fingerprint(config: DictConfig, but: str | None = None) -> str:
+def fingerprint(config: DictConfig, *but: str) -> str:
     """Returns a hash of all settings that may affect a result.
 
     A run of an earlier version has the same fingerprint as a run with the same settings today.
 
     Args:
         config: The configuration.
-        but: A setting to leave out.
+        *but: Settings to leave out.
     """
     every = as_first_written(_measured(OmegaConf.to_container(config, resolve=True)))
-    measured = {key: value for key, value in every.items() if key != but}
+    measured = {key: value for key, value in every.items() if key not in but}
     text = json.dumps(measured, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -321,7 +321,7 @@ def _corrected(
     Returns:
         The corrected p-value of each, and whether it can be significant at all.
     """
-    runs = [(a.run_id, b.run_id) for a, b in pairs]
+    runs = [(tuple(a.runs), tuple(b.runs)) for a, b in pairs]
     once = dict(zip(runs, zip(p, least, strict=True), strict=True))
     values = [value for value, _ in once.values()]
     possible = [np.nan if np.isnan(value) else smallest for value, smallest in once.values()]

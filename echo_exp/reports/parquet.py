@@ -118,7 +118,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
     cell = {
         "cell": _mark(record.cell),
         "status": record.status,
-        "run": record.run_id,
+        "run": " ".join(record.runs) or None,
         "epochs": record.epochs,
         "seconds": record.seconds,
         "parameters": record.parameters,
@@ -150,7 +150,7 @@ def _record(cell: Cell, rows: Sequence[Mapping[str, Any]]) -> Record:
     return Record(
         cell=cell,
         status=first["status"],
-        run_id=first.get("run"),
+        runs=(first.get("run") or "").split(),
         epochs=first.get("epochs", 0),
         seeds=[row["seed"] for row in seeds],
         scores={name: np.array([row[name] for row in seeds]) for name in scores},

@@ -1,9 +1,12 @@
-"""The finished runs of a study, read back from the tracking store."""
+"""The finished runs of a study, read back from the tracking store.
 
-import dataclasses
+A cell has one run, or several if seeds were added to it later.
+"""
+
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,8 +17,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from echo_exp.metrics import definition
-from echo_exp.sweeps import plan
-from echo_exp.sweeps.study import Cell
+from echo_exp.running.resume import REPEATS
+from echo_exp.sweeps import more_seeds, plan
+from echo_exp.sweeps.study import Cell, Wanted
 from echo_exp.tracking.access import bulk, reader
 from echo_exp.tracking.access.connection import Access, mends
 from echo_exp.tracking.access.rows import pages
@@ -27,6 +31,9 @@ UNREADABLE = "finished, but its artifacts are gone"
 PAGE = 100
 SWEEPS = 3
 """The cells of a study are first looked for in this many of its latest sweeps."""
+Curve = tuple[Floats, Floats]
+"""Epochs [E] and the values of some seeds [E, n]."""
+Curves = dict[str, Curve]
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Record:
     Attributes:
         cell: The cell.
         status: FINISHED, `NEVER_RUN`, `UNREADABLE`, or how its newest run ended.
-        run_id: That run, if there is one.
+        runs: The ids of the runs that trained its seeds, or else of that newest run.
         epochs: How many epochs each seed was trained for.
         seeds: The seeds (R of them). If the cell has not finished, there are none, and all that
             follows except `error` is empty or 0.
@@ -53,7 +60,7 @@ class Record:
 
     cell: Cell
     status: str
-    run_id: str | None
+    runs: Sequence[str]
     epochs: int
     seeds: Sequence[int]
     scores: Mapping[str, Floats]
@@ -74,13 +81,52 @@ class Record:
         return int(np.isnan(self.scores["test/loss"]).sum())
 
 
-def read(access: Access, experiment: str, cells: Sequence[tuple[Cell, int, str]]) -> list[Record]:
-    """Reads the newest finished run of each cell.
+@dataclass(frozen=True)
+class _Runs:
+    """Runs of an experiment, by their fingerprints with and without the seeds."""
+
+    marked: dict[str, dict[str, Run]] = field(default_factory=lambda: defaultdict(dict))
+
+    def add(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            for tag in {"fingerprint", REPEATS} & run.data.tags.keys():
+                self.marked[run.data.tags[tag]][run.info.run_id] = run
+
+    def of(self, wanted: Wanted) -> list[Run]:
+        """Returns the runs that train a cell, with all or some of its seeds, newest first."""
+        whole = self.marked.get(wanted.fingerprint, {})
+        others = self.marked.get(wanted.repeats, {})
+        some = {
+            k: run for k, run in others.items() if more_seeds.within(bulk.seeds(run), wanted.seeds)
+        }
+        return sorted((whole | some).values(), key=lambda run: -(run.info.start_time or 0))
+
+    def parts(self, wanted: Wanted) -> list[Run]:
+        """Returns the newest finished runs that together train all seeds of a cell, if there are.
+
+        All of them are of one version of the code.
+        """
+        finished = [run for run in self.of(wanted) if run.info.status == FINISHED]
+        for code in dict.fromkeys(run.data.tags.get("code") for run in finished):
+            of_code = [run for run in finished[::-1] if run.data.tags.get("code") == code]
+            newest = {_seeds(run, wanted): run for run in of_code}
+            chosen = more_seeds.chosen(wanted.seeds, newest)
+            if sum(map(len, chosen)) == len(wanted.seeds):
+                return [newest[seeds] for seeds in chosen]
+        return []
+
+    def incomplete(self, cells: Iterable[Wanted]) -> list[Wanted]:
+        """Returns the cells of which not all seeds have finished."""
+        return [wanted for wanted in cells if not self.parts(wanted)]
+
+
+def read(access: Access, experiment: str, cells: Sequence[Wanted]) -> list[Record]:
+    """Reads the newest finished runs of each cell.
 
     Args:
         access: The tracking store.
         experiment: MLflow experiment of the study.
-        cells: The cells, each with its epochs and the fingerprint of its runs.
+        cells: The cells.
 
     Returns:
         A record of each cell, in the order of the cells.
@@ -90,7 +136,7 @@ def read(access: Access, experiment: str, cells: Sequence[tuple[Cell, int, str]]
     """
     found = reader.experiment(access.client, experiment)
     if found is None:
-        return [_unfinished(cell, epochs, None, "") for cell, epochs, _ in cells]
+        return [_unfinished(wanted, NEVER_RUN) for wanted in cells]
     client = access.client
     sweeps = client.search_runs(
         [found.experiment_id],
@@ -98,12 +144,10 @@ def read(access: Access, experiment: str, cells: Sequence[tuple[Cell, int, str]]
         max_results=PAGE,
         order_by=["attributes.start_time DESC"],
     )
-    marks = list(dict.fromkeys(mark for *_, mark in cells))
-    without_run, runs = _failed(sweeps), _latest(client, sweeps, set(marks))
-    runs |= _others(access, found, [mark for mark in marks if mark not in runs])
+    without_run, runs = _failed(sweeps), _latest(client, sweeps, cells)
+    runs.add(_others(access, found, runs.incomplete(cells)))
     return [
-        _record(access, cell, epochs, runs.get(mark), without_run.get(mark, ""))
-        for cell, epochs, mark in cells
+        _record(access, wanted, runs, without_run.get(wanted.fingerprint, "")) for wanted in cells
     ]
 
 
@@ -131,19 +175,17 @@ def newest(runs: Sequence[Run]) -> dict[str, Run]:
     return found
 
 
-def _latest(client: MlflowClient, sweeps: Sequence[Run], marks: set[str]) -> dict[str, Run]:
-    """Returns the finished runs of some fingerprints that the latest sweeps have.
+def _latest(client: MlflowClient, sweeps: Sequence[Run], cells: Sequence[Wanted]) -> _Runs:
+    """Returns the runs of the latest sweeps, as many of these as it takes to complete the cells.
 
-    A sweep takes one query, whatever else the experiment holds. On a server, each fingerprint that
-    is looked up by itself takes a query too.
+    A sweep takes one query, whatever else the experiment holds. On a server, each cell that is
+    looked up by itself takes two.
     """
-    latest: dict[str, Run] = {}
+    latest = _Runs()
     for sweep in sweeps[:SWEEPS]:
-        if latest.keys() >= marks:
+        if not latest.incomplete(cells):
             break
-        runs = newest(runs_of(client, sweep))
-        finished = {mark: run for mark, run in runs.items() if run.info.status == FINISHED}
-        latest = {mark: run for mark, run in finished.items() if mark in marks} | latest
+        latest.add(runs_of(client, sweep))
     return latest
 
 
@@ -154,17 +196,19 @@ def _failed(sweeps: Sequence[Run]) -> dict[str, str]:
     return {name.removeprefix(prefix): why for name, why in tags if name.startswith(prefix)}
 
 
-def _others(access: Access, experiment: Experiment, marks: Sequence[str]) -> dict[str, Run]:
-    """Returns the newest finished run of some fingerprints in the whole experiment.
-
-    If no run of a fingerprint has finished, its newest run is returned.
-    """
-    number, chosen = experiment.experiment_id, dict[str, str]()
-    found = bulk.tagged(access, number, "fingerprint", marks)
-    for each in sorted(found, key=lambda each: each.status != FINISHED):
-        chosen.setdefault(each.value, each.run_id)
-    runs = bulk.runs(access, number, list(chosen.values()))
-    return {mark: runs[run_id] for mark, run_id in chosen.items() if run_id in runs}
+def _others(access: Access, experiment: Experiment, cells: Sequence[Wanted]) -> Iterable[Run]:
+    """Returns the runs of some cells in the whole experiment."""
+    number = experiment.experiment_id
+    marks = {
+        "fingerprint": [wanted.fingerprint for wanted in cells],
+        REPEATS: [wanted.repeats for wanted in cells],
+    }
+    found = [
+        each.run_id
+        for tag, values in marks.items()
+        for each in bulk.tagged(access, number, tag, list(dict.fromkeys(values)))
+    ]
+    return bulk.runs(access, number, list(dict.fromkeys(found))).values()
 
 
 def error_of(run: Run) -> str:
@@ -176,53 +220,100 @@ def error_of(run: Run) -> str:
     return "".join(run.data.tags.get("error", "").strip().splitlines()[:1])
 
 
-def _unfinished(cell: Cell, epochs: int, run: Run | None, error: str) -> Record:
-    """Returns the record of a cell without scores; its job may have failed before it had a run."""
-    status, run_id = (FAILED if error else NEVER_RUN), None
-    if run is not None:
-        status, run_id = run.info.status, run.info.run_id
-        error = error_of(run) if status != RUNNING else ""
-    return Record(cell, status, run_id, epochs, (), {}, np.empty(0), {}, 0.0, 0, error)
+def _unfinished(wanted: Wanted, status: str, runs: Sequence[Run] = (), error: str = "") -> Record:
+    """Returns the record of a cell without scores."""
+    ids = [run.info.run_id for run in runs]
+    return Record(wanted.cell, status, ids, wanted.epochs, (), {}, np.empty(0), {}, 0.0, 0, error)
 
 
-def _record(access: Access, cell: Cell, epochs: int, run: Run | None, error: str) -> Record:
+def _record(access: Access, wanted: Wanted, runs: _Runs, error: str) -> Record:
     """Returns the record of a cell; ``error`` says why it may have no run."""
-    if run is None or run.info.status != FINISHED:
-        return _unfinished(cell, epochs, run, error)
+    parts = runs.parts(wanted)
+    if not parts:
+        return _left(wanted, runs.of(wanted), error)
     try:
-        table, curves = (
-            _many(access, run) if int(run.data.params["replicas"]) > 1 else _one(access.client, run)
-        )
+        table, curves = _joined([_measured(access, run) for run in parts])
     except (MlflowException, OSError, ValueError, KeyError) as caught:
         if isinstance(caught, MlflowException) and mends(caught):
             raise
-        return dataclasses.replace(_unfinished(cell, epochs, run, ""), status=UNREADABLE)
+        return _unfinished(wanted, UNREADABLE, parts)
     curves = {name: (steps, _of_all(name, values)) for name, (steps, values) in curves.items()}
     last = {name: values[-1] for name, (_, values) in curves.items()}
     tested = {k: _of_all(k, values) for k, values in table.items() if k.startswith("test/")}
-    seeds = table["seed"].astype(int).tolist()
     return Record(
-        cell=cell,
+        cell=wanted.cell,
         status=FINISHED,
-        run_id=run.info.run_id,
-        epochs=epochs,
-        seeds=seeds,
+        runs=[run.info.run_id for run in parts],
+        epochs=wanted.epochs,
+        seeds=table["seed"].astype(int).tolist(),
         scores={**tested, **last},
         epochs_to_solve=table["epochs_to_solve"],
         curves=curves,
-        seconds=run.data.metrics["fit_seconds"],
-        parameters=int(run.data.metrics["parameters"]),
+        seconds=sum(run.data.metrics["fit_seconds"] for run in parts),
+        parameters=int(parts[0].data.metrics["parameters"]),
     )
+
+
+def _left(wanted: Wanted, runs: Sequence[Run], error: str) -> Record:
+    """Returns the record of a cell that has not finished; its job may have failed without a run."""
+    for run in runs:
+        if run.info.status != FINISHED:
+            why = error_of(run) if run.info.status != RUNNING else ""
+            return _unfinished(wanted, run.info.status, [run], why)
+    if error:
+        return _unfinished(wanted, FAILED, error=error)
+    done = {seed for run in runs for seed in _seeds(run, wanted)}
+    verb = "has" if len(done) == 1 else "have"
+    counted = f"{len(done)} of {len(wanted.seeds)} seeds {verb} finished" if done else ""
+    return _unfinished(wanted, NEVER_RUN, error=counted)
+
+
+def _measured(access: Access, run: Run) -> tuple[dict[str, Floats], Curves]:
+    """Returns the table of the seeds of a run, each column [R], and its curves."""
+    several = int(run.data.params["replicas"]) > 1
+    return _many(access, run) if several else _one(access.client, run)
+
+
+def _seeds(run: Run, wanted: Wanted) -> range:
+    """Returns the seeds of a run of a cell; a run with its fingerprint has all of them."""
+    whole = run.data.tags.get("fingerprint") == wanted.fingerprint
+    return wanted.seeds if whole else bulk.seeds(run)
+
+
+def _joined(
+    parts: Sequence[tuple[Mapping[str, Floats], Curves]],
+) -> tuple[dict[str, Floats], Curves]:
+    """Joins the tables and curves of several runs; what a run lacks is NaN."""
+    tables, curves = zip(*parts, strict=True)
+    counts = [len(table["seed"]) for table in tables]
+    return (
+        {
+            name: np.concatenate(
+                [t.get(name, np.full(n, np.nan)) for t, n in zip(tables, counts, strict=True)]
+            )
+            for name in dict.fromkeys(name for table in tables for name in table)
+        },
+        {
+            name: _joined_curve([c.get(name) for c in curves], counts)
+            for name in dict.fromkeys(name for each in curves for name in each)
+        },
+    )
+
+
+def _joined_curve(parts: Sequence[Curve | None], counts: Sequence[int]) -> Curve:
+    """Joins the curves of several runs, of which each has so many seeds."""
+    empty: Floats = np.empty(0)
+    found = [part or (empty, np.empty((0, n))) for part, n in zip(parts, counts, strict=True)]
+    epochs = np.unique(np.concatenate([steps for steps, _ in found]))
+    columns = [np.full((len(epochs), n), np.nan) for n in counts]
+    for column, (steps, values) in zip(columns, found, strict=True):
+        column[np.searchsorted(epochs, steps)] = values
+    return epochs, np.concatenate(columns, axis=1)
 
 
 def _of_all(name: str, values: Floats) -> Floats:
     """Returns a metric of all seeds, with the value that a diverged seed has in place of NaN."""
     return np.where(np.isnan(values), definition(name).diverged, values)
-
-
-Curve = tuple[Floats, Floats]
-"""Epochs [E] and the values of some seeds [E, n]."""
-Curves = dict[str, Curve]
 
 
 def _many(access: Access, run: Run) -> tuple[dict[str, Floats], Curves]:

@@ -30,6 +30,7 @@ from echo_exp.reports.sections import Section
 from echo_exp.settings import is_number, word
 from echo_exp.sweeps import failures
 from echo_exp.sweeps.study import Cell
+from echo_exp.terminal import counted
 
 MOST_CELLS = 10
 """At most this many cells that did not finish for the same reason are named on the screen."""
@@ -63,7 +64,9 @@ def write(found: Answers, folder: Path) -> str:
         study=found.study,
         missing=_missing(found.records),
         finished=[record for record in found.records if record.finished],
+        added=[record for record in _runs(found) if len(record.runs) > 1],
         runs=_runs(found),
+        counted=counted,
         metrics=found.metrics,
         compared_metrics={comparison.metric for comparison in found.comparisons},
         named=lambda metric: definition(metric).words,
@@ -96,7 +99,9 @@ def _answer(found: Answers, sections: Sequence[Section]) -> str:
 
 def _runs(found: Answers) -> list[Record]:
     """Returns one finished record of each run, because several cells may share a run."""
-    return list({record.run_id: record for record in found.records if record.finished}.values())
+    return list(
+        {tuple(record.runs): record for record in found.records if record.finished}.values()
+    )
 
 
 def _missing(records: Sequence[Record]) -> list[tuple[str, list[Record]]]:
@@ -157,7 +162,7 @@ def _cell_rows(found: Answers) -> Iterator[dict[str, Any]]:
     for record in found.records:
         row: dict[str, Any] = {**record.cell.attributes, "status": record.status}
         row |= {"error": record.error or None}
-        row |= {"run": record.run_id, "seeds": len(record.seeds)}
+        row |= {"run": " ".join(record.runs) or None, "seeds": len(record.seeds)}
         if record.finished:
             row |= {"parameters": record.parameters, "seconds": record.seconds}
             row["diverged"] = record.diverged

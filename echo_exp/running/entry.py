@@ -94,6 +94,7 @@ def _create_run(
         | {"kind": "run", "problem": configuration.problem_kind(config)}
         | resume.identity(config)
         | resume.kin(config)
+        | resume.repetitions(config)
         | ({member(parent): MEMBER} if parent else {})
     )
     return store.create_run(

@@ -14,6 +14,8 @@ from echo_exp.tracking import Store, StoredRun
 
 AUTO = "auto"
 """`resume=auto`: resumes the run of the same settings, if there is one; otherwise starts one."""
+REPEATS = "fingerprint.seeds"
+"""The tag with a run's fingerprint without its seeds: equal for runs that repeat each other."""
 CONTINUES = "continues"
 """The tag of a run that names the shorter run that trained its first epochs."""
 
@@ -54,9 +56,15 @@ def kin(config: DictConfig) -> dict[str, str]:
 
     They differ only in their epochs; not even in these if they determine how a run begins.
     """
-    but = "epochs" if configuration.can_grow(config) else None
-    kindred = configuration.fingerprint(config, but)
+    but = ("epochs",) if configuration.can_grow(config) else ()
+    kindred = configuration.fingerprint(config, *but)
     return {"fingerprint.epochs": kindred, "code": code_of(config)}
+
+
+def repetitions(config: DictConfig) -> dict[str, str]:
+    """Returns the tags of runs that repeat the same training with any seeds."""
+    alike = configuration.fingerprint(config, *configuration.REPETITIONS)
+    return {REPEATS: alike, "code": code_of(config)}
 
 
 def find(store: Store, config: DictConfig, overrides: Sequence[str]) -> Start:

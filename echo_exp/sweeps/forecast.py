@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from echo_exp import configuration, terminal
-from echo_exp.sweeps import failures, job
+from echo_exp.running.resume import REPEATS
+from echo_exp.sweeps import failures, job, more_seeds
 from echo_exp.sweeps.plan import TAG, Again, Sweep
 from echo_exp.sweeps.rounds import planned
 from echo_exp.sweeps.stacks import Stack
@@ -62,6 +63,7 @@ def tell(sweep: Sweep, config: DictConfig) -> None:
         SettingError: The tracking store exists, but cannot be read.
     """
     found = _Found(config)
+    sweep = more_seeds.divided(sweep, found.trained(sweep))
     states = _states(sweep, found)
     waiting = [each for each in sweep.jobs if states[each.number] in (RUN, ON)]
     stacks = planned(sweep, list({each.fingerprint: each for each in waiting}.values()))
@@ -83,7 +85,7 @@ def _lines(
     """Yields the titles of the table of jobs, then a line for each job."""
     places = {each.fingerprint: str(n) for n, stack in enumerate(stacks) for each in stack}
     names = varied(sweep.jobs)
-    yield "cell" if configuration.STUDY in sweep.tags else "job", "settings", "state", "stack"
+    yield "job", "settings", "state", "stack"
     for each in sweep.jobs:
         state = states[each.number]
         place = places[each.fingerprint] if state in (RUN, ON) else ""
@@ -177,6 +179,19 @@ class _Found:
         found = [run for run in self._newest if tags.items() <= run.data.tags.items()]
         older = len(self._newest) == NEWEST and not found
         return self._search(tags, NEWEST) if older else found
+
+    def trained(self, sweep: Sweep) -> "more_seeds.Found[Run]":
+        """Returns the finished runs with the cells of a study and any seeds."""
+        if self._access is None or not more_seeds.continues(sweep):
+            return {}
+        from echo_exp.tracking.access import bulk, reader
+
+        experiment = reader.experiment(self._access.client, self._settings.experiment)
+        if experiment is None:
+            return {}
+        values = [each.repeats for each in sweep.jobs]
+        runs = bulk.finished(self._access, experiment.experiment_id, REPEATS, values)
+        return more_seeds.grouped((run.data.tags, bulk.seeds(run), run) for run in runs)
 
     def parent(self, sweep: str) -> str | None:
         """Returns the id of a sweep's parent run, if the sweep was started before."""

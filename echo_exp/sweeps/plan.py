@@ -88,6 +88,7 @@ class Job:
         number: Its place in the sweep, counted from 0.
         overrides: What it changes in the default configuration.
         fingerprint: A hash of the settings that may change its result.
+        repeats: A hash of the same without the seeds: equal for jobs that repeat each other.
         code: The version of the code that decides its result.
         parameters: Those of its settings that are worth comparing, by dotted keys.
         stack: What it shares with jobs that can be trained in one stack with it; None if none can.
@@ -98,6 +99,7 @@ class Job:
     number: int
     overrides: Sequence[str]
     fingerprint: str = ""
+    repeats: str = ""
     code: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     stack: Stackable | None = None
@@ -108,6 +110,12 @@ class Job:
     def problem(self) -> str:
         """What is wrong with its settings, in words."""
         return "" if self.error is None else exits.explain(self.error)[0]
+
+    @property
+    def seeds(self) -> range:
+        """Its seeds."""
+        first = int(self.varied["seed"])
+        return range(first, first + int(self.varied["replicas"]))
 
     @property
     def named(self) -> str:
@@ -250,12 +258,13 @@ def make_jobs(
             read = configuration.read(composed)
             if check is not None:
                 check(read)
-            fingerprint, code = configuration.fingerprint(composed), resume.code_of(composed)
+            fingerprint, alike = configuration.fingerprint(composed), resume.repetitions(composed)
             key = configuration.stack_key(composed)
             stack = stacks.setdefault(key, Stackable(key, composed)) if key else None
             parameters = configuration.parameters(composed)
             varied = configuration.stack_settings(composed)
-            jobs.append(Job(number, arguments, fingerprint, code, parameters, stack, varied))
+            marks = fingerprint, alike[resume.REPEATS], alike["code"]
+            jobs.append(Job(number, arguments, *marks, parameters, stack, varied))
         except SettingError as error:
             jobs.append(Job(number, arguments, error=error))
     return jobs

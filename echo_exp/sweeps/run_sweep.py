@@ -6,7 +6,7 @@ The same sweep, started again or on a second machine, runs only the unfinished j
 import contextlib
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -15,8 +15,9 @@ from echo_exp import configuration, running
 from echo_exp.configuration import exits
 from echo_exp.running import provenance
 from echo_exp.running.descriptions import experiment
+from echo_exp.running.resume import REPEATS
 from echo_exp.settings import redacted
-from echo_exp.sweeps import launch, plan
+from echo_exp.sweeps import launch, more_seeds, plan
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.plan import TAG, Again, Sweep
 from echo_exp.sweeps.progress import SweepProgress
@@ -24,8 +25,15 @@ from echo_exp.sweeps.results import tell
 from echo_exp.sweeps.rounds import Launch, run_jobs
 from echo_exp.sweeps.table import best_of
 from echo_exp.sweeps.watch import watching
-from echo_exp.tracking import Run, Store, TrackingError
-from echo_exp.tracking.ui.view import NOTE_TAG, SWEPT_TAG, sweep_view, view
+from echo_exp.tracking import Run, Store, StoredRun, TrackingError
+from echo_exp.tracking.ui.view import (
+    MEMBER,
+    NOTE_TAG,
+    SWEPT_TAG,
+    member,
+    sweep_view,
+    view,
+)
 
 
 def run_sweep(sweep: Sweep, config: DictConfig, launch: Launch) -> None:
@@ -41,13 +49,18 @@ def run_sweep(sweep: Sweep, config: DictConfig, launch: Launch) -> None:
         Interrupted: A signal asked to stop; the same command continues the sweep.
     """
     store = running.open_store(config)
+    found = _found(sweep, store, config)
+    sweep = more_seeds.divided(sweep, found)
+    finished = more_seeds.finished(sweep, found)
+    if finished:
+        print(more_seeds.told(sweep, finished))
     with parent_run(sweep, store, config) as parent:
         best = functools.partial(best_of, sweep.jobs, sweep.axes)
         replicas = {job.number: int(job.varied.get("replicas", 1)) for job in sweep.jobs}
         progress = SweepProgress(parent, int(config.replicas), replicas)
         total = len(sweep.jobs)
         with watching("sweep", "job", sweep.folder, total, best, progress.tell) as watch:
-            earlier = _earlier(sweep, store, parent)
+            earlier = _earlier(sweep, store, parent) | _taken_over(finished, store, parent)
             results = run_jobs(sweep, store, parent, launch, watch, earlier)
         progress.tell(results, last=True)
         tell(sweep, results, store, parent, report_folder(sweep, config, parent))
@@ -139,6 +152,28 @@ def open_parent(sweep: Sweep, store: Store | None) -> Run | None:
         sweep_view(parent.run_id, name, sweep.axes, sweep.numbers, sweep.goals, sweep.lowest)
     )
     return parent
+
+
+def _found(sweep: Sweep, store: Store | None, config: DictConfig) -> more_seeds.Found[StoredRun]:
+    """Returns the finished runs with the cells of a study and any seeds; none for other sweeps."""
+    if store is None or not more_seeds.continues(sweep):
+        return {}
+    launch.prepare(config)  # while the writer imports MLflow
+    with running.reached(config):
+        trained = store.find_trained(REPEATS, [job.repeats for job in sweep.jobs])
+    return more_seeds.grouped((each.run.tags, each.seeds, each.run) for each in trained)
+
+
+def _taken_over(
+    finished: Mapping[int, StoredRun], store: Store | None, parent: Run | None
+) -> dict[int, JobResult]:
+    """Returns the results of finished runs, by their jobs, and adds the runs to the sweep."""
+    if store is not None and parent is not None:
+        for run in finished.values():
+            store.mark(run.run_id, {member(parent.run_id): MEMBER})
+    return {
+        number: JobResult(Status.EARLIER, metrics=run.metrics) for number, run in finished.items()
+    }
 
 
 def _earlier(sweep: Sweep, store: Store | None, parent: Run | None) -> dict[int, JobResult]:

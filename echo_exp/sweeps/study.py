@@ -5,6 +5,7 @@ It imports little on purpose, because every command that names a study imports i
 """
 
 import dataclasses
+import hashlib
 import itertools
 import re
 import shlex
@@ -20,6 +21,8 @@ from echo_exp import configuration
 from echo_exp.settings import SettingError, choice, word
 from echo_exp.sweeps.composition import compose_all
 
+CELLS = "cells"
+"""The tag that tells the cells of a parent run: the same cells have the same value."""
 LABELS = "labels"
 LISTS = ("also", "select", "law")
 PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
@@ -54,6 +57,25 @@ class Cell:
         """The overrides of the cell: `echo-exp` with them repeats it."""
         settings = [f"{k}={quoted(v)}" for k, v in self.settings.items() if k not in self.given]
         return [*settings, *self.given.values()]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A cell whose runs are looked for.
+
+    Attributes:
+        cell: The cell.
+        epochs: How many epochs each seed is trained for.
+        seeds: Its seeds.
+        fingerprint: The fingerprint of a run with all of its seeds.
+        repeats: The same without the seeds.
+    """
+
+    cell: Cell
+    epochs: int
+    seeds: range
+    fingerprint: str
+    repeats: str
 
 
 @dataclass(frozen=True)
@@ -310,6 +332,36 @@ def composed(cells: Iterable[Cell]) -> Iterator[DictConfig]:
     for _, config in compose_all(cell.overrides for cell in cells):
         check(configuration.read(config))
         yield config
+
+
+def wanted(cells: Sequence[Cell]) -> list[Wanted]:
+    """Returns what the runs of some cells are found by.
+
+    Args:
+        cells: The cells.
+
+    Raises:
+        SettingError: A setting is unknown or has a value that is not allowed.
+    """
+    return [
+        Wanted(
+            cell,
+            int(config.epochs),
+            range(config.seed, config.seed + config.replicas),
+            configuration.fingerprint(config),
+            configuration.fingerprint(config, *configuration.REPETITIONS),
+        )
+        for cell, config in zip(cells, composed(cells), strict=True)
+    ]
+
+
+def cells_mark(fingerprints: Iterable[str]) -> str:
+    """Returns the tag `CELLS` of a study.
+
+    Args:
+        fingerprints: The fingerprints of its cells.
+    """
+    return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()[:16]
 
 
 def check(settings: configuration.Settings) -> None:

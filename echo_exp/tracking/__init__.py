@@ -11,7 +11,7 @@ While the store is unavailable, measurements wait in a file: `writer.outbox` man
 
 from echo_exp.tracking.errors import DeletedError, TrackingError, UnreachableError
 from echo_exp.tracking.settings import TrackingSettings
-from echo_exp.tracking.store import PRUNED_TAG, Run, Series, Store, StoredRun, Waiting
+from echo_exp.tracking.store import PRUNED_TAG, Run, Series, Store, StoredRun, Trained, Waiting
 
 __all__ = [
     "PRUNED_TAG",
@@ -22,6 +22,7 @@ __all__ = [
     "StoredRun",
     "TrackingError",
     "TrackingSettings",
+    "Trained",
     "UnreachableError",
     "Waiting",
 ]

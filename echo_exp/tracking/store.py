@@ -84,6 +84,14 @@ class StoredRun:
     latest: int
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A finished run and the seeds that it has trained."""
+
+    run: StoredRun
+    seeds: range
+
+
 class Store:
     """A tracking store, reached through a writer process that starts at once.
 
@@ -240,6 +248,10 @@ class Store:
     def find_shorter(self, tags: Mapping[str, str], epochs: int) -> StoredRun | None:
         """Returns the longest finished run with these tags that has fewer than so many epochs."""
         return self.request("shorter", tags=dict(tags), epochs=epochs)  # type: ignore[no-any-return]
+
+    def find_trained(self, tag: str, values: Sequence[str]) -> list[Trained]:
+        """Returns the finished runs whose tag has one of these values, newest first."""
+        return self.request("trained", tag=tag, values=list(values))  # type: ignore[no-any-return]
 
     def history(self, run_id: str, last: int) -> list[Series]:
         """Returns the points of a run's curves up to epoch ``last``, with their timestamps."""

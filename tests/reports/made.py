@@ -33,7 +33,7 @@ def record(
     """A finished record with a score per seed, NaN if it diverged; without scores, never run."""
     count = len(accuracy)
     if not count:
-        return Record(cell, "never run", None, EPOCHS, (), {}, np.empty(0), {}, 0.0, 0)
+        return Record(cell, "never run", (), EPOCHS, (), {}, np.empty(0), {}, 0.0, 0)
     measured = np.array(accuracy, dtype=float)
     tested = np.nan_to_num(measured)
     validated = tested if validation is None else np.array(validation, dtype=float)
@@ -43,7 +43,7 @@ def record(
     return Record(
         cell=cell,
         status=FINISHED,
-        run_id=" ".join(cell.overrides),
+        runs=[",".join(cell.overrides)],
         epochs=EPOCHS,
         seeds=range(count) if seeds is None else seeds,
         scores={

@@ -17,6 +17,7 @@ from echo_exp.commands import report
 from echo_exp.reports import jobs
 from echo_exp.reports.records import NEVER_RUN
 from echo_exp.settings import SettingError
+from echo_exp.sweeps import study
 from echo_exp.sweeps.search.goals import Constraint
 from echo_exp.tracking import PRUNED_TAG
 from echo_exp.tracking.access.connection import Access, reach
@@ -66,16 +67,14 @@ def _run(
 
 
 def test_the_report_of_a_study_belongs_to_the_parent_with_its_cells(access: Access) -> None:
-    studies = {units: made.study({"model.units": units}) for units in (5, 6, 7)}
     parents = {}
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
-        cells = {units: report._cells(study) for units, study in studies.items()}
-        for units in (5, 6):
-            ((*_, mark),) = cells[units]
-            parents[units] = _parent(access.client, mark).info.run_id
-            for tag, value in (("study", "made"), ("scale", "full")):
-                access.client.set_tag(parents[units], tag, value)
-    found = {n: report._parent(access, "echo", studies[n], cells[n]) for n in studies}
+        cells = {n: study.wanted(made.study({"model.units": n}).cells) for n in (5, 6, 7)}
+    for units in (5, 6, 6):
+        parents[units] = _parent(access.client).info.run_id
+        mark = study.cells_mark(wanted.fingerprint for wanted in cells[units])
+        access.client.set_tag(parents[units], study.CELLS, mark)
+    found = {units: report._parent(access, "echo", cells[units]) for units in cells}
     assert {units: run and run.info.run_id for units, run in found.items()} == {**parents, 7: None}
 
 

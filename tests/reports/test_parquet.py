@@ -86,7 +86,7 @@ def test_only_the_curve_that_reports_need_is_stored(
 def test_a_cell_absent_from_the_file_counts_as_never_run(asked: Study, file: Path) -> None:
     grids = [*asked.scales["full"], {"labels": {"task": "c"}, "model.units": 1}]
     *_, last = parquet.read(dataclasses.replace(asked, scales={"full": grids}), file)
-    assert (last.status, last.run_id) == ("never run", None)
+    assert (last.status, last.runs) == ("never run", [])
 
 
 def test_a_file_of_another_study_is_refused(asked: Study, file: Path) -> None:

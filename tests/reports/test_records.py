@@ -1,7 +1,9 @@
 """A study's runs, read back from a real store."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,8 @@ from mlflow.entities import Param
 from mlflow.tracking import MlflowClient
 
 from echo_exp.reports import records
-from echo_exp.sweeps.study import Cell
+from echo_exp.running.resume import REPEATS
+from echo_exp.sweeps.study import Cell, Wanted
 from echo_exp.tracking import UnreachableError
 from echo_exp.tracking.access import database, server
 from echo_exp.tracking.access.connection import Access, reach
@@ -31,12 +34,20 @@ def client(access: Access) -> MlflowClient:
     return access.client
 
 
-def _run(client: MlflowClient, mark: str, status: str, replicas: int = 1) -> str:
+def _run(
+    client: MlflowClient,
+    mark: str,
+    status: str,
+    replicas: int = 1,
+    seed: int = 5,
+    tags: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     experiment = client.get_experiment_by_name("study/made")
     assert experiment is not None
-    run = client.create_run(experiment.experiment_id, tags={"kind": "run", "fingerprint": mark})
+    tags = {**tags, "kind": "run", "fingerprint": mark}
+    run = client.create_run(experiment.experiment_id, tags=tags)
     run_id = str(run.info.run_id)
-    client.log_batch(run_id, params=[Param("replicas", str(replicas)), Param("seed", "5")])
+    client.log_batch(run_id, params=[Param("replicas", str(replicas)), Param("seed", str(seed))])
     for name, value in {"fit_seconds": 3.0, "parameters": 10.0, "test/accuracy": 0.75}.items():
         client.log_metric(run_id, name, value)
     for epoch in (25, 50):
@@ -45,15 +56,19 @@ def _run(client: MlflowClient, mark: str, status: str, replicas: int = 1) -> str
     return run_id
 
 
+def _wanted(mark: str, seeds: range = range(5, 6)) -> Wanted:
+    return Wanted(CELL, 50, seeds, mark, f"{mark} but seeds")
+
+
 def _read(access: Access, mark: str) -> records.Record:
-    (record,) = records.read(access, "study/made", [(CELL, 50, mark)])
+    (record,) = records.read(access, "study/made", [_wanted(mark)])
     return record
 
 
 def test_a_run_of_one_seed_is_read_from_its_metrics(access: Access, client: MlflowClient) -> None:
     run_id = _run(client, "one", "FINISHED")
     record = _read(access, "one")
-    assert (record.finished, record.run_id, record.seeds) == (True, run_id, [5])
+    assert (record.finished, record.runs, record.seeds) == (True, [run_id], [5])
     assert (record.seconds, record.parameters) == (3.0, 10)
     assert record.scores["test/accuracy"].tolist() == [0.75]
     assert record.scores["val/accuracy"].tolist() == [0.5]
@@ -95,7 +110,61 @@ def test_a_finished_run_is_preferred_to_a_newer_failed_one(
 ) -> None:
     finished = _run(client, "twice", "FINISHED")
     _run(client, "twice", "FAILED")
-    assert _read(access, "twice").run_id == finished
+    assert _read(access, "twice").runs == [finished]
+
+
+def _part(client: MlflowClient, cell: str, seed: int, code: str = "now") -> str:
+    """A finished run of one seed of a cell."""
+    tags = {REPEATS: f"{cell} but seeds", "code": code}
+    return _run(client, f"{cell} {seed} {code}", "FINISHED", seed=seed, tags=tags)
+
+
+def test_a_cell_is_made_of_the_runs_that_have_its_seeds(
+    access: Access, client: MlflowClient
+) -> None:
+    made = [_part(client, "added to", seed) for seed in (6, 5, 7)]
+    wanted = _wanted("added to", range(5, 8))
+    (record,) = records.read(access, "study/made", [wanted])
+    assert (record.finished, record.seeds) == (True, [5, 6, 7])
+    assert record.runs == [made[1], made[0], made[2]]
+    assert record.scores["test/accuracy"].tolist() == [0.75] * 3
+    assert record.curves["val/accuracy"][1].tolist() == [[0.25] * 3, [0.5] * 3]
+    assert record.seconds == 9.0
+
+
+def test_the_runs_of_a_cell_have_the_same_code(access: Access, client: MlflowClient) -> None:
+    wanted = _wanted("changed", range(5, 7))
+    old = [_part(client, "changed", seed, "old") for seed in (5, 6)]
+    _part(client, "changed", 6)
+    (record,) = records.read(access, "study/made", [wanted])
+    assert record.runs == old
+    new = _part(client, "changed", 5)
+    (record,) = records.read(access, "study/made", [wanted])
+    assert new in record.runs
+    assert not {*old} & {*record.runs}
+
+
+def test_a_cell_with_only_some_of_its_seeds_has_not_finished(
+    access: Access, client: MlflowClient
+) -> None:
+    _part(client, "begun", 5)
+    _part(client, "begun", 9)  # which is not wanted
+    (record,) = records.read(access, "study/made", [_wanted("begun", range(5, 8))])
+    assert (record.finished, record.runs, record.error) == (False, [], "1 of 3 seeds has finished")
+
+
+def test_what_a_run_lacks_is_missing_in_its_cell(access: Access, client: MlflowClient) -> None:
+    """A seed that diverges before the last validation has a shorter curve."""
+    for seed in (5, 6):
+        run_id = _part(client, "shorter", seed)
+        if seed == 6:
+            client.log_metric(run_id, "val/accuracy", 0.75, step=75)
+            client.log_metric(run_id, "test/edits", 2.0)
+    (record,) = records.read(access, "study/made", [_wanted("shorter", range(5, 7))])
+    epochs, values = record.curves["val/accuracy"]
+    assert epochs.tolist() == [25, 50, 75]
+    assert values.tolist() == [[0.25, 0.25], [0.5, 0.5], [0.0, 0.75]]
+    assert np.isnan(record.scores["test/edits"]).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(("mark", "status"), [("failed", "FAILED"), (None, "never run")])
@@ -130,14 +199,14 @@ def test_a_job_that_failed_before_it_had_a_run_is_known_from_its_sweep(
         tags = {"kind": "sweep", "failed.refused": why}
         client.create_run(experiment.experiment_id, tags=tags)
     record = _read(access, "refused")
-    assert (record.status, record.run_id) == ("FAILED", None)
+    assert (record.status, record.runs) == ("FAILED", [])
     assert record.error == "model.units=9 is not allowed"
     _run(client, "refused", "RUNNING")
     assert _read(access, "refused").status == "RUNNING"
 
 
 def test_a_store_without_the_study_has_no_runs(access: Access, client: MlflowClient) -> None:
-    (record,) = records.read(access, "study/other", [(CELL, 50, "one")])
+    (record,) = records.read(access, "study/other", [_wanted("one")])
     assert record.status == "never run"
 
 
@@ -154,8 +223,9 @@ def test_the_cells_of_a_study_are_read_together(
         return search(self, experiments, query, **given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(MlflowClient, "search_runs", counted)
-    cells = [(CELL, 50, mark) for mark in ("none", *marks)]
-    assert [each.run_id for each in records.read(access, "study/made", cells)] == [None, *made]
+    cells = [_wanted(mark) for mark in ("none", *marks)]
+    found = records.read(access, "study/made", cells)
+    assert [each.runs for each in found] == [[], *([run_id] for run_id in made)]
     sweeps = [query for query in asked if "kind" in query]
     assert len(asked) - len(sweeps) == 1  # the runs, which no sweep has
 

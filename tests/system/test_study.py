@@ -1,5 +1,6 @@
 """A study from its command to its report, with a real store."""
 
+import io
 import re
 import shutil
 import signal
@@ -86,6 +87,44 @@ def test_a_users_own_study_is_one_file(program: Program) -> None:
     shutil.rmtree(program.folder / "outputs")  # the store too
     assert program.report(*mine, f"from={kept}").returncode == 0
     assert _written(program, "mine") == before
+
+
+GROWING = """
+# @package _global_
+defaults: [_base]
+study:
+  name: mine
+  question: Do more seeds decide it?
+  compare: model.units
+  scales:
+    full: [{model.units: [3, 4], epochs: 4, replicas: 3, trainer.validate_every: 2}]
+"""
+
+
+def test_more_seeds_are_added_to_those_that_have_finished(program: Program) -> None:
+    mine = _own(program, GROWING)
+    assert program.run(*mine).returncode == 0
+    told = program.run(*mine, "replicas=5", "sweep.dry_run=true")
+    assert "4 jobs: 2 finished earlier, 2 to run" in told.stdout
+    done = program.run(*mine, "replicas=5")
+    assert done.returncode == 0, done.stderr
+    assert "6 of 10 seeds have finished in earlier runs." in done.stdout
+    assert done.stdout.count("ok, finished earlier") == 2
+    runs = [run for run in program.runs() if run.data.tags["kind"] == "run"]
+    seeds = [(run.data.params["seed"], run.data.params["replicas"]) for run in runs]
+    assert sorted(seeds) == [("1", "3"), ("1", "3"), ("4", "2"), ("4", "2")]
+    assert program.report(*mine, "replicas=5").returncode == 0
+    joined = _written(program, "mine")
+
+    whole = (*mine, "replicas=5", "tracking.experiment=whole")
+    assert program.run(*whole).returncode == 0
+    assert program.report(*whole).returncode == 0
+    at_once = _written(program, "mine")
+    a, b = (pd.read_csv(io.BytesIO(each["seeds.csv"])) for each in (joined, at_once))
+    pd.testing.assert_frame_equal(a, b, rtol=1e-5)
+    said = "Some seeds of 2 cells were added later."
+    assert said in joined["report.md"].decode()
+    assert said not in at_once["report.md"].decode()
 
 
 FAILING = """

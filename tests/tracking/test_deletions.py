@@ -11,7 +11,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from echo_exp.reports import records
-from echo_exp.sweeps.study import Cell
+from echo_exp.sweeps.study import Cell, Wanted
 from echo_exp.tracking import DeletedError, Run, Store
 from echo_exp.tracking.access.connection import Access, reach
 from echo_exp.tracking.ui.view import VIEW_TAG, state
@@ -265,7 +265,8 @@ def test_a_report_leaves_out_a_run_whose_artifacts_are_gone(
     store.create_run("bare", tags, {"replicas": 2}, {}).finish()
     store.close()
     access = Access(MlflowClient(store.uri), store.uri, str(tmp_path / "artifacts"))
-    (record,) = records.read(access, "echo", [(Cell({}, {}), 5, "bare")])
+    wanted = Wanted(Cell({}, {}), 5, range(1, 2), "bare", "bare but seeds")
+    (record,) = records.read(access, "echo", [wanted])
     assert record.status == "finished, but its artifacts are gone"
     assert not record.finished
 

@@ -25,7 +25,7 @@ from echo_exp.tracking.access.locations import check_run_id
 from echo_exp.tracking.access.rows import of_tags, pages
 from echo_exp.tracking.errors import DeletedError
 from echo_exp.tracking.settings import CONFIG
-from echo_exp.tracking.store import PARENT_TAG, PRUNED_TAG, Series, StoredRun, Waiting
+from echo_exp.tracking.store import PARENT_TAG, PRUNED_TAG, Series, StoredRun, Trained, Waiting
 from echo_exp.tracking.ui.view import NOTE_TAG, outdated
 from echo_exp.tracking.writer import delivery
 from echo_exp.tracking.writer.claims import Claims
@@ -277,6 +277,12 @@ class Writer:
             if (trained := int(run.data.params.get("epochs", epochs))) < epochs
         }
         return self._stored(below[max(below)]) if below else None
+
+    def trained(self, tag: str, values: list[str]) -> list[Trained]:
+        from echo_exp.tracking.access import bulk
+
+        runs = bulk.finished(self.access, self.experiment.experiment_id, tag, values)
+        return [Trained(self._stored(run), bulk.seeds(run)) for run in runs]
 
     def history(self, run_id: str, last: int) -> list[Series]:
         series = []
