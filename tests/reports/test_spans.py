@@ -74,6 +74,29 @@ def test_the_epochs_grow_with_a_power_of_the_span() -> None:
     assert 0.6 < arm.power.value < 1  # 10, 20 and 30 epochs for 5, 10 and 20
 
 
+@pytest.mark.parametrize(
+    ("best", "marked"), [({5: 0.1, 10: 0.1, 20: 0.1}, False), ({5: 0.1, 10: 0.1, 20: 0.2}, True)]
+)
+def test_a_growth_over_different_selected_settings_is_marked(
+    best: dict[int, float], marked: bool
+) -> None:
+    study = made.study(
+        GRID | {"model.units": 1, "rate": [0.1, 0.2]},
+        x="problem.n_in",
+        span="problem.n_in",
+        select=("rate",),
+    )
+    records = []
+    for cell in study.cells:
+        span, rate = cell.settings["problem.n_in"], cell.settings["rate"]
+        solved = [span + float(seed) for seed in range(10)]
+        records.append(made.record(cell, [1.0 if rate == best[span] else 0.9] * 10, solved))
+    section = spans.section(answers.answer(study, records))
+    assert section is not None
+    assert "at least 20 | 10 of 10 | 10 of 10 | 10 of 10 | 0." in section.text
+    assert ("† The rate selected for these spans differs" in section.text) == marked
+
+
 def test_a_study_that_asks_for_no_span_has_no_section() -> None:
     study = made.study(GRID, x="problem.n_in")
     records = [made.record(cell, [1.0] * 8) for cell in study.cells]
