@@ -4,16 +4,29 @@ import torch
 from torch import Tensor
 
 
-def turned(x: Tensor, angles: Tensor) -> Tensor:
+class Rotation:
     """Rotates each pair of features i and i + D/2 by its angle.
 
-    Args:
-        x: [..., T, D]; the first half of the features are real parts, the second imaginary ones.
-        angles: In radians, [..., T, D/2].
+    The first half of the features are real parts, the second half imaginary ones.
 
-    Returns:
-        [..., T, D].
+    Args:
+        angles: In radians, [..., T, D/2].
     """
-    a, b = x.chunk(2, -1)  # [..., T, D/2]
-    sin, cos = angles.sin(), angles.cos()
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+    def __init__(self, angles: Tensor) -> None:
+        sin, cos = angles.sin(), angles.cos()  # [..., T, D/2]
+        self.cos = torch.cat([cos, cos], -1)  # [..., T, D]
+        self.sin = torch.cat([-sin, sin], -1)  # [..., T, D]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Rotates features forwards, [..., T, D] -> [..., T, D]."""
+        return torch.addcmul(x * self.cos, _swapped(x), self.sin)
+
+    def back(self, x: Tensor) -> Tensor:
+        """Rotates features backwards, [..., T, D] -> [..., T, D]."""
+        return torch.addcmul(x * self.cos, _swapped(x), self.sin, value=-1)
+
+
+def _swapped(x: Tensor) -> Tensor:
+    """Returns features with their halves swapped, [..., D] -> [..., D]."""
+    return x.roll(x.shape[-1] // 2, -1)

@@ -10,7 +10,7 @@ from echo_exp import settings
 from echo_exp.models import initializers
 from echo_exp.models.dense import project
 from echo_exp.models.gated_blocks import MOST_STATES, GatedBlocks, GatedNetwork
-from echo_exp.models.rotation import turned
+from echo_exp.models.rotation import Rotation
 from echo_exp.models.scan import scan
 from echo_exp.models.seq2seq import answered
 from echo_exp.models.shown import Gated, gated
@@ -154,9 +154,9 @@ class LinearRecurrence(nn.Module):
             turns = there.cumsum(2)  # [R, B, T, 1]
             kept = torch.where(there, kept, 1.0)
             driven = driven * there
-        angles = turns * self.phase_log.exp().unsqueeze(1)  # [R, B or 1, T, S]
-        decayed = scan(kept, turned(driven, -angles), state)  # [R, B, T, 2S]
-        return turned(decayed, angles), kept
+        rotation = Rotation(turns * self.phase_log.exp().unsqueeze(1))  # by [R, B or 1, T, S]
+        decayed = scan(kept, rotation.back(driven), state)  # [R, B, T, 2S]
+        return rotation(decayed), kept
 
 
 def _check_ring(r_min: float, r_max: float, max_phase: float) -> None:

@@ -13,7 +13,7 @@ from echo_exp.models.dense import Dense, project
 from echo_exp.models.layered import Layered
 from echo_exp.models.lstm import State
 from echo_exp.models.norm import Norm
-from echo_exp.models.rotation import turned
+from echo_exp.models.rotation import Rotation
 from echo_exp.models.seq2seq import answered
 
 NONE, SINUSOIDAL, LEARNED, ROTARY = POSITIONS = ("none", "sinusoidal", "learned", "rotary")
@@ -180,7 +180,7 @@ class Block(nn.Module):
         read = project(x, kernel).unflatten(-1, (3 * self.heads, -1)).transpose(2, 3)
         qk, v = read.split((2 * self.heads, self.heads), 2)  # [R, B, 2H, T, D], [R, B, H, T, D]
         if angles is not None:
-            qk = turned(qk, angles)
+            qk = Rotation(angles)(qk)
         q, k = qk.chunk(2, 2)  # [R, B, H, T, D]
         return q, k, v
 

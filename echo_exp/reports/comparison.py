@@ -189,9 +189,7 @@ def write(found: Comparison, lines: Mapping[str, Curve], folder: Path) -> list[s
         setting=_setting,
         against=lambda each: _against(found, each),
     )
-    (folder / "report.md").write_text(text, encoding="utf-8")
-    page = rendering.html(text, title, images)
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    rendering.write(text, title, images, folder)
     return [_line(found, each) for each in found.jobs]
 
 

@@ -47,14 +47,21 @@ def save(figure: Figure, path: Path) -> str:
     return base64.b64encode(drawn.getvalue()).decode()
 
 
-def html(text: str, title: str, images: dict[str, str]) -> str:
-    """Returns Markdown as a self-contained HTML page.
+def write(text: str, title: str, images: dict[str, str], folder: Path) -> None:
+    """Writes a report as Markdown, and as a self-contained HTML page.
 
     Args:
         text: The Markdown.
         title: The title of the page.
         images: The images, each a PNG as base64, by their names.
+        folder: The folder.
     """
+    text = f"{text.rstrip()}\n"
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    (folder / "report.html").write_text(_html(text, title, images), encoding="utf-8")
+
+
+def _html(text: str, title: str, images: dict[str, str]) -> str:
     body = markdown.markdown(text, extensions=["tables", "fenced_code"])
     for name, image in images.items():
         body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{image}"')

@@ -13,13 +13,20 @@ import pandas as pd
 
 from echo_exp import configuration
 from echo_exp.metrics import definition
-from echo_exp.reports import aggregate_section, answers, lengths, spans, statistics, study_figures
+from echo_exp.reports import (
+    aggregate_section,
+    answers,
+    lengths,
+    rendering,
+    spans,
+    statistics,
+    study_figures,
+)
 from echo_exp.reports.answers import Answers
 from echo_exp.reports.records import Record
 from echo_exp.reports.rendering import (
     ENVIRONMENT,
     estimated,
-    html,
     number,
     p_value,
     safe,
@@ -82,8 +89,7 @@ def write(found: Answers, folder: Path) -> str:
         command=lambda cell: shlex.join(["echo-exp", *configuration.measured(cell.overrides)]),
         verdict=lambda compared: verdict(compared.p, compared.decidable),
     )
-    (folder / "report.md").write_text(text, encoding="utf-8")
-    (folder / "report.html").write_text(html(text, found.study.name, images), encoding="utf-8")
+    rendering.write(text, found.study.name, images, folder)
     return "\n".join(_lines(found, _answer(found, sections)))
 
 

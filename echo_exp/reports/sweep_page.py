@@ -126,8 +126,7 @@ def write(
         repeated=seeds - _counted(found),
         verdict=_verdict if tested else _untested,
     )
-    (folder / "report.md").write_text(text, encoding="utf-8")
-    (folder / "report.html").write_text(rendering.html(text, found.name, images), encoding="utf-8")
+    rendering.write(text, found.name, images, folder)
     return sentence, [*_lines(found, ranking, tested)]
 
 

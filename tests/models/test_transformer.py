@@ -8,7 +8,7 @@ from torch import Tensor
 
 from echo_exp.models import Transformer
 from echo_exp.models.initializers import generators
-from echo_exp.models.rotation import turned
+from echo_exp.models.rotation import Rotation
 from echo_exp.models.transformer import POSITIONS, Block, growing
 from echo_exp.settings import SettingError
 
@@ -90,8 +90,8 @@ def test_no_timestep_attends_to_a_missing_one(position: str) -> None:
 
 def test_rotary_scores_depend_on_the_distance_only() -> None:
     def scores(shift: int) -> Tensor:
-        angles = growing(9, 6)[shift : shift + 4]
-        return turned(q, angles) @ turned(k, angles).T
+        rotation = Rotation(growing(9, 6)[shift : shift + 4])
+        return rotation(q) @ rotation(k).T
 
     q, k = torch.randn(4, 6), torch.randn(4, 6)
     torch.testing.assert_close(scores(0), scores(5))
