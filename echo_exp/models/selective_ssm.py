@@ -106,7 +106,7 @@ class SelectiveRecurrence(nn.Module):
         states, _ = self._run(x, state, present)  # [R, B, T, U*S]
         read = project(x, self.read_kernel).unsqueeze(-1)  # [R, B, T, S, 1]
         outputs = (states.unflatten(-1, (x.shape[-1], -1)) @ read).squeeze(-1)  # [R, B, T, U]
-        return outputs + self.skip.unsqueeze(1) * x, states[:, :, -1]
+        return torch.addcmul(outputs, self.skip.unsqueeze(1), x), states[:, :, -1]
 
     def shown(self, x: Tensor, state: Tensor | None, present: Tensor | None) -> Gated:
         """Returns the states of a window and what is ``kept`` of each, exp(-step * rate).

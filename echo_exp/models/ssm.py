@@ -129,8 +129,8 @@ class LinearRecurrence(nn.Module):
             The outputs [R, B, T, U] and the state after the last timestep, [R, B, 2S].
         """
         states, _ = self._run(x, state, present)  # [R, B, T, 2S]
-        outputs = project(states, self.read_kernel) + self.skip.unsqueeze(1) * x  # [R, B, T, U]
-        return outputs, states[:, :, -1]
+        read = project(states, self.read_kernel)  # [R, B, T, U]
+        return torch.addcmul(read, self.skip.unsqueeze(1), x), states[:, :, -1]
 
     def shown(self, x: Tensor, state: Tensor | None, present: Tensor | None) -> Gated:
         """Returns the states of a window and what is ``kept`` of their magnitudes, abs(a).
@@ -144,11 +144,11 @@ class LinearRecurrence(nn.Module):
         self, x: Tensor, state: Tensor | None, present: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Returns the states after each timestep and what it keeps, [R, B, T, 2S] each."""
-        gain = self.gain_log.exp().repeat(1, 1, 2).unsqueeze(1)  # [R, 1, 1, 2S]
-        driven = project(x, self.kernel) * gain  # [R, B, T, 2S]
-        decay = (-self.decay_log.exp()).exp().repeat(1, 1, 2).unsqueeze(1)  # [R, 1, 1, 2S]
+        gain = self.gain_log.exp()  # [R, 1, S]
+        decay = (-self.decay_log.exp()).exp()  # [R, 1, S]
+        driven = project(x, self.kernel) * _of_pairs(gain)  # [R, B, T, 2S]
         turns = torch.arange(1, x.shape[2] + 1, device=x.device).view(1, 1, -1, 1)  # [1, 1, T, 1]
-        kept = decay.expand_as(driven)
+        kept = _of_pairs(decay).expand_as(driven)  # [R, B, T, 2S]
         if present is not None:
             there = present.unsqueeze(-1)  # [R, B, T, 1]
             turns = there.cumsum(2)  # [R, B, T, 1]
@@ -157,6 +157,11 @@ class LinearRecurrence(nn.Module):
         rotation = Rotation(turns * self.phase_log.exp().unsqueeze(1))  # by [R, B or 1, T, S]
         decayed = scan(kept, rotation.back(driven), state)  # [R, B, T, 2S]
         return rotation(decayed), kept
+
+
+def _of_pairs(x: Tensor) -> Tensor:
+    """Gives real and imaginary parts the same factors, [R, 1, S] -> [R, 1, 1, 2S]."""
+    return torch.cat([x, x], -1).unsqueeze(1)
 
 
 def _check_ring(r_min: float, r_max: float, max_phase: float) -> None:
