@@ -50,7 +50,7 @@ MATCHED = ("parameters", "arithmetic")
 MOST = 256
 PRODUCTS = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1, "baddbmm_": 1}
 """Products of matrices, and the place of the first matrix among their arguments."""
-SINGLE = {"mul": 1, "mul_": 1, "addcmul": 1, "addcmul_": 1, "lerp": 1, "native_layer_norm": 2}
+SINGLE = {"mul": 1, "mul_": 1, "addcmul": 1, "addcmul_": 1, "lerp": 1, "native_layer_norm": 3}
 """Multiplications for each element that these operations return."""
 
 

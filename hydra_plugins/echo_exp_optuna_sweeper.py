@@ -19,7 +19,7 @@ from echo_exp import configuration
 from echo_exp.configuration import exits
 from echo_exp.settings import SettingError, not_installed
 from echo_exp.sweeps import study
-from echo_exp.sweeps.launch import make_launcher
+from echo_exp.sweeps.launch import make_launcher, ready
 
 OURS = re.compile(r"[+~]*hydra[./](sweeper\b|mode=)")
 """Overrides that are for the sweeper and not for its jobs."""
@@ -55,6 +55,7 @@ class OptunaSweeper(Sweeper):
                 raise not_installed("hydra/sweeper", "optuna", "Optuna", extra="optuna")
             HydraConfig.instance().set_config(copy.deepcopy(config))
             folder = Path(config.hydra.sweep.dir).absolute()
+            ready(config)
             launcher = make_launcher(_of_jobs(config), context, self.task_function, folder)
             self._search(config, context, launcher, arguments)
 

@@ -2,12 +2,12 @@
 
 import copy
 import dataclasses
-import functools
 import itertools
 import random
 import sys
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +28,7 @@ from echo_exp.configuration import exits
 from echo_exp.settings import SettingError, integer
 from echo_exp.sweeps import descriptions, significance, study
 from echo_exp.sweeps.composition import repeatable
-from echo_exp.sweeps.launch import make_launcher, workers
+from echo_exp.sweeps.launch import make_launcher, ready, workers
 from echo_exp.sweeps.plan import Job, Sweep, axes, make_jobs, parameters, settings
 from echo_exp.tracking.ui.view import NOTE_TAG, view
 
@@ -65,7 +65,7 @@ class EchoSweeper(BasicSweeper):
                 asked = _sweep(config, context, arguments)
             else:
                 asked = _study(config, arguments)
-            launcher = make_launcher(config, context, self.task_function, asked.folder)
+            ready(config)
             at_once = config.hydra.sweeper.max_batch_size
             if at_once is not None:
                 integer("hydra.sweeper.max_batch_size", at_once, 1)
@@ -76,8 +76,8 @@ class EchoSweeper(BasicSweeper):
             else:
                 from echo_exp.sweeps.run_sweep import run_sweep
 
-                launch = functools.partial(_launch, launcher, at_once)
-                run_sweep(asked, config, launch)
+                make = partial(make_launcher, config, context, self.task_function)
+                run_sweep(asked, config, lambda folder: partial(_launch, make(folder), at_once))
 
 
 def _sweep(config: DictConfig, context: HydraContext, arguments: list[str]) -> Sweep:

@@ -34,6 +34,7 @@ from echo_exp.configuration.identity import (
     measured,
     parameters,
     problem_kind,
+    repeats,
     stack_key,
     stack_settings,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "problem",
     "problem_kind",
     "read",
+    "repeats",
     "setting",
     "short",
     "stack_key",

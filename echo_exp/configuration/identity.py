@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from echo_exp.configuration.groups import CALLBACKS, LAUNCH
 from echo_exp.configuration.renamed import ADDED, as_first_written
-from echo_exp.configuration.swept import setting
+from echo_exp.configuration.swept import REPETITIONS, setting
 from echo_exp.settings import is_number
 from echo_exp.training.schedule import CONSTANT, needs_end
 
@@ -115,6 +115,15 @@ def fingerprint(config: DictConfig, *but: str) -> str:
     measured = {key: value for key, value in every.items() if key not in but}
     text = json.dumps(measured, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def repeats(config: DictConfig) -> str:
+    """Returns the fingerprint without the seeds: equal for runs that repeat each other.
+
+    Args:
+        config: The configuration.
+    """
+    return fingerprint(config, *REPETITIONS)
 
 
 def can_grow(config: DictConfig) -> bool:

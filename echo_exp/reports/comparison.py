@@ -1,7 +1,9 @@
 """Compares any runs side by side: the settings that differ, their scores and their curves."""
 
+import dataclasses
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,9 +76,8 @@ def find(access: Access, experiment: str, which: Any) -> list[Run]:
     if not found:
         raise SettingError(RUNS, which, f"it matches no run of experiment {experiment}")
     if len(found) > MOST_RUNS:
-        raise SettingError(
-            RUNS, which, f"it selects {len(found)} runs; a report can show at most {MOST_RUNS}"
-        )
+        reason = f"it selects more than {MOST_RUNS} runs, the most that a report can show"
+        raise SettingError(RUNS, which, reason)
     return list(found.values())
 
 
@@ -110,6 +111,8 @@ def compare(access: Access, runs: Sequence[Run], metric: str) -> Comparison:
     parameters = [{k: typed(v) for k, v in run.data.params.items()} for run in runs]
     axes = configuration.swept(parameters)
     jobs = [job(access, run, params, axes) for run, params in zip(runs, parameters, strict=True)]
+    times = Counter(each.named for each in jobs)
+    jobs = [each if times[each.named] == 1 else _with_id(each) for each in jobs]
     known = {name for each in jobs for name in each.scores}
     if not known:
         status = ", ".join(f"{each.run_id} is {each.status}" for each in jobs)
@@ -118,6 +121,11 @@ def compare(access: Access, runs: Sequence[Run], metric: str) -> Comparison:
         raise SettingError("metric", metric, f"the runs have {', '.join(sorted(known))}")
     others = [name for name in SCORES if name in known and name != metric]
     return Comparison(jobs, axes, [metric, *others])
+
+
+def _with_id(each: Job) -> Job:
+    """Returns a run with its id in its name, because another run has the same name."""
+    return dataclasses.replace(each, named=f"{each.named} ({str(each.run_id)[:8]})")
 
 
 def score(each: Job, metric: str) -> Estimate:

@@ -409,18 +409,7 @@ def curves(access: Access, settings: Sequence[Setting], metric: str = CURVE) -> 
         setting.named: [found[str(j.run_id)] for j in setting.finished if str(j.run_id) in found]
         for setting in settings
     }
-    return {named: _together(measured) for named, measured in parts.items() if measured}
-
-
-def _together(measured: Sequence[Curve]) -> Curve:
-    """Joins the curves of the jobs of a setting."""
-    epochs = np.unique(np.concatenate([steps for steps, _ in measured]))
-    parts = []
-    for steps, values in measured:
-        whole = np.full((len(epochs), values.shape[1]), np.nan)
-        whole[np.searchsorted(epochs, steps)] = values
-        parts.append(whole)
-    return epochs, np.concatenate(parts, axis=1)
+    return {named: records.joined(measured) for named, measured in parts.items() if measured}
 
 
 def _of_singles(access: Access, ids: Sequence[str], metric: str) -> dict[str, Curve]:

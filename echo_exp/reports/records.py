@@ -27,6 +27,8 @@ from echo_exp.tracking.access.selection import of_sweep
 from echo_exp.training.replicas import Floats
 
 RUNNING, FINISHED, FAILED, NEVER_RUN = "RUNNING", "FINISHED", "FAILED", "never run"
+INCOMPLETE = "incomplete"
+"""Some of its seeds have finished, and there is no run of the others."""
 UNREADABLE = "finished, but its artifacts are gone"
 PAGE = 100
 SWEEPS = 3
@@ -42,7 +44,7 @@ class Record:
 
     Attributes:
         cell: The cell.
-        status: FINISHED, `NEVER_RUN`, `UNREADABLE`, or how its newest run ended.
+        status: FINISHED, `NEVER_RUN`, `INCOMPLETE`, `UNREADABLE`, or how its newest run ended.
         runs: The ids of the runs that trained its seeds, or else of that newest run.
         epochs: How many epochs each seed was trained for.
         seeds: The seeds (R of them). If the cell has not finished, there are none, and all that
@@ -95,25 +97,28 @@ class _Runs:
     def of(self, wanted: Wanted) -> list[Run]:
         """Returns the runs that train a cell, with all or some of its seeds, newest first."""
         whole = self.marked.get(wanted.fingerprint, {})
-        others = self.marked.get(wanted.repeats, {})
-        some = {
-            k: run for k, run in others.items() if more_seeds.within(bulk.seeds(run), wanted.seeds)
-        }
+        others = self.marked.get(wanted.repeats, {}).items()
+        some = {k: run for k, run in others if more_seeds.within(bulk.seeds(run), wanted.seeds)}
         return sorted((whole | some).values(), key=lambda run: -(run.info.start_time or 0))
 
-    def parts(self, wanted: Wanted) -> list[Run]:
-        """Returns the newest finished runs that together train all seeds of a cell, if there are.
+    def finished(self, wanted: Wanted) -> list[Run]:
+        """Returns finished runs that together have as many seeds of a cell as there are.
 
-        All of them are of one version of the code.
+        They are of one version of the code: the newest with all seeds, or else with most of them.
         """
-        finished = [run for run in self.of(wanted) if run.info.status == FINISHED]
-        for code in dict.fromkeys(run.data.tags.get("code") for run in finished):
-            of_code = [run for run in finished[::-1] if run.data.tags.get("code") == code]
+        found = [run for run in self.of(wanted) if run.info.status == FINISHED]
+        best: list[Run] = []
+        for code in dict.fromkeys(run.data.tags.get("code") for run in found):
+            of_code = [run for run in found[::-1] if run.data.tags.get("code") == code]
             newest = {_seeds(run, wanted): run for run in of_code}
-            chosen = more_seeds.chosen(wanted.seeds, newest)
-            if sum(map(len, chosen)) == len(wanted.seeds):
-                return [newest[seeds] for seeds in chosen]
-        return []
+            runs = [newest[seeds] for seeds in more_seeds.chosen(wanted.seeds, newest)]
+            best = max(best, runs, key=lambda runs: len(_all_seeds(runs, wanted)))
+        return best
+
+    def parts(self, wanted: Wanted) -> list[Run]:
+        """Returns finished runs that together have all seeds of a cell; none if seeds lack."""
+        finished = self.finished(wanted)
+        return finished if _all_seeds(finished, wanted) == {*wanted.seeds} else []
 
     def incomplete(self, cells: Iterable[Wanted]) -> list[Wanted]:
         """Returns the cells of which not all seeds have finished."""
@@ -146,9 +151,7 @@ def read(access: Access, experiment: str, cells: Sequence[Wanted]) -> list[Recor
     )
     without_run, runs = _failed(sweeps), _latest(client, sweeps, cells)
     runs.add(_others(access, found, runs.incomplete(cells)))
-    return [
-        _record(access, wanted, runs, without_run.get(wanted.fingerprint, "")) for wanted in cells
-    ]
+    return [_record(access, wanted, runs, _reason(without_run, wanted)) for wanted in cells]
 
 
 def runs_of(client: MlflowClient, sweep: Run) -> list[Run]:
@@ -211,6 +214,11 @@ def _others(access: Access, experiment: Experiment, cells: Sequence[Wanted]) -> 
     return bulk.runs(access, number, list(dict.fromkeys(found))).values()
 
 
+def _reason(without_run: Mapping[str, str], wanted: Wanted) -> str:
+    """Returns why the job of a cell, or of some of its seeds, failed before it had a run."""
+    return without_run.get(wanted.fingerprint) or without_run.get(wanted.repeats, "")
+
+
 def error_of(run: Run) -> str:
     """Returns why a run failed, in one line; empty if that is not known.
 
@@ -230,7 +238,7 @@ def _record(access: Access, wanted: Wanted, runs: _Runs, error: str) -> Record:
     """Returns the record of a cell; ``error`` says why it may have no run."""
     parts = runs.parts(wanted)
     if not parts:
-        return _left(wanted, runs.of(wanted), error)
+        return _left(wanted, runs, error)
     try:
         table, curves = _joined([_measured(access, run) for run in parts])
     except (MlflowException, OSError, ValueError, KeyError) as caught:
@@ -254,18 +262,19 @@ def _record(access: Access, wanted: Wanted, runs: _Runs, error: str) -> Record:
     )
 
 
-def _left(wanted: Wanted, runs: Sequence[Run], error: str) -> Record:
+def _left(wanted: Wanted, runs: _Runs, error: str) -> Record:
     """Returns the record of a cell that has not finished; its job may have failed without a run."""
-    for run in runs:
-        if run.info.status != FINISHED:
+    done = _all_seeds(runs.finished(wanted), wanted)
+    for run in runs.of(wanted):
+        if run.info.status != FINISHED and not done.issuperset(_seeds(run, wanted)):
             why = error_of(run) if run.info.status != RUNNING else ""
             return _unfinished(wanted, run.info.status, [run], why)
     if error:
         return _unfinished(wanted, FAILED, error=error)
-    done = {seed for run in runs for seed in _seeds(run, wanted)}
-    verb = "has" if len(done) == 1 else "have"
-    counted = f"{len(done)} of {len(wanted.seeds)} seeds {verb} finished" if done else ""
-    return _unfinished(wanted, NEVER_RUN, error=counted)
+    if not done:
+        return _unfinished(wanted, NEVER_RUN)
+    counted = f"{len(done)} of {len(wanted.seeds)} seeds finished"
+    return _unfinished(wanted, INCOMPLETE, error=counted)
 
 
 def _measured(access: Access, run: Run) -> tuple[dict[str, Floats], Curves]:
@@ -280,33 +289,35 @@ def _seeds(run: Run, wanted: Wanted) -> range:
     return wanted.seeds if whole else bulk.seeds(run)
 
 
+def _all_seeds(runs: Iterable[Run], wanted: Wanted) -> set[int]:
+    return {seed for run in runs for seed in _seeds(run, wanted)}
+
+
 def _joined(
     parts: Sequence[tuple[Mapping[str, Floats], Curves]],
 ) -> tuple[dict[str, Floats], Curves]:
-    """Joins the tables and curves of several runs; what a run lacks is NaN."""
+    """Joins what all of several runs have: the columns of their tables, and their curves."""
     tables, curves = zip(*parts, strict=True)
-    counts = [len(table["seed"]) for table in tables]
     return (
-        {
-            name: np.concatenate(
-                [t.get(name, np.full(n, np.nan)) for t, n in zip(tables, counts, strict=True)]
-            )
-            for name in dict.fromkeys(name for table in tables for name in table)
-        },
-        {
-            name: _joined_curve([c.get(name) for c in curves], counts)
-            for name in dict.fromkeys(name for each in curves for name in each)
-        },
+        {name: np.concatenate([table[name] for table in tables]) for name in _common(tables)},
+        {name: joined([each[name] for each in curves]) for name in _common(curves)},
     )
 
 
-def _joined_curve(parts: Sequence[Curve | None], counts: Sequence[int]) -> Curve:
-    """Joins the curves of several runs, of which each has so many seeds."""
-    empty: Floats = np.empty(0)
-    found = [part or (empty, np.empty((0, n))) for part, n in zip(parts, counts, strict=True)]
-    epochs = np.unique(np.concatenate([steps for steps, _ in found]))
-    columns = [np.full((len(epochs), n), np.nan) for n in counts]
-    for column, (steps, values) in zip(columns, found, strict=True):
+def _common(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the keys that all mappings have, in the order of the first."""
+    return [name for name in parts[0] if all(name in part for part in parts)]
+
+
+def joined(parts: Sequence[Curve]) -> Curve:
+    """Joins the curves of several runs; where one was not measured, its values are NaN.
+
+    Args:
+        parts: The curves.
+    """
+    epochs = np.unique(np.concatenate([steps for steps, _ in parts]))
+    columns = [np.full((len(epochs), values.shape[1]), np.nan) for _, values in parts]
+    for column, (steps, values) in zip(columns, parts, strict=True):
         column[np.searchsorted(epochs, steps)] = values
     return epochs, np.concatenate(columns, axis=1)
 

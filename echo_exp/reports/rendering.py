@@ -101,8 +101,10 @@ def number(value: float) -> str:
     """
     if math.isnan(value):
         return "–"
-    if abs(value) >= 10:
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
+    if abs(value) >= 999.95:
+        return f"{value:,.0f}".replace("-", "−")
+    if abs(value) >= 9.9995:
+        return f"{value:.1f}".replace("-", "−")
     places = 3
     while places < MOST_PLACES and value not in (0, 1, -1) and abs(round(value, places)) in (0, 1):
         places += 1

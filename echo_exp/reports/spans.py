@@ -49,8 +49,8 @@ class Span:
         longest: The longest span that was learnt, with its interval; 0 if none was.
         power: The power of the span with which the epochs until `LAW_AT` grow; None if the seeds do
             not determine it.
-        mixed: Whether the settings selected for these spans differ, so that the power is not that
-            of the span alone.
+        mixed: The settings of which the selected values differ between these spans, so that the
+            power is not that of the span alone.
     """
 
     panel: Any
@@ -60,7 +60,7 @@ class Span:
     shares: Sequence[Estimate]
     longest: Estimate
     power: Estimate | None
-    mixed: bool
+    mixed: Sequence[str]
 
     @property
     def bound(self) -> bool:
@@ -91,8 +91,7 @@ def section(found: Answers) -> Section | None:
         name=name,
         compare=configuration.short(found.study.compare),
         spans=spans,
-        mixed=any(each.power and each.mixed for each in spans),
-        selected=" and ".join(map(configuration.short, found.study.select)),
+        mixed=dict.fromkeys(key for each in spans if each.power for key in each.mixed),
         tried=sorted({span for each in spans for span in each.spans}),
         solved=SOLVED,
         law_at=LAW_AT,
@@ -118,7 +117,7 @@ def _span(found: Answers, panel: Any, level: Any, records: Sequence[Record]) -> 
     spans = [float(record.cell.attributes[name]) for record in ordered]
     learnt = [answers.reached(record.scores[found.study.metric], SOLVED) for record in ordered]
     power = answers.law([name], ordered, LAW_AT).exponents if len(spans) > 1 else None
-    selected = {tuple(r.cell.attributes[key] for key in found.study.select) for r in ordered}
+    selected = {key: {r.cell.attributes[key] for r in ordered} for key in found.study.select}
     return Span(
         panel=panel,
         level=level,
@@ -127,7 +126,7 @@ def _span(found: Answers, panel: Any, level: Any, records: Sequence[Record]) -> 
         shares=[_share(each) for each in learnt],
         longest=_longest(spans, learnt),
         power=power[name] if power else None,
-        mixed=len(selected) > 1,
+        mixed=[key for key, values in selected.items() if len(values) > 1],
     )
 
 

@@ -63,8 +63,7 @@ def kin(config: DictConfig) -> dict[str, str]:
 
 def repetitions(config: DictConfig) -> dict[str, str]:
     """Returns the tags of runs that repeat the same training with any seeds."""
-    alike = configuration.fingerprint(config, *configuration.REPETITIONS)
-    return {REPEATS: alike, "code": code_of(config)}
+    return {REPEATS: configuration.repeats(config), "code": code_of(config)}
 
 
 def find(store: Store, config: DictConfig, overrides: Sequence[str]) -> Start:

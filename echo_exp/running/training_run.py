@@ -122,13 +122,9 @@ class Begun:
         try:
             yield
         except BaseException as error:
-            self.fail(error)
+            self.end_early(error)
+            self.await_end(error)
             raise
-
-    def fail(self, error: BaseException) -> None:
-        """Closes the entry after an error has ended the run, and waits until that is written."""
-        self.end_early(error)
-        self.await_end(error)
 
     def end_early(self, error: BaseException) -> None:
         """Asks the writer to close the entry, because an error has ended the run."""

@@ -186,11 +186,12 @@ class _Found:
             return {}
         from echo_exp.tracking.access import bulk, reader
 
-        experiment = reader.experiment(self._access.client, self._settings.experiment)
-        if experiment is None:
-            return {}
-        values = [each.repeats for each in sweep.jobs]
-        runs = bulk.finished(self._access, experiment.experiment_id, REPEATS, values)
+        with reader.reached(self._access.uri):
+            experiment = reader.experiment(self._access.client, self._settings.experiment)
+            if experiment is None:
+                return {}
+            values = list(dict.fromkeys(each.repeats for each in sweep.jobs))
+            runs = bulk.finished(self._access, experiment.experiment_id, REPEATS, values)
         return more_seeds.grouped((run.data.tags, bulk.seeds(run), run) for run in runs)
 
     def parent(self, sweep: str) -> str | None:

@@ -23,19 +23,14 @@ POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 def make_launcher(
     config: DictConfig, context: HydraContext, task_function: TaskFunction, folder: Path
 ) -> Launcher:
-    """Checks the settings of a sweep's launcher, and returns the launcher.
+    """Returns the launcher of a sweep; `ready` has to be called before.
 
     Args:
         config: The sweep's configuration.
         context: Hydra's context, which composes the configurations of the jobs.
         task_function: The function that runs a job.
         folder: The sweep's folder.
-
-    Raises:
-        SettingError: A setting of the launcher is not allowed, or this machine cannot launch.
     """
-    _check(config)
-    limit_threads(config)
     placed = copy.deepcopy(config)
     with read_write(placed), open_dict(placed):
         placed.hydra.sweep.dir = str(folder)
@@ -101,13 +96,24 @@ def prepare(config: DictConfig) -> None:
         import echo_exp.configuration.shapes  # noqa: F401
 
 
-def _check(config: DictConfig) -> None:
+def ready(config: DictConfig) -> None:
+    """Checks the settings of a sweep's launcher, and limits the threads of its jobs.
+
+    It comes before the imports that read the number of threads.
+
+    Args:
+        config: The sweep's configuration.
+
+    Raises:
+        SettingError: One of them is not allowed, or this machine cannot launch.
+    """
     launcher = config.hydra.launcher
     if launcher._target_.endswith(".SlurmLauncher") and shutil.which("sbatch") is None:
         reason = "it needs Slurm, but this machine has no sbatch"
         raise SettingError(LAUNCH, "slurm", reason)
     if launcher._target_.endswith(".RayLauncher"):
         build(launcher, "hydra.launcher")
+    limit_threads(config)
 
 
 def _is_count(value: Any) -> bool:

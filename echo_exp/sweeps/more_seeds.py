@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from echo_exp.configuration import REPETITIONS, STUDY, setting
 from echo_exp.running.resume import REPEATS
 from echo_exp.sweeps.plan import Again, Job, Sweep, axes, make_jobs, parameters
-from echo_exp.terminal import counted
 
 Run = TypeVar("Run")
 Found = Mapping[tuple[str, str], Mapping[range, Run]]
@@ -19,34 +18,35 @@ Found = Mapping[tuple[str, str], Mapping[range, Run]]
 
 
 def within(seeds: range, wanted: range) -> bool:
-    """Returns whether all of some seeds are wanted.
+    """Returns whether there are some seeds and all of them are wanted.
 
     Args:
         seeds: The seeds.
         wanted: The wanted seeds.
     """
-    return wanted.start <= seeds.start and seeds.stop <= wanted.stop
+    return wanted.start <= seeds.start < seeds.stop <= wanted.stop
 
 
 def chosen(wanted: range, found: Iterable[range]) -> list[range]:
-    """Chooses finished runs of which no two have trained the same seed, the longest first.
+    """Chooses finished runs that together have as many wanted seeds as possible, and none twice.
+
+    Of equal choices, it takes the one with the fewest runs.
 
     Args:
         wanted: The seeds of a cell.
-        found: The seeds of each finished run.
+        found: The seeds of each finished run; runs with other seeds, too, are left out.
 
     Returns:
         The seeds of the chosen runs, in their order.
     """
-    taken: list[range] = []
-    for seeds in sorted(set(found), key=lambda seeds: (-len(seeds), seeds.start)):
-        if within(seeds, wanted) and not any(_overlap(seeds, other) for other in taken):
-            taken.append(seeds)
-    return sorted(taken, key=lambda seeds: seeds.start)
-
-
-def _overlap(a: range, b: range) -> bool:
-    return a.start < b.stop and b.start < a.stop
+    inside = sorted((seeds.stop, seeds.start) for seeds in {*found} if within(seeds, wanted))
+    # A choice: the number of its seeds, minus the number of its runs, and the runs themselves.
+    choices: list[tuple[int, int, list[range]]] = [(0, 0, [])]
+    for stop, start in inside:
+        before = (c for c in choices if not c[2] or c[2][-1].stop <= start)
+        seeds, runs, taken = max(before, key=lambda choice: choice[:2])
+        choices.append((seeds + stop - start, runs - 1, [*taken, range(start, stop)]))
+    return max(choices, key=lambda choice: choice[:2])[2]
 
 
 def parts(wanted: range, found: Iterable[range]) -> list[range]:
@@ -95,6 +95,8 @@ def divided(sweep: Sweep, found: Found[Any]) -> Sweep:
         sweep: The sweep of a study, with a job for each cell.
         found: The finished runs.
     """
+    if not found:
+        return sweep
     cells = [
         (each, parts(each.seeds, found.get((each.repeats, each.code), ()))) for each in sweep.jobs
     ]
@@ -107,9 +109,12 @@ def divided(sweep: Sweep, found: Found[Any]) -> Sweep:
     jobs = [next(made) if len(seeds) > 1 else each for each, seeds in cells for _ in seeds]
     jobs = [dataclasses.replace(each, number=number) for number, each in enumerate(jobs)]
     differing = axes(jobs)
-    return dataclasses.replace(
+    again = dataclasses.replace(
         sweep, jobs=jobs, axes=differing, parameters=parameters(jobs, differing)
     )
+    # Another start may divide the cells differently, and jobs leave their results by number.
+    folder = sweep.folder.parent / dataclasses.replace(again, known_as="").identity
+    return dataclasses.replace(again, folder=folder)
 
 
 def finished(sweep: Sweep, found: Found[Run]) -> dict[int, Run]:
@@ -119,6 +124,8 @@ def finished(sweep: Sweep, found: Found[Run]) -> dict[int, Run]:
         sweep: The sweep, divided.
         found: The finished runs.
     """
+    if not found:
+        return {}
     runs = {
         each.number: found.get((each.repeats, each.code), {}).get(each.seeds) for each in sweep.jobs
     }
@@ -134,7 +141,7 @@ def told(sweep: Sweep, finished: Collection[int]) -> str:
     """
     wanted = sum(len(each.seeds) for each in sweep.jobs)
     done = sum(len(each.seeds) for each in sweep.jobs if each.number in finished)
-    return f"{done:,} of {counted(wanted, 'seed')} have finished in earlier runs."
+    return f"Seeds that have finished in earlier runs: {done:,} of {wanted:,}."
 
 
 def _each(job: Job, parts: Sequence[range]) -> Iterator[list[str]]:

@@ -6,7 +6,7 @@ The same sweep, started again or on a second machine, runs only the unfinished j
 import contextlib
 import functools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -25,7 +25,7 @@ from echo_exp.sweeps.results import tell
 from echo_exp.sweeps.rounds import Launch, run_jobs
 from echo_exp.sweeps.table import best_of
 from echo_exp.sweeps.watch import watching
-from echo_exp.tracking import Run, Store, StoredRun, TrackingError
+from echo_exp.tracking import DeletedError, Run, Store, StoredRun, TrackingError
 from echo_exp.tracking.ui.view import (
     MEMBER,
     NOTE_TAG,
@@ -36,13 +36,13 @@ from echo_exp.tracking.ui.view import (
 )
 
 
-def run_sweep(sweep: Sweep, config: DictConfig, launch: Launch) -> None:
+def run_sweep(sweep: Sweep, config: DictConfig, launching: Callable[[Path], Launch]) -> None:
     """Runs a sweep, prints its results, and ends the program with 1 if a job failed.
 
     Args:
         sweep: The sweep.
         config: The configuration that all jobs share.
-        launch: Launches jobs.
+        launching: Returns what launches the jobs of a folder.
 
     Raises:
         SettingError: The tracking store cannot be used.
@@ -61,7 +61,7 @@ def run_sweep(sweep: Sweep, config: DictConfig, launch: Launch) -> None:
         total = len(sweep.jobs)
         with watching("sweep", "job", sweep.folder, total, best, progress.tell) as watch:
             earlier = _earlier(sweep, store, parent) | _taken_over(finished, store, parent)
-            results = run_jobs(sweep, store, parent, launch, watch, earlier)
+            results = run_jobs(sweep, store, parent, launching(sweep.folder), watch, earlier)
         progress.tell(results, last=True)
         tell(sweep, results, store, parent, report_folder(sweep, config, parent))
         if not all(result.succeeded for result in results.values()):
@@ -160,7 +160,8 @@ def _found(sweep: Sweep, store: Store | None, config: DictConfig) -> more_seeds.
         return {}
     launch.prepare(config)  # while the writer imports MLflow
     with running.reached(config):
-        trained = store.find_trained(REPEATS, [job.repeats for job in sweep.jobs])
+        repeats = dict.fromkeys(job.repeats for job in sweep.jobs)
+        trained = store.find_trained(REPEATS, list(repeats))
     return more_seeds.grouped((each.run.tags, each.seeds, each.run) for each in trained)
 
 
@@ -168,12 +169,15 @@ def _taken_over(
     finished: Mapping[int, StoredRun], store: Store | None, parent: Run | None
 ) -> dict[int, JobResult]:
     """Returns the results of finished runs, by their jobs, and adds the runs to the sweep."""
-    if store is not None and parent is not None:
-        for run in finished.values():
-            store.mark(run.run_id, {member(parent.run_id): MEMBER})
-    return {
-        number: JobResult(Status.EARLIER, metrics=run.metrics) for number, run in finished.items()
-    }
+    if store is None or parent is None:
+        return {}
+    tag, found = member(parent.run_id), {}
+    for number, run in finished.items():
+        with contextlib.suppress(DeletedError):  # just now, by somebody in the UI: it runs again
+            if tag not in run.tags:
+                store.mark(run.run_id, {tag: MEMBER})
+            found[number] = JobResult(Status.EARLIER, metrics=run.metrics)
+    return found
 
 
 def _earlier(sweep: Sweep, store: Store | None, parent: Run | None) -> dict[int, JobResult]:

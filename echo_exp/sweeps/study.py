@@ -349,7 +349,7 @@ def wanted(cells: Sequence[Cell]) -> list[Wanted]:
             int(config.epochs),
             range(config.seed, config.seed + config.replicas),
             configuration.fingerprint(config),
-            configuration.fingerprint(config, *configuration.REPETITIONS),
+            configuration.repeats(config),
         )
         for cell, config in zip(cells, composed(cells), strict=True)
     ]

@@ -71,6 +71,15 @@ def test_runs_of_different_experiments_can_be_given_by_id(access: Access) -> Non
     assert len(comparison.find(access, "echo", ids)) == 2
 
 
+def test_runs_with_the_same_settings_are_told_apart_by_their_ids(access: Access) -> None:
+    ids = [_run(access, score, units=1) for score in (0.5, 0.75)]
+    for run_id in ids:
+        access.client.update_run(run_id, name="the same")
+    found = _compare(access, ids)
+    assert [each.named.rpartition(" ")[2] for each in found.jobs] == [f"({i[:8]})" for i in ids]
+    assert len(comparison.curves_of(access, found)) == 2
+
+
 def test_runs_can_be_given_by_a_filter_or_as_last(access: Access) -> None:
     low, high = _run(access, 0.2), _run(access, 0.9)
     found = comparison.find(access, "echo", "metrics.`test/accuracy` > 0.5")

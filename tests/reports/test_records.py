@@ -150,11 +150,44 @@ def test_a_cell_with_only_some_of_its_seeds_has_not_finished(
     _part(client, "begun", 5)
     _part(client, "begun", 9)  # which is not wanted
     (record,) = records.read(access, "study/made", [_wanted("begun", range(5, 8))])
-    assert (record.finished, record.runs, record.error) == (False, [], "1 of 3 seeds has finished")
+    assert (record.status, record.runs) == (records.INCOMPLETE, [])
+    assert record.error == "1 of 3 seeds finished"
 
 
-def test_what_a_run_lacks_is_missing_in_its_cell(access: Access, client: MlflowClient) -> None:
-    """A seed that diverges before the last validation has a shorter curve."""
+def test_an_unfinished_run_counts_only_if_its_seeds_have_not_finished(
+    access: Access, client: MlflowClient
+) -> None:
+    _part(client, "superseded", 5)
+    tags = {REPEATS: "superseded but seeds"}
+    failed = {seed: _run(client, "", "FAILED", seed=seed, tags=tags) for seed in (6, 5)}
+    (record,) = records.read(access, "study/made", [_wanted("superseded", range(5, 7))])
+    assert (record.status, record.runs) == ("FAILED", [failed[6]])
+
+
+def test_a_run_that_was_killed_before_its_settings_were_stored_is_ignored(
+    access: Access, client: MlflowClient
+) -> None:
+    experiment = client.get_experiment_by_name("study/made")
+    assert experiment is not None
+    tags = {"kind": "run", REPEATS: "killed but seeds"}
+    client.create_run(experiment.experiment_id, tags=tags)
+    assert _read(access, "killed").status == records.NEVER_RUN
+
+
+def test_the_reason_of_added_seeds_that_failed_without_a_run_is_known(
+    access: Access, client: MlflowClient
+) -> None:
+    _part(client, "refused part", 5)
+    experiment = client.get_experiment_by_name("study/made")
+    assert experiment is not None
+    tags = {"kind": "sweep", "failed.refused part but seeds": "no memory"}
+    client.create_run(experiment.experiment_id, tags=tags)
+    (record,) = records.read(access, "study/made", [_wanted("refused part", range(5, 8))])
+    assert (record.status, record.error) == ("FAILED", "no memory")
+
+
+def test_the_curve_of_a_run_that_ends_early_is_filled(access: Access, client: MlflowClient) -> None:
+    """A score that only some runs have is left out; a seed without a value has diverged."""
     for seed in (5, 6):
         run_id = _part(client, "shorter", seed)
         if seed == 6:
@@ -164,7 +197,7 @@ def test_what_a_run_lacks_is_missing_in_its_cell(access: Access, client: MlflowC
     epochs, values = record.curves["val/accuracy"]
     assert epochs.tolist() == [25, 50, 75]
     assert values.tolist() == [[0.25, 0.25], [0.5, 0.5], [0.0, 0.75]]
-    assert np.isnan(record.scores["test/edits"]).tolist() == [True, False]
+    assert "test/edits" not in record.scores
 
 
 @pytest.mark.parametrize(("mark", "status"), [("failed", "FAILED"), (None, "never run")])

@@ -94,7 +94,7 @@ def test_a_growth_over_different_selected_settings_is_marked(
     section = spans.section(answers.answer(study, records))
     assert section is not None
     assert "at least 20 | 10 of 10 | 10 of 10 | 10 of 10 | 0." in section.text
-    assert ("† The rate selected for these spans differs" in section.text) == marked
+    assert ("† The values of rate selected for these spans differ" in section.text) == marked
 
 
 def test_a_study_that_asks_for_no_span_has_no_section() -> None:

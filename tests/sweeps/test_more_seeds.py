@@ -1,6 +1,7 @@
 """A study keeps the seeds of finished runs and trains only the others."""
 
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ ranges = st.builds(
         (["3-5"], ["1-2", "3-5", "6-12"]),
         (["1-8", "1-12"], ["1-12"]),
         (["1-8", "5-12"], ["1-8", "9-12"]),
+        (["1-6", "7-12", "3-10"], ["1-6", "7-12"]),  # not the longest, but all seeds
+        (["5-12", "1-6", "7-9"], ["1-6", "7-9", "10-12"]),
         (["1-16"], ["1-12"]),
         (["1-11"], ["1-12"]),  # a seed by itself would fail if it diverged
         (["2-12"], ["1-12"]),
@@ -55,6 +58,15 @@ def test_no_two_chosen_runs_share_a_seed(wanted: range, found: list[range]) -> N
     seeds = [seed for part in chosen(wanted, found) for seed in part]
     assert len(seeds) == len({*seeds})
     assert {*seeds} <= {*wanted}
+
+
+@given(ranges, st.lists(st.booleans()), st.lists(ranges))
+def test_runs_that_complete_a_cell_are_chosen(
+    wanted: range, cuts: list[bool], found: list[range]
+) -> None:
+    edges = [seed for seed, cut in zip(wanted[1:], cuts, strict=False) if cut]
+    whole = [range(*pair) for pair in pairwise([wanted.start, *edges, wanted.stop])]
+    assert sum(map(len, chosen(wanted, [*found, *whole]))) == len(wanted)
 
 
 @given(ranges, st.lists(ranges), st.data())
@@ -102,6 +114,17 @@ def test_a_study_without_finished_seeds_stays_as_it_is() -> None:
     sweep = _sweep("model.units=7 replicas=12")
     assert _divided(sweep, {}) is sweep
     assert _divided(sweep, _found(sweep, "1-12", "20-30")) is sweep
+
+
+def test_the_parts_leave_their_results_in_a_folder_of_their_own() -> None:
+    sweep = _sweep("model.units=7 replicas=12")
+    assert _divided(sweep, _found(sweep, "1-8")).folder != sweep.folder
+
+
+def test_a_sweep_with_a_wrong_job_is_not_divided() -> None:
+    sweep = _sweep("epochs=2", "epochs=0")
+    assert _divided(sweep, {}) is sweep
+    assert more_seeds.finished(sweep, {}) == {}
 
 
 def test_of_runs_with_the_same_seeds_the_newest_counts() -> None:

@@ -108,7 +108,7 @@ def test_more_seeds_are_added_to_those_that_have_finished(program: Program) -> N
     assert "4 jobs: 2 finished earlier, 2 to run" in told.stdout
     done = program.run(*mine, "replicas=5")
     assert done.returncode == 0, done.stderr
-    assert "6 of 10 seeds have finished in earlier runs." in done.stdout
+    assert "Seeds that have finished in earlier runs: 6 of 10." in done.stdout
     assert done.stdout.count("ok, finished earlier") == 2
     runs = [run for run in program.runs() if run.data.tags["kind"] == "run"]
     seeds = [(run.data.params["seed"], run.data.params["replicas"]) for run in runs]
@@ -122,7 +122,7 @@ def test_more_seeds_are_added_to_those_that_have_finished(program: Program) -> N
     at_once = _written(program, "mine")
     a, b = (pd.read_csv(io.BytesIO(each["seeds.csv"])) for each in (joined, at_once))
     pd.testing.assert_frame_equal(a, b, rtol=1e-5)
-    said = "Some seeds of 2 cells were added later."
+    said = "The seeds of 2 cells were trained in several runs."
     assert said in joined["report.md"].decode()
     assert said not in at_once["report.md"].decode()
 

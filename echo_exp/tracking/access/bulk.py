@@ -141,7 +141,9 @@ def finished(access: Access, experiment: str, tag: str, values: Sequence[str]) -
 
 
 def seeds(run: Run) -> range:
-    """Returns the seeds of a training, according to its settings."""
+    """Returns the seeds of a training; none if it was killed before its settings were stored."""
+    if not {"seed", "replicas"} <= run.data.params.keys():
+        return range(0)
     first = int(run.data.params["seed"])
     return range(first, first + int(run.data.params["replicas"]))
 

@@ -26,7 +26,7 @@ from echo_exp.tracking.access.rows import of_tags, pages
 from echo_exp.tracking.errors import DeletedError
 from echo_exp.tracking.settings import CONFIG
 from echo_exp.tracking.store import PARENT_TAG, PRUNED_TAG, Series, StoredRun, Trained, Waiting
-from echo_exp.tracking.ui.view import NOTE_TAG, outdated
+from echo_exp.tracking.ui.view import NOTE_TAG, SWEPT_TAG, outdated
 from echo_exp.tracking.writer import delivery
 from echo_exp.tracking.writer.claims import Claims
 from echo_exp.tracking.writer.delivery import Courier, Delivery, Turns
@@ -191,6 +191,7 @@ class Writer:
             run = found[0] if found else self.client.create_run(experiment_id, None, tags, name)
             if not run.data.params:  # an earlier process may have ended between the two
                 self._parameters(run.info.run_id, params)
+            self.mark(run.info.run_id, _outdated(run.data.tags, tags))
             if delivery.ERROR_TAG in run.data.tags:
                 self.client.delete_tag(run.info.run_id, delivery.ERROR_TAG)
                 self.client.set_tag(run.info.run_id, NOTE_TAG, tags.get(NOTE_TAG, ""))
@@ -281,7 +282,11 @@ class Writer:
     def trained(self, tag: str, values: list[str]) -> list[Trained]:
         from echo_exp.tracking.access import bulk
 
-        runs = bulk.finished(self.access, self.experiment.experiment_id, tag, values)
+        number = self.experiment.experiment_id
+        for each in bulk.tagged(self.access, number, tag, values):
+            if each.status != "FINISHED":
+                self._deliver_left(each.run_id)
+        runs = bulk.finished(self.access, number, tag, values)
         return [Trained(self._stored(run), bulk.seeds(run)) for run in runs]
 
     def history(self, run_id: str, last: int) -> list[Series]:
@@ -525,6 +530,18 @@ class Writer:
 def _lock_folder(uri: str) -> Path | None:
     path = uri.removeprefix("sqlite:///")
     return None if path == uri else Path(path).parent / ".locks"
+
+
+def _outdated(known: Mapping[str, str], tags: Mapping[str, str]) -> dict[str, str]:
+    """Returns the tags of a parent run that an earlier start, or an earlier version, lacks.
+
+    A parent run without `SWEPT_TAG` stays without it: its runs lack the tags that belong to it.
+    """
+    new = {tag: value for tag, value in tags.items() if tag not in known and tag != SWEPT_TAG}
+    swept = tags.get(SWEPT_TAG)
+    if swept is not None and known.get(SWEPT_TAG, swept) != swept:
+        new[SWEPT_TAG] = swept
+    return new
 
 
 def _check_name(file: str) -> None:
