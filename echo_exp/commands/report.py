@@ -20,7 +20,7 @@ from echo_exp.reports import FROM
 from echo_exp.settings import SettingError, writable
 from echo_exp.sweeps import plan, study
 from echo_exp.sweeps.study import Study, Wanted
-from echo_exp.tracking import TrackingError
+from echo_exp.tracking import TrackingError, TrackingSettings
 from echo_exp.tracking.settings import existing
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ def _study(config: DictConfig) -> None:
     scales = [asked.scale] if named else asked.by_size
     found, access, cells = _answers(config, asked, scales)
     folder = _write(config, found)
-    parent = _parent(access, config.tracking.experiment, cells)
-    if parent is not None:
+    for parent in _parents(access, configuration.tracking(config), cells):
         _log(access, parent, folder)
 
 
@@ -189,19 +188,12 @@ def _answers(
     raise SettingError("study", asked.name, f"{reason}; {why}" if why else reason)
 
 
-def _parent(access: "Access", experiment: str, cells: Sequence[Wanted]) -> "Run | None":
+def _parents(access: "Access", settings: TrackingSettings, cells: Sequence[Wanted]) -> "list[Run]":
     """Returns the newest parent run of a study with these cells, if there is one."""
-    from echo_exp.tracking.access.rows import of_tags
+    from echo_exp.tracking.access import reader
 
-    found = access.client.get_experiment_by_name(experiment)
-    assert found is not None  # its runs have been read
-    parents = access.client.search_runs(
-        [found.experiment_id],
-        of_tags({study.CELLS: study.cells_mark(wanted.fingerprint for wanted in cells)}),
-        order_by=["attributes.start_time DESC"],
-        max_results=1,
-    )
-    return next(iter(parents), None)
+    mark = study.cells_mark(wanted.fingerprint for wanted in cells)
+    return reader.newest(access, settings, {study.CELLS: mark}, 1)
 
 
 def _log(access: "Access", parent: "Run", folder: Path) -> None:

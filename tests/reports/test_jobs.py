@@ -19,7 +19,7 @@ from echo_exp.reports.records import NEVER_RUN
 from echo_exp.settings import SettingError
 from echo_exp.sweeps import study
 from echo_exp.sweeps.search.goals import Constraint
-from echo_exp.tracking import PRUNED_TAG
+from echo_exp.tracking import PRUNED_TAG, TrackingSettings
 from echo_exp.tracking.access.connection import Access, reach
 from echo_exp.tracking.ui.view import MEMBER, SWEPT_TAG, member
 
@@ -74,8 +74,9 @@ def test_the_report_of_a_study_belongs_to_the_parent_with_its_cells(access: Acce
         parents[units] = _parent(access.client).info.run_id
         mark = study.cells_mark(wanted.fingerprint for wanted in cells[units])
         access.client.set_tag(parents[units], study.CELLS, mark)
-    found = {units: report._parent(access, "echo", cells[units]) for units in cells}
-    assert {units: run and run.info.run_id for units, run in found.items()} == {**parents, 7: None}
+    settings = TrackingSettings(uri=access.uri, experiment="echo")
+    found = {n: [r.info.run_id for r in report._parents(access, settings, cells[n])] for n in cells}
+    assert found == {5: [parents[5]], 6: [parents[6]], 7: []}
 
 
 def test_settings_have_their_types_and_seeds_are_grouped(access: Access) -> None:
