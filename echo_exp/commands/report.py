@@ -41,9 +41,10 @@ def main() -> None:
 
 def _report(config: DictConfig) -> None:
     asked = [key for key in ASKED if config.get(key) is not None]
-    if len(asked) != 1:
-        given = ", ".join(asked) or None
-        raise SettingError("study", given, f"name one of {', '.join(f'{key}=' for key in ASKED)}")
+    if not asked:
+        raise SettingError("study", None, f"name one of {', '.join(f'{key}=' for key in ASKED)}")
+    if len(asked) > 1:
+        raise SettingError(asked[1], config[asked[1]], f"a report with {asked[0]}= cannot have it")
     if config.get(FROM) is not None and asked != [configuration.STUDY]:
         raise SettingError(FROM, config[FROM], "only the report of a study can be made from a file")
     if asked == [configuration.STUDY]:
@@ -184,8 +185,8 @@ def _answers(
     from echo_exp.reports import study_page
 
     why = " | ".join(study_page.explained(failed))
-    reason = f"{access.uri} has no finished run of it; `{made_by}` makes them"
-    raise SettingError("study", asked.name, f"{reason}; {why}" if why else reason)
+    reason = f"no cell of it has finished in {access.uri}; `{made_by}` runs them"
+    raise SettingError("study", asked.name, f"{reason}. Unfinished: {why}" if why else reason)
 
 
 def _parents(access: "Access", settings: TrackingSettings, cells: Sequence[Wanted]) -> "list[Run]":

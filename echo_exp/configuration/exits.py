@@ -28,6 +28,9 @@ from echo_exp.training.interrupts import Interrupted
 
 FAILED, WRONG_SETTING, SIGNALLED = 1, 2, 128
 TRACEBACK = "hydra.verbose=true shows the traceback"
+QUOTING = (
+    "write several values as a,b without spaces, and quote others: 'key=\"a > b\"', 'key=[a, b]'"
+)
 
 LAUNCHERS = {
     "joblib": ("joblib", "hydra-joblib-launcher"),
@@ -104,7 +107,7 @@ def _explain_composition(error: Exception, settings: str) -> str:
         return str(found)
     text = str(error).strip().splitlines()[0]
     if isinstance(error, OverrideParseException):
-        return f"{error.override} cannot be read as setting=value: {text}"
+        return f"{error.override} cannot be read as setting=value: {text} ({QUOTING})"
     return text
 
 

@@ -63,13 +63,14 @@ def _wrong(errors: Errors) -> str:
 
 
 def _depends(skill: Skill) -> str:
-    """Says how the share of right integers depends on the state."""
+    """Says how the share of right integers depends on the state before a batch."""
     zero, carried, swapped, noise = (
         f"{float(skill.start[name].value):.4f}" for name in (ZERO, CARRIED, SWAPPED, NOISE)
     )
     return (
-        f"The share of right integers is {carried} with the carried state, {zero} with a state of "
-        f"zero, {swapped} with another sequence's state and {noise} with noise."
+        f"After the first batch, the share of right integers is {carried} with the carried state, "
+        f"{zero} with a state of zero, {swapped} with another sequence's state and {noise} with "
+        "noise."
     )
 
 

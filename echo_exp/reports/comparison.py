@@ -146,7 +146,9 @@ def score(each: Job, metric: str) -> Estimate:
         return Estimate(math.nan, math.nan, math.nan)
     mean = float(values.mean())
     if len(values) > 1:
-        return Estimate(mean, *interval(mean, float(values.std(ddof=1)), len(values)))
+        student = interval(mean, float(values.std(ddof=1)), len(values))
+        low, high = np.clip(student, *definition(metric).span)  # NaN stays NaN
+        return Estimate(mean, float(low), float(high))
     ends = [each.scores.get(f"{metric}_{end}", np.array([np.nan])) for end in ("low", "high")]
     return Estimate(mean, *(float(end[0]) for end in ends))
 

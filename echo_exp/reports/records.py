@@ -58,6 +58,7 @@ class Record:
         seconds: The time that the training of all seeds took.
         parameters: The number of trainable parameters of a network.
         error: Why it did not finish, in one line, if that is known.
+        further: How many finished seeds are known that the cell does not ask for.
     """
 
     cell: Cell
@@ -71,6 +72,7 @@ class Record:
     seconds: float
     parameters: int
     error: str = ""
+    further: int = 0
 
     @property
     def finished(self) -> bool:
@@ -119,6 +121,12 @@ class _Runs:
         """Returns finished runs that together have all seeds of a cell; none if seeds lack."""
         finished = self.finished(wanted)
         return finished if _all_seeds(finished, wanted) == {*wanted.seeds} else []
+
+    def further(self, wanted: Wanted) -> int:
+        """Returns how many seeds have finished that a cell does not ask for."""
+        runs = self.marked.get(wanted.repeats, {}).values()
+        finished = [bulk.seeds(run) for run in runs if run.info.status == FINISHED]
+        return len({seed for seeds in finished for seed in seeds} - {*wanted.seeds})
 
     def incomplete(self, cells: Iterable[Wanted]) -> list[Wanted]:
         """Returns the cells of which not all seeds have finished."""
@@ -259,22 +267,22 @@ def _record(access: Access, wanted: Wanted, runs: _Runs, error: str) -> Record:
         curves=curves,
         seconds=sum(run.data.metrics["fit_seconds"] for run in parts),
         parameters=int(parts[0].data.metrics["parameters"]),
+        further=runs.further(wanted),
     )
 
 
 def _left(wanted: Wanted, runs: _Runs, error: str) -> Record:
     """Returns the record of a cell that has not finished; its job may have failed without a run."""
     done = _all_seeds(runs.finished(wanted), wanted)
+    counted = f"{len(done)} of {len(wanted.seeds)} seeds finished" if done else ""
     for run in runs.of(wanted):
         if run.info.status != FINISHED and not done.issuperset(_seeds(run, wanted)):
             why = error_of(run) if run.info.status != RUNNING else ""
-            return _unfinished(wanted, run.info.status, [run], why)
+            both = "; ".join(filter(None, [why, counted]))
+            return _unfinished(wanted, run.info.status, [run], both)
     if error:
         return _unfinished(wanted, FAILED, error=error)
-    if not done:
-        return _unfinished(wanted, NEVER_RUN)
-    counted = f"{len(done)} of {len(wanted.seeds)} seeds finished"
-    return _unfinished(wanted, INCOMPLETE, error=counted)
+    return _unfinished(wanted, INCOMPLETE if done else NEVER_RUN, error=counted)
 
 
 def _measured(access: Access, run: Run) -> tuple[dict[str, Floats], Curves]:

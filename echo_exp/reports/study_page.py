@@ -141,6 +141,8 @@ def _lines(found: Answers, answer: str) -> Iterator[str]:
     yield f"{answer}\n"
     yield f"{done} of {len(found.records)} cells finished, {seeds} seeds"
     yield from (f"  {line}" for line in explained(found.records))
+    if further := sum(record.further for record in found.records):
+        yield f"  {counted(further, 'more seed')} finished that are not asked for here (replicas=)"
     yield f"\n{metric}, mean and 95 % interval; p corrected for their number (Holm)"
     for c in found.comparisons:
         if c.metric == metric:

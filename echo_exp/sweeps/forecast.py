@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from echo_exp import configuration, terminal
 from echo_exp.running.resume import REPEATS
 from echo_exp.sweeps import failures, job, more_seeds
-from echo_exp.sweeps.plan import TAG, Again, Sweep
+from echo_exp.sweeps.plan import TAG, Again, Job, Sweep
 from echo_exp.sweeps.rounds import planned
 from echo_exp.sweeps.stacks import Stack
 from echo_exp.sweeps.table import varied
@@ -89,7 +89,14 @@ def _lines(
     for each in sweep.jobs:
         state = states[each.number]
         place = places[each.fingerprint] if state in (RUN, ON) else ""
-        yield str(each.number), " ".join(names[each.number]), state, place
+        yield str(each.number), f"{' '.join(names[each.number])}{_seeds(each, sweep)}", state, place
+
+
+def _seeds(each: Job, sweep: Sweep) -> str:
+    """Returns the seeds of a job that has several, if the jobs differ in their seeds."""
+    if "seed" not in sweep.axes or each.problem or len(each.seeds) == 1:
+        return ""
+    return f" (seeds {each.seeds[0]} to {each.seeds[-1]})"
 
 
 def time_of(stacks: Sequence[Stack], paces: Sequence[Pace], workers: int) -> str:
@@ -152,8 +159,10 @@ def _of_stacks(stacks: Sequence[Stack], workers: int) -> str:
     networks = terminal.counted(sizes[0], "network")
     if min(sizes) < max(sizes):
         networks = f"{min(sizes)} to {max(sizes)} networks"
-    at_once = "one after the other" if workers == 1 else f"{workers} at once"
-    return f", as {terminal.counted(len(stacks), 'stack')} of {networks}, {at_once}"
+    made = f", as {terminal.counted(len(stacks), 'stack')} of {networks}"
+    if len(stacks) == 1:
+        return made
+    return f"{made}, {'one after the other' if workers == 1 else f'{workers} at once'}"
 
 
 class _Found:

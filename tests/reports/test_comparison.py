@@ -116,11 +116,18 @@ def test_runs_without_scores_are_refused(access: Access) -> None:
 
 
 def test_a_score_over_seeds_has_students_interval() -> None:
-    values = np.array([0.7, 0.8, 0.9, np.nan])
+    values = np.array([0.4, 0.5, 0.6, np.nan])
     found = comparison.score(Job(FINISHED, "", {}, "x", range(4), {METRIC: values}), METRIC)
-    low, high = stats.t.interval(0.95, 2, 0.8, stats.sem(values[:3]))
-    assert (found.value, found.low, found.high) == pytest.approx((0.8, low, high))
+    low, high = stats.t.interval(0.95, 2, 0.5, stats.sem(values[:3]))
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, low, high))
     assert math.isnan(comparison.score(Job(FINISHED, "", {}), METRIC).value)
+
+
+def test_the_interval_of_a_share_ends_at_1() -> None:
+    values = np.array([0.7, 0.8, 0.9])
+    found = comparison.score(Job(FINISHED, "", {}, "x", range(3), {METRIC: values}), METRIC)
+    assert found.high == 1
+    assert found.low > 0
 
 
 def test_a_difference_of_equal_intervals_is_wider_by_the_root_of_two() -> None:

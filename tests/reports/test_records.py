@@ -130,6 +130,8 @@ def test_a_cell_is_made_of_the_runs_that_have_its_seeds(
     assert record.scores["test/accuracy"].tolist() == [0.75] * 3
     assert record.curves["val/accuracy"][1].tolist() == [[0.25] * 3, [0.5] * 3]
     assert record.seconds == 9.0
+    (part,) = records.read(access, "study/made", [_wanted("added to", range(5, 7))])
+    assert (part.seeds, part.further) == ([5, 6], 1)
 
 
 def test_the_runs_of_a_cell_have_the_same_code(access: Access, client: MlflowClient) -> None:

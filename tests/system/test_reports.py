@@ -95,7 +95,7 @@ def test_failed_jobs_are_in_the_report(program: Program) -> None:
     ("arguments", "words"),
     [
         ((), ("study=null", "name one of study=, sweep=, runs=")),
-        (("sweep=last", "runs=[a]"), ("name one of",)),
+        (("sweep=last", "runs=[a]"), ("runs=['a'] is not allowed", "with sweep=")),
         (("sweep=nobody",), ("sweep=nobody", "the newest of experiment echo are:")),
         (("sweep=last", "metric=test/mae"), ("metric=test/mae", "test/accuracy")),
         (

@@ -171,7 +171,7 @@ def test_without_a_finished_cell_the_command_says_why_there_is_no_report(program
     assert program.run(*mine).returncode == 1
     reported = program.report(*mine)
     assert reported.returncode == 2
-    assert "has no finished run of it" in reported.stderr
+    assert "no cell of it has finished in" in reported.stderr
     assert "(2 cells): FAILED: DivergedError: the loss of epoch" in reported.stderr
     assert len(reported.stderr.splitlines()) == 1
 
@@ -229,7 +229,7 @@ def test_a_report_covers_the_largest_finished_scale_and_says_so(program: Program
     assert _cells(program, "mine", "tiny")["epochs"].tolist() == [2, 2]
     refused = program.report(*mine, "study.scale=full")
     assert refused.returncode == 2
-    assert "no finished run of it" in refused.stderr
+    assert "no cell of it has finished in" in refused.stderr
     folders = {path.name for path in (program.folder / "outputs" / "reports" / "mine").iterdir()}
     assert folders == {"tiny", "small"}
 
