@@ -24,12 +24,17 @@ def scan(kept: Tensor, new: Tensor, state: Tensor | None = None) -> Tensor:
     Returns:
         The h of all timesteps, [R, B, T, U].
     """
-    if state is not None:
-        first = torch.addcmul(new[:, :, :1], kept[:, :, :1], state.unsqueeze(2))  # [R, B, 1, U]
-        new = torch.cat([first, new[:, :, 1:]], 2)  # [R, B, T, U]
     if torch.compiler.is_exporting():
-        return rounds(kept, new)
-    return differentiable(kept, new, rounds if kept.is_cuda else loop)
+        return rounds(kept, _begun(kept, new, state))
+    return differentiable(kept, new, state, rounds if kept.is_cuda else loop)
+
+
+def _begun(kept: Tensor, new: Tensor, state: Tensor | None) -> Tensor:
+    """Adds what is kept of a state to the first timestep, [R, B, T, U] -> [R, B, T, U]."""
+    if state is None:
+        return new
+    first = torch.addcmul(new[:, :, :1], kept[:, :, :1], state.unsqueeze(2))  # [R, B, 1, U]
+    return torch.cat([first, new[:, :, 1:]], 2)
 
 
 def loop(kept: Tensor, new: Tensor, reverse: bool = False) -> Tensor:
@@ -84,20 +89,24 @@ class _Scan(torch.autograd.Function):
     """A scan, whose backward is a scan from the other end: ``d = kept_after * d_after + d_h``."""
 
     @staticmethod
-    def forward(ctx: Any, kept: Tensor, new: Tensor, run: Run) -> Tensor:
-        hiddens = run(kept, new, False)
-        ctx.save_for_backward(kept, hiddens)
+    def forward(ctx: Any, kept: Tensor, new: Tensor, state: Tensor | None, run: Run) -> Tensor:
+        hiddens = run(kept, _begun(kept, new, state), False)
+        ctx.save_for_backward(kept, hiddens, state)
         ctx.run = run
         return hiddens
 
     @staticmethod
-    def backward(ctx: Any, d_hiddens: Tensor) -> tuple[Tensor, Tensor, None]:
-        kept, hiddens = ctx.saved_tensors
+    def backward(ctx: Any, d_hiddens: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+        kept, hiddens, state = ctx.saved_tensors
         d_new = ctx.run(kept, d_hiddens, True)
-        d_kept = torch.zeros_like(kept)  # the first timestep keeps nothing
+        d_kept = torch.empty_like(d_new)
         torch.mul(d_new[:, :, 1:], hiddens[:, :, :-1], out=d_kept[:, :, 1:])
-        return d_kept, d_new, None
+        first, d_state = d_new[:, :, 0], None
+        d_kept[:, :, 0] = 0 if state is None else first * state
+        if ctx.needs_input_grad[2]:
+            d_state = first * kept[:, :, 0]
+        return d_kept, d_new, d_state, None
 
 
-differentiable: Callable[[Tensor, Tensor, Run], Tensor] = _Scan.apply
-"""Computes a scan and its backward by `loop` or `rounds`; arguments as theirs, [R, B, T, U]."""
+differentiable: Callable[[Tensor, Tensor, Tensor | None, Run], Tensor] = _Scan.apply
+"""Computes a scan and its backward by `loop` or `rounds`; arguments as those of `scan`."""

@@ -48,7 +48,11 @@ def test_in_reverse_each_timestep_keeps_a_share_of_the_one_after(
 @pytest.mark.parametrize("timesteps", [1, 2, 5, 8])
 def test_the_derivative_is_that_of_the_equation(run: Run, timesteps: int) -> None:
     kept, new = (part.requires_grad_() for part in drawn((2, 2, timesteps, 3), 1))
-    torch.autograd.gradcheck(lambda kept, new: differentiable(kept, new, run), (kept, new))
+    state = torch.randn(2, 2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda k, n: differentiable(k, n, None, run), (kept, new))
+    assert torch.autograd.gradcheck(
+        lambda k, n, s: differentiable(k, n, s, run), (kept, new, state)
+    )
 
 
 def test_an_initial_state_acts_like_a_timestep_before_the_first() -> None:
