@@ -3,11 +3,13 @@
 A cell has one run, or several if seeds were added to it later.
 """
 
+import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -58,7 +60,7 @@ class Record:
         seconds: The time that the training of all seeds took.
         parameters: The number of trainable parameters of a network.
         error: Why it did not finish, in one line, if that is known.
-        further: How many finished seeds are known that the cell does not ask for.
+        further: How many of its seeds are known to have finished that the study does not ask for.
     """
 
     cell: Cell
@@ -122,11 +124,12 @@ class _Runs:
         finished = self.finished(wanted)
         return finished if _all_seeds(finished, wanted) == {*wanted.seeds} else []
 
-    def further(self, wanted: Wanted) -> int:
-        """Returns how many seeds have finished that a cell does not ask for."""
+    def further(self, wanted: Wanted, cells: Iterable[Wanted]) -> int:
+        """Returns how many seeds of a cell have finished that none of the cells asks for."""
         runs = self.marked.get(wanted.repeats, {}).values()
         finished = [bulk.seeds(run) for run in runs if run.info.status == FINISHED]
-        return len({seed for seeds in finished for seed in seeds} - {*wanted.seeds})
+        asked = [each.seeds for each in cells if each.repeats == wanted.repeats]
+        return len({*chain(*finished)} - {*chain(*asked)})
 
     def incomplete(self, cells: Iterable[Wanted]) -> list[Wanted]:
         """Returns the cells of which not all seeds have finished."""
@@ -159,7 +162,13 @@ def read(access: Access, experiment: str, cells: Sequence[Wanted]) -> list[Recor
     )
     without_run, runs = _failed(sweeps), _latest(client, sweeps, cells)
     runs.add(_others(access, found, runs.incomplete(cells)))
-    return [_record(access, wanted, runs, _reason(without_run, wanted)) for wanted in cells]
+    return [
+        dataclasses.replace(
+            _record(access, wanted, runs, _reason(without_run, wanted)),
+            further=runs.further(wanted, cells),
+        )
+        for wanted in cells
+    ]
 
 
 def runs_of(client: MlflowClient, sweep: Run) -> list[Run]:
@@ -267,7 +276,6 @@ def _record(access: Access, wanted: Wanted, runs: _Runs, error: str) -> Record:
         curves=curves,
         seconds=sum(run.data.metrics["fit_seconds"] for run in parts),
         parameters=int(parts[0].data.metrics["parameters"]),
-        further=runs.further(wanted),
     )
 
 

@@ -132,6 +132,8 @@ def test_a_cell_is_made_of_the_runs_that_have_its_seeds(
     assert record.seconds == 9.0
     (part,) = records.read(access, "study/made", [_wanted("added to", range(5, 7))])
     assert (part.seeds, part.further) == ([5, 6], 1)
+    cells = [_wanted("added to", range(5, 6)), _wanted("added to", range(6, 8))]
+    assert [each.further for each in records.read(access, "study/made", cells)] == [0, 0]
 
 
 def test_the_runs_of_a_cell_have_the_same_code(access: Access, client: MlflowClient) -> None:
