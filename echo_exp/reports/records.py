@@ -164,7 +164,7 @@ def read(access: Access, experiment: str, cells: Sequence[Wanted]) -> list[Recor
     runs.add(_others(access, found, runs.incomplete(cells)))
     return [
         dataclasses.replace(
-            _record(access, wanted, runs, _reason(without_run, wanted)),
+            _record(access, wanted, runs, without_run),
             further=runs.further(wanted, cells),
         )
         for wanted in cells
@@ -231,11 +231,6 @@ def _others(access: Access, experiment: Experiment, cells: Sequence[Wanted]) -> 
     return bulk.runs(access, number, list(dict.fromkeys(found))).values()
 
 
-def _reason(without_run: Mapping[str, str], wanted: Wanted) -> str:
-    """Returns why the job of a cell, or of some of its seeds, failed before it had a run."""
-    return without_run.get(wanted.fingerprint) or without_run.get(wanted.repeats, "")
-
-
 def error_of(run: Run) -> str:
     """Returns why a run failed, in one line; empty if that is not known.
 
@@ -251,11 +246,11 @@ def _unfinished(wanted: Wanted, status: str, runs: Sequence[Run] = (), error: st
     return Record(wanted.cell, status, ids, wanted.epochs, (), {}, np.empty(0), {}, 0.0, 0, error)
 
 
-def _record(access: Access, wanted: Wanted, runs: _Runs, error: str) -> Record:
-    """Returns the record of a cell; ``error`` says why it may have no run."""
+def _record(access: Access, wanted: Wanted, runs: _Runs, without_run: Mapping[str, str]) -> Record:
+    """Returns the record of a cell; ``without_run`` says why jobs failed before they had a run."""
     parts = runs.parts(wanted)
     if not parts:
-        return _left(wanted, runs, error)
+        return _left(wanted, runs, without_run)
     try:
         table, curves = _joined([_measured(access, run) for run in parts])
     except (MlflowException, OSError, ValueError, KeyError) as caught:
@@ -279,8 +274,8 @@ def _record(access: Access, wanted: Wanted, runs: _Runs, error: str) -> Record:
     )
 
 
-def _left(wanted: Wanted, runs: _Runs, error: str) -> Record:
-    """Returns the record of a cell that has not finished; its job may have failed without a run."""
+def _left(wanted: Wanted, runs: _Runs, without_run: Mapping[str, str]) -> Record:
+    """Returns the record of a cell that has not finished."""
     done = _all_seeds(runs.finished(wanted), wanted)
     counted = f"{len(done)} of {len(wanted.seeds)} seeds finished" if done else ""
     for run in runs.of(wanted):
@@ -288,7 +283,8 @@ def _left(wanted: Wanted, runs: _Runs, error: str) -> Record:
             why = error_of(run) if run.info.status != RUNNING else ""
             both = "; ".join(filter(None, [why, counted]))
             return _unfinished(wanted, run.info.status, [run], both)
-    if error:
+    job = wanted.repeats if done else wanted.fingerprint  # that of the seeds that were added
+    if error := without_run.get(job, ""):
         return _unfinished(wanted, FAILED, error=error)
     return _unfinished(wanted, INCOMPLETE if done else NEVER_RUN, error=counted)
 

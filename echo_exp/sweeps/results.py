@@ -68,8 +68,8 @@ def tell(
     if studied:
         for each, result in rows:
             if result.failed:
-                mark = each.repeats if "replicas" in sweep.axes else each.fingerprint
-                parent.set_tag(FAILED_TAG + mark, result.line)
+                for mark in (each.fingerprint, each.repeats):  # or of some seeds of a cell
+                    parent.set_tag(FAILED_TAG + mark, result.line)
     if folder is not None and settings:
         report(parent, folder, reasons)
     if studied and settings:
