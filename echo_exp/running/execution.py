@@ -11,6 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from echo_exp import configuration
+from echo_exp.configuration.code import code
 from echo_exp.running import resume
 from echo_exp.running.opening import open_store, reached
 from echo_exp.running.result import AlreadyFinishedError, Callbacks, ClaimedError, OnOutcome, Result
@@ -129,7 +130,7 @@ def _once(store: Store, start: Start, overrides: Sequence[str]) -> Start:
 @contextlib.contextmanager
 def _claimed(store: Store, config: DictConfig) -> Iterator[None]:
     """Claims a run within the block, so that other processes do not run it, too."""
-    thing = claim(configuration.fingerprint(config), resume.code_of(config))
+    thing = claim(configuration.fingerprint(config))
     with reached(config):
         holder = store.claim(thing)
     if holder is not None:
@@ -141,9 +142,9 @@ def _claimed(store: Store, config: DictConfig) -> Iterator[None]:
             store.release(thing)
 
 
-def claim(fingerprint: str, code: str) -> str:
-    """Returns the name under which a process claims to run some settings with some code."""
-    return f"job/{fingerprint}/{code}"
+def claim(fingerprint: str) -> str:
+    """Returns the name under which a process claims to run some settings with this code."""
+    return f"job/{fingerprint}/{code()}"
 
 
 def _check_writable(key: str, folder: Path) -> None:

@@ -90,7 +90,7 @@ def _free(waiting: Sequence[Job], store: Store | None) -> list[Job]:
     distinct = list({job.fingerprint: job for job in reversed(waiting)}.values())[::-1]
     if store is None:
         return distinct
-    claims = {running.claim(job.fingerprint, job.code): job for job in distinct}
+    claims = {running.claim(job.fingerprint): job for job in distinct}
     try:
         taken = store.claimed(list(claims))
     except UnreachableError:  # the jobs wait for the store, and fail if they wait in vain
