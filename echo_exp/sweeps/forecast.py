@@ -200,7 +200,9 @@ class _Found:
             if experiment is None:
                 return {}
             values = list(dict.fromkeys(each.repeats for each in sweep.jobs))
-            runs = bulk.finished(self._access, experiment.experiment_id, REPEATS, values)
+            number = experiment.experiment_id
+            tagged = bulk.tagged(self._access, number, REPEATS, values)
+            runs = bulk.finished(self._access, number, tagged)
         return more_seeds.grouped((run.data.tags, bulk.seeds(run), run) for run in runs)
 
     def parent(self, sweep: str) -> str | None:

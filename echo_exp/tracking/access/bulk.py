@@ -126,18 +126,11 @@ def tagged(access: Access, experiment: str, tag: str, values: Sequence[str]) -> 
     return sorted(found, key=lambda run: (-(run.start or 0), run.run_id))
 
 
-def finished(access: Access, experiment: str, tag: str, values: Sequence[str]) -> list[Run]:
-    """Reads the finished trainings whose tag has one of the given values, the newest first.
-
-    Args:
-        access: The store.
-        experiment: The id of their experiment.
-        tag: The tag.
-        values: The values, which are hashes or names.
-    """
-    found = [each for each in tagged(access, experiment, tag, values) if each.status == "FINISHED"]
-    whole = runs(access, experiment, [each.run_id for each in found])
-    return [whole[each.run_id] for each in found if each.run_id in whole]
+def finished(access: Access, experiment: str, found: Sequence[Tagged]) -> list[Run]:
+    """Reads the finished ones of trainings that `tagged` has found, in their order."""
+    ids = [each.run_id for each in found if each.status == "FINISHED"]
+    whole = runs(access, experiment, ids)
+    return [whole[run_id] for run_id in ids if run_id in whole]
 
 
 def seeds(run: Run) -> range:

@@ -283,10 +283,11 @@ class Writer:
         from echo_exp.tracking.access import bulk
 
         number = self.experiment.experiment_id
-        for each in bulk.tagged(self.access, number, tag, values):
-            if each.status != "FINISHED":
-                self._deliver_left(each.run_id)
-        runs = bulk.finished(self.access, number, tag, values)
+        found = bulk.tagged(self.access, number, tag, values)
+        left = [self._deliver_left(each.run_id) for each in found if each.status != "FINISHED"]
+        if any(left):
+            found = bulk.tagged(self.access, number, tag, values)
+        runs = bulk.finished(self.access, number, found)
         return [Trained(self._stored(run), bulk.seeds(run)) for run in runs]
 
     def history(self, run_id: str, last: int) -> list[Series]:
