@@ -83,6 +83,9 @@ class EchoSweeper(BasicSweeper):
 def _sweep(config: DictConfig, context: HydraContext, arguments: list[str]) -> Sweep:
     lines = [*study.lines(_params(config)), *arguments]
     jobs = make_jobs(combinations(lines, context.config_loader))
+    errors = [job.error for job in jobs if job.error is not None]
+    if len(errors) == len(jobs):  # probably a setting that they share
+        raise errors[0]
     name = f"sweep of {len(jobs)}: {' '.join(arguments)}"
     return _asked(config, ["-m", *arguments], jobs, name)
 

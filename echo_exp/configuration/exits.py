@@ -1,6 +1,7 @@
 """Turns an error into one message and an exit code."""
 
 import contextlib
+import difflib
 import os
 import re
 import sys
@@ -144,7 +145,15 @@ def _missing_option(file: str, options: Sequence[str]) -> SettingError:
         name, what = LAUNCHERS[option]
         return not_installed(configuration.LAUNCH, name, what, extra=name)
     names = [name for name in options if not name.startswith("_")]
-    return SettingError(group, option, "it must be " + " or ".join(names))
+    allowed = "it must be " + " or ".join(names)
+    if not difflib.get_close_matches(option, names) and not _has_own_folder():
+        allowed += "; --config-dir adds a folder with options of your own"
+    return SettingError(group, option, allowed)
+
+
+def _has_own_folder() -> bool:
+    """Returns whether the command line names a folder with the user's own settings."""
+    return any(re.match(r"--config-(dir|path)\b|-c[dp]\b", argument) for argument in sys.argv)
 
 
 def _unknown(key: str, text: str, settings: str) -> SettingError:
