@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -59,17 +60,20 @@ def _measured(config: Any) -> dict[str, Any]:
 
 def parameters(config: DictConfig) -> dict[str, Any]:
     """Returns the parameters worth comparing between runs: each group's class and its arguments."""
-    chosen = {
-        group: config[group]._target_.rsplit(".", 1)[-1]
-        for group in ("problem", "model", "representation", "missing", "optimizer")
-    }
+    groups = ("problem", "model", "representation", "missing", "optimizer")
+    chosen = {group: class_of(config, group) for group in groups}
     rest = {key: value for key, value in _measured(config).items() if "._" not in key}
     return chosen | rest
 
 
+def class_of(config: DictConfig, group: str) -> str:
+    """Returns the name of the class that a group names."""
+    return str(config[group]._target_.rsplit(".", 1)[-1])
+
+
 def problem_kind(config: DictConfig) -> str:
     """Returns the kind of a run's problem: the name of its class in words, ``delayed echo``."""
-    name = parameters(config)["problem"].removesuffix("Problem")
+    name = class_of(config, "problem").removesuffix("Problem")
     return re.sub("(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
@@ -93,8 +97,7 @@ def stack_key(config: DictConfig) -> str:
         return ""
     every = flat(OmegaConf.to_container(config, resolve=True))
     others = {key: value for key, value in every.items() if not _stacks(key, value)}
-    text = json.dumps(others | {"kept": sorted(every.keys() - others.keys())}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _hash(others | {"kept": sorted(every.keys() - others.keys())})
 
 
 def _stacks(key: str, value: Any) -> bool:
@@ -102,28 +105,39 @@ def _stacks(key: str, value: Any) -> bool:
     return key in ("seed", "replicas", "epochs") or number
 
 
-def fingerprint(config: DictConfig, *but: str) -> str:
-    """Returns a hash of all settings that may affect a result.
+@dataclass(frozen=True)
+class Fingerprints:
+    """Hashes of the settings that may affect a result.
 
     A run of an earlier version has the same fingerprint as a run with the same settings today.
 
-    Args:
-        config: The configuration.
-        *but: Settings to leave out.
+    Attributes:
+        whole: The hash of all of them.
+        longer: Without the epochs: equal for runs of which a longer one begins exactly as a shorter
+            one does. Equal to ``whole`` if the epochs determine how a run begins.
+        repeats: Without the seeds: equal for runs that repeat each other.
     """
+
+    whole: str
+    longer: str
+    repeats: str
+
+
+def fingerprints(config: DictConfig) -> Fingerprints:
+    """Returns the fingerprints of a configuration."""
     every = as_first_written(_measured(OmegaConf.to_container(config, resolve=True)))
-    measured = {key: value for key, value in every.items() if key not in but}
-    text = json.dumps(measured, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    epochs = ("epochs",) if can_grow(config) else ()
+    return Fingerprints(*(_hash(every, but) for but in ((), epochs, REPETITIONS)))
 
 
-def repeats(config: DictConfig) -> str:
-    """Returns the fingerprint without the seeds: equal for runs that repeat each other.
+def fingerprint(config: DictConfig) -> str:
+    """Returns a hash of all settings that may affect a result."""
+    return fingerprints(config).whole
 
-    Args:
-        config: The configuration.
-    """
-    return fingerprint(config, *REPETITIONS)
+
+def _hash(settings: Mapping[str, Any], but: Collection[str] = ()) -> str:
+    kept = {key: value for key, value in settings.items() if key not in but}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def can_grow(config: DictConfig) -> bool:

@@ -44,7 +44,7 @@ def experiment() -> str:
 
 
 def run(
-    config: DictConfig,
+    about: str,
     stored: StoredRun,
     where: Sequence[str],
     outcome: "Outcome | None" = None,
@@ -53,7 +53,7 @@ def run(
     """Describes a run.
 
     Args:
-        config: Its configuration.
+        about: What it is, see `sentence`.
         stored: The run as the store knows it.
         where: The overrides that tell where runs are written.
         outcome: Its outcome, once there is one.
@@ -61,7 +61,7 @@ def run(
     """
     which = [f"run={stored.run_id}", *where]
     again = {stored.tags["mlflow.source.name"]: "repeats it"}
-    about = markdown.text(_sentence(config), _beginning(stored))
+    about = markdown.text(about, _beginning(stored))
     if outcome is None:
         resume = shlex.join(["echo-exp", f"resume={stored.run_id}", *where])
         more = {resume: "continues it where it stopped"}
@@ -99,15 +99,19 @@ def _link(experiment_id: str, run_id: str) -> str:
     return f"[Run {run_id}]({page(experiment_id, run_id)})"
 
 
-def _sentence(config: DictConfig) -> str:
-    """Says in one sentence what a run is."""
-    chosen, kind = configuration.parameters(config), configuration.problem_kind(config)
-    how = f"{kind}, {chosen['representation']}"
+def sentence(config: DictConfig, problem: Problem) -> str:
+    """Says in one sentence what a run is.
+
+    Args:
+        config: Its configuration.
+        problem: Its problem.
+    """
+    model, representation = (configuration.class_of(config, g) for g in ("model", "representation"))
+    how = f"{configuration.problem_kind(config)}, {representation}"
     units = f" of {config.model.units} units" if "units" in config.model else ""
     many = f", {config.replicas} networks at once" if config.replicas > 1 else ""
-    problem = configuration.problem(config)
     return (
-        f"{chosen['model']}{units} learns to {problem.goal} "
+        f"{model}{units} learns to {problem.goal} "
         f"({how}): {config.epochs:,} epochs{_turns(problem)} from seed {config.seed}{many}."
     )
 

@@ -56,7 +56,7 @@ def open_entry(
     with reached(start.config):
         if start.run is None:
             shorter = start.shorter if continues else None
-            run = _create_run(store, start.config, overrides, parent, shorter)
+            run = _create_run(store, start, overrides, parent, shorter)
             if shorter is not None:
                 _link(store, shorter, run)
             return run
@@ -82,19 +82,18 @@ def _link(store: Store, shorter: StoredRun, run: Run) -> None:
 
 def _create_run(
     store: Store,
-    config: DictConfig,
+    start: Start,
     overrides: Sequence[str],
     parent: str | None,
     shorter: StoredRun | None,
 ) -> Run:
+    config = start.config
     if parent is None:
         store.describe({NOTE_TAG: descriptions.experiment(), **view()})
     found = (
         provenance.tags(overrides)
         | {"kind": "run", "problem": configuration.problem_kind(config)}
-        | resume.identity(config)
-        | resume.kin(config)
-        | resume.repetitions(config)
+        | start.marks.tags
         | ({member(parent): MEMBER} if parent else {})
     )
     return store.create_run(
@@ -123,7 +122,7 @@ def run_name(config: DictConfig) -> str:
 def end_early(
     run: Run,
     error: BaseException,
-    config: DictConfig,
+    about: str,
     overrides: Sequence[str],
     automatic: bool,
 ) -> None:
@@ -133,7 +132,7 @@ def end_early(
         command = "the same command" if automatic else f"`echo-exp resume={run.run_id}`"
         _add_note(error, f"{command} continues it where it stopped")
     with contextlib.suppress(TrackingError):  # the error itself is what the user must see
-        note = descriptions.run(config, run.stored, where(overrides), end=_end(error))
+        note = descriptions.run(about, run.stored, where(overrides), end=_end(error))
         run.set_tag(NOTE_TAG, note)
         if isinstance(error, PrunedError):
             run.set_tag(PRUNED_TAG, str(error.epoch))

@@ -4,6 +4,7 @@ Torch and Lightning are imported only when a training starts, MLflow only by the
 """
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -101,7 +102,7 @@ def started(store: Store | None, config: DictConfig, overrides: Sequence[str]) -
     if store is None or config.resume is None or start.run is not None:
         yield start
         return
-    with _claimed(store, start.config):
+    with _claimed(store, start):
         with reached(config):
             start = _once(store, start, overrides)
         yield start
@@ -114,10 +115,10 @@ def _once(store: Store, start: Start, overrides: Sequence[str]) -> Start:
     """
     config = start.config
     config.resume = None
-    same = store.find_same(resume.identity(config))
+    same = store.find_same(start.marks.same)
     if same is None:
-        shorter = start.shorter or store.find_shorter(resume.kin(config), config.epochs)
-        return Start(config, shorter=shorter)
+        shorter = start.shorter or store.find_shorter(start.marks.longer, config.epochs)
+        return start if shorter is start.shorter else dataclasses.replace(start, shorter=shorter)
     if same.status == "FINISHED":
         parent = config.sweep.get("parent")
         if parent is not None:
@@ -128,10 +129,10 @@ def _once(store: Store, start: Start, overrides: Sequence[str]) -> Start:
 
 
 @contextlib.contextmanager
-def _claimed(store: Store, config: DictConfig) -> Iterator[None]:
+def _claimed(store: Store, start: Start) -> Iterator[None]:
     """Claims a run within the block, so that other processes do not run it, too."""
-    thing = claim(configuration.fingerprint(config))
-    with reached(config):
+    thing = claim(start.marks.fingerprints.whole)
+    with reached(start.config):
         holder = store.claim(thing)
     if holder is not None:
         raise ClaimedError(f"{holder} is running the same")

@@ -1,5 +1,6 @@
 """Where a run starts: at the beginning, where it was interrupted, or where a shorter one ended."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from echo_exp import configuration
 from echo_exp.configuration import trust
 from echo_exp.configuration.code import code
+from echo_exp.configuration.identity import Fingerprints
 from echo_exp.configuration.renamed import renamed
 from echo_exp.settings import SettingError
 from echo_exp.tracking import Store, StoredRun
@@ -34,6 +36,11 @@ class Start:
     run: StoredRun | None = None
     shorter: StoredRun | None = None
 
+    @functools.cached_property
+    def marks(self) -> "Marks":
+        """The tags of its run, by which it and related runs are found."""
+        return marks(self.config)
+
     def told(self, overrides: Sequence[str]) -> list[str]:
         """Returns a call's overrides, with an id for ``last``, which means another run later."""
         named = self.run or self.shorter
@@ -41,29 +48,42 @@ class Start:
         return [last.get(override, override) for override in overrides]
 
 
-def identity(config: DictConfig) -> dict[str, str]:
-    """Returns the tags by which a run of the same settings and code is found again."""
-    return {"fingerprint": configuration.fingerprint(config), "code": code_of(config)}
+@dataclass(frozen=True)
+class Marks:
+    """What tells which runs are the same as a run, or related to it.
+
+    Attributes:
+        fingerprints: The fingerprints of its configuration.
+        code: The version of all code that determines the result, including the user's.
+    """
+
+    fingerprints: Fingerprints
+    code: str
+
+    @property
+    def same(self) -> dict[str, str]:
+        """The tags of runs of the same settings and code."""
+        return {"fingerprint": self.fingerprints.whole, "code": self.code}
+
+    @property
+    def longer(self) -> dict[str, str]:
+        """The tags of runs of which a longer one begins exactly as a shorter one does."""
+        return {"fingerprint.epochs": self.fingerprints.longer, "code": self.code}
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """All tags of the run."""
+        return self.same | self.longer | {REPEATS: self.fingerprints.repeats}
+
+
+def marks(config: DictConfig) -> Marks:
+    """Returns what tells which runs are the same as one with this configuration."""
+    return Marks(configuration.fingerprints(config), code_of(config))
 
 
 def code_of(config: DictConfig) -> str:
     """Returns the version of all code that determines the result, including the user's."""
     return code(frozenset(str(name) for _, name in trust.targets(config)))
-
-
-def kin(config: DictConfig) -> dict[str, str]:
-    """Returns the tags of runs of which a longer one begins exactly as a shorter one does.
-
-    They differ only in their epochs; not even in these if they determine how a run begins.
-    """
-    but = ("epochs",) if configuration.can_grow(config) else ()
-    kindred = configuration.fingerprint(config, *but)
-    return {"fingerprint.epochs": kindred, "code": code_of(config)}
-
-
-def repetitions(config: DictConfig) -> dict[str, str]:
-    """Returns the tags of runs that repeat the same training with any seeds."""
-    return {REPEATS: configuration.repeats(config), "code": code_of(config)}
 
 
 def find(store: Store, config: DictConfig, overrides: Sequence[str]) -> Start:

@@ -163,7 +163,14 @@ def _open(
             parts = functools.partial(assemble, start.config, settings)
             watchers = asked.watchers()
             begun = training_run.begin(
-                start, store, asked.overrides, parent, parts, automatic, bool(watchers)
+                start,
+                store,
+                asked.overrides,
+                parent,
+                settings.problem,
+                parts,
+                automatic,
+                bool(watchers),
             )
             with begun.closed_early():
                 member = Member(

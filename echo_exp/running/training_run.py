@@ -28,6 +28,7 @@ from echo_exp.running.opening import reached
 from echo_exp.running.result import CHECKPOINTS, INSPECTION, Callbacks, OnOutcome, Result
 from echo_exp.running.resume import Start
 from echo_exp.settings import SettingError, redacted
+from echo_exp.task.problem import Problem
 from echo_exp.tracking import Run, Store, StoredRun
 from echo_exp.tracking.ui.view import NOTE_TAG
 from echo_exp.training import callbacks, experiment
@@ -78,7 +79,9 @@ def carry_out(
     settings = configuration.read(start.config)
     parts = assemble(start.config, settings)
     watching = _callbacks(start.config, more(), settings.trainer)
-    begun = begin(start, store, overrides, parent, lambda: parts, automatic, bool(watching))
+    begun = begin(
+        start, store, overrides, parent, settings.problem, lambda: parts, automatic, bool(watching)
+    )
     with begun.closed_early():
         if begun.run is not None:
             begun.run.set_tag(THREADS_TAG, str(count_threads(settings.trainer, parts.module)))
@@ -102,6 +105,7 @@ class Begun:
 
     Attributes:
         config: Its configuration.
+        about: What it is, in a sentence.
         overrides: What the user changed, for the record.
         run: Its entry; None if nothing is tracked.
         folder: Where its checkpoints are.
@@ -110,6 +114,7 @@ class Begun:
     """
 
     config: DictConfig
+    about: str
     overrides: Sequence[str]
     run: Run | None
     folder: Path
@@ -129,7 +134,7 @@ class Begun:
     def end_early(self, error: BaseException) -> None:
         """Asks the writer to close the entry, because an error has ended the run."""
         if self.run is not None:
-            end_early(self.run, error, self.config, self.overrides, self.automatic)
+            end_early(self.run, error, self.about, self.overrides, self.automatic)
 
     def await_end(self, error: BaseException) -> None:
         """Waits until the closed entry is written."""
@@ -142,6 +147,7 @@ def begin(
     store: Store | None,
     overrides: Sequence[str],
     parent: str | None,
+    problem: Problem,
     parts: Callable[[], Parts],
     automatic: bool,
     watched: bool,
@@ -153,6 +159,7 @@ def begin(
         store: The tracking store, if there is one.
         overrides: What the user changed, for the record.
         parent: The id of the run that this one is nested under.
+        problem: Its problem.
         parts: Makes its objects; called only if there is a checkpoint to check against them.
         automatic: Whether `resume=auto` was asked for.
         watched: Whether callbacks watch the training; what they do may depend on all epochs.
@@ -169,11 +176,12 @@ def begin(
         beginning = _beginning(store, start, parts, automatic)
     run = open_entry(store, start, overrides, parent, beginning is not None)
     folder = _folder(config, run.stored if run else None)
-    begun = Begun(config, overrides, run, folder, checkpoint, automatic)
+    about = descriptions.sentence(config, problem)
+    begun = Begun(config, about, overrides, run, folder, checkpoint, automatic)
     if run is None:
         return begun
     with begun.closed_early():
-        run.set_tag(NOTE_TAG, descriptions.run(config, run.stored, where(overrides)))
+        run.set_tag(NOTE_TAG, descriptions.run(about, run.stored, where(overrides)))
         if beginning is None:
             return begun
         beginning.give(run, folder)
@@ -218,7 +226,8 @@ def record(begun: Begun, loss_name: str, outcome: Outcome) -> Recorded:
         return Recorded(None, Result(config, outcome, None, folder))
     _record(run, loss_name, outcome, folder)
     notes = _add(run, config, outcome, folder)
-    run.set_tag(NOTE_TAG, descriptions.run(config, run.stored, where(begun.overrides), outcome))
+    note = descriptions.run(begun.about, run.stored, where(begun.overrides), outcome)
+    run.set_tag(NOTE_TAG, note)
     run.end()
     return Recorded(run, Result(config, outcome, run.stored, folder, notes=tuple(notes)))
 

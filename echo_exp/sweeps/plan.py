@@ -258,13 +258,14 @@ def make_jobs(
             read = configuration.read(composed)
             if check is not None:
                 check(read)
-            fingerprint, alike = configuration.fingerprint(composed), resume.repetitions(composed)
+            marks = resume.marks(composed)
             key = configuration.stack_key(composed)
             stack = stacks.setdefault(key, Stackable(key, composed)) if key else None
             parameters = configuration.parameters(composed)
             varied = configuration.stack_settings(composed)
-            marks = fingerprint, alike[resume.REPEATS], alike["code"]
-            jobs.append(Job(number, arguments, *marks, parameters, stack, varied))
+            fingerprint, repeats = marks.fingerprints.whole, marks.fingerprints.repeats
+            named = fingerprint, repeats, marks.code
+            jobs.append(Job(number, arguments, *named, parameters, stack, varied))
         except SettingError as error:
             jobs.append(Job(number, arguments, error=error))
     return jobs

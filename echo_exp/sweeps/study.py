@@ -343,16 +343,13 @@ def wanted(cells: Sequence[Cell]) -> list[Wanted]:
     Raises:
         SettingError: A setting is unknown or has a value that is not allowed.
     """
-    return [
-        Wanted(
-            cell,
-            int(config.epochs),
-            range(config.seed, config.seed + config.replicas),
-            configuration.fingerprint(config),
-            configuration.repeats(config),
-        )
-        for cell, config in zip(cells, composed(cells), strict=True)
-    ]
+    return [_wanted(cell, config) for cell, config in zip(cells, composed(cells), strict=True)]
+
+
+def _wanted(cell: Cell, config: DictConfig) -> Wanted:
+    seeds = range(config.seed, config.seed + config.replicas)
+    found = configuration.fingerprints(config)
+    return Wanted(cell, int(config.epochs), seeds, found.whole, found.repeats)
 
 
 def cells_mark(fingerprints: Iterable[str]) -> str:

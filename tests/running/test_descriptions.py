@@ -35,10 +35,14 @@ STORED = StoredRun(
 )
 
 
-def test_a_run_that_ended_early_begins_with_its_reason_as_plain_text() -> None:
+def _sentence(*overrides: str) -> str:
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
-        config = compose("config")
-    text = running_descriptions.run(config, STORED, [], end=f"It failed: a <b>\n{'x ' * 900}")
+        config = compose("config", list(overrides))
+    return running_descriptions.sentence(config, configuration.problem(config))
+
+
+def test_a_run_that_ended_early_begins_with_its_reason_as_plain_text() -> None:
+    text = running_descriptions.run("about", STORED, [], end=f"It failed: a <b>\n{'x ' * 900}")
     assert text.startswith("**It failed: a &lt;b&gt; x x")
     assert "no scores" not in text
     assert "echo-exp resume=abc" in text
@@ -46,11 +50,8 @@ def test_a_run_that_ended_early_begins_with_its_reason_as_plain_text() -> None:
 
 
 def test_a_run_that_has_not_ended_has_no_scores_and_can_be_resumed() -> None:
-    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
-        config = compose("config", ["seed=7", "replicas=3"])
-    text = running_descriptions.run(config, STORED, ["output_dir=there"])
-    assert text.startswith("Seq2Seq of 20 units learns to echo 5 of 5 integers below 100 (echo, ")
-    assert "500 epochs from seed 7, 3 networks at once." in text
+    text = running_descriptions.run("What it is.", STORED, ["output_dir=there"])
+    assert text.startswith("What it is.\n")
     assert "no scores" in text
     assert "echo-exp resume=abc output_dir=there" in text
 
@@ -69,7 +70,14 @@ def test_a_run_is_described_by_its_kind_of_problem(problem: str, kind: str) -> N
         config = compose("config", [f"problem={problem}", "model=seq2seq_last"])
     assert configuration.problem_kind(config) == kind
     assert entry.run_name(config).startswith(f"Seq2Seq, {kind} ")
-    assert f"({kind}, OneHot)" in running_descriptions.run(config, STORED, [])
+    assert f"({kind}, OneHot)" in _sentence(f"problem={problem}", "model=seq2seq_last")
+
+
+def test_a_sentence_says_what_a_run_is() -> None:
+    assert _sentence("seed=7", "replicas=3") == (
+        "Seq2Seq of 20 units learns to echo 5 of 5 integers below 100 (echo, OneHot): "
+        "500 epochs from seed 7, 3 networks at once."
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,9 +85,7 @@ def test_a_run_is_described_by_its_kind_of_problem(problem: str, kind: str) -> N
     [("[]", "epochs from"), ("[4]", "at length 4 from"), ("[2,4]", "at the lengths 2, 4 in turn")],
 )
 def test_a_run_names_the_lengths_of_its_training(lengths: str, words: str) -> None:
-    with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
-        config = compose("config", ["experiment=delayed_echo", f"problem.train_lengths={lengths}"])
-    assert words in running_descriptions.run(config, STORED, [])
+    assert words in _sentence("experiment=delayed_echo", f"problem.train_lengths={lengths}")
 
 
 def test_a_sweep_is_described_by_the_settings_that_differ() -> None:

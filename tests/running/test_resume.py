@@ -79,7 +79,7 @@ def test_classes_that_the_user_names_in_this_call_are_allowed() -> None:
 
 
 def _kin(*overrides: str) -> dict[str, str]:
-    return resume.kin(_resolved(*overrides))
+    return resume.marks(_resolved(*overrides)).longer
 
 
 @pytest.mark.parametrize("schedule", ["optimizer.warmup=0", "optimizer.warmup=5"])
