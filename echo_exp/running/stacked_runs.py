@@ -202,13 +202,13 @@ def _train(
     by_member = {id(each.member): each for each in opened}
     everyone = len(parts.data.seeds)
     threads = count_threads(shared.settings.trainer, parts.module)
-    for each in opened:
+    seldom = min(MOST_SEND_SECONDS, SEND_SECONDS_A_RUN * len(opened))
+    for place, each in enumerate(opened):
         run = each.begun.run
         if run is not None:
             run.set_tag(STACK_TAG, str(everyone))
             run.set_tag(THREADS_TAG, str(threads))
-            seldom = min(MOST_SEND_SECONDS, SEND_SECONDS_A_RUN * len(opened))
-            run.send_seconds = max(run.send_seconds, seldom)
+            run.send_every(seldom, phase=place / len(opened))
     loss_name = parts.module.representation.loss_name
     before = {each.place: each.member.remaining for each in opened}
 

@@ -362,6 +362,17 @@ class Run:
         if time.monotonic() - self._sent >= self.send_seconds:
             self.flush()
 
+    def send_every(self, seconds: float, phase: float) -> None:
+        """Sets how often collected metrics are sent, if that is less often than now.
+
+        Args:
+            seconds: The time between two sendings.
+            phase: The share of this time that is left out before the first, from 0 to 1. Runs with
+                different phases do not all send at the same moment.
+        """
+        self.send_seconds = max(self.send_seconds, seconds)
+        self._sent = time.monotonic() - phase * self.send_seconds
+
     def log_history(self, series: Sequence[Series]) -> None:
         """Records what another run has measured, with its timestamps."""
         self._metrics += series
