@@ -21,7 +21,7 @@ from echo_exp.sweeps import launch, more_seeds, plan
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.plan import TAG, Again, Sweep
 from echo_exp.sweeps.progress import SweepProgress
-from echo_exp.sweeps.results import tell
+from echo_exp.sweeps.results import REPORT, tell
 from echo_exp.sweeps.rounds import Launch, run_jobs
 from echo_exp.sweeps.table import best_of
 from echo_exp.sweeps.watch import watching
@@ -104,6 +104,8 @@ def parent_run(sweep: Sweep, store: Store | None, config: DictConfig) -> Iterato
         parent = open_parent(sweep, store)
     status, reason = "KILLED", None
     try:
+        if parent is not None and report_folder(sweep, config, parent) is not None:
+            parent.expect_report(REPORT)
         yield parent
         status = "FINISHED"
     except Exception as error:

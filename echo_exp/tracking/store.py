@@ -430,6 +430,14 @@ class Run:
         """
         self.store.send("content", run_id=self.run_id, file=file, content=content)
 
+    def expect_report(self, make: str) -> None:
+        """Announces a report of this run, so that the writer imports early what makes it.
+
+        Args:
+            make: The function that makes it, as for `log_report`.
+        """
+        self.store.send("expect_report", run_id=self.run_id, make=make)
+
     def log_report(self, make: str, folder: Path, **arguments: Any) -> str:
         """Makes a report in the writer process, which has the store open, and records it.
 

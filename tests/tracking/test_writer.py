@@ -6,11 +6,13 @@ import pickle
 import queue
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from echo_exp.tracking.writer import __main__ as process
+from echo_exp.tracking.writer import commands as module
 from echo_exp.tracking.writer.__main__ import _read, _serve
 from echo_exp.tracking.writer.commands import Writer
 from echo_exp.tracking.writer.outbox import Outbox
@@ -55,6 +57,22 @@ def test_a_long_command_does_not_hold_up_the_signs_of_life(monkeypatch: pytest.M
 def writer(tmp_path: Path) -> Writer:
     places = str(tmp_path / "artifacts"), str(tmp_path / "spool")
     return Writer(f"sqlite:///{tmp_path}/mlflow.db", "echo", *places, 1.0)
+
+
+def test_what_makes_a_report_is_imported_as_soon_as_another_run_measures(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported: list[str] = []
+    at_once = SimpleNamespace(Thread=lambda target: SimpleNamespace(start=target))
+    monkeypatch.setattr(module, "threading", at_once)
+    monkeypatch.setattr(module, "pkgutil", SimpleNamespace(resolve_name=imported.append))
+    monkeypatch.setattr(Writer, "_put", lambda *_, **__: None)
+    writer.expect_report("parent", "module:function")
+    writer.metrics("parent", [])
+    assert imported == []
+    for _ in range(2):
+        writer.metrics("child", [])
+    assert imported == ["module:function"]
 
 
 @pytest.mark.parametrize("step", ["_own", "_courier"])

@@ -5,6 +5,7 @@ import errno
 import math
 import pkgutil
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class Writer:
         self._opened: tuple[Access, Experiment] | None = None
         self._claims: Claims | None = None
         self._refusal: Exception | None = None
+        self._expected: tuple[str, str] | None = None
 
     @property
     def access(self) -> Access:
@@ -310,6 +312,21 @@ class Writer:
 
     def metrics(self, run_id: str, series: list[Series]) -> None:
         self._put(run_id, "metrics", series=series)
+        if self._expected is not None and self._expected[0] != run_id:
+            self._prepare(self._expected[1])
+            self._expected = None
+
+    def expect_report(self, run_id: str, make: str) -> None:
+        self._expected = run_id, make
+
+    def _prepare(self, make: str) -> None:
+        """Imports what makes a report, while another run trains and the writer has time."""
+
+        def load() -> None:
+            with contextlib.suppress(Exception):  # it is raised when the report is made
+                pkgutil.resolve_name(make)
+
+        threading.Thread(target=load).start()
 
     def tag(self, run_id: str, key: str, value: str) -> None:
         self._put(run_id, "tag", key=key, value=value)
