@@ -46,7 +46,7 @@ class Span:
         spans: The spans that were tried, in ascending order, [n].
         learnt: For each span, which seeds learnt it, [R] booleans.
         shares: The share of seeds that learnt each span, with its interval (Wilson 1927).
-        longest: The longest span that was learnt, with its interval; 0 if none was.
+        longest: The longest span that was learnt, with its interval; 0 if it is below the shortest.
         power: The power of the span with which the epochs until `LAW_AT` grow; None if the seeds do
             not determine it.
         mixed: The settings of which the selected values differ between these spans, so that the
@@ -68,10 +68,13 @@ class Span:
         return self.longest.value == self.spans[-1]
 
     def __str__(self) -> str:
-        value = f"{'at least ' * self.bound}{_whole(self.longest.value)}"
+        value = f"{'at least ' * self.bound}{self._named(self.longest.value)}"
         if self.longest.low == self.longest.high:
             return value
-        return f"{value} ({_whole(self.longest.low)} to {_whole(self.longest.high)})"
+        return f"{value} ({self._named(self.longest.low)} to {self._named(self.longest.high)})"
+
+    def _named(self, value: float) -> str:
+        return _whole(value) if value else f"below {_whole(self.spans[0])}"
 
 
 def section(found: Answers) -> Section | None:
@@ -137,7 +140,7 @@ def _share(learnt: Learnt) -> Estimate:
 
 
 def _longest(spans: Sequence[float], learnt: Sequence[Learnt]) -> Estimate:
-    """Estimates the longest span such that it and all shorter ones are learnt; 0 if there is none.
+    """Estimates the longest span such that it and all shorter ones are learnt; 0 if none is.
 
     The interval follows from the posteriors of the shares under Jeffreys' prior (Brown, Cai &
     DasGupta 2001). Unlike that of a bootstrap, it has a width even if all seeds, or none, have
@@ -199,12 +202,13 @@ def _figure(found: Answers, spans: Sequence[Span]) -> Figure:
 
 
 def _panel(axes: Axes, levels: Sequence[Any], spans: Sequence[Span]) -> None:
-    for each in spans:
-        style.banded(axes, levels.index(each.level), word(each.level), each.spans, each.shares)
+    shifts = style.shifts(len(spans), (x for each in spans for x in each.spans))
+    for each, shift in zip(spans, shifts, strict=True):
+        number, label = levels.index(each.level), word(each.level)
+        style.dodged(axes, number, label, each.spans, each.shares, shift)
+    axes.set_xticks(sorted({x for each in spans for x in each.spans}))
     axes.set_ylim(-0.03, 1.03)
 
 
 def _whole(value: float) -> str:
-    if value == 0:
-        return "none"
     return f"{value:,.0f}" if value == int(value) else number(value)

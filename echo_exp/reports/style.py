@@ -132,9 +132,62 @@ def banded(
         x: The x coordinates of the estimates.
         estimates: The estimates.
     """
+    values, low, high = _parts(estimates)
+    curve(axes, number, label, np.array(x), values, (low, high), marker=marker(number))
+
+
+def _parts(estimates: Sequence[Estimate]) -> tuple[Floats, Floats, Floats]:
+    """Returns the values of estimates, and the ends of their intervals, [n] each."""
     ends = ("value", "low", "high")
     values, low, high = (np.array([getattr(each, end) for each in estimates]) for end in ends)
-    curve(axes, number, label, np.array(x), values, (low, high), marker=marker(number))
+    return values, low, high
+
+
+def dodged(
+    axes: Axes,
+    number: int,
+    label: str,
+    x: Sequence[float],
+    estimates: Sequence[Estimate],
+    shift: float,
+) -> None:
+    """Draws estimates with their intervals as bars, beside those of other lines.
+
+    Lines with equal estimates, of which the last would hide the others, can thus be seen.
+
+    Args:
+        axes: The panel.
+        number: The number of the line, which decides its colour, style and marker.
+        label: Its label in the legend.
+        x: The x coordinates of the estimates.
+        estimates: The estimates.
+        shift: How far they are drawn to the right of ``x``.
+    """
+    values, low, high = _parts(estimates)
+    bars = np.maximum([values - low, high - values], 0)
+    axes.errorbar(
+        np.array(x) + shift,
+        values,
+        bars,
+        label=label,
+        color=color(number),
+        marker=marker(number),
+        markersize=4,
+        linewidth=0.7,
+        elinewidth=1.2,
+    )
+
+
+def shifts(count: int, x: Iterable[float]) -> Floats:
+    """Returns how far each of several lines is shifted, so that neighbouring x stay apart.
+
+    Args:
+        count: The number of lines.
+        x: The x coordinates of all lines.
+    """
+    gaps = np.diff(sorted(set(x)))
+    width = 0.7 * gaps.min() if len(gaps) else 0.0
+    return np.linspace(-width / 2, width / 2, count) if count > 1 else np.zeros(1)
 
 
 def legend(figure: Figure, panels: Sequence[Axes]) -> None:

@@ -45,8 +45,8 @@ def test_the_answer_begins_with_the_arm_that_reaches_furthest() -> None:
 
 
 def test_an_arm_that_learns_no_span_is_reported_as_such() -> None:
-    assert _section((0, 0, 0), (10, 10, 10)).answer.endswith("1 none.")
-    assert _section((4, 0, 0), (10, 10, 10)).answer.endswith("1 none (none to 5).")
+    assert _section((0, 0, 0), (10, 10, 10)).answer.endswith("1 below 5.")
+    assert _section((4, 0, 0), (10, 10, 10)).answer.endswith("1 below 5 (below 5 to 5).")
 
 
 def test_the_longest_span_has_an_interval_if_seeds_differ() -> None:
@@ -54,6 +54,14 @@ def test_the_longest_span_has_an_interval_if_seeds_differ() -> None:
     first, second = (rows[rows["level"] == level].iloc[0] for level in (1, 2))
     assert (first["longest_low"], first["longest_high"]) == (5, 10)
     assert (second["longest_low"], second["longest_high"]) == (10, 10)
+
+
+def test_arms_with_equal_shares_do_not_hide_each_other() -> None:
+    (axes,) = _section((10, 5, 0), (10, 5, 0)).figures["spans"].axes
+    first, second = (line.get_xydata() for line, *_ in axes.containers)
+    assert (first[:, 1] == second[:, 1]).all()
+    assert (first[:, 0] < second[:, 0]).all()
+    assert (second[:-1, 0] < first[1:, 0]).all()  # spans stay apart
 
 
 def test_a_single_seed_gives_a_wide_interval() -> None:
