@@ -21,15 +21,18 @@ def interquartile(found: Answers, ranked: Sequence[Ranking]) -> Figure:
     """
     figure, (row,) = style.grid(1, len(ranked))
     levels = found.levels()
+    lowest = min(each.iqm.low for ranking in ranked for each in ranking.aggregates)
     for axes, ranking in zip(row, ranked, strict=True):
         for place, aggregate in enumerate(reversed(ranking.aggregates)):
             number, iqm = levels.index(aggregate.level), aggregate.iqm
             color, marker = style.color(number), style.marker(number)
             axes.hlines(place, iqm.low, iqm.high, color=color, linewidth=5, alpha=0.35)
-            axes.plot(iqm.value, place, marker, color=color, mec="black")
+            axes.plot(iqm.value, place, marker, color=color, mec="black", markersize=5)
+            beside = axes.get_yaxis_transform()
+            axes.text(1.02, place, f"{iqm.value:.3f}", transform=beside, va="center", fontsize=8)
         names = [word(aggregate.level) for aggregate in reversed(ranking.aggregates)]
         axes.set_yticks(range(len(names)), names)
-        axes.set_xlim(-0.03, 1.03)
+        axes.set_xlim(max(0.0, lowest - 0.05) - 0.03, 1.03)
         axes.set_xlabel(f"{_metric(ranking)}\n(interquartile mean,\n95 % interval)")
         axes.set_title(aggregates.place(found.study, ranking), fontsize=10)
         uncluttered(axes)
