@@ -11,8 +11,10 @@ from torch import nn
 
 from echo_exp.configuration import memory
 from echo_exp.configuration.checking import Settings, read
+from echo_exp.configuration.groups import TARGET
 from echo_exp.configuration.memory import Need, networks_together
 from echo_exp.configuration.problem_and_network import network
+from echo_exp.settings import SettingError
 from echo_exp.task.problem import TEST_LENGTHS, at_lengths, in_training
 from echo_exp.task.representation import Representation
 
@@ -70,7 +72,27 @@ def size(config: DictConfig, settings: Settings, trained: bool = True) -> Sized:
         SettingError: A setting of the representation or the network is not allowed.
     """
     representation, make_model = network(config, settings.problem, settings.missing)
-    return Sized(config, settings, representation, make_model, make_model(seeds=()), trained)
+    return Sized(config, settings, representation, make_model, _empty(config, make_model), trained)
+
+
+def _empty(config: DictConfig, make_model: Callable[..., Any]) -> nn.Module:
+    """Makes a network with no replicas.
+
+    Raises:
+        SettingError: It cannot be made so; or it does not say whether it carries its state.
+    """
+    try:
+        made: nn.Module = make_model(seeds=())
+    except SettingError:
+        raise
+    except Exception as error:
+        reason = "it must be built for no seeds, too (seeds=()), from which its memory is estimated"
+        said = f"{reason} ({type(error).__name__}: {error})"
+        raise SettingError("model", config.model[TARGET], said) from error
+    if not isinstance(getattr(made, "stateful", None), bool):
+        reason = "its attribute `stateful` must say whether its state is carried: True or False"
+        raise SettingError("model", type(made).__name__, reason)
+    return made
 
 
 def need(

@@ -14,6 +14,7 @@ from echo_exp import configuration
 from echo_exp.configuration import Settings
 from echo_exp.configuration.assembly import assemble, make_optimizer
 from echo_exp.running import resume, training_run
+from echo_exp.running.contract import check_network
 from echo_exp.running.execution import checked_store, started
 from echo_exp.running.result import Result
 from echo_exp.running.training_run import THREADS_TAG, Begun, Recorded
@@ -112,7 +113,9 @@ def execute_stack(
         try:
             first = next(iter(sound.values()))
             store = checked_store(first.asked.config, parent)
-            check_stackable(assemble(first.asked.config, first.settings).module)
+            module = assemble(first.asked.config, first.settings).module
+            check_network(module)
+            check_stackable(module)
         except Exception as error:
             raise StackError(dict.fromkeys(sound), error) from error
         left: dict[int, _Open] = {}

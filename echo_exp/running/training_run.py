@@ -21,6 +21,7 @@ from echo_exp import configuration, network
 from echo_exp.configuration.assembly import assemble
 from echo_exp.network import TrainedNetwork
 from echo_exp.running import descriptions, longer
+from echo_exp.running.contract import check_network
 from echo_exp.running.directions import where
 from echo_exp.running.entry import await_end, end_early, open_entry
 from echo_exp.running.longer import Beginning
@@ -78,6 +79,7 @@ def carry_out(
     """
     settings = configuration.read(start.config)
     parts = assemble(start.config, settings)
+    check_network(parts.module)
     watching = _callbacks(start.config, more(), settings.trainer)
     begun = begin(
         start, store, overrides, parent, settings.problem, lambda: parts, automatic, bool(watching)
