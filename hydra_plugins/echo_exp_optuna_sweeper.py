@@ -66,11 +66,13 @@ class OptunaSweeper(Sweeper):
         launcher: Launcher,
         arguments: list[str],
     ) -> None:
+        from echo_exp.sweeps.composition import check_file
         from echo_exp.sweeps.search import run_search, settings, space
 
         if config.get(configuration.STUDY) is not None:
             reason = "a study defines its own jobs, so it cannot be a search"
             raise SettingError(configuration.STUDY, config.study.get("name"), reason)
+        check_file(config, configuration.SEARCH, arguments, "hydra.sweeper.params")
         node = config.hydra.sweeper
         read = settings.read(node)
         given = [a for a in arguments if not re.match(rf"[+~]*{configuration.SEARCH}=", a)]

@@ -27,7 +27,7 @@ from echo_exp import configuration
 from echo_exp.configuration import exits
 from echo_exp.settings import SettingError, integer
 from echo_exp.sweeps import descriptions, significance, study
-from echo_exp.sweeps.composition import repeatable
+from echo_exp.sweeps.composition import check_file, repeatable
 from echo_exp.sweeps.launch import make_launcher, ready, workers
 from echo_exp.sweeps.plan import Job, Sweep, axes, make_jobs, parameters, settings
 from echo_exp.tracking.ui.view import NOTE_TAG, view
@@ -94,6 +94,7 @@ def _study(config: DictConfig, arguments: list[str]) -> Sweep:
     if _params(config):
         raise SettingError(PARAMS, _params(config), "a study defines its own cells")
     asked = study.read(config, arguments)
+    check_file(config, configuration.STUDY, arguments, "the grids of study.scales")
     here = f"tracking.experiment={config.tracking.experiment}"
     jobs = make_jobs(([here, *cell.overrides] for cell in asked.cells), study.check)
     for error in (job.error for job in jobs):

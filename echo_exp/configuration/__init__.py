@@ -36,6 +36,7 @@ from echo_exp.configuration.identity import (
     measured,
     parameters,
     problem_kind,
+    set_apart,
     stack_key,
     stack_settings,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "problem",
     "problem_kind",
     "read",
+    "set_apart",
     "setting",
     "short",
     "stack_key",

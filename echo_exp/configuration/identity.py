@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from echo_exp.configuration.groups import CALLBACKS, LAUNCH
+from echo_exp.configuration.groups import CALLBACKS, LAUNCH, TARGET, WHOLE
 from echo_exp.configuration.renamed import ADDED, as_first_written
 from echo_exp.configuration.swept import REPETITIONS, setting
 from echo_exp.settings import is_number
@@ -26,6 +26,10 @@ INCIDENTAL = (
     "trainer.checkpoint_seconds",
 )
 """Settings that do not affect what is measured."""
+
+
+BESIDE = ("hydra", *WHOLE)
+"""What a composed configuration has beside the settings of a run."""
 
 
 def measured(overrides: Iterable[str]) -> list[str]:
@@ -148,6 +152,30 @@ def can_grow(config: DictConfig) -> bool:
     return not needs_end(
         config.optimizer.get("schedule", CONSTANT)
     )  # configurations of earlier versions lack it
+
+
+def set_apart(first: DictConfig, second: DictConfig) -> list[str]:
+    """Returns the groups and settings that may affect a result and differ, not yet resolved.
+
+    Args:
+        first: A configuration.
+        second: Another one.
+    """
+    one, other = (
+        {key: value for key, value in _measured(found).items() if _top(key) not in BESIDE}
+        for found in (OmegaConf.to_container(each) for each in (first, second))
+    )
+    keys = sorted(
+        key
+        for key in one.keys() | other.keys()
+        if (key in one, one.get(key)) != (key in other, other.get(key))
+    )
+    groups = {_top(key) for key in keys if key.endswith(f".{TARGET}")}
+    return list(dict.fromkeys(_top(key) if _top(key) in groups else key for key in keys))
+
+
+def _top(key: str) -> str:
+    return key.partition(".")[0]
 
 
 def differences(stored: DictConfig, given: DictConfig, overrides: Iterable[str]) -> dict[str, str]:

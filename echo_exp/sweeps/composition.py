@@ -7,6 +7,7 @@ the options of groups decide which files are read; other settings change values 
 import contextlib
 import copy
 import random
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from hydra import compose
@@ -16,7 +17,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from echo_exp import configuration
 from echo_exp.configuration import WHOLE_PROGRAM
+from echo_exp.settings import SettingError
 
 CONFIG = "config"
 
@@ -51,6 +54,28 @@ def compose_all(
         except Exception:  # Hydra's own error says better what is wrong
             config = compose(primary(), list(arguments))
         yield list(arguments), config
+
+
+def check_file(config: DictConfig, group: str, arguments: Sequence[str], where: str) -> None:
+    """Checks that the file of a study or a search sets nothing that its jobs would not get.
+
+    Args:
+        config: The configuration composed with the file.
+        group: The group of the file: ``study`` or ``search``.
+        arguments: The overrides of the command line.
+        where: Where the file can name settings of its jobs, for the message.
+
+    Raises:
+        SettingError: It does.
+    """
+    others = [each for each in arguments if not re.match(rf"[+~]*{group}\b", each)]
+    parsed = OverridesParser.create().parse_overrides(others)
+    single = [each.input_line or "" for each in parsed if not each.is_sweep_override()]
+    names = configuration.set_apart(config, compose(primary(), single))
+    if names:
+        chosen = config.hydra.runtime.choices.get(group)
+        reason = f"its file sets {', '.join(names)}, which has no effect there: set it in {where}"
+        raise SettingError(group, chosen, f"{reason} or on the command line")
 
 
 def primary() -> str:

@@ -222,6 +222,23 @@ def test_every_ready_search_and_a_users_own_can_be_read(
     assert "hydra.sweeper.trials=0 is not allowed" in capsys.readouterr().err
 
 
+def test_settings_in_the_file_of_a_search_that_no_trial_would_get_are_refused(
+    program: Program,
+) -> None:
+    file = program.folder / "my_conf" / "search" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    params = "hydra: {sweeper: {trials: 2, params: {model.units: range(4, 8)}}}"
+    text = "# @package _global_\ndefaults: [_base, override /problem: echo_partial]\nepochs: 40\n"
+    file.write_text(text + params, encoding="utf-8")
+    done = program.run("--config-dir", "my_conf", "search=mine")
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "echo-exp: search=mine is not allowed: its file sets epochs, problem.n_out, which has no "
+        "effect there: set it in hydra.sweeper.params or on the command line"
+    )
+    assert program.runs() == []
+
+
 def test_without_optuna_the_message_names_the_command_that_installs_it(program: Program) -> None:
     script = (
         "import sys, importlib.util as util; found = util.find_spec; "

@@ -234,6 +234,20 @@ def test_a_report_covers_the_largest_finished_scale_and_says_so(program: Program
     assert folders == {"tiny", "small"}
 
 
+@pytest.mark.parametrize("dry", [(), ("sweep.dry_run=true",)])
+def test_settings_in_the_file_of_a_study_that_no_cell_would_get_are_refused(
+    program: Program, dry: tuple[str, ...]
+) -> None:
+    lost = SCALES.replace("[_base]", "[_base, override /model: gru]") + "seed: 9\n"
+    done = program.run(*_own(program, lost), *dry)
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "echo-exp: study=mine is not allowed: its file sets model, seed, which has no effect "
+        "there: set it in the grids of study.scales or on the command line"
+    )
+    assert program.runs() == []
+
+
 def test_a_report_of_a_study_that_never_ran_names_the_command_that_runs_it(
     program: Program,
 ) -> None:
