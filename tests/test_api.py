@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,12 +42,20 @@ def test_a_study_is_refused_as_a_training() -> None:
         ("epoch=3", "epoch=3 .* did you mean epochs"),
         ("seed=1,2", "seed=1,2 .* a single value"),
         ("model=foo", "model=foo .* it must be attention or"),
-        ("-m", "overrides=-m .* it cannot be composed"),
+        ("model.units=[1", r"overrides='model.units=\[1' .* it cannot be composed"),
+        ("-m", "overrides=-m .* it is a flag of the command"),
+        ("--config-dir=mine", r"hydra.searchpath=\[folder\] adds your folder"),
+        ({"epochs": 25}, 'settings are texts, as on the command line: "epochs=25"'),
     ],
 )
-def test_a_setting_that_cannot_be_composed_is_named(setting: str, said: str) -> None:
+def test_a_setting_that_cannot_be_composed_is_named(setting: Any, said: str) -> None:
     with pytest.raises(echo_exp.SettingError, match=said):
         echo_exp.train(setting)
+
+
+def test_what_is_no_callback_is_named() -> None:
+    with pytest.raises(echo_exp.SettingError, match=r"callbacks=object .* must be a pyto"):
+        echo_exp.train("tracking=none", callbacks=object())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("setting", ["sweep.dry_run=true", "launch=joblib"])

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 from hydra import compose
@@ -15,13 +16,20 @@ from omegaconf.errors import OmegaConfBaseException
 from echo_exp import configuration, running
 from echo_exp import network as trained
 from echo_exp.commands.train import check_dry_run
-from echo_exp.configuration import exits
+from echo_exp.configuration import exits, trust
 from echo_exp.settings import SettingError
 from echo_exp.training.checkpoint_names import LAST
 from echo_exp.training.figures import learning_curve_png
 
 
-def _composed(overrides: Sequence[str]) -> DictConfig:
+def _composed(overrides: Sequence[Any]) -> DictConfig:
+    for override in overrides:
+        if not isinstance(override, str):
+            reason = 'settings are texts, as on the command line: "epochs=25"'
+            raise SettingError("overrides", override, reason)
+        if override.startswith("-"):
+            reason = "it is a flag of the command; here hydra.searchpath=[folder] adds your folder"
+            raise SettingError("overrides", override, reason)
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         try:
             return compose("config", list(overrides))
@@ -31,15 +39,19 @@ def _composed(overrides: Sequence[str]) -> DictConfig:
             raise exits.wrong_setting(error) or unread from error
 
 
-def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> trained.TrainedNetwork:
+def train(
+    *overrides: str, callbacks: pl.Callback | Sequence[pl.Callback] = ()
+) -> trained.TrainedNetwork:
     """Trains, tests and records a network, as `echo-exp` with the same settings does.
 
     Args:
         overrides: Settings as on the command line, such as ``"model.units=40"``.
-        callbacks: Lightning callbacks for the training.
+        callbacks: Lightning callbacks for the training. They may change its result, so a run with
+            them is the same as no other: it is neither reused nor continued without them.
 
     Returns:
-        The network; with several replicas, the first that did not diverge.
+        The network; with several replicas, the first that did not diverge. If a finished run has
+        done what `resume` asks for, the network of that run.
 
     Raises:
         SettingError: A setting is wrong; nothing was recorded.
@@ -56,7 +68,13 @@ def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> trained.Tra
         key, _, value = override.partition("=")
         if key.lstrip("+") == configuration.LAUNCH:
             raise SettingError(key, value, "a single run is trained in this process")
-    result = running.execute(config, overrides, callbacks=lambda: callbacks)
+    every = list(callbacks) if isinstance(callbacks, Sequence) else [callbacks]
+    names = [type(callback).__name__ for callback in every]
+    try:
+        result = running.execute(config, overrides, callbacks=lambda: every, given=names)
+    except running.AlreadyFinishedError as done:
+        named = {str(name) for _, name in trust.targets(config)}
+        return trained.load(done.stored.run_id, configuration.tracking(config), trusted=named)
     run_id = result.stored.run_id if result.stored else None
     metrics = result.outcome.metrics()
     network = trained.build(result.config, result.folder / LAST, run_id=run_id, metrics=metrics)

@@ -93,7 +93,7 @@ def _create_run(
     found = (
         provenance.tags(overrides)
         | {"kind": "run", "problem": configuration.problem_kind(config)}
-        | start.marks.tags
+        | start.tags
         | ({member(parent): MEMBER} if parent else {})
     )
     return store.create_run(

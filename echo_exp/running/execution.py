@@ -29,6 +29,7 @@ def execute(
     parent: str | None = None,
     callbacks: Callbacks = tuple,
     on_outcome: OnOutcome = lambda _: None,
+    given: Sequence[str] = (),
 ) -> Result:
     """Trains and tests what a configuration describes, and records it.
 
@@ -38,6 +39,7 @@ def execute(
         parent: The id of the run that this one is nested under.
         callbacks: Makes further callbacks of the training.
         on_outcome: Called with the outcome, before all of it is recorded.
+        given: Names of those callbacks that may change the result; no other run is then the same.
 
     Returns:
         The outcome, and where it is recorded.
@@ -55,7 +57,7 @@ def execute(
     with Interrupts() as interrupts:
         store = checked_store(config, parent)
         automatic = config.resume == resume.AUTO
-        with started(store, config, overrides) as start:
+        with started(store, config, overrides, given) as start:
             from echo_exp.running import training_run  # while the writer imports MLflow
 
             return training_run.carry_out(
@@ -91,15 +93,18 @@ def checked_store(config: DictConfig, parent: str | None) -> Store | None:
 
 
 @contextlib.contextmanager
-def started(store: Store | None, config: DictConfig, overrides: Sequence[str]) -> Iterator[Start]:
+def started(
+    store: Store | None, config: DictConfig, overrides: Sequence[str], given: Sequence[str] = ()
+) -> Iterator[Start]:
     """Finds where a run starts; claims it within the block, if another process might start it."""
-    start = Start(config)
+    start = Start(config, callbacks=given)
     if config.resume not in (None, resume.AUTO):
         if store is None:
             raise SettingError("resume", config.resume, "with tracking=none there are no runs")
         with reached(config):
-            start = resume.find(store, config, overrides)
-    if store is None or config.resume is None or start.run is not None:
+            start = dataclasses.replace(resume.find(store, config, overrides), callbacks=given)
+        start.check_callbacks()
+    if store is None or config.resume is None or start.run is not None or given:
         yield start
         return
     with _claimed(store, start):

@@ -18,6 +18,8 @@ AUTO = "auto"
 """`resume=auto`: resumes the run of the same settings, if there is one; otherwise starts one."""
 REPEATS = "fingerprint.seeds"
 """The tag with a run's fingerprint without its seeds: equal for runs that repeat each other."""
+CALLBACKS = "callbacks"
+"""The tag of a run with the names of the callbacks that were given in Python."""
 CONTINUES = "continues"
 """The tag of a run that names the shorter run that trained its first epochs."""
 
@@ -30,16 +32,39 @@ class Start:
         config: Its configuration.
         run: The interrupted run that is resumed; None for a new one.
         shorter: The finished run that trained the first epochs, if there is one.
+        callbacks: Names of the callbacks that were given in Python. The configuration does not tell
+            what they do, so no other run is the same.
     """
 
     config: DictConfig
     run: StoredRun | None = None
     shorter: StoredRun | None = None
+    callbacks: Sequence[str] = ()
 
     @functools.cached_property
     def marks(self) -> "Marks":
-        """The tags of its run, by which it and related runs are found."""
+        """What tells which runs are the same as its run."""
         return marks(self.config)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of its run by which it and related runs are found."""
+        if not self.callbacks:
+            return self.marks.tags
+        return {CALLBACKS: ", ".join(self.callbacks), "code": self.marks.code}
+
+    def check_callbacks(self) -> None:
+        """Checks that a run is continued with the callbacks with which it began.
+
+        Raises:
+            SettingError: It is not.
+        """
+        named = self.run or self.shorter
+        began = "" if named is None else named.tags.get(CALLBACKS, "")
+        if named is not None and began != ", ".join(self.callbacks):
+            how = f"with the callbacks {began}, given in Python" if began else "without callbacks"
+            reason = f"run {named.run_id} began {how}: continue it in the same way"
+            raise SettingError("resume", named.run_id, reason)
 
     def told(self, overrides: Sequence[str]) -> list[str]:
         """Returns a call's overrides, with an id for ``last``, which means another run later."""

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 import echo_exp
-from echo_exp.running import AlreadyFinishedError
 from echo_exp.settings import SettingError
 from echo_exp.tracking.access.connection import reach
 
@@ -128,8 +128,7 @@ def test_training_longer_twice_does_nothing_however_it_is_asked_for(
     longer = train("resume=last", "epochs=75")
     _, *asked = longer.data.tags["mlflow.source.name"].split()  # names the run, not `last`
     for arguments in (asked, ("resume=auto", *settings, "epochs=75")):
-        with pytest.raises(AlreadyFinishedError, match=longer.info.run_id):
-            train(*arguments)
+        assert train(*arguments).info.run_id == longer.info.run_id
 
 
 def test_of_several_shorter_runs_the_longest_is_continued(
@@ -147,6 +146,35 @@ def test_a_run_with_an_own_callback_is_not_continued_unasked(
     look = "+callbacks.look={_target_: pytorch_lightning.callbacks.Callback}"
     runs = [train("resume=auto", *settings, look, f"epochs={epochs}") for epochs in (25, 50)]
     assert "continues" not in runs[1].data.tags
+
+
+class _Zero(pl.Callback):
+    """Sets all weights to zero."""
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for parameter in pl_module.parameters():
+            parameter.data.zero_()
+
+
+def test_a_run_with_a_callback_from_python_is_the_same_as_no_other(
+    client: MlflowClient, settings: tuple[str, ...]
+) -> None:
+    def train(*overrides: str, **more: Any) -> str:
+        run_id = echo_exp.train(*settings, *overrides, **more).run_id
+        assert run_id is not None
+        return run_id
+
+    changed = train("epochs=25", callbacks=_Zero())
+    assert client.get_run(changed).data.tags["callbacks"] == "_Zero"
+    plain = train("resume=auto", "epochs=25")
+    assert plain != changed
+    assert train("resume=auto", "epochs=25", callbacks=[_Zero()]) not in (plain, changed)
+    with pytest.raises(SettingError, match="began with the callbacks _Zero, given in Python"):
+        train(f"resume={changed}", "epochs=50")
+    with pytest.raises(SettingError, match="began without callbacks"):
+        train(f"resume={plain}", "epochs=50", callbacks=_Zero())
+    longer = train(f"resume={changed}", "epochs=50", callbacks=_Zero())
+    assert client.get_run(longer).data.tags["continues"] == changed
 
 
 def test_a_run_that_cannot_be_continued_is_trained_again(
