@@ -46,8 +46,8 @@ class Echo:
         windows: Its windows, [W, n_in]; in the echo problem W = L - n_in + 1.
         expected: The right answers, [W, n_out].
         predicted: The network's answers, [W, n_out].
-        outputs: The probability of each value at each place, [W, n_out, V]; if V = 1, the number
-            from 0 to 1 that the network answers.
+        outputs: The probability of each value at each place, [W, n_out, V], if V is ``n_values``;
+            otherwise the outputs as they are, such as a number from 0 to 1.
     """
 
     sequence: Tensor
@@ -109,7 +109,7 @@ class TrainedNetwork:
         outputs = self._outputs(windows, carry)[self.problem.n_incomplete :]  # [W, n_out, V]
         windows = windows[self.problem.n_incomplete :]
         predicted = self.module.representation.decode(outputs)
-        if outputs.shape[-1] > 1:
+        if outputs.shape[-1] == self.problem.n_values:
             outputs = outputs.softmax(-1)
         expected = self.problem.targets(windows)
         return Echo(torch.from_numpy(integers), windows, expected, predicted, outputs)

@@ -38,8 +38,8 @@ def _predict(config: DictConfig) -> None:
             "sequences", None, "there is no sequence to echo; give one, as in '[7, 3, 99, 0, 42]'"
         )
     network = load(config)
-    if config.probabilities and network.module.representation.n_outputs == 1:
-        reason = "this network predicts numbers, not probabilities"
+    if config.probabilities and network.module.representation.n_outputs != network.problem.n_values:
+        reason = "this network does not predict a probability for each value"
         raise SettingError("probabilities", "true", reason)
     if network.problem.n_in > 1:
         _check_quoted(sequences)

@@ -43,7 +43,7 @@ class Echo:
 
         Returns:
             [rows, n_out] integers, or with ``outputs`` [rows, n_out, V]: the probability of each
-            value or, if V = 1, numbers from 0 to 1.
+            value if V is ``n_values``, else the outputs as they are, such as a number from 0 to 1.
 
         Raises:
             ValueError: The input is not such an array.
@@ -52,7 +52,7 @@ class Echo:
         outputs, echo = self._walk(self._checked(np.asarray(model_input)), asked["carry"])
         if not asked["outputs"]:
             return echo
-        return _softmax(outputs) if outputs.shape[-1] > 1 else outputs
+        return _softmax(outputs) if outputs.shape[-1] == self.description["n_values"] else outputs
 
     def _checked(self, windows: Array) -> Array:
         n_in, n_values = self.description["n_in"], self.description["n_values"]

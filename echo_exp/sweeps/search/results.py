@@ -185,7 +185,7 @@ def _settings(trial: FrozenTrial) -> str:
 
 
 def _command(trials: Trials, trial: FrozenTrial) -> str:
-    return shlex.join(["echo-exp", *trials.space.overrides(trial.params)])
+    return shlex.join(["echo-exp", *configuration.flags(), *trials.space.overrides(trial.params)])
 
 
 def _summary(study: optuna.Study) -> str:
