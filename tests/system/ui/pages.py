@@ -23,6 +23,12 @@ def address_of(ui: Ui, run: Run, tab: str = "") -> str:
     return f"{ui.root}#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}{tab}"
 
 
+def follow(link: Locator) -> None:
+    """Goes where a link leads. A click on it is lost if the page is drawn again at that moment."""
+    target = link.evaluate("e => e.href")
+    link.page.goto(target)
+
+
 def cards(page: Page) -> Locator:
     """The cards with the charts."""
     return page.get_by_test_id("experiment-view-compare-runs-card")

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from ..browser import Ui, start_ui
 from ..conftest import Program
-from .pages import SWEEP, address_of, cards, headers, named
+from .pages import SWEEP, address_of, cards, follow, headers, named
 
 METRICS = ["test/accuracy", "test/sequence_accuracy", "val/accuracy", "epochs_to_solve"]
 PARAMETERS = ["problem", "model", "representation", "model.units", "epochs", "seed", "replicas"]
@@ -56,7 +56,7 @@ def test_the_list_of_experiments_says_what_each_is_and_opens_its_runs(ui: Ui, pa
     expect(study).to_contain_text("Does it matter whether the LSTM")
     echo = page.get_by_role("link", name="echo", exact=True)
     expect(page.get_by_role("row").filter(has=echo)).to_contain_text("Networks that learn to echo")
-    study.get_by_role("link", name="study/ignore_state").click()
+    follow(study.get_by_role("link", name="study/ignore_state"))
     expect(page.get_by_text("5 matching runs")).to_be_visible()
     expect(page.locator("[col-id='params.`model.stateful`']").first).to_be_visible()
     expect(page.get_by_text("Detect Issues")).to_have_count(0)
@@ -83,7 +83,7 @@ def test_three_runs_are_compared_by_parallel_coordinates_and_curves(ui: Ui, page
     plot = page.locator(".parcoords")
     for name in ("model.units", "test/accuracy"):
         expect(plot.get_by_text(name, exact=True)).to_be_visible()
-    page.get_by_role("link", name="train/loss").click()
+    follow(page.get_by_role("link", name="train/loss"))
     expect(page.locator(".js-line")).to_have_count(CURVES * 3)
 
 
