@@ -15,6 +15,8 @@ from pytorch_lightning.callbacks import Callback, StochasticWeightAveraging
 from echo_exp import configuration, running
 from echo_exp.configuration.assembly import assemble
 from echo_exp.settings import SettingError
+from echo_exp.task.problem import MISSING
+from echo_exp.training.module import EchoModule
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 SMALL = ("problem.n_values=6", "problem.length=12", "problem.n_in=4", "problem.n_out=2")
@@ -28,7 +30,7 @@ def _own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     with initialize_config_dir(str(configuration.FOLDER), version_base="1.3"):
         yield
-    for name in ("addition", "elman", "forget_gate"):
+    for name in ("addition", "binary", "elman", "forget_gate", "sign_descent"):
         sys.modules.pop(name, None)
 
 
@@ -36,9 +38,13 @@ def _composed(*overrides: str) -> DictConfig:
     return compose("config", [f"hydra.searchpath=[file://{EXAMPLES}]", *overrides])
 
 
+def _module(*overrides: str) -> EchoModule:
+    config = _composed(*overrides)
+    return assemble(config, configuration.read(config)).module
+
+
 def _network(*overrides: str) -> Any:
-    config = _composed(*NETWORK, "batch_size=3", *overrides)
-    return assemble(config, configuration.read(config)).module.model
+    return _module(*NETWORK, "batch_size=3", *overrides).model
 
 
 def test_an_own_problem_is_learnt_and_its_network_can_predict() -> None:
@@ -67,6 +73,32 @@ def test_each_replica_of_an_own_network_equals_the_network_of_its_seed() -> None
 def test_an_own_network_works_with_every_representation_and_policy(choice: tuple[str, ...]) -> None:
     outcome = running.execute(_composed(*NETWORK, *choice, *TRAINING)).outcome
     assert all(torch.isfinite(torch.tensor(scores)).all() for scores in outcome.scores.values())
+
+
+def test_an_own_representation_is_learnt() -> None:
+    fast = ("optimizer.learning_rate=0.01", "epochs=200", *TRAINING[2:])
+    outcome = running.execute(_composed("representation=binary", *fast)).outcome
+    assert outcome.scores["test/accuracy"] > 0.95
+    assert (outcome.scores["test/bits"] >= outcome.scores["test/accuracy"]).all()
+
+
+@pytest.mark.parametrize("n_values", [2, 8, 100])
+def test_the_bits_of_an_own_representation_are_those_of_its_integers(n_values: int) -> None:
+    binary = _module("representation=binary", f"problem.n_values={n_values}").representation
+    integers = torch.arange(n_values)
+    outputs = binary.encode(integers) - 0.5
+    assert torch.equal(binary.decode(outputs), integers)
+    assert not binary.loss(outputs, torch.full_like(integers, MISSING)).any()
+
+
+def test_an_own_optimizer_updates_the_networks_of_a_stack_as_each_alone() -> None:
+    rates = (0.002, 0.01)
+    weights = torch.nn.Parameter(torch.ones(2, 3, 4))  # [R, F, U]
+    optimizer = _module("optimizer=sign_descent").make_optimizer([weights])
+    optimizer.param_groups[0]["lr"] = torch.tensor(rates)
+    weights.grad = torch.full_like(weights, 5.0)
+    optimizer.step()
+    torch.testing.assert_close(weights[:, 0, 0].detach(), 1 - torch.tensor(rates))
 
 
 def test_a_skipped_timestep_does_not_change_the_state_of_an_own_network() -> None:
