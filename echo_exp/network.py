@@ -37,7 +37,7 @@ MOST_WINDOWS = 8
 """At most this many windows of a sequence are shown."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Echo:
     """A network's answers to a sequence.
 
@@ -55,6 +55,11 @@ class Echo:
     expected: Tensor
     predicted: Tensor
     outputs: Tensor
+
+    def __repr__(self) -> str:
+        """Returns it in one line."""
+        right, of = int((self.expected == self.predicted).sum()), self.expected.numel()
+        return f"Echo({len(self.windows)} windows, {right} of {of} answers right)"
 
 
 @dataclass(frozen=True, repr=False)

@@ -50,6 +50,12 @@ def test_outputs_are_probabilities_or_numbers() -> None:
     assert torch.equal(network.module.representation.decode(echo.outputs), echo.predicted)
 
 
+def test_an_echo_is_shown_in_one_line() -> None:
+    echo = small().predict([1, 2, 3, 4])
+    right = int((echo.expected == echo.predicted).sum())
+    assert repr(echo) == f"Echo(2 windows, {right} of 4 answers right)"
+
+
 @pytest.mark.parametrize(
     ("sequence", "words"),
     [

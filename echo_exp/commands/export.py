@@ -46,13 +46,21 @@ def _export(config: DictConfig) -> None:
     key = "output_dir" if config.folder is None else "folder"
     folder = Path(config.folder or Path(config.output_dir) / "exports" / str(network.run_id))
     lines = [("form", "bytes", "difference", "")]
+    impossible = []
     with writable(key, folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name in asked:
-            exported = forms.write(network, name, folder)
+            try:
+                exported = forms.write(network, name, folder)
+            except SettingError as error:
+                impossible.append(error)
+                continue
             size = f"{exported.size:,}"
             lines.append((name, size, f"{exported.difference:.1g}", str(exported.path)))
-    terminal.console().print(terminal.table(lines))
+    if lines[1:]:
+        terminal.console().print(terminal.table(lines))
+    if impossible:
+        raise impossible[0]
     if config.register is not None:
         print(_register(network, str(config.register), configuration.tracking(config)))
     tell_newest(config, network)

@@ -31,15 +31,19 @@ def check(
         SettingError: It would call or look up something else.
     """
     known = offered() | set(trusted)
-    for key, value in _leaves(OmegaConf.to_container(stored)):
+    for _, value in _leaves(OmegaConf.to_container(stored)):
         if isinstance(value, str) and "${" in value:
             raise SettingError(*asked, f"the run's stored configuration would look up {value}")
-        if _names_target(key) and (key, value) not in known:
-            reason = (
-                f"the run's stored configuration would call {value}, which is not part of echo_exp"
-            )
-            hint = f"; if you trust it, add trust=[{value}]"
-            raise SettingError(*asked, reason + hint if by_name else reason)
+    foreign = sorted({str(name) for key, name in targets(stored) if (key, name) not in known})
+    if foreign:
+        names = ", ".join(foreign)
+        be = "are" if foreign[1:] else "is"
+        reason = (
+            f"the run's stored configuration would call {names}, which {be} not part of echo_exp"
+        )
+        every = ",".join(sorted({*foreign, *(name for _, name in trusted)}))
+        hint = f"; if you trust that, add trust=[{every}]"
+        raise SettingError(*asked, reason + hint if by_name else reason)
 
 
 @cache

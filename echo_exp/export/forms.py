@@ -19,7 +19,7 @@ from echo_exp.settings import SettingError
 from echo_exp.task.problem import Stream, random_stream
 
 TOLERANCE = 1e-5
-"""The largest difference allowed between the outputs: probabilities, or numbers from 0 to 1."""
+"""The largest difference allowed between the outputs; a share of the largest if that is above 1."""
 SEQUENCES = 3
 
 Predict = Callable[[NDArray[np.int64]], NDArray[Any]]
@@ -76,7 +76,7 @@ def write(trained: TrainedNetwork, name: str, folder: Path) -> Exported:
 def compare(trained: TrainedNetwork, predict: Predict) -> float:
     """Returns the largest difference of outputs on fresh sequences, with the state carried.
 
-    It is NaN if an output is NaN.
+    It is a share of the largest output if that is above 1, and NaN if an output is NaN.
     """
     problem = trained.problem
     sequences = problem.generate(random_stream(trained.seed, Stream.LISTING), SEQUENCES)
@@ -84,7 +84,8 @@ def compare(trained: TrainedNetwork, predict: Predict) -> float:
     for sequence in sequences:
         expected = trained.predict(sequence).outputs.numpy()
         outputs = predict(problem.windows(sequence).copy())[problem.n_incomplete :]
-        largest = np.maximum(largest, np.abs(outputs - expected).max())  # NaN stays NaN
+        difference = np.abs(outputs - expected).max() / max(1.0, np.abs(expected).max())
+        largest = np.maximum(largest, difference)  # NaN stays NaN
     return float(largest)
 
 

@@ -1,6 +1,7 @@
 """A trained network as one graph from integers to integers, for torch.export and ONNX."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -149,9 +150,14 @@ def describe(trained: TrainedNetwork, folder: Path, **more: Any) -> None:
     (folder / DESCRIPTION).write_text(content, encoding="utf-8")
 
 
-def _impossible(form: str, error: Exception) -> SettingError:
-    reason = str(error).strip().splitlines()[0]
-    return SettingError("forms", form, f"this network cannot be exported ({reason})")
+def _impossible(file: str, error: Exception) -> SettingError:
+    """Returns the error for a form that cannot be written, with the reason that was given first."""
+    first: BaseException = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(first)).strip().splitlines()
+    form, said = Path(file).suffix.lstrip("."), lines[0] if lines else type(first).__name__
+    return SettingError("forms", form, f"this network cannot be exported so ({said})")
 
 
 def _graph(trained: TrainedNetwork) -> tuple[Network, tuple[Tensor, ...], tuple[Any, ...]]:

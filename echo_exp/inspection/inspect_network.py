@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,12 @@ class Inspection:
     errors: Errors | None
     skill: Skill | None
     left_out: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        """Returns it in one line: what was measured."""
+        parts = [f.name for f in fields(self) if f.name not in ("sequences", "left_out")]
+        made = ", ".join(name for name in parts if getattr(self, name))
+        return f"Inspection({self.sequences} sequences: {made or 'nothing'})"
 
 
 def inspect(

@@ -18,6 +18,7 @@ from echo_exp.sweeps import job
 from echo_exp.sweeps.job import JobResult, Status
 from echo_exp.sweeps.stacks import read_stack
 from echo_exp.training.interrupts import Interrupted
+from echo_exp.training.stack import NotStackableError
 
 PROGRESS_SECONDS = 1.0
 
@@ -56,7 +57,8 @@ def run_stack(config: DictConfig, folder: Path, sweeper: DictConfig) -> None:
     try:
         stacked_runs.execute_stack(asked, config.sweep.parent, leave, progress.tell)
     except stacked_runs.StackError as error:
-        reason = exits.explain(error.cause)[0]
+        known = isinstance(error.cause, NotStackableError)
+        reason = str(error.cause) if known else exits.explain(error.cause)[0]
         print(f"echo-exp: {len(error.left)} jobs are trained one by one: {reason}", file=sys.stderr)
         for place, run_id in error.left.items():
             alone = asked[place].config

@@ -199,6 +199,9 @@ class Study:
     def _cells(self) -> list[Cell]:
         given = self._given()
         grids = self.scales[self.scale] or ()
+        if isinstance(grids, str | Mapping):
+            reason = "it must be a list of grids: each begins with a hyphen"
+            raise SettingError(f"study.scales.{self.scale}", grids, reason)
         cells = [cell for grid in grids for cell in _expand(grid, given)]
         if not cells:
             key = f"study.scales.{self.scale}"

@@ -45,6 +45,7 @@ def test_only_the_requested_figures_are_drawn() -> None:
     found = echo_exp.inspect(network, sequences=20, figures=["errors", "gates"])
     assert list(draw(found)) == ["gates", "errors"]
     assert found.skill is None
+    assert repr(found) == "Inspection(20 sequences: layers, errors)"
 
 
 def test_each_of_several_layers_has_its_own_figures() -> None:

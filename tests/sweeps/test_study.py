@@ -200,6 +200,10 @@ def test_a_value_reaches_its_job_unchanged(value: Any) -> None:
             {"scales": {"full": [{"model.units": 1, "seed": [1, 2]}]}},
             "two cells have model.units 1",
         ),
+        (
+            {"scales": {"full": {"model.units": [1, 2]}}},
+            "study.scales.full=.* it must be a list of grids",
+        ),
     ],
 )
 def test_a_wrong_study_file_is_explained(changes: dict[str, Any], said: str) -> None:

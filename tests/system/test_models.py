@@ -202,6 +202,26 @@ def test_an_impossible_export_is_explained_in_one_line(
     assert len(said.err.splitlines()) == 1
 
 
+def test_a_form_that_is_impossible_does_not_stop_the_others(
+    baseline: Baseline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        why = RuntimeError("\x1b[96mno such operator\x1b[0m\nat line 1")
+        raise RuntimeError("step 3 has failed") from why
+
+    monkeypatch.chdir(baseline[0].folder)
+    monkeypatch.setattr("torch.onnx.export", refuse)
+    monkeypatch.setattr("sys.argv", ["echo-exp-export", "forms=[onnx,pt2]", "folder=there"])
+    with pytest.raises(SystemExit) as exit_:
+        app.main()
+    said = capsys.readouterr()
+    assert exit_.value.code == 2
+    assert "there/network.pt2" in said.out
+    assert said.err.splitlines()[0] == (
+        "echo-exp: forms=onnx is not allowed: this network cannot be exported so (no such operator)"
+    )
+
+
 def test_a_store_that_fails_during_registration_is_not_reported_as_a_wrong_setting(
     baseline: Baseline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
