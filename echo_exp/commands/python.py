@@ -51,7 +51,7 @@ def train(
 
     Returns:
         The network; with several replicas, the first that did not diverge. If a finished run has
-        done what `resume` asks for, the network of that run.
+        done what ``resume`` asks for, the network of that run.
 
     Raises:
         SettingError: A setting is wrong; nothing was recorded.
