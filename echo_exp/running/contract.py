@@ -16,11 +16,12 @@ PACKAGE = "echo_exp."
 """The program's own networks keep to the protocol."""
 
 
-def check_network(module: EchoModule) -> None:
+def check_network(module: EchoModule, replicas: int) -> None:
     """Lets a network of the user's own answer one batch, if the module has one.
 
     Args:
         module: The network with its problem and representation.
+        replicas: How many replicas it was built for (R).
 
     Raises:
         SettingError: The network does not do what the protocol `Model` says.
@@ -30,7 +31,6 @@ def check_network(module: EchoModule) -> None:
     if type(network).__module__.startswith(PACKAGE):
         return
     problem, batch = module.problem, module.batch_size
-    replicas = len(module.diverged)
     for name, parameter in network.named_parameters():
         if not parameter.dim() or len(parameter) != replicas:
             raise _error(network, f"its parameter {name}", parameter, f"[{replicas}, ...]")

@@ -56,12 +56,17 @@ class Start:
     def check_callbacks(self) -> None:
         """Checks that a run is continued with the callbacks with which it began.
 
+        A finished run without callbacks may be continued with some, because that is another run.
+
         Raises:
             SettingError: It is not.
         """
         named = self.run or self.shorter
-        began = "" if named is None else named.tags.get(CALLBACKS, "")
-        if named is not None and began != ", ".join(self.callbacks):
+        if named is None:
+            return
+        began = named.tags.get(CALLBACKS, "")
+        other = began != ", ".join(self.callbacks)
+        if other and (began or self.run is not None):
             how = f"with the callbacks {began}, given in Python" if began else "without callbacks"
             reason = f"run {named.run_id} began {how}: continue it in the same way"
             raise SettingError("resume", named.run_id, reason)

@@ -114,7 +114,7 @@ def execute_stack(
             first = next(iter(sound.values()))
             store = checked_store(first.asked.config, parent)
             module = assemble(first.asked.config, first.settings).module
-            check_network(module)
+            check_network(module, len(first.settings.seeds))
             check_stackable(module)
         except Exception as error:
             raise StackError(dict.fromkeys(sound), error) from error

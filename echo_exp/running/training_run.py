@@ -79,7 +79,7 @@ def carry_out(
     """
     settings = configuration.read(start.config)
     parts = assemble(start.config, settings)
-    check_network(parts.module)
+    check_network(parts.module, len(settings.seeds))
     watching = _callbacks(start.config, more(), settings.trainer)
     begun = begin(
         start, store, overrides, parent, settings.problem, lambda: parts, automatic, bool(watching)

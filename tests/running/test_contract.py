@@ -57,6 +57,12 @@ class NoReplicas(Right):
         self.dense = nn.Linear(3, 3)
 
 
+class NoReplicasAtFirst(Right):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(6, 6))
+
+
 class OneArgument(Right):
     def forward(self, x: Tensor) -> Any:  # type: ignore[override]
         return super().forward(x, None, None)
@@ -68,6 +74,7 @@ WRONG = {
     NoState: r"the state None, but must be a tuple of tensors \[2, 1, ...\]",
     StateOfNoReplica: r"in the state \[1, 6\], but must be \[2, 1, ...\]",
     NoReplicas: r"its parameter dense.weight \[3, 3\], but must be \[2, ...\]",
+    NoReplicasAtFirst: r"its parameter weight \[6, 6\], but must be \[2, ...\]",
     OneArgument: r"forward\(x \[2, 1, 4\], no state and present None\) failed \(TypeError: ",
 }
 
@@ -79,14 +86,14 @@ def _module(network: Any) -> EchoModule:
 @pytest.mark.parametrize("network", WRONG, ids=lambda kind: str(kind.__name__))
 def test_what_breaks_the_protocol_is_named(network: type[Right]) -> None:
     with pytest.raises(SettingError, match=f"model={network.__name__} .*{WRONG[network]}"):
-        check_network(_module(network()))
+        check_network(_module(network()), 2)
 
 
 def test_a_network_that_keeps_to_it_stays_as_it_was() -> None:
     module = _module(Right())
     before = {name: value.clone() for name, value in module.state_dict().items()}
     random = torch.get_rng_state()
-    check_network(module)
+    check_network(module, 2)
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(before[name], now) for name, now in module.state_dict().items())
     assert module.model.training  # type: ignore[attr-defined]

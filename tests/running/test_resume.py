@@ -78,6 +78,30 @@ def test_classes_that_the_user_names_in_this_call_are_allowed() -> None:
     assert _find(stored, "model._target_=mine.Model").model._target_ == "mine.Model"
 
 
+def _begun(*callbacks: str) -> StoredRun:
+    tags = {"callbacks": ", ".join(callbacks)} if callbacks else {}
+    return StoredRun("abc", "1", "a run", "FAILED", tags, None, None, {}, 0)
+
+
+@pytest.mark.parametrize("given", [(), ("Zero",), ("Zero", "Look")])
+def test_an_interrupted_run_is_only_continued_with_the_callbacks_of_its_beginning(
+    given: tuple[str, ...],
+) -> None:
+    for began in ((), ("Zero",)):
+        start = resume.Start(_resolved(), run=_begun(*began), callbacks=given)
+        if began == given:
+            start.check_callbacks()
+        else:
+            with pytest.raises(SettingError, match=r"resume=abc .* run abc began with"):
+                start.check_callbacks()
+
+
+def test_a_finished_run_without_callbacks_may_be_continued_with_some() -> None:
+    resume.Start(_resolved(), shorter=_begun(), callbacks=("Zero",)).check_callbacks()
+    with pytest.raises(SettingError, match="began with the callbacks Zero, given in Python"):
+        resume.Start(_resolved(), shorter=_begun("Zero")).check_callbacks()
+
+
 def _kin(*overrides: str) -> dict[str, str]:
     return resume.marks(_resolved(*overrides)).longer
 
