@@ -75,6 +75,19 @@ def test_what_makes_a_report_is_imported_as_soon_as_another_run_measures(
     assert imported == ["module:function"]
 
 
+def test_a_report_is_made_once_what_was_recorded_before_is_in_the_store(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    order: list[str] = []
+    courier = SimpleNamespace(delivered=lambda _: order.append("delivered"))
+    writer.open_runs["parent"] = SimpleNamespace(courier=courier)  # type: ignore[assignment]
+    resolved = SimpleNamespace(resolve_name=lambda _: lambda *_: order.append("made"))
+    monkeypatch.setattr(module, "pkgutil", resolved)
+    monkeypatch.setattr(Writer, "_put", lambda *_, **__: order.append("recorded"))
+    writer.report("parent", "module:function", str(tmp_path), {})
+    assert order == ["delivered", "made", "recorded"]
+
+
 @pytest.mark.parametrize("step", ["_own", "_courier"])
 def test_a_run_that_cannot_be_begun_is_failed(
     writer: Writer, monkeypatch: pytest.MonkeyPatch, step: str
