@@ -202,11 +202,14 @@ def _figure(found: Answers, spans: Sequence[Span]) -> Figure:
 
 
 def _panel(axes: Axes, levels: Sequence[Any], spans: Sequence[Span]) -> None:
-    shifts = style.shifts(len(spans), (x for each in spans for x in each.spans))
-    for each, shift in zip(spans, shifts, strict=True):
+    tried = sorted({x for each in spans for x in each.spans})
+    gaps = np.diff(tried)
+    step = 0.7 * gaps.min() / max(len(spans) - 1, 1) if len(gaps) else 0.0  # spans stay apart
+    for place, each in enumerate(spans):
         number, label = levels.index(each.level), word(each.level)
+        shift = style.shift(place, len(spans), step)
         style.dodged(axes, number, label, each.spans, each.shares, shift)
-    axes.set_xticks(sorted({x for each in spans for x in each.spans}))
+    axes.set_xticks(tried)
     axes.set_ylim(-0.03, 1.03)
 
 

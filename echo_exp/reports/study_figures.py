@@ -54,7 +54,8 @@ def _scores(axes: Axes, found: Answers, records: Sequence[Record], metric: str) 
     random = np.random.default_rng(0)  # for the jitter
     for number, value in enumerate(levels):
         measured = [r for r in records if answers.level(study, r) == value and metric in r.scores]
-        shift = 0.0 if study.x is None else (number - (len(levels) - 1) / 2) * 0.6 / len(levels)
+        step = 0.0 if study.x is None else 0.6 / len(levels)
+        shift = style.shift(number, len(levels), step)
         for record in measured:
             values = record.scores[metric]
             x = places[_place(found, record)] + shift

@@ -161,7 +161,7 @@ def dodged(
         label: Its label in the legend.
         x: The x coordinates of the estimates.
         estimates: The estimates.
-        shift: How far they are drawn to the right of ``x``.
+        shift: How far they are drawn to the right of ``x``, see `shift`.
     """
     values, low, high = _parts(estimates)
     bars = np.maximum([values - low, high - values], 0)
@@ -178,16 +178,15 @@ def dodged(
     )
 
 
-def shifts(count: int, x: Iterable[float]) -> Floats:
-    """Returns how far each of several lines is shifted, so that neighbouring x stay apart.
+def shift(number: int, of: int, step: float) -> float:
+    """Returns how far one of several lines is drawn to the right, so that all lie side by side.
 
     Args:
-        count: The number of lines.
-        x: The x coordinates of all lines.
+        number: The number of the line.
+        of: How many lines there are.
+        step: The distance between two lines.
     """
-    gaps = np.diff(sorted(set(x)))
-    width = 0.7 * gaps.min() if len(gaps) else 0.0
-    return np.linspace(-width / 2, width / 2, count) if count > 1 else np.zeros(1)
+    return step * (number - (of - 1) / 2)
 
 
 def legend(figure: Figure, panels: Sequence[Axes]) -> None:

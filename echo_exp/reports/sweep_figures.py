@@ -171,7 +171,7 @@ def _over(
     random = np.random.default_rng(0)  # for the jitter
     color, marker = style.color(number), style.marker(number)
     step = min(0.12, 0.6 / of)
-    shift, width = step * (number - (of - 1) / 2), 0.15 if of == 1 else step / 2
+    shift, width = style.shift(number, of, step), 0.15 if of == 1 else step / 2
     points = []
     for level, setting in sorted(
         zip(known, settings, strict=True), key=lambda pair: levels.index(pair[0])
