@@ -72,10 +72,10 @@ class OptunaSweeper(Sweeper):
         if config.get(configuration.STUDY) is not None:
             reason = "a study defines its own jobs, so it cannot be a search"
             raise SettingError(configuration.STUDY, config.study.get("name"), reason)
-        check_file(config, configuration.SEARCH, arguments, "hydra.sweeper.params")
         node = config.hydra.sweeper
         read = settings.read(node)
         given = [a for a in arguments if not re.match(rf"[+~]*{configuration.SEARCH}=", a)]
+        check_file(config, configuration.SEARCH, given, "hydra.sweeper.params")
         params = study.lines(read.params)
         spaces = space.read([*params, *given], context.config_loader)
         hydra = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)

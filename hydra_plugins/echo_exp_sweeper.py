@@ -94,7 +94,7 @@ def _study(config: DictConfig, arguments: list[str]) -> Sweep:
     if _params(config):
         raise SettingError(PARAMS, _params(config), "a study defines its own cells")
     asked = study.read(config, arguments)
-    check_file(config, configuration.STUDY, arguments, "the grids of study.scales")
+    check_file(config, configuration.STUDY, asked.arguments, "the grids of study.scales")
     here = f"tracking.experiment={config.tracking.experiment}"
     jobs = make_jobs(([here, *cell.overrides] for cell in asked.cells), study.check)
     for error in (job.error for job in jobs):

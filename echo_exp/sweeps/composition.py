@@ -7,7 +7,6 @@ the options of groups decide which files are read; other settings change values 
 import contextlib
 import copy
 import random
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from hydra import compose
@@ -62,14 +61,13 @@ def check_file(config: DictConfig, group: str, arguments: Sequence[str], where: 
     Args:
         config: The configuration composed with the file.
         group: The group of the file: ``study`` or ``search``.
-        arguments: The overrides of the command line.
+        arguments: The overrides of the command line, without those that name the file.
         where: Where the file can name settings of its jobs, for the message.
 
     Raises:
         SettingError: It does.
     """
-    others = [each for each in arguments if not re.match(rf"[+~]*{group}\b", each)]
-    parsed = OverridesParser.create().parse_overrides(others)
+    parsed = OverridesParser.create().parse_overrides(list(arguments))
     single = [each.input_line or "" for each in parsed if not each.is_sweep_override()]
     names = configuration.set_apart(config, compose(primary(), single))
     if names:

@@ -259,12 +259,12 @@ def make_jobs(
             if check is not None:
                 check(read)
             marks = resume.marks(composed)
+            prints = marks.fingerprints
             key = configuration.stack_key(composed)
             stack = stacks.setdefault(key, Stackable(key, composed)) if key else None
             parameters = configuration.parameters(composed)
             varied = configuration.stack_settings(composed)
-            fingerprint, repeats = marks.fingerprints.whole, marks.fingerprints.repeats
-            named = fingerprint, repeats, marks.code
+            named = prints.whole, prints.repeats, marks.code
             jobs.append(Job(number, arguments, *named, parameters, stack, varied))
         except SettingError as error:
             jobs.append(Job(number, arguments, error=error))
